@@ -1,0 +1,47 @@
+# `make` alone lists what there is. Everything runs in .venv, made here from the committed uv.lock.
+.DEFAULT_GOAL := help
+UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
+# bytecode at install: without it every start takes twice as long; and never fetch an interpreter
+export UV_COMPILE_BYTECODE = 1
+export UV_PYTHON_DOWNLOADS = never
+READY := .venv/ready
+RUN := .venv/bin
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+setup: $(READY)  ## make .venv from uv.lock (every other target does this first)
+
+.venv/uv/bin/uv:
+	@echo "no uv on this machine: fetching it into .venv"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed, python3 is $$(python3 --version 2>&1). Install it and run make again." >&2; exit 1; }
+	@python3 -m venv .venv || { echo "python3 cannot make an environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@.venv/bin/pip install --quiet --disable-pip-version-check --target .venv/uv 'uv>=0.5'
+
+$(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
+	@$(UV) sync --quiet --locked --extra notebooks
+	@touch $@
+
+.PHONY: help setup demo test check fmt bench clean lab
+
+demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
+	@$(RUN)/pickups demo
+
+test: $(READY)  ## all fast tests
+	@$(RUN)/pytest -q
+
+check: $(READY)  ## what CI runs: format, lint, types, tests
+	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q
+
+fmt: $(READY)  ## put the code in order
+	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
+
+bench: $(READY)  ## speed and memory beside the plain dlt way (some minutes)
+	@$(RUN)/python tests/bench/load.py
+
+lab: $(READY)  ## the notebooks in JupyterLab
+	@$(RUN)/jupyter lab notebooks
+
+clean:  ## remove the environment and caches; data/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,127 @@
+"""The command `pickups`: a thin door. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="pickups",
+    help="Every Sendcloud pickup, and every later change to it, in DuckDB.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sendcloud-pickups {version('sendcloud-pickups')}")
+        raise typer.Exit
+
+
+@app.callback()
+def project(
+    project_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DLT_PROJECT_DIR", help="Folder with .dlt; default: the nearest at or above this one.", exists=True
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks and dlt's own log.")] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """What every command needs, handed on in the environment as dlt's own tools read it."""
+    if project_dir:
+        os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
+    if debug:
+        os.environ["PICKUPS_DEBUG"] = "1"
+        os.environ["RUNTIME__LOG_LEVEL"] = "INFO"
+
+
+@app.command()
+def run(
+    account: Annotated[str | None, typer.Option(help="Label of the account; default: the one configured.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Load what is new or changed, check it, and publish it for readers. For example: pickups run --json"""
+    from pipelines import screen
+    from pipelines.pickups import run as run_once
+
+    with screen.progress() as on_progress:
+        receipt = run_once(account=account, on_progress=on_progress)
+    typer.echo(receipt.as_json() if json else screen.told(receipt))
+    raise typer.Exit(receipt.exit_code)
+
+
+@app.command()
+def demo(
+    pickups: Annotated[int, typer.Option(help="How many pickups the sandbox holds.", min=1, max=1_000_000)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 7,
+) -> None:
+    """Try it without an account: a sandbox, two runs, the table of carriers. Writes to data/demo only."""
+    from pipelines.demo import demo as run_demo
+
+    raise typer.Exit(run_demo(pickups, seed))
+
+
+@app.command()
+def show(
+    table: Annotated[Literal["carriers", "windows"], typer.Argument(help="carriers: cancellations; windows: hours.")],
+    json: AsJson = False,
+) -> None:
+    """Print one of the main tables. For example: pickups show carriers"""
+    from pipelines.show import show as show_table
+
+    show_table(table, as_json=json)
+
+
+@app.command()
+def status(json: AsJson = False) -> None:
+    """Tell when the last run was, how it went, and what is in the tables."""
+    from pipelines.status import status as tell
+
+    tell(as_json=json)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8321,
+    pickups: Annotated[int, typer.Option(help="How many pickups it holds.", min=0, max=1_000_000)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 7,
+) -> None:
+    """Serve a Sendcloud of its own on this machine, and print the address and keys to use."""
+    from pipelines.demo import serve_sandbox
+
+    serve_sandbox(port, pickups, seed)
+
+
+def main() -> None:
+    """Runs the command line; an error is one line on stderr and its exit code (pipelines/errors.py)."""
+    try:
+        app(prog_name="pickups")
+    except Exception as error:
+        if os.environ.get("PICKUPS_DEBUG"):
+            raise
+        sys.exit(_tell(error))
+
+
+def _tell(error: Exception) -> int:
+    from pipelines.errors import EXIT_BUG, exit_code_of
+
+    code = exit_code_of(error)
+    said = [f"an error that nobody foresaw, {type(error).__name__}: {error}"] if code == EXIT_BUG else [str(error)]
+    said += getattr(error, "__notes__", [])
+    if code == EXIT_BUG:
+        said.append("See it whole with: pickups --debug …")
+    for line in said:
+        print(f"pickups: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201
+    return code

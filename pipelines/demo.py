@@ -1,0 +1,96 @@
+"""`pickups demo` and `pickups sandbox`: the whole way without an account, against a Sendcloud on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipelines import screen
+from pipelines.pickups import run
+from pipelines.project import demo_folder, enter
+from pipelines.show import show
+from sources.sendcloud.sandbox import Sandbox, World, serve
+
+BETWEEN_RUNS = timedelta(days=7)
+
+
+def demo(pickups: int, seed: int) -> int:
+    """Two runs against a sandbox whose world goes on in between, and the table of carriers; returns the exit code."""
+    project = enter()
+    folder = demo_folder(project)
+    shutil.rmtree(folder, ignore_errors=True)
+    out = screen.console()
+    world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
+    world.clock -= BETWEEN_RUNS
+    with serve(world) as api, _environment(_settings(api, folder)):
+        out.print(f"A sandbox with {pickups:,} pickups answers at {api.base_url}\n")
+        first = _run("First run: everything")
+        world.clock += BETWEEN_RUNS
+        second = _run("\nA week later: pickups were booked, cancelled, settled. Second run: the changes")
+        out.print()
+        show("carriers")
+    out.print(_next_steps(folder.relative_to(project)))
+    return max(first, second)
+
+
+def _run(title: str) -> int:
+    screen.console().print(title)
+    with screen.progress() as on_progress:
+        receipt = run(on_progress=on_progress)
+    screen.console().print("  " + screen.told(receipt).replace("\n", "\n  "))
+    return receipt.exit_code
+
+
+def _settings(api: Sandbox, folder: Path) -> dict[str, str]:
+    return {
+        "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
+        "SOURCES__SENDCLOUD__ACCOUNT": "demo",
+        "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
+        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
+        "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "warehouse.duckdb"),
+        "PUBLISH__PATH": str(folder / "pickups.duckdb"),
+    }
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _next_steps(folder: Path) -> str:
+    return f"""
+The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
+  own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: pickups run
+  schedule   */15 * * * * cd {Path.cwd()} && .venv/bin/pickups run
+  notebooks  make lab   (01-cancellation-rates, 02-pickup-windows)"""
+
+
+def serve_sandbox(port: int, pickups: int, seed: int) -> None:
+    """Serves a seeded world until interrupted; its clock is this machine's, so pickups go on changing."""
+    world = World.seeded(pickups, seed=seed, until=datetime.now(UTC) + timedelta(days=30), days=210)
+    world.clock = datetime.now(UTC)
+    with serve(world, port=port) as api:
+        screen.console().print(
+            f"A Sendcloud sandbox with {pickups:,} pickups. Stop it with Ctrl-C. To use it:\n"
+            f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
+            f"  pickups run"
+        )
+        stopped = threading.Event()
+        try:
+            while not stopped.wait(1.0):
+                world.clock = datetime.now(UTC)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,62 @@
+"""What can go wrong on this side of the source, and the exit code of every way to end (design, section 5).
+
+PipelineError
+├── NotConfigured      a setting or key is missing or unusable
+├── AnotherRun         another run holds the lock
+├── DestinationFailed  the warehouse or the published file could not be written or read
+└── NothingYet         there is no published file to read
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sources.sendcloud.errors import BadReply, Misconfigured, Refused, SendcloudError, Unavailable
+
+
+class PipelineError(Exception):
+    """The family. The text is one line for a terminal: what happened, on what evidence, what to do next."""
+
+
+class NotConfigured(PipelineError):
+    pass
+
+
+class AnotherRun(PipelineError):
+    def __init__(self, lock: Path, holder: str) -> None:
+        super().__init__(
+            f"Another run is under way ({holder}; lock {lock}). Nothing was done; the other run does the work."
+        )
+
+
+class DestinationFailed(PipelineError):
+    def __init__(self, where: str, evidence: str, remedy: str) -> None:
+        super().__init__(f"The destination failed: {where}: {evidence}. {remedy}")
+
+
+class NothingYet(PipelineError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"There are no pickups yet at {path}. Load some first: pickups run (or, without keys: pickups demo)."
+        )
+
+
+EXIT_CHECK_FAILED = 1
+EXIT_CODES: dict[type[Exception], int] = {
+    Misconfigured: 3,
+    Refused: 3,
+    NotConfigured: 3,
+    NothingYet: 3,
+    Unavailable: 4,
+    BadReply: 4,
+    AnotherRun: 5,
+    DestinationFailed: 6,
+}
+EXIT_BUG = 70  # sysexits.h EX_SOFTWARE: an error that nobody foresaw
+
+KNOWN = (SendcloudError, PipelineError)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code for an error: the nearest class of EXIT_CODES in its ancestry, else EXIT_BUG."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), EXIT_BUG)

@@ -1,0 +1,46 @@
+"""One run at a time: a lock that the operating system takes back when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipelines.errors import AnotherRun, DestinationFailed
+
+
+@contextmanager
+def one_run_at_a_time(warehouse: Path) -> Iterator[None]:
+    """Holds the lock beside the warehouse file; raises AnotherRun at once if another process has it.
+
+    The lock's file stays when the run is over; only the operating system's lock on it counts. Who holds it is
+    written to a second file, because taking a lock empties the first.
+    """
+    lock_path = warehouse.with_suffix(".lock")
+    holder_path = warehouse.with_suffix(".holder")
+    lock = FileLock(lock_path, timeout=0)
+    try:
+        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise AnotherRun(lock_path, _holder(holder_path)) from None
+    except OSError as error:
+        remedy = "Check that the folder exists and is writable."
+        raise DestinationFailed(str(lock_path), str(error), remedy) from None
+    try:
+        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        yield
+    finally:
+        holder_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text() or "holder unknown"
+    except OSError:
+        return "holder unknown"

@@ -1,0 +1,54 @@
+"""The views that decide what a number means, and the checks: plain SQL files, applied in one place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+SEVERITY = re.compile(r"-- severity: (must-pass|warn)\b")
+
+
+class CheckResult(NamedTuple):
+    """One check's outcome: how many rows are wrong, and whether the run counts as failed for them."""
+
+    name: str
+    rows: int
+    must_pass: bool
+
+
+def views() -> list[Path]:
+    """The files of `analytics`, in the order in which they build on each other: pickups first."""
+    return sorted((HERE / "analytics").glob("*.sql"), key=lambda path: (path.stem != "pickups", path.stem))
+
+
+def checks() -> list[Path]:
+    return sorted((HERE / "checks").glob("*.sql"))
+
+
+def grain_of(path: Path) -> str:
+    """The first line's comment: one row per what."""
+    return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
+
+
+def build(connection: Any) -> None:
+    """(Re)creates every view of `analytics`, its grain as the view's comment."""
+    connection.execute("create schema if not exists analytics")
+    for path in views():
+        sql = path.read_text(encoding="utf-8").rstrip().rstrip(";")
+        connection.execute(f"create or replace view analytics.{path.stem} as\n{sql}")
+        grain = grain_of(path).replace("'", "''")
+        connection.execute(f"comment on view analytics.{path.stem} is '{grain}'")
+
+
+def check(connection: Any) -> list[CheckResult]:
+    """Runs every check; a check is a query for rows that are wrong."""
+    results = []
+    for path in checks():
+        sql = path.read_text(encoding="utf-8").rstrip().rstrip(";")
+        severity = SEVERITY.match(sql)
+        assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # a file of ours
+        rows = connection.execute(f"select count(*) from ({sql}\n) as wrong").fetchone()[0]  # noqa: S608  # as above
+        results.append(CheckResult(path.stem, rows, severity[1] == "must-pass"))
+    return results

@@ -1,0 +1,109 @@
+-- One row per carrier (country is 'all'), and one per carrier and country ('unknown' where the API gave none).
+-- Rates are over mature pickups only, those whose window ended before as_of; what is still to come stands beside them
+-- as immature. cancellation_rate = mature_cancelled / rated, where rated = mature_cancelled + mature_kept: a failed
+-- pickup was never accepted and a pending one never answered, so neither could have been cancelled.
+-- failure_rate = mature_failed / failure_n, where failure_n = all mature ones that are not pending.
+-- mature_pending = stuck: still announcing after the window. low and high are the 95 % Wilson interval.
+-- Rates are null where there is nothing to rate. Never sum over all rows: each pickup is in two of them.
+-- A late cancellation came less than 24 hours before the window opened; those made after it opened are late too.
+
+with pickups as (
+    select * from analytics.pickups
+),
+
+counted as (
+    select
+        carrier,
+        coalesce(country, 'unknown') as pickup_country,
+        as_of_utc,
+        is_mature,
+        is_cancelled,
+        is_kept,
+        is_failed,
+        is_pending,
+        has_status_conflict,
+        is_late_cancellation,
+        is_cancelled_after_start
+    from pickups
+),
+
+counts as (
+    select
+        carrier,
+        coalesce(pickup_country, 'all') as country,
+        count(*) as pickups,
+        count(*) filter (where is_mature) as mature_pickups,
+        count(*) filter (where not is_mature) as immature_pickups,
+        count(*) filter (where not is_mature and is_cancelled) as immature_cancelled,
+        count(*) filter (where is_mature and is_cancelled) as mature_cancelled,
+        count(*) filter (where is_mature and is_kept) as mature_kept,
+        count(*) filter (where is_mature and is_failed) as mature_failed,
+        count(*) filter (where is_mature and is_pending) as mature_pending,
+        count(*) filter (where is_mature and is_late_cancellation) as mature_late_cancellations,
+        count(*) filter (where is_mature and is_cancelled_after_start) as mature_cancelled_after_start,
+        count(*) filter (where has_status_conflict) as status_conflicts,
+        min(as_of_utc) as as_of_utc
+    from counted
+    group by grouping sets ((carrier), (carrier, pickup_country))
+),
+
+denominated as (
+    select
+        *,
+        mature_cancelled + mature_kept as rated,
+        mature_cancelled + mature_kept + mature_failed as failure_n
+    from counts
+),
+
+-- k of n as doubles; no n, no rate
+fractions as (
+    select
+        *,
+        cast(mature_cancelled as double) as cancelled_k,
+        cast(nullif(rated, 0) as double) as cancelled_n,
+        cast(mature_failed as double) as failed_k,
+        cast(nullif(failure_n, 0) as double) as failed_n,
+        cast(1.959963984540054 as double) as z
+    from denominated
+),
+
+-- Wilson: (2k + z² ± z·√(z² + 4k(n − k)/n)) / 2(n + z²)
+margins as (
+    select
+        *,
+        z * sqrt(z * z + 4 * cancelled_k * (cancelled_n - cancelled_k) / cancelled_n) as cancelled_margin,
+        z * sqrt(z * z + 4 * failed_k * (failed_n - failed_k) / failed_n) as failed_margin
+    from fractions
+),
+
+final as (
+    select
+        carrier,
+        country,
+        pickups,
+        mature_pickups,
+        immature_pickups,
+        immature_cancelled,
+        mature_cancelled,
+        mature_kept,
+        mature_failed,
+        mature_pending,
+        mature_late_cancellations,
+        mature_cancelled_after_start,
+        status_conflicts,
+
+        rated,
+        cancelled_k / cancelled_n as cancellation_rate,
+        (2 * cancelled_k + z * z - cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_low,
+        (2 * cancelled_k + z * z + cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_high,
+
+        failure_n,
+        failed_k / failed_n as failure_rate,
+        (2 * failed_k + z * z - failed_margin) / (2 * (failed_n + z * z)) as failure_rate_low,
+        (2 * failed_k + z * z + failed_margin) / (2 * (failed_n + z * z)) as failure_rate_high,
+
+        as_of_utc
+    from margins
+)
+
+select * from final

@@ -1,0 +1,105 @@
+-- One row per carrier.
+-- Windows as they were booked: every pickup counts, whatever became of it, for a booking is what a window is.
+-- window_hours is over windows_measured: open-ended windows have no length, and invalid ones (until not after from)
+-- have none that means anything. lead_time_hours is over lead_times_measured: windows that open before the booking
+-- are counted (windows_before_booking) and left out. p10 and p90 interpolate between the two nearest pickups.
+-- Hour and weekend are local and over windows_with_zone; a country without a zone of ours is counted in
+-- pickups_without_zone and left out there. Of equally common opening hours the earliest is named.
+
+with pickups as (
+    select * from analytics.pickups
+),
+
+windows as (
+    select
+        carrier,
+        has_window,
+        has_local_time,
+        is_open_ended,
+        is_window_invalid,
+        is_window_before_booking,
+        window_hours,
+        case when not is_window_before_booking then lead_time_hours end as lead_time_hours,
+        case when has_window and has_local_time then window_opens_isodow_local end as isodow_local,
+        case when has_window and has_local_time then window_opens_hour_local end as hour_local
+    from pickups
+),
+
+counts as (
+    select
+        carrier,
+        count(*) as pickups,
+        count(*) filter (where has_window) as with_window,
+        count(*) filter (where is_open_ended) as open_ended,
+        count(*) filter (where is_window_invalid) as invalid,
+        count(window_hours) as windows_measured,
+        quantile_cont(window_hours, 0.5) as median_window_hours,
+        quantile_cont(window_hours, 0.1) as p10_window_hours,
+        quantile_cont(window_hours, 0.9) as p90_window_hours,
+        count(*) filter (where is_window_before_booking) as windows_before_booking,
+        count(lead_time_hours) as lead_times_measured,
+        quantile_cont(lead_time_hours, 0.5) as median_lead_time_hours,
+        quantile_cont(lead_time_hours, 0.1) as p10_lead_time_hours,
+        quantile_cont(lead_time_hours, 0.9) as p90_lead_time_hours,
+        count(*) filter (where not has_local_time) as pickups_without_zone,
+        count(hour_local) as windows_with_zone,
+        count(*) filter (where isodow_local in (6, 7)) as weekend_windows
+    from windows
+    group by carrier
+),
+
+hours as (
+    select
+        carrier,
+        hour_local,
+        count(*) as opened
+    from windows
+    where hour_local is not null
+    group by carrier, hour_local
+),
+
+ranked as (
+    select
+        carrier,
+        hour_local,
+        opened,
+        row_number() over (partition by carrier order by opened desc, hour_local) as place
+    from hours
+),
+
+most_common as (
+    select
+        carrier,
+        hour_local,
+        opened
+    from ranked
+    where place = 1
+),
+
+final as (
+    select
+        counts.carrier,
+        counts.pickups,
+        counts.with_window,
+        counts.open_ended,
+        counts.invalid,
+        cast(counts.open_ended as double) / nullif(counts.with_window, 0) as open_ended_share,
+        counts.windows_measured,
+        counts.median_window_hours,
+        counts.p10_window_hours,
+        counts.p90_window_hours,
+        counts.windows_before_booking,
+        counts.lead_times_measured,
+        counts.median_lead_time_hours,
+        counts.p10_lead_time_hours,
+        counts.p90_lead_time_hours,
+        counts.pickups_without_zone,
+        counts.windows_with_zone,
+        most_common.hour_local as most_common_opening_hour_local,
+        cast(most_common.opened as double) / counts.windows_with_zone as most_common_opening_hour_share,
+        cast(counts.weekend_windows as double) / nullif(counts.windows_with_zone, 0) as weekend_share
+    from counts
+    left join most_common on most_common.carrier = counts.carrier
+)
+
+select * from final

@@ -1,0 +1,170 @@
+-- One row per pickup: names and nulls cleaned, and every derived column that the other views use.
+-- A pickup is exactly one of cancelled, failed, pending, kept, in that order: cancelled when the status says so OR
+-- cancelled_at is set (the API lists Created pickups with a cancelled_at: has_status_conflict); failed and pending
+-- (announcing) by status; kept is everything else, a refused cancellation and a status nobody has heard of included.
+-- as_of is when the account's newest succeeded run observed it, never now(). Mature looks at the window alone, never
+-- at the status: a cancelled pickup counts no earlier than a kept one. Without a window or a run nothing is mature.
+-- Local is the clock of the pickup's country; a country without a zone of ours stays in UTC (has_local_time is false).
+-- Kept does not mean carried out: the API has no status for that, and a driver who never came leaves the pickup Created.
+
+with pickups as (
+    select * from sendcloud.pickups
+),
+
+runs as (
+    select * from sendcloud.pickup_runs
+),
+
+observed as (
+    select
+        account,
+        max(observed_at) as as_of
+    from runs
+    where outcome = 'succeeded'
+    group by account
+),
+
+cleaned as (
+    select
+        pickups.account,
+        pickups.id as pickup_id,
+        pickups.carrier,
+        upper(nullif(pickups.country, '')) as country,
+        pickups.contract as contract_id,
+        nullif(pickups.tracking_number, '') as tracking_number,
+        pickups.pickup_status,
+        case
+            when lower(pickups.pickup_status) = 'cancelled' or pickups.cancelled_at is not null then 'cancelled'
+            when lower(pickups.pickup_status) = 'failed' then 'failed'
+            when lower(pickups.pickup_status) = 'announcing' then 'pending'
+            else 'kept'
+        end as state,
+        pickups.created_at,
+        pickups.pickup_from,
+        pickups.pickup_until,
+        pickups.cancelled_at,
+        observed.as_of,
+        pickups._dlt_load_id as last_load_id
+    from pickups
+    left join observed on observed.account = pickups.account
+),
+
+-- each zone is written out: given as a column, DuckDB looks it up for every row (1.8 s in place of 0.1 s per million)
+localised as (
+    select
+        *,
+        case country
+            when 'NL' then 'Europe/Amsterdam'
+            when 'BE' then 'Europe/Brussels'
+            when 'DE' then 'Europe/Berlin'
+            when 'ES' then 'Europe/Madrid'
+            when 'FR' then 'Europe/Paris'
+            when 'IT' then 'Europe/Rome'
+            when 'AT' then 'Europe/Vienna'
+            when 'PT' then 'Europe/Lisbon'
+            when 'GB' then 'Europe/London'
+            else 'UTC'
+        end as time_zone,
+        case country
+            when 'NL' then created_at at time zone 'Europe/Amsterdam'
+            when 'BE' then created_at at time zone 'Europe/Brussels'
+            when 'DE' then created_at at time zone 'Europe/Berlin'
+            when 'ES' then created_at at time zone 'Europe/Madrid'
+            when 'FR' then created_at at time zone 'Europe/Paris'
+            when 'IT' then created_at at time zone 'Europe/Rome'
+            when 'AT' then created_at at time zone 'Europe/Vienna'
+            when 'PT' then created_at at time zone 'Europe/Lisbon'
+            when 'GB' then created_at at time zone 'Europe/London'
+            else created_at at time zone 'UTC'
+        end as booked_local,
+        case country
+            when 'NL' then pickup_from at time zone 'Europe/Amsterdam'
+            when 'BE' then pickup_from at time zone 'Europe/Brussels'
+            when 'DE' then pickup_from at time zone 'Europe/Berlin'
+            when 'ES' then pickup_from at time zone 'Europe/Madrid'
+            when 'FR' then pickup_from at time zone 'Europe/Paris'
+            when 'IT' then pickup_from at time zone 'Europe/Rome'
+            when 'AT' then pickup_from at time zone 'Europe/Vienna'
+            when 'PT' then pickup_from at time zone 'Europe/Lisbon'
+            when 'GB' then pickup_from at time zone 'Europe/London'
+            else pickup_from at time zone 'UTC'
+        end as window_opens_local,
+        case country
+            when 'NL' then pickup_until at time zone 'Europe/Amsterdam'
+            when 'BE' then pickup_until at time zone 'Europe/Brussels'
+            when 'DE' then pickup_until at time zone 'Europe/Berlin'
+            when 'ES' then pickup_until at time zone 'Europe/Madrid'
+            when 'FR' then pickup_until at time zone 'Europe/Paris'
+            when 'IT' then pickup_until at time zone 'Europe/Rome'
+            when 'AT' then pickup_until at time zone 'Europe/Vienna'
+            when 'PT' then pickup_until at time zone 'Europe/Lisbon'
+            when 'GB' then pickup_until at time zone 'Europe/London'
+            else pickup_until at time zone 'UTC'
+        end as window_closes_local
+    from cleaned
+),
+
+-- integers of microseconds: subtracting timestamps with a time zone takes a hundred times as long, for the same hours
+measured as (
+    select
+        *,
+        case
+            when pickup_until > pickup_from
+                then cast(epoch_us(pickup_until) - epoch_us(pickup_from) as double) / 3600000000
+        end as window_hours,
+        cast(epoch_us(pickup_from) - epoch_us(created_at) as double) / 3600000000 as lead_time_hours,
+        cast(epoch_us(cancelled_at) - epoch_us(created_at) as double) / 3600000000 as hours_to_cancel,
+        cast(epoch_us(pickup_from) - epoch_us(cancelled_at) as double) / 3600000000 as cancellation_notice_hours,
+        coalesce(greatest(pickup_from, pickup_until) < as_of, false) as is_mature
+    from localised
+),
+
+final as (
+    select
+        account,
+        pickup_id,
+        carrier,
+        country,
+        contract_id,
+        tracking_number,
+        pickup_status,
+
+        created_at at time zone 'UTC' as created_at_utc,
+        pickup_from at time zone 'UTC' as pickup_from_utc,
+        pickup_until at time zone 'UTC' as pickup_until_utc,
+        cancelled_at at time zone 'UTC' as cancelled_at_utc,
+        as_of at time zone 'UTC' as as_of_utc,
+
+        time_zone,
+        time_zone <> 'UTC' as has_local_time,
+        window_opens_local,
+        window_closes_local,
+        extract(hour from window_opens_local) as window_opens_hour_local,
+        extract(isodow from window_opens_local) as window_opens_isodow_local,
+        cast(date_trunc('week', booked_local) as date) as booked_week_local_start,
+
+        is_mature,
+        state = 'cancelled' as is_cancelled,
+        state = 'failed' as is_failed,
+        state = 'pending' as is_pending,
+        state = 'kept' as is_kept,
+        state = 'pending' and is_mature as is_stuck,
+        state = 'cancelled' and lower(pickup_status) <> 'cancelled' as has_status_conflict,
+
+        pickup_from is not null as has_window,
+        pickup_from is not null and pickup_until is null as is_open_ended,
+        coalesce(pickup_until <= pickup_from, false) as is_window_invalid,
+        coalesce(pickup_from < created_at, false) as is_window_before_booking,
+        window_hours,
+        lead_time_hours,
+
+        hours_to_cancel,
+        cancellation_notice_hours,
+        coalesce(cancellation_notice_hours < 24, false) as is_late_cancellation,
+        coalesce(cancellation_notice_hours <= 0, false) as is_cancelled_after_start,
+
+        last_load_id
+    from measured
+)
+
+select * from final

@@ -1,0 +1,47 @@
+"""The file that people read: a whole copy of the warehouse, put in place in one step.
+
+DuckDB lets one process write or many read, never both, so a notebook must not open the file that runs write.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+
+def publish(warehouse: Path, published: Path) -> None:
+    """Copies the closed warehouse beside `published`, then renames it over: a reader sees the old file or the new.
+
+    A reader that has the old file open goes on reading the old one. Raises OSError or duckdb.Error; then the
+    published file is as it was.
+    """
+    if warehouse.with_name(warehouse.name + ".wal").exists():
+        duckdb.connect(str(warehouse)).close()  # a clean close folds the log into the file
+    published.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{published.name}.", suffix=".new", dir=published.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as target, warehouse.open("rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        fresh.chmod(0o666 & ~_umask())
+        fresh.replace(published)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def sweep_leftovers(published: Path) -> None:
+    """Removes half-made copies of runs that were killed while publishing. Call with the run's lock held."""
+    for leftover in published.parent.glob(f".{published.name}.*.new"):
+        leftover.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,116 @@
+"""What a run did, as a value: printed, returned, and a row of `sendcloud.pickup_runs`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pipelines.errors import EXIT_CHECK_FAILED
+
+
+def _version() -> str:
+    try:
+        return version("sendcloud-pickups")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass
+class Receipt:
+    """One run over one account. Instants are UTC; `observed_at` is the API's clock, started and finished ours.
+
+    `rows_new`, `rows_changed` and `rows_unchanged` count pickups against the table as it was before the run.
+    """
+
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    account: str = "default"
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    finished_at: datetime | None = None
+    observed_at: datetime | None = None
+    outcome: str = "failed"
+    error: str | None = None
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    rows_read: int = 0
+    rows_new: int = 0
+    rows_changed: int = 0
+    rows_unchanged: int = 0
+    rows_cancelled: int = 0
+    quarantined: int = 0
+    first_rejection: str | None = None
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    order: str | None = None
+    stopped_because: str | None = None
+    watermark: datetime | None = None
+    frontier: datetime | None = None
+    open_pickups: int | None = None
+    open_beyond_lookback: int | None = None
+    history_complete: bool | None = None
+    drained_packages: int = 0
+    seconds_read: float = 0.0
+    seconds_loaded: float = 0.0
+    seconds_published: float | None = None
+    checks_failed: dict[str, int] = field(default_factory=dict)
+    must_pass_failed: bool = False
+    version: str = field(default_factory=_version)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when the run is done but a check that must pass did not."""
+        return EXIT_CHECK_FAILED if self.must_pass_failed else 0
+
+    def as_row(self) -> dict[str, Any]:
+        """The fields by name, mappings as JSON text: what the database holds."""
+        row = dataclasses.asdict(self)
+        return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict) else v for k, v in row.items()}
+
+    def as_json(self) -> str:
+        """The receipt as one JSON object, instants in ISO 8601."""
+        return json.dumps(dataclasses.asdict(self), default=datetime.isoformat, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        return " · ".join([self._counts(), *self._state()])
+
+    def _counts(self) -> str:
+        seconds = self.seconds_read + self.seconds_loaded + (self.seconds_published or 0)
+        return (
+            f"{self.rows_new:,} new, {self.rows_changed:,} changed, {self.rows_unchanged:,} unchanged"
+            f" in {seconds:.1f} s"
+        )
+
+    def _state(self) -> list[str]:
+        parts = []
+        if self.frontier:  # a first load has no run before it to compare with
+            parts.append(f"{self.rows_cancelled:,} cancelled since the last run")
+        if self.watermark:
+            parts.append(f"newest {self.watermark:%Y-%m-%d %H:%M} UTC")
+        if self.open_pickups is not None:
+            parts.append(f"{self.open_pickups:,} open")
+        return parts
+
+    def remarks(self) -> list[str]:
+        """What a person should know beyond the numbers, a sentence each; empty on an ordinary run."""
+        remarks = []
+        if self.quarantined:
+            records = "1 record" if self.quarantined == 1 else f"{self.quarantined:,} records"
+            remarks.append(
+                f"{records} could not be loaded ({self.first_rejection}); kept in sendcloud.pickups_quarantine"
+            )
+        if self.unknown_fields:
+            remarks.append(f"fields nobody told us of, kept in extra: {', '.join(sorted(self.unknown_fields))}")
+        if self.order == "unsorted":
+            remarks.append("order: unsorted; the list was not newest first, so it was read to the end")
+        if self.open_beyond_lookback:
+            remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
+        if self.drained_packages:
+            remarks.append(f"{self.drained_packages} load package(s) of a run that died were loaded first")
+        if self.checks_failed:
+            remarks.append("checks: " + ", ".join(f"{name} ({n:,} rows)" for name, n in self.checks_failed.items()))
+        return remarks

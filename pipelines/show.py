@@ -1,0 +1,82 @@
+"""`pickups show`: the main tables in the terminal, the same numbers as in the views."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipelines.screen import console, table
+from pipelines.warehouse import read_rows
+
+Row = dict[str, Any]
+
+
+def show(name: str, *, as_json: bool = False) -> None:
+    """Prints the table `carriers` or `windows`; as JSON, the view's rows whole."""
+    rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
+    if as_json:
+        print(json.dumps(rows, default=str, ensure_ascii=False))  # noqa: T201  # what was asked for
+        return
+    if name == "carriers":
+        _carriers([row for row in rows if row["country"] == "all"])
+    else:
+        _windows(rows)
+
+
+def _carriers(rows: list[Row]) -> None:
+    columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
+    ordered = sorted(rows, key=lambda r: (-(r["cancellation_rate"] or -1), r["carrier"]))
+    cells = [
+        [
+            r["carrier"],
+            f"{r['pickups']:,}",
+            f"{r['mature_pickups']:,}",
+            f"{r['mature_cancelled']:,} of {r['rated']:,}",
+            _percent(r["cancellation_rate"]),
+            f"{_percent(r['cancellation_rate_low'])} to {_percent(r['cancellation_rate_high'])}",
+            _percent(r["failure_rate"]),
+            f"{r['status_conflicts']:,}",
+        ]
+        for r in ordered
+    ]
+    as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
+    console().print(table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells))
+    console().print("Rates are over mature pickups (window over), failed and pending ones left out.")
+
+
+def _windows(rows: list[Row]) -> None:
+    columns = [
+        "carrier",
+        "windows",
+        "open-ended",
+        "hours, median (p10 to p90)",
+        "lead time h",
+        "opens most at",
+        "share",
+    ]
+    cells = [
+        [
+            r["carrier"],
+            f"{r['with_window']:,}",
+            _percent(r["open_ended_share"]),
+            f"{_hours(r['median_window_hours'])} ({_hours(r['p10_window_hours'])} to {_hours(r['p90_window_hours'])})",
+            f"{_hours(r['median_lead_time_hours'])}",
+            "–" if r["most_common_opening_hour_local"] is None else f"{r['most_common_opening_hour_local']:02}:00",
+            _percent(r["most_common_opening_hour_share"]),
+        ]
+        for r in sorted(rows, key=lambda r: str(r["carrier"]))
+    ]
+    console().print(table("Pickup windows per carrier", columns, cells))
+    console().print("Opening hours are local to the pickup's country; lead time is from booking to opening, in hours.")
+
+
+def _as_of(instant: Any) -> str:
+    return f", as of {instant:%Y-%m-%d %H:%M} UTC" if instant else ""
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _hours(hours: float | None) -> str:
+    return "–" if hours is None else f"{hours:.1f}"

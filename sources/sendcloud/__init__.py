@@ -1,0 +1,133 @@
+"""Sendcloud pickups as a dlt source: every pickup, and every later change to it.
+
+import dlt
+from sources.sendcloud import sendcloud_source
+
+pipeline = dlt.pipeline("pickups", destination="duckdb", dataset_name="sendcloud")
+pipeline.run(sendcloud_source(), loader_file_format="parquet")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.time import ensure_pendulum_datetime
+from dlt.extract import DltResource
+
+from .client import Client, SendcloudCredentials
+from .errors import Misconfigured, SendcloudError
+from .frontier import Rules
+from .records import ROW_SCHEMA
+from .walk import Reading, Span, Walked, walk
+
+__all__ = ["Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
+
+BASE_URL = "https://panel.sendcloud.sc/api/v2"
+NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # an account's label ends up in keys, paths and messages
+
+# dlt drops rows older than last_value - lag; an old pickup that changed is such a row. 95 years is: never (dlt 1.31)
+NEVER_DROP_SECONDS = 3e9
+
+_TYPES = {pa.string(): "text", pa.int64(): "bigint"}
+PICKUP_COLUMNS: Any = {
+    field.name: {
+        "data_type": "json" if field.name == "extra" else _TYPES.get(field.type, "timestamp"),
+        "nullable": field.nullable,
+    }
+    for field in ROW_SCHEMA
+}
+
+
+@dlt.source(name="sendcloud", max_table_nesting=0)
+def sendcloud_source(
+    credentials: SendcloudCredentials = dlt.secrets.value,
+    base_url: str = BASE_URL,
+    account: str = "default",
+    page_size: int = 500,
+    overlap_hours: float = 1.0,
+    settle_days: float = 7.0,
+    max_lookback_days: float = 180.0,
+    request_max_attempts: int = 7,
+    reading: Reading | None = None,
+) -> Sequence[DltResource]:
+    """The pickups of one Sendcloud account, and the records that could not be loaded.
+
+    Args:
+        credentials: public and secret key of an API integration, `[sources.sendcloud.credentials]`.
+        base_url: the API's address; https, unless the host is loopback. The keys go to its origin only.
+        account: label of the account, part of every row's key. Letters, digits, `_` and `-`.
+        page_size: pickups to ask for in one page. The API's maximum isn't documented; what comes is taken.
+        overlap_hours: how late a booking may be committed, and how far the order may waver.
+        settle_days: how long after its window a pickup may still change.
+        max_lookback_days: how far before the newest pickup an open one is still read again by every run.
+        request_max_attempts: tries for one page; 7 wait 63 s in all, longer than Sendcloud's one-minute rate window.
+        reading: filled with what the walk did, for progress and receipt. Not a setting.
+
+    Returns:
+        Resources `pickups` (merge on account and id, incremental on created_at) and `pickups_quarantine`.
+
+    Raises:
+        Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
+    """
+    _check(account, page_size, request_max_attempts, overlap_hours, settle_days, max_lookback_days)
+    client = Client(base_url, credentials, request_max_attempts)
+    rules = Rules(timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days))
+    reading = reading or Reading()
+    reading.account = account
+    walked: list[Walked | None] = []
+
+    @dlt.resource(
+        name="pickups",
+        primary_key=["account", "id"],
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns=PICKUP_COLUMNS,
+    )
+    def pickups(
+        created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
+    ) -> Iterator[pa.Table]:
+        """One row per pickup, as sent; latest state that was read. Times are UTC instants."""
+        walked.append(None)
+        memories = dlt.current.resource_state().setdefault("accounts", {})
+        span = Span(_utc(created_at.initial_value), _utc(created_at.end_value))
+        done = walk(client, page_size, memories.get(account, {}), rules, span, reading)
+        last_value = dlt.current.resource_state()["incremental"]["created_at"]["last_value"]
+        reading.watermark = max(filter(None, [_utc(last_value), done.newest_created_at]), default=None)
+        yield done.rows
+        if not span.until:
+            memories[account] = done.memory
+        walked[0] = done
+
+    @dlt.resource(
+        name="pickups_quarantine",
+        primary_key=["account", "record_hash"],
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns={"record": {"data_type": "json"}},
+    )
+    def pickups_quarantine() -> Iterator[pa.Table | None]:
+        """One row per record that couldn't be loaded, with the reason."""
+        yield None  # let the other resource begin: dlt takes them in turns
+        while walked and walked[0] is None:
+            yield None
+        if walked and walked[0] and walked[0].quarantine.num_rows:
+            yield walked[0].quarantine
+
+    return pickups, pickups_quarantine
+
+
+def _check(account: str, page_size: int, max_attempts: int, *spans: float) -> None:
+    if not NAME.fullmatch(account):
+        raise Misconfigured("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
+    if page_size < 1 or max_attempts < 1:
+        raise Misconfigured("page_size or request_max_attempts", "is below 1", "Give a whole number from 1.")
+    if min(spans) < 0:
+        raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is negative", "Give 0 or more.")
+
+
+def _utc(value: Any) -> datetime | None:
+    """A bound of the incremental, which a user may give as text or as an instant, as a UTC instant."""
+    return None if value is None else ensure_pendulum_datetime(value).astimezone(UTC)

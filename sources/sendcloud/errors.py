@@ -1,0 +1,64 @@
+"""What can go wrong between here and Sendcloud, and what to do about it.
+
+SendcloudError
+├── Misconfigured   a setting that can't work: mend it before anything is sent
+├── Refused         401 or 403: the keys. Retrying won't help
+├── Unavailable     no usable answer after every retry. The next run catches up
+└── BadReply        an answer that the documents don't allow. Nothing of it was loaded
+    ├── StrayLink   a link or redirect to another origin: the credentials stay here
+    └── LoopingLink a next link that this walk has followed before
+
+Each takes facts and builds its own sentence: what happened, on what evidence, what to do next.
+"""
+
+from __future__ import annotations
+
+
+class SendcloudError(Exception):
+    """The family. The text is fit for a terminal: one line, and never a secret in it."""
+
+
+class Misconfigured(SendcloudError):
+    def __init__(self, setting: str, problem: str, remedy: str) -> None:
+        super().__init__(f"[sources.sendcloud] {setting} {problem}. {remedy}")
+
+
+class Refused(SendcloudError):
+    def __init__(self, status: int, path: str, message: str) -> None:
+        said = f" and said {message!r}" if message else ""
+        super().__init__(
+            f"Sendcloud refused the keys: GET {path} was answered {status}{said}. "
+            "Check public_key and secret_key in [sources.sendcloud.credentials] of .dlt/secrets.toml "
+            "(Sendcloud panel: Settings, Integrations, your API integration)."
+        )
+
+
+class Unavailable(SendcloudError):
+    def __init__(self, path: str, evidence: str, attempts: int) -> None:
+        tries = "1 try" if attempts == 1 else f"{attempts} tries"
+        super().__init__(
+            f"Sendcloud could not be read: GET {path}: {evidence}, after {tries}. "
+            "What was loaded before is as it was; the next run reads what this one missed."
+        )
+
+
+class BadReply(SendcloudError):
+    def __init__(self, path: str, evidence: str, remedy: str = "") -> None:
+        super().__init__(
+            f"Sendcloud's answer can't be used: GET {path}: {evidence}. "
+            + (remedy or "Nothing of it was loaded; if base_url is right and the next run fails too, tell us.")
+        )
+
+
+class StrayLink(BadReply):
+    def __init__(self, path: str, kind: str, there: str, here: str) -> None:
+        super().__init__(
+            path,
+            f"its {kind} leads to {there}, and the credentials are for {here} only",
+            "No request was sent there. If Sendcloud has moved, set base_url in [sources.sendcloud].",
+        )
+
+
+class LoopingLink(BadReply):
+    def __init__(self, path: str, page: int) -> None:
+        super().__init__(path, f"the next link of page {page} leads back to a page that this walk has read")

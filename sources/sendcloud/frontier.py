@@ -1,0 +1,164 @@
+"""What a run reads, and when it may stop: pure functions over rows, and the small memory between runs.
+
+The API has no filter, no `updated_at` and no documented order. What makes it safe to stop early all the same:
+a pickup can change only while it is open, every open pickup lies after the frontier, and everything after the
+frontier is read by every run, as long as the list proves on every run that it goes from new to old.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypedDict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .records import INSTANT
+
+FINAL_STATUSES = ("cancelled", "failed")
+
+
+class Rules(NamedTuple):
+    """How long a change may be late. All from settings of the same names."""
+
+    overlap: timedelta
+    settle: timedelta
+    max_lookback: timedelta
+
+
+class Memory(TypedDict, total=False):
+    """What one account's run leaves to the next, kept in dlt's resource state (instants are UTC).
+
+    Empty before the first complete walk: then everything is read.
+    """
+
+    newest_listed_at: datetime  # newest created_at that the list showed; the order check's reference
+    oldest_open_at: datetime | None  # oldest created_at among open pickups within max_lookback
+    beyond_lookback: dict[str, datetime]  # id -> when it settles: open, but too old to be read by every run
+    quarantined: dict[str, datetime]  # record_hash -> first seen
+    read_since: datetime | None  # the incremental's initial_value of the walk
+
+
+def frontier_of(memory: Memory, rules: Rules) -> datetime | None:
+    """The instant down to which pages must be read; None: read to the end of the list.
+
+    min(newest listed, oldest open) - overlap (design, section 3), but never further back than max_lookback
+    before the newest: a window in 2035 must not cost a full read for ten years.
+    """
+    newest = memory.get("newest_listed_at")
+    if newest is None:
+        return None
+    oldest_open = memory.get("oldest_open_at") or newest
+    return max(min(newest, oldest_open), newest - rules.max_lookback) - rules.overlap
+
+
+def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
+    """When each row can no longer change, whatever its status says: `settle` after the last of its instants.
+
+    The latest of booking, window start and window end, so that an inverted window or one that lies before the
+    booking (both published) keeps a pickup open for longer, never for less.
+    """
+    last_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("created_at", "pickup_from", "pickup_until")))
+    return pc.add(last_us, _us(settle)).cast(INSTANT)
+
+
+def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
+    """id, created_at and settles_at of the rows that may still change at `now`.
+
+    Open until settled, unless the status is final. An unknown status, and `Created` with `cancelled_at`, are open.
+    """
+    settled_at = settles_at(rows, settle)
+    final = pc.is_in(pc.utf8_lower(rows["pickup_status"]), pa.array(FINAL_STATUSES))
+    may_change = pc.and_(pc.invert(final), pc.greater(settled_at, _instant(now)))
+    picked = rows.select(["id", "created_at"]).append_column("settles_at", settled_at)
+    return picked.filter(may_change)
+
+
+class Order:
+    """Watches whether the list goes from new to old, page by page. Once it doesn't, it stays `unsorted`."""
+
+    def __init__(self, reference: datetime | None, rules: Rules) -> None:
+        self._reference = reference
+        self._rules = rules
+        self._lowest_us: int | None = None  # of all rows seen so far
+        self.newest_first = True
+
+    def see(self, rows: pa.Table) -> None:
+        """Checks one page's rows, in the order they were listed. An empty page says nothing."""
+        if rows.num_rows == 0:
+            return
+        created_us = _epoch_us(rows["created_at"]).combine_chunks()
+        lowest = pc.cumulative_min(created_us)
+        if self._lowest_us is None:
+            self.newest_first = self._starts_at_the_top(pc.max(created_us).as_py(), pc.min(created_us).as_py())
+        else:
+            lowest = pc.min_element_wise(lowest, self._lowest_us)
+        climb_us = pc.max(pc.subtract(created_us, lowest)).as_py()
+        self.newest_first = self.newest_first and climb_us <= _us(self._rules.overlap)
+        self._lowest_us = lowest[-1].as_py()
+
+    def _starts_at_the_top(self, newest_us: int, oldest_us: int) -> bool:
+        """A newest-first list must show, on its first page, what was the newest before.
+
+        Without a reference (a first read that a start date bounds) the page itself must go down by more than
+        `overlap`: `see` refuses the climb, this refuses a page too flat to tell.
+        """
+        overlap_us = _us(self._rules.overlap)
+        if self._reference is None:
+            return newest_us - oldest_us > overlap_us
+        reference_us: int = _epoch_us(_instant(self._reference)).as_py()
+        return newest_us >= reference_us - overlap_us
+
+
+def lies_before(rows: pa.Table, instant: datetime) -> bool:
+    """Whether a page has rows and all of them were booked before `instant`."""
+    newest: datetime | None = pc.max(rows["created_at"]).as_py()
+    return newest is not None and newest < instant
+
+
+def remember(memory: Memory, rows: pa.Table, *, read_to_end: bool, now: datetime, rules: Rules) -> tuple[Memory, int]:
+    """The next run's memory, and how many pickups are open, from all rows of a complete walk.
+
+    After a read to the end the newest row seen becomes the reference, even if it is older than the last one: a
+    newest pickup that vanished must not force full reads for ever.
+    """
+    newest = pc.max(rows["created_at"]).as_py()
+    if not read_to_end:
+        newest = max(filter(None, [newest, memory.get("newest_listed_at")]), default=None)
+    if newest is None:
+        return {"quarantined": memory.get("quarantined", {})}, 0
+    still_open = open_rows(rows, now, rules.settle)
+    near = pc.greater_equal(still_open["created_at"], _instant(newest - rules.max_lookback))
+    beyond = _not_read_again(memory, rows, now) | _settling(still_open.filter(pc.invert(near)))
+    return {
+        "newest_listed_at": newest,
+        "oldest_open_at": pc.min(still_open.filter(near)["created_at"]).as_py(),
+        "beyond_lookback": beyond,
+        "quarantined": memory.get("quarantined", {}),
+    }, still_open.filter(near).num_rows + len(beyond)
+
+
+def _not_read_again(memory: Memory, rows: pa.Table, now: datetime) -> dict[str, datetime]:
+    """Pickups beyond the lookback that this walk did not see, less those that have settled meanwhile."""
+    beyond = memory.get("beyond_lookback", {})
+    if not beyond:
+        return {}
+    read = set(rows["id"].to_pylist())
+    return {id_: at for id_, at in beyond.items() if int(id_) not in read and at > now}
+
+
+def _settling(rows: pa.Table) -> dict[str, datetime]:
+    return dict(zip(map(str, rows["id"].to_pylist()), rows["settles_at"].to_pylist(), strict=True))
+
+
+def _instant(value: datetime) -> pa.Scalar:
+    return pa.scalar(value, INSTANT)
+
+
+def _epoch_us(instants: Any) -> Any:
+    """Arrow compares and sorts instants, but takes no maximum across columns of them: as integers it does."""
+    return instants.cast(pa.int64())
+
+
+def _us(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)

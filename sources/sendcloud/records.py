@@ -1,0 +1,172 @@
+"""A record on the wire becomes a row, or goes to quarantine with the reason. Rows travel as Arrow tables.
+
+`Pickup` is the one statement of what a record is. A page whose records all fit it is decoded in one pass;
+any other page is taken apart record by record with the same `Pickup`, so both ways agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+import msgspec
+import pyarrow as pa
+from msgspec import Meta, Raw, Struct
+
+# an instant must carry its offset: a time without one is refused, never guessed
+Instant = Annotated[datetime, Meta(tz=True)]
+Word = Annotated[str, Meta(min_length=1)]
+
+
+class Pickup(Struct, gc=False):
+    """A pickup as the v2 list sends it (seed OpenAPI, PickupList).
+
+    Only what the tables need is required: `country`, `pickup_from` and `cancelled_at` are required by the document
+    but may be missing here without harm. `tracking_number` may come as a bare integer (seen in published v3
+    examples); it is text.
+    """
+
+    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    carrier: Word
+    pickup_status: Word
+    created_at: Instant
+    country: str | None = None
+    tracking_number: str | int | None = None
+    pickup_from: Instant | None = None
+    pickup_until: Instant | None = None
+    cancelled_at: Instant | None = None
+    contract: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+
+
+class KnownPickup(Pickup, forbid_unknown_fields=True, gc=False):
+    """The same, refusing fields that we don't know: the quick way is open only to records without any."""
+
+
+class Envelope(Struct, gc=False):
+    """A page: `pickups` is left undecoded; an absent or null `next` is the end of the list."""
+
+    pickups: Raw
+    next: str | None = None
+
+
+class Rejected(NamedTuple):
+    """A record that can't be loaded: its stable hash, why, and itself as JSON text."""
+
+    record_hash: str
+    reason: str
+    record: str
+
+
+class Page(NamedTuple):
+    """What one page holds: rows (see ROW_SCHEMA), records refused, counts of unknown fields, the next link."""
+
+    rows: pa.Table
+    rejected: list[Rejected]
+    unknown_fields: dict[str, int]
+    next: str | None
+
+
+INSTANT = pa.timestamp("us", tz="UTC")
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("carrier", pa.string(), nullable=False),
+        pa.field("country", pa.string()),
+        pa.field("tracking_number", pa.string()),
+        pa.field("pickup_from", INSTANT),
+        pa.field("pickup_until", INSTANT),
+        pa.field("pickup_status", pa.string(), nullable=False),
+        pa.field("created_at", INSTANT, nullable=False),
+        pa.field("cancelled_at", INSTANT),
+        pa.field("contract", pa.int64()),
+        pa.field("extra", pa.string()),
+    ]
+)
+FIELDS = frozenset(Pickup.__struct_fields__)
+
+_envelope = msgspec.json.Decoder(Envelope)
+_known = msgspec.json.Decoder(list[KnownPickup])
+_pickup = msgspec.json.Decoder(Pickup)
+_raws = msgspec.json.Decoder(list[Raw])
+_sorted_json = msgspec.json.Encoder(order="deterministic")
+
+
+def read_page(body: bytes, account: str) -> Page:
+    """The page in `body`, a JSON object with `pickups` and `next`; rows are stamped with `account`.
+
+    Raises msgspec.DecodeError when the body is not such a page. A bad record is not an error: it is in `rejected`.
+    """
+    envelope = _envelope.decode(body)
+    try:
+        known: Sequence[Pickup] = _known.decode(envelope.pickups)
+    except msgspec.DecodeError:
+        return _read_one_by_one(_raws.decode(envelope.pickups), account, envelope.next)
+    return Page(as_table(known, [None] * len(known), account), [], {}, envelope.next)
+
+
+def _read_one_by_one(raws: list[Raw], account: str, next_link: str | None) -> Page:
+    pickups: list[Pickup] = []
+    extras: list[str | None] = []
+    rejected: list[Rejected] = []
+    unknown_fields: dict[str, int] = {}
+    for raw in raws:
+        try:
+            pickup = _pickup.decode(raw)
+            unknown = {k: v for k, v in msgspec.json.decode(raw).items() if k not in FIELDS}
+        except msgspec.DecodeError as error:
+            rejected.append(_reject(raw, str(error)))
+            continue
+        for field in unknown:
+            unknown_fields[field] = unknown_fields.get(field, 0) + 1
+        pickups.append(pickup)
+        extras.append(_sorted_json.encode(unknown).decode() if unknown else None)
+    return Page(as_table(pickups, extras, account), rejected, unknown_fields, next_link)
+
+
+def _reject(raw: Raw, reason: str) -> Rejected:
+    try:
+        text = _sorted_json.encode(msgspec.json.decode(raw))
+    except msgspec.DecodeError:  # half a surrogate pair, for one: keep what can be kept as JSON text
+        text = _sorted_json.encode(bytes(raw).decode("utf-8", "backslashreplace"))
+    return Rejected(hashlib.sha256(text).hexdigest(), reason, text.decode())
+
+
+def as_table(pickups: Sequence[Pickup], extras: Sequence[str | None], account: str) -> pa.Table:
+    """The pickups as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds."""
+    columns = {
+        "account": [account] * len(pickups),
+        "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
+        "extra": extras,
+    }
+    for field in FIELDS - columns.keys():
+        columns[field] = [getattr(p, field) for p in pickups]
+    return pa.table([pa.array(columns[field.name], field.type) for field in ROW_SCHEMA], schema=ROW_SCHEMA)
+
+
+def latest_sightings(tables: Sequence[pa.Table]) -> pa.Table:
+    """One row an id, the one seen last: a list that shifts between two pages repeats rows.
+
+    Needed before any merge: dlt's upsert keeps repeats of one batch, its delete-insert keeps any of them.
+    """
+    rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))
+    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+
+
+def as_quarantine(
+    rejected: dict[str, Rejected], account: str, first_seen: dict[str, datetime], now: datetime
+) -> pa.Table:
+    """Rows of `pickups_quarantine`, one for each record refused, by its hash; times are UTC instants."""
+    return pa.table(
+        {
+            "account": pa.array([account] * len(rejected), pa.string()),
+            "record_hash": pa.array(list(rejected), pa.string()),
+            "reason": pa.array([r.reason for r in rejected.values()], pa.string()),
+            "record": pa.array([r.record for r in rejected.values()], pa.string()),
+            "first_seen_at": pa.array([first_seen.get(h, now) for h in rejected], INSTANT),
+            "last_seen_at": pa.array([now] * len(rejected), INSTANT),
+        }
+    )

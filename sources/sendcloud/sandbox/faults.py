@@ -1,0 +1,154 @@
+"""What can go wrong on the way, on demand. A fault is a function: the answer that was due → the answer that is given.
+
+A fault that hands back the very answer it was given doesn't concern that request, and isn't used up by it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from .timeline import utc
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it goes on the wire, and whether the wire holds."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    url: str = ""
+    """The absolute address that was asked for."""
+    wait: float = 0.0
+    """Seconds before the first byte."""
+    sent: int | None = None
+    """How many bytes of the body are really sent before the connection closes; None: all, and it stays open."""
+    reset: bool = False
+    """The connection is reset and nothing is sent."""
+
+
+Fault = Callable[[Answer], Answer]
+
+
+def status(code: int) -> Fault:
+    """An answer with that status and a page of HTML, as from a proxy in front of the API: 500, 502, 503, 504 …"""
+    body = f"<html><body><h1>{code}</h1></body></html>".encode()
+    return lambda due: Answer(code, body, content_type="text/html", url=due.url)
+
+
+def too_many(retry_after: float | datetime | str | None = None) -> Fault:
+    """429 with an empty body. Retry-After in seconds, as a date, as any text, or (None) not there at all."""
+    if isinstance(retry_after, datetime):
+        retry_after = format_datetime(utc(retry_after), usegmt=True)
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return lambda due: Answer(429, headers=headers, url=due.url)
+
+
+def reset() -> Fault:
+    """The connection is reset (RST) before the first byte."""
+    return lambda due: replace(due, reset=True)
+
+
+def cut(share: float = 0.5) -> Fault:
+    """The body ends early: the connection closes after that share of the promised Content-Length."""
+    return lambda due: replace(due, sent=int(len(due.body) * share))
+
+
+def truncated(share: float = 0.5) -> Fault:
+    """Broken JSON whose Content-Length is right: only that share of the body."""
+    return lambda due: replace(due, body=due.body[: int(len(due.body) * share)])
+
+
+def html() -> Fault:
+    """A page of HTML with status 200, as from a log-in page or a captive network."""
+    body = b"<!doctype html><html><body>Please log in.</body></html>"
+    return lambda due: Answer(200, body, content_type="text/html; charset=utf-8", url=due.url)
+
+
+def slow(seconds: float) -> Fault:
+    """The right answer, so many seconds late."""
+    return lambda due: replace(due, wait=seconds)
+
+
+def redirect(url: str, code: int = 302) -> Fault:
+    """A redirect to that address."""
+    return lambda due: Answer(code, headers={"Location": url}, url=due.url)
+
+
+def stray_link(url: str) -> Fault:
+    """The page's rows with a next link to that address, on another origin for instance."""
+    return lambda due: _edited(due, next=url)
+
+
+def loop() -> Fault:
+    """The page's rows with a next link to the page itself."""
+    return lambda due: _edited(due, next=due.url)
+
+
+def empty_page() -> Fault:
+    """An empty page in front of the right one: its next link, a new address, leads to the rows that were due."""
+    return lambda due: _edited(due, pickups=[], next=f"{due.url}{'&' if '?' in due.url else '?'}empty=1")
+
+
+def expired_cursor() -> Fault:
+    """404 Invalid cursor for a request that brings a cursor; others are left alone."""
+    error = {"code": 404, "request": "api/v2/pickups", "message": "Invalid cursor"}
+    body = json.dumps({"error": error}).encode()
+    return lambda due: Answer(404, body, url=due.url) if "cursor=" in due.url else due
+
+
+def _edited(due: Answer, **fields: Any) -> Answer:
+    page = json.loads(due.body) if due.status == 200 and due.body else None
+    if not isinstance(page, dict) or "pickups" not in page:
+        return due
+    return replace(due, body=json.dumps({**page, **fields}).encode())
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A fault in line: for which page, and how many times yet."""
+
+    fault: Fault
+    page: int | None
+    times: int | None
+
+
+class Trouble:
+    """The faults in line."""
+
+    def __init__(self) -> None:
+        self._line: list[Waiting] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault, page: int | None, times: int | None) -> None:
+        """Put a fault at the end of the line."""
+        with self._lock:
+            self._line.append(Waiting(fault, page, times))
+
+    def clear(self) -> None:
+        """Send all away."""
+        with self._lock:
+            self._line.clear()
+
+    def spoil(self, due: Answer, page: int | None) -> Answer:
+        """The answer after the first fault that concerns it; the answer that was due when none does."""
+        with self._lock:
+            for waiting in self._line:
+                given = waiting.fault(due) if waiting.page in (None, page) else due
+                if given is not due:
+                    self._use(waiting)
+                    return given
+        return due
+
+    def _use(self, waiting: Waiting) -> None:
+        if waiting.times is not None:
+            waiting.times -= 1
+            if waiting.times <= 0:
+                self._line.remove(waiting)

@@ -1,0 +1,101 @@
+"""A running sandbox: the API at an address, what was asked of it, and what is to go wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import NamedTuple
+
+from .api import ROOT, Api
+from .faults import Answer, Fault, Trouble
+from .paging import Order
+from .wire import Server
+from .world import World
+
+
+class Request(NamedTuple):
+    """A request as it came in, and the status it was answered with; 0 when the connection was reset instead."""
+
+    method: str
+    path: str
+    """With the query."""
+    status: int
+    authorization: str | None
+
+
+class Sandbox:
+    """A running sandbox: where it is, what it was asked, and what is to go wrong."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.world = api.world
+        self.base_url = api.base_url
+        self.public_key = api.public_key
+        self.secret_key = api.secret_key
+        self.requests: list[Request] = []
+        """Every request so far, oldest first."""
+        self.on_request: Callable[[Sandbox, int], None] | None = None
+        """Called before each answer with the request's number, from 1; may book, cancel, move the clock."""
+        self._numbers = count(1)
+        self._trouble = Trouble()
+        self._lock = threading.Lock()
+
+    @property
+    def order(self) -> Order:
+        """The order of the list. When it changes, cursors handed out before may be refused."""
+        return self._api.order
+
+    @order.setter
+    def order(self, order: Order) -> None:
+        self._api.order = order
+
+    def fault(self, fault: Fault, *, page: int | None = None, times: int | None = 1) -> None:
+        """Let something go wrong: on that page of a walk (from 1), else on any request; None times: until healed.
+
+        Several faults stand in line; a request meets the first that concerns it.
+        """
+        self._trouble.add(fault, page, times)
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self._trouble.clear()
+
+    def answer(self, method: str, path: str, authorization: str | None, has_body: bool) -> Answer:
+        """What goes on the wire for a request; it is noted in `requests`."""
+        number = next(self._numbers)
+        if self.on_request:
+            self.on_request(self, number)
+        with self._lock:
+            due = self._api.answer(method, path, authorization, has_body=has_body)
+            given = self._trouble.spoil(due, self._api.page_number(path))
+            self.requests.append(Request(method, path, 0 if given.reset else given.status, authorization))
+        return given
+
+
+@contextmanager
+def serve(
+    world: World,
+    *,
+    public_key: str = "sandbox-public-key",
+    secret_key: str = "sandbox-secret-key",  # noqa: S107 - opens this sandbox only
+    port: int = 0,
+    default_limit: int = 100,
+    max_limit: int = 500,
+    order: Order = "descending",
+) -> Iterator[Sandbox]:
+    """The world's pickups on 127.0.0.1 until the block is left; port 0 takes a free one."""
+    server = Server(port)
+    base_url = f"http://127.0.0.1:{server.server_port}{ROOT}"
+    sandbox = Sandbox(Api(world, base_url, public_key, secret_key, default_limit, max_limit, order))
+    server.answer, server.clock = sandbox.answer, lambda: world.clock
+    # the default of 0.5 s would be waited for at every close
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield sandbox
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,105 @@
+"""Answers on a real socket, broken ones included."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from os import close
+from typing import Any, cast
+
+from .faults import Answer
+
+
+class Server(ThreadingHTTPServer):
+    """Threads, one per connection, that end with the server: nobody is answered after it was closed."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.answer: Callable[[str, str, str | None, bool], Answer]
+        """Of method, path with query, Authorization header, and whether the request has a body."""
+        self.clock: Callable[[], datetime]
+        self.closing = threading.Event()
+        self._connections: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is no error of ours; anything else is shown on stderr."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        self.closing.set()
+        super().server_close()
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Puts answers on the wire."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body in one segment
+
+    def respond(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        has_body = length > 0 or "Transfer-Encoding" in self.headers
+        self.rfile.read(length)
+        self.close_connection |= "Transfer-Encoding" in self.headers
+        server = cast(Server, self.server)
+        answer = server.answer(self.command, self.path, self.headers.get("Authorization"), has_body)
+        if answer.wait and server.closing.wait(answer.wait):
+            return
+        if answer.reset:
+            self._reset()
+        else:
+            self._send(answer)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815 - http.server's names
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body[: answer.sent])
+        self.close_connection |= answer.sent is not None
+
+    def _reset(self) -> None:
+        """Close with no time to linger, which sends RST; a plain close would send FIN."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        close(self.connection.detach())
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The world's clock, not the machine's."""
+        del timestamp
+        return format_datetime(cast(Server, self.server).clock(), usegmt=True)
+
+    def version_string(self) -> str:
+        return "sendcloud-sandbox"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Quiet; `Sandbox.requests` remembers."""

@@ -1,0 +1,176 @@
+"""A book of pickups, looked at from one instant: `world.clock`, which moves only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from threading import RLock
+from typing import Any, Final, Self
+
+from .bookings import FIRST_ID, seeded
+from .timeline import ABSENT, Absent, Pickup, Record, utc, wire, wire_time
+
+NOON_TO_FIVE: Final = (timedelta(hours=12), timedelta(hours=17))
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class World:
+    """An account's pickups with all that happened and will happen to them. Safe to change while it is served."""
+
+    def __init__(self, seed: int = 7, clock: datetime | None = None) -> None:
+        self.seed = seed
+        self.version = 0
+        """Grows whenever the list may look different: at every change, and when the clock moves."""
+        self._clock = utc(clock or datetime(2026, 11, 23, 8, tzinfo=UTC))
+        self._pickups: list[Pickup] = []
+        self._by_id: dict[int, Pickup] = {}
+        self._newest = FIRST_ID  # of all ids and positions
+        self._goes_by_id = True
+        self._lock = RLock()
+
+    @classmethod
+    def seeded(cls, count: int, *, seed: int = 7, until: datetime, days: float = 180, carriers: int = 9) -> Self:
+        """That many pickups booked in the days before `until`, which is the clock; same arguments, same world."""
+        world = cls(seed, until)
+        since = world.clock - timedelta(days=days)
+        for pickup in seeded(count, random=Random(seed), since=since, until=world.clock, carriers=carriers):
+            world._add(pickup, pickup.position)
+        return world
+
+    @classmethod
+    def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
+        """Exactly these wire records in exactly this order, whatever their ids; listed at every instant."""
+        world = cls(clock=clock)
+        world._goes_by_id, world._newest = False, 0
+        for record in reversed(list(records)):
+            world._put(record, ALWAYS)
+        return world
+
+    @property
+    def clock(self) -> datetime:
+        """The instant at which the world is looked at, in UTC."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, instant: datetime) -> None:
+        with self._lock:
+            self._clock = utc(instant)
+            self.version += 1
+
+    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
+        """Move the clock on."""
+        self.clock += timedelta(days=days, hours=hours, minutes=minutes)
+
+    def listed(self, at: datetime | None = None) -> list[Pickup]:
+        """The pickups that the list shows at that instant (default: the clock), newest first."""
+        at = self._instant(at)
+        with self._lock:
+            shown = [pickup for pickup in self._pickups if pickup.is_listed(at)]
+        return sorted(shown, key=lambda pickup: -pickup.position)
+
+    def records(self, at: datetime | None = None) -> list[Record]:
+        """The truth: every wire record as listed at that instant (default: the clock), newest first."""
+        at = self._instant(at)
+        return [pickup.record(at) for pickup in self.listed(at)]
+
+    def record(self, id: int) -> Record:  # noqa: A002 - the API's own word
+        """The pickup's wire record at the clock; KeyError when it isn't listed."""
+        pickup = self._by_id[id]
+        if not pickup.is_listed(self.clock):
+            raise KeyError(id)
+        return pickup.record(self.clock)
+
+    def book(
+        self,
+        *,
+        created_at: datetime | None = None,
+        carrier: str = "dhl_express",
+        country: str = "NL",
+        pickup_from: datetime | None = None,
+        pickup_until: datetime | Absent | None = None,
+        pickup_status: str = "Created",
+        tracking_number: str | Absent | None = "PRG220406003404",
+        contract: int | Absent | None = ABSENT,
+        cancelled_at: datetime | Absent | None = None,
+        id: int | None = None,  # noqa: A002
+        listed_from: datetime | None = None,
+        **extra: Any,
+    ) -> int:
+        """A pickup as told, booked at the clock unless said otherwise; its id is returned.
+
+        Without `pickup_from` the window is 12:00 to 17:00 UTC two days after booking; with `pickup_from` alone it is
+        open-ended. It is listed from `created_at` on, unless `listed_from` says otherwise. `extra` are fields as on
+        the wire; instants among them are written as the API writes them, and ABSENT keeps a field off the wire.
+        """
+        with self._lock:
+            created_at = self._instant(created_at)
+            if pickup_from is None:
+                midnight = created_at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+                pickup_from = midnight + NOON_TO_FIVE[0]
+                pickup_until = midnight + NOON_TO_FIVE[1] if pickup_until is None else pickup_until
+            number = self._newest + 1 if id is None else id
+            born = {
+                "id": number,
+                "pickup_from": pickup_from,
+                "pickup_until": pickup_until,
+                "country": country,
+                "carrier": carrier,
+                "tracking_number": tracking_number,
+                "pickup_status": pickup_status,
+                "created_at": created_at,
+                "cancelled_at": cancelled_at,
+                "contract": contract,
+                **extra,
+            }
+            position = number if self._goes_by_id else self._newest + 1
+            self._add(Pickup(position, utc(listed_from or created_at), wire(born)), number)
+        return number
+
+    def put(self, record: Record, at: datetime | None = None) -> int:
+        """List any record, broken ones included, from that instant on (default: the clock), as the newest.
+
+        Returned is the number under which `change`, `cancel` and `remove` know it: its id if that is an integer.
+        """
+        return self._put(record, self._instant(at))
+
+    def change(self, id: int, at: datetime | None = None, **fields: Any) -> None:  # noqa: A002
+        """Let any fields of a pickup change at that instant (default: the clock), unknown ones included."""
+        self._change(id, self._instant(at), fields)
+
+    def cancel(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
+        """Cancel a pickup at that instant (default: the clock); nothing happens to it afterwards."""
+        at = self._instant(at)
+        self._change(id, at, {"pickup_status": "Cancelled", "cancelled_at": wire_time(at)}, final=True)
+
+    def fail(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
+        """Let the carrier refuse a pickup at that instant (default: the clock); nothing happens to it afterwards."""
+        self._change(id, self._instant(at), {"pickup_status": "Failed"}, final=True)
+
+    def remove(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
+        """Let the list no longer show a pickup from that instant on (default: the clock)."""
+        with self._lock:
+            self._by_id[id].removed_at = self._instant(at)
+            self.version += 1
+
+    def _instant(self, at: datetime | None) -> datetime:
+        return self.clock if at is None else utc(at)
+
+    def _change(self, number: int, at: datetime, fields: Record, *, final: bool = False) -> None:
+        with self._lock:
+            self._by_id[number].change(at, fields, final=final)
+            self.version += 1
+
+    def _put(self, record: Record, at: datetime) -> int:
+        with self._lock:
+            own, position = record.get("id"), self._newest + 1
+            number = own if type(own) is int else position
+            self._add(Pickup(position, at, wire(record)), number)
+        return number
+
+    def _add(self, pickup: Pickup, number: int) -> None:
+        with self._lock:
+            self._pickups.append(pickup)
+            self._by_id[number] = pickup
+            self._newest = max(self._newest, number, pickup.position)
+            self.version += 1
