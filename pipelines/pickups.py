@@ -157,14 +157,16 @@ def _told(error: Exception, warehouse: Path) -> Exception:
 
 
 def _what_is_missing(error: ConfigurationException) -> str:
-    if not isinstance(error, ConfigFieldMissingException):
+    """dlt's explanation in one sentence; its own, whole, comes with --debug."""
+    section = "sources.sendcloud.credentials"
+    missing = [key for key in ("public_key", "secret_key") if f"{section}.{key}" not in dlt.secrets]
+    if not isinstance(error, ConfigFieldMissingException) or not missing:
         return " ".join(str(error).split())
-    keys = ", ".join(error.fields)
-    variable = "SOURCES__SENDCLOUD__CREDENTIALS__" + error.fields[0].upper()
+    variable = "__".join([*section.split("."), missing[0]]).upper()
     return (
-        f"Settings are missing: {keys}. Put them into [sources.sendcloud.credentials] of "
+        f"Settings are missing: {', '.join(missing)}. Put them into [{section}] of "
         f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
-        f"environment, {variable} for one. To try without an account: pickups demo."
+        f"environment ({variable}). To try without an account: pickups demo."
     )
 
 

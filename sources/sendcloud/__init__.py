@@ -22,7 +22,7 @@ from dlt.extract import DltResource
 from .client import Client, SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
-from .records import ROW_SCHEMA
+from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .walk import Reading, Span, Walked, walk
 
 __all__ = ["Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
@@ -33,14 +33,19 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # an account's label ends up in keys,
 # dlt drops rows older than last_value - lag; an old pickup that changed is such a row. 95 years is: never (dlt 1.31)
 NEVER_DROP_SECONDS = 3e9
 
-_TYPES = {pa.string(): "text", pa.int64(): "bigint"}
-PICKUP_COLUMNS: Any = {
-    field.name: {
-        "data_type": "json" if field.name == "extra" else _TYPES.get(field.type, "timestamp"),
-        "nullable": field.nullable,
+_TYPES = {pa.string(): "text", pa.int64(): "bigint", INSTANT: "timestamp"}
+_JSON = ("extra", "record")
+
+
+def _columns(schema: pa.Schema) -> Any:
+    """The tables' columns for dlt, all of them: an account without pickups has the same tables as any other."""
+    return {
+        field.name: {
+            "data_type": "json" if field.name in _JSON else _TYPES[field.type],
+            "nullable": field.nullable,
+        }
+        for field in schema
     }
-    for field in ROW_SCHEMA
-}
 
 
 @dlt.source(name="sendcloud", max_table_nesting=0)
@@ -85,7 +90,7 @@ def sendcloud_source(
         name="pickups",
         primary_key=["account", "id"],
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns=PICKUP_COLUMNS,
+        columns=_columns(ROW_SCHEMA),
     )
     def pickups(
         created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
@@ -106,14 +111,14 @@ def sendcloud_source(
         name="pickups_quarantine",
         primary_key=["account", "record_hash"],
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns={"record": {"data_type": "json"}},
+        columns=_columns(QUARANTINE_SCHEMA),
     )
     def pickups_quarantine() -> Iterator[pa.Table | None]:
         """One row per record that couldn't be loaded, with the reason."""
         yield None  # let the other resource begin: dlt takes them in turns
         while walked and walked[0] is None:
             yield None
-        if walked and walked[0] and walked[0].quarantine.num_rows:
+        if walked and walked[0] and (walked[0].quarantine.num_rows or walked[0].is_first):
             yield walked[0].quarantine
 
     return pickups, pickups_quarantine

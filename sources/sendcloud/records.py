@@ -85,6 +85,16 @@ ROW_SCHEMA = pa.schema(
         pa.field("extra", pa.string()),
     ]
 )
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("record_hash", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),
+        pa.field("first_seen_at", INSTANT, nullable=False),
+        pa.field("last_seen_at", INSTANT, nullable=False),
+    ]
+)
 FIELDS = frozenset(Pickup.__struct_fields__)
 
 _envelope = msgspec.json.Decoder(Envelope)
@@ -159,14 +169,16 @@ def latest_sightings(tables: Sequence[pa.Table]) -> pa.Table:
 def as_quarantine(
     rejected: dict[str, Rejected], account: str, first_seen: dict[str, datetime], now: datetime
 ) -> pa.Table:
-    """Rows of `pickups_quarantine`, one for each record refused, by its hash; times are UTC instants."""
-    return pa.table(
+    """Rows of QUARANTINE_SCHEMA, one for each record refused, by its hash; times are UTC instants."""
+    rows = [
         {
-            "account": pa.array([account] * len(rejected), pa.string()),
-            "record_hash": pa.array(list(rejected), pa.string()),
-            "reason": pa.array([r.reason for r in rejected.values()], pa.string()),
-            "record": pa.array([r.record for r in rejected.values()], pa.string()),
-            "first_seen_at": pa.array([first_seen.get(h, now) for h in rejected], INSTANT),
-            "last_seen_at": pa.array([now] * len(rejected), INSTANT),
+            "account": account,
+            "record_hash": record_hash,
+            "reason": reject.reason,
+            "record": reject.record,
+            "first_seen_at": first_seen.get(record_hash, now),
+            "last_seen_at": now,
         }
-    )
+        for record_hash, reject in rejected.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)

@@ -53,11 +53,12 @@ class Span(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """All that a complete walk brought: rows (ROW_SCHEMA, one an id), quarantine rows, the next run's memory."""
+    """All that a complete walk brought: rows (ROW_SCHEMA), one an id, refused records, the next run's memory."""
 
     rows: pa.Table
     quarantine: pa.Table
     memory: Memory
+    is_first: bool  # no walk before it: the tables may have to be made, even for no rows
 
     @property
     def newest_created_at(self) -> datetime | None:
@@ -98,14 +99,14 @@ def _finish(
     quarantine = as_quarantine(rejected, reading.account, first_seen, now)
     reading.quarantined = len(rejected)
     if span.until:
-        return Walked(rows, quarantine, memory)
+        return Walked(rows, quarantine, memory, not memory)
     to_end = reading.stopped_because == "end"
     memory_after, reading.open_pickups = remember(memory, rows, read_to_end=to_end, now=now, rules=rules)
     memory_after["quarantined"] = memory.get("quarantined", {}) | first_seen
     memory_after["read_since"] = span.since
     reading.open_beyond_lookback = len(memory_after.get("beyond_lookback", {}))
     reading.history_complete = True
-    return Walked(rows, quarantine, memory_after)
+    return Walked(rows, quarantine, memory_after, not memory)
 
 
 def _pages(client: Client, url: str, reading: Reading) -> Iterator[Page]:

@@ -36,7 +36,7 @@ class Sandbox:
         self.secret_key = api.secret_key
         self.requests: list[Request] = []
         """Every request so far, oldest first."""
-        self.on_request: Callable[[Sandbox, int], None] | None = None
+        self.on_request: Callable[[Sandbox, int], object] | None = None
         """Called before each answer with the request's number, from 1; may book, cancel, move the clock."""
         self._numbers = count(1)
         self._trouble = Trouble()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dlt
+import duckdb
+import pytest
+from hypothesis import HealthCheck, settings
+
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.installation import Installation
+
+# one example is a whole run or several: none is too slow, and a fixture's folder may serve many
+settings.register_profile(
+    "runs", deadline=None, max_examples=15, suppress_health_check=list(HealthCheck), print_blob=True
+)
+settings.load_profile("runs")
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
+
+
+def pytest_report_header() -> str:
+    return f"dlt {dlt.__version__}, duckdb {duckdb.__version__}"
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of this machine's reaches a test, and retries don't wait."""
+    for name in os.environ:
+        if name.startswith(("SOURCES__", "DESTINATION__", "PUBLISH__", "DLT_", "PICKUPS_", "RUNTIME__", "NORMALIZE__")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
+@pytest.fixture
+def world() -> World:
+    """An account without pickups, on a Friday noon."""
+    return World(clock=NOW)
+
+
+@pytest.fixture
+def api(world: World) -> Iterator[Sandbox]:
+    with serve(world) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    folder = tmp_path / "project"
+    (folder / ".dlt").mkdir(parents=True)
+    return Installation(folder, monkeypatch)
