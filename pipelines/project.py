@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipelines.errors import NotConfigured
+
 # what a run of ours needs of dlt where the configuration doesn't say otherwise
 OUR_DEFAULTS = {
     "runtime.dlthub_telemetry": False,
@@ -25,22 +27,31 @@ def find_project() -> Path:
 def enter(project_dir: str | Path | None = None) -> Path:
     """Makes `project_dir` (default: find_project()) the project that dlt reads its configuration from.
 
-    Sets DLT_PROJECT_DIR for this process, as dlt's own tools expect it. Returns the folder, absolute.
+    Sets DLT_PROJECT_DIR for this process, as dlt's own tools expect it. Returns the folder, absolute. Raises
+    NotConfigured when a configuration file there can't be read.
     """
     project = Path(project_dir).resolve() if project_dir else find_project()
     seen_before = "dlt" in sys.modules
     os.environ["DLT_PROJECT_DIR"] = str(project)
     import dlt
+    from dlt.common.configuration.providers.toml import TomlProviderReadException
 
-    if seen_before:
-        from dlt.common.configuration.container import Container
-        from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
-        Container()[PluggableRunContext].reload_providers()
-    for key, value in OUR_DEFAULTS.items():
-        if dlt.config.get(key) is None:
-            dlt.config[key] = value
+    try:
+        if seen_before:
+            _read_settings_again()
+        for key, value in OUR_DEFAULTS.items():
+            if dlt.config.get(key) is None:
+                dlt.config[key] = value
+    except TomlProviderReadException as error:
+        raise NotConfigured(f"A configuration file can't be read. {error}") from None
     return project
+
+
+def _read_settings_again() -> None:
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+    Container()[PluggableRunContext].reload_providers()
 
 
 def warehouse_path(project: Path) -> Path:

@@ -378,6 +378,7 @@ SUNDAY = "2026-03-08 09:00Z"
         ("Announcing", None, IS_PENDING),
         ("CREATED", None, IS_KEPT),
         ("CANCELLED", SUNDAY, IS_CANCELLED),
+        ("CANCELLED", None, IS_CANCELLED),
         ("FAILED", None, IS_FAILED),
         ("ANNOUNCING", None, IS_PENDING),
         ("CANCELLATION_REQUESTED", None, IS_KEPT),
@@ -784,6 +785,7 @@ def test_the_weekend_is_saturday_and_sunday_by_the_local_clock(warehouse):
     )
 
     assert windows_row(con, "windows_with_zone, weekend_share") == (4, 0.5)
+    assert windows_row(con, "most_common_opening_hour_local, most_common_opening_hour_share") == (0, 0.5)  # 2 of 4
 
 
 def test_a_carrier_seen_only_in_countries_without_a_zone_has_no_local_hour(warehouse):
@@ -808,9 +810,12 @@ def test_a_carrier_without_windows_has_counts_and_no_measures(warehouse):
 
 
 def test_each_carrier_has_its_own_row_of_windows(warehouse):
-    con = warehouse(window(2, carrier="ups"), window(6), window(8))
+    con = warehouse(window(2, carrier="ups", country="GB"), window(6), window(8))
 
-    assert rows(con, "carrier, pickups, median_window_hours", "carrier_windows") == [("dpd", 2, 7.0), ("ups", 1, 2.0)]
+    assert rows(con, "carrier, pickups, median_window_hours, most_common_opening_hour_local", "carrier_windows") == [
+        ("dpd", 2, 7.0, 10),
+        ("ups", 1, 2.0, 9),
+    ]
 
 
 # --- analytics.carrier_window_grid

@@ -51,10 +51,13 @@ def get(sandbox: Sandbox, path: str = "/pickups", **how: Any) -> requests.Respon
 
 def walk(sandbox: Sandbox, limit: int, link: str = "next", start: str | None = None) -> Iterator[dict[str, Any]]:
     url = start or f"/pickups?limit={limit}"
-    while url:
+    for _ in range(100):
+        if not url:
+            return
         page = get(sandbox, url).json()
         yield page
         url = page[link]
+    raise AssertionError("a walk of 100 pages has no end")
 
 
 def ids(*pages: dict[str, Any]) -> list[int]:
@@ -195,6 +198,13 @@ def test_paging_forward_and_back_gives_each_pickup_once(seven: Sandbox) -> None:
     assert [ids(page) for page in back] == [newest_first[3:6], newest_first[:3]]
     assert forward[0]["previous"] is None
     assert forward[-1]["next"] is None
+
+
+def test_a_full_last_page_has_no_next(seven: Sandbox) -> None:
+    page = get(seven, "/pickups?limit=7").json()
+
+    assert len(page["pickups"]) == 7
+    assert (page["next"], page["previous"]) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt.common.time import ensure_pendulum_datetime
 from dlt.extract import DltResource
 
 from .client import Client, SendcloudCredentials
@@ -97,10 +96,11 @@ def sendcloud_source(
     ) -> Iterator[pa.Table]:
         """One row per pickup, as sent; latest state that was read. Times are UTC instants."""
         walked.append(None)
-        memories = dlt.current.resource_state().setdefault("accounts", {})
+        state = dlt.current.resource_state()
+        memories = state.setdefault("accounts", {})
         span = Span(_utc(created_at.initial_value), _utc(created_at.end_value))
         done = walk(client, page_size, memories.get(account, {}), rules, span, reading)
-        last_value = dlt.current.resource_state()["incremental"]["created_at"]["last_value"]
+        last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
         reading.watermark = max(filter(None, [_utc(last_value), done.newest_created_at]), default=None)
         yield done.rows
         if not span.until:
@@ -134,5 +134,14 @@ def _check(account: str, page_size: int, max_attempts: int, *spans: float) -> No
 
 
 def _utc(value: Any) -> datetime | None:
-    """A bound of the incremental, which a user may give as text or as an instant, as a UTC instant."""
-    return None if value is None else ensure_pendulum_datetime(value).astimezone(UTC)
+    """A bound of the incremental as a UTC instant.
+
+    Raises Misconfigured for text and for a time without an offset: dlt would compare them with instants, and fail
+    further down (tried on 1.31).
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        remedy = "Write it in config.toml without quotes (2026-01-31T00:00:00Z), or hand in an aware datetime."
+        raise Misconfigured("pickups.created_at", f"is bounded by {value!r}, which is no instant with offset", remedy)
+    return value.astimezone(UTC)

@@ -7,9 +7,10 @@ any other page is taken apart record by record with the same `Pickup`, so both w
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -109,15 +110,31 @@ def read_page(body: bytes, account: str) -> Page:
 
     Raises msgspec.DecodeError when the body is not such a page. A bad record is not an error: it is in `rejected`.
     """
-    envelope = _envelope.decode(body)
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.DecodeError as error:
+        return _read_one_by_one(*_taken_apart(body, error), account)
     try:
         known: Sequence[Pickup] = _known.decode(envelope.pickups)
     except msgspec.DecodeError:
-        return _read_one_by_one(_raws.decode(envelope.pickups), account, envelope.next)
+        return _read_one_by_one(_raws.decode(envelope.pickups), envelope.next, account)
     return Page(as_table(known, [None] * len(known), account), [], {}, envelope.next)
 
 
-def _read_one_by_one(raws: list[Raw], account: str, next_link: str | None) -> Page:
+def _taken_apart(body: bytes, error: msgspec.DecodeError) -> tuple[list[Raw], str | None]:
+    """The records of a page that msgspec won't even skip through (half a surrogate pair, NaN): one must not cost all.
+
+    The standard library is more lenient; what it lets pass is still refused record by record.
+    """
+    try:
+        page = msgspec.convert(json.loads(body), dict[str, Any])
+        records = msgspec.convert(page.get("pickups"), list[Any])
+        return [Raw(json.dumps(record).encode()) for record in records], msgspec.convert(page.get("next"), str | None)
+    except (ValueError, msgspec.ValidationError):
+        raise error from None
+
+
+def _read_one_by_one(raws: list[Raw], next_link: str | None, account: str) -> Page:
     pickups: list[Pickup] = []
     extras: list[str | None] = []
     rejected: list[Rejected] = []

@@ -1,0 +1,215 @@
+"""The notebooks run from top to bottom and answer; what is committed is the essay, not an account's numbers."""
+
+import ast
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import duckdb
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.test_models import cancelled, fill, many, pickup
+
+ROOM = Path(__file__).parent.parent / "notebooks"
+RATES, WINDOWS = "01-cancellation-rates", "02-pickup-windows"
+COMMITTED = {path.stem: nbformat.read(path, as_version=nbformat.NO_CONVERT) for path in sorted(ROOM.glob("*.ipynb"))}
+LONGEST_CELL = 12
+
+# Tuesday 2026-03-10 09:00 UTC is 10:00 in Amsterdam and Berlin and 9:00 in London; a window lasts three hours,
+# and is booked four days ahead.
+BUSY = [
+    *many(cancelled, 10, country="NL"),
+    *many(pickup, 30, country="NL"),
+    *many(pickup, 40, country="DE"),
+    *many(cancelled, 20, carrier="ups", country="GB", cancelled_at="2026-03-10 08:00Z"),
+    *many(pickup, 20, carrier="ups", country="GB"),
+    *many(pickup, 3, carrier="ups", country="CH", pickup_until=None, pickup_status="Failed"),
+]
+TO_COME = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
+
+
+def execute(name, published):
+    """The notebook as it is after a kernel of its own ran every cell over this published file."""
+    notebook = nbformat.read(ROOM / f"{name}.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOM)}})
+    return client.execute(env=os.environ | {"PUBLISH__PATH": str(published)})
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """Both notebooks over a busy and over an empty account, by name and account; side by side, as kernels are slow."""
+    published = {}
+    for account, pickups in {"busy": BUSY, "empty": []}.items():
+        published[account] = tmp_path_factory.mktemp(account) / "pickups.duckdb"
+        with duckdb.connect(published[account]) as con:
+            fill(con, pickups)
+    both = list(product(COMMITTED, published))
+    with ThreadPoolExecutor(max_workers=2) as kernels:
+        done = kernels.map(lambda each: execute(each[0], published[each[1]]), both)
+        return dict(zip(both, done, strict=True))
+
+
+def outputs(notebook, kind):
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [output.data[kind] for cell in cells for output in cell.outputs if kind in output.get("data", {})]
+
+
+@pytest.mark.parametrize("name", [RATES, WINDOWS])
+def test_a_notebook_runs_without_a_word_of_error_or_warning(executed, name):
+    kinds = {output.output_type for cell in executed[name, "busy"].cells for output in cell.get("outputs", [])}
+
+    assert kinds == {"display_data", "execute_result"}
+
+
+def test_the_rates_are_told_in_pictures_and_in_sentences(executed):
+    notebook = executed[RATES, "busy"]
+    answers = "\n".join(outputs(notebook, "text/markdown"))
+
+    assert len(outputs(notebook, "image/png")) == 4
+    # 20 of 40 with ups and 10 of 80 with dpd; ups' three failed pickups are in no rate but that of failure
+    assert "**123 pickups** of 2 carriers, as of 2026-04-01 00:00 UTC. 123 are mature" in answers
+    assert "**ups is cancelled most often: 50.0% of its pickups.**" in answers
+    assert "no other carrier's reaches it. Over all carriers 30 of 120 were cancelled, 25.0%." in answers
+    assert "**20 of 30 cancellations (66.7%)** came less than 24 hours before the window opened, 0 of them" in answers
+    assert "**dpd differs most: 25.0% in NL, 0.0% in DE** (40 and 40 pickups)" in answers
+    assert "Over all carriers 3 of 123 failed, 2.4%; 0 more are stuck" in answers
+
+
+def test_the_windows_are_told_in_pictures_and_in_sentences(executed):
+    notebook = executed[WINDOWS, "busy"]
+    answers = "\n".join(outputs(notebook, "text/markdown"))
+
+    assert len(outputs(notebook, "image/png")) == 4
+    assert "**123 windows** of 2 carriers. 3 are open-ended (2.4%), 0 invalid" in answers
+    assert "and 3 pickups are in a country without a time zone of ours" in answers
+    assert (
+        "**Most windows open on Tuesday from 10:00 to 11:00**: 80 of 120, 66.7%. 0 (0.0%) open on a Saturday" in answers
+    )
+    assert "100.0% of its windows open in its commonest hour, from 9:00 to 10:00" in answers
+    assert "**The median window lasts 3.0 hours with every carrier.**" in answers
+    assert "ups leaves the most windows open-ended, 7.0% of its own" in answers  # 3 of 43
+    assert "**The median lead time is 96.0 hours with every carrier.**" in answers
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [(RATES, "There is nothing to rate yet"), (WINDOWS, "There is nothing to show yet")],
+)
+def test_an_empty_account_is_told_so_and_nothing_breaks(executed, name, sentence):
+    notebook = executed[name, "empty"]
+    answers = outputs(notebook, "text/markdown")
+
+    assert outputs(notebook, "image/png") == []
+    assert len(answers) >= 4
+    assert all(answer.startswith(sentence) for answer in answers)
+
+
+@pytest.mark.parametrize("name", [RATES, WINDOWS])
+@pytest.mark.parametrize(
+    "pickups",
+    [
+        [pickup()],
+        [cancelled()],
+        [cancelled(**TO_COME)],
+        [pickup(pickup_status="Announcing")],
+        [pickup(pickup_status="Failed")],
+        [pickup(pickup_from=None, pickup_until=None)],
+        [pickup(country="CH")],
+        [pickup(pickup_until=None, created_at="2026-03-11 09:00Z")],
+        [pickup(carrier=f"carrier {n}", pickup_from=f"2026-03-{n:02} {n:02}:00Z") for n in range(10, 24)],
+    ],
+    ids=[
+        "one kept",
+        "one cancelled",
+        "one cancelled, to come",
+        "one stuck",
+        "one failed",
+        "one without a window",
+        "one without a zone",
+        "one open-ended before its booking",
+        "fourteen carriers",
+    ],
+)
+def test_no_account_is_too_odd_to_be_told(warehouse_read, name, pickups):
+    warehouse_read(pickups)
+
+    exec(compile(code_of(COMMITTED[name]), name, "exec"), {})
+
+
+@pytest.fixture
+def warehouse_read(monkeypatch):
+    """A function that puts an account behind `pipelines.warehouse.read`, in this process and without a file."""
+    import matplotlib.pyplot as plt
+
+    with duckdb.connect() as con:
+
+        def behind(pickups):
+            fill(con, pickups)
+            monkeypatch.setattr(
+                "pipelines.warehouse.read", lambda view: con.execute(f"select * from analytics.{view}").df()
+            )
+
+        plt.switch_backend("agg")
+        yield behind
+        plt.close("all")
+
+
+# --- as committed
+
+
+def code_of(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_there_are_two_notebooks():
+    assert list(COMMITTED) == [RATES, WINDOWS]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_notebook_holds_no_outputs_and_no_counts(name):
+    for cell in COMMITTED[name].cells:
+        assert cell.get("outputs", []) == [], cell.id
+        assert cell.get("execution_count") is None, cell.id
+        assert cell.metadata == {}, cell.id
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_notebook_is_valid_and_names_its_kernel(name):
+    notebook = COMMITTED[name]
+
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_no_cell_is_long_and_none_is_empty(name):
+    for cell in COMMITTED[name].cells:
+        lines = cell.source.splitlines()
+        assert lines, cell.id
+        assert cell.cell_type == "markdown" or len(lines) <= LONGEST_CELL, cell.id
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_notebook_begins_with_a_question_and_ends_with_what_it_cannot_say(name):
+    first, *_, last = COMMITTED[name].cells
+
+    assert first.source.splitlines()[0].startswith("# ")
+    assert first.source.splitlines()[0].endswith("?")
+    assert last.source.startswith("## What these numbers can't say")
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_notebook_knows_nothing_of_the_project_but_read(name):
+    imported = {
+        f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(ast.parse(code_of(COMMITTED[name])))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert imported == {"matplotlib.pyplot", "IPython.display.Markdown", "pipelines.warehouse.read"}

@@ -1,0 +1,190 @@
+"""A record on the wire becomes a row, or goes to quarantine with the reason."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.sendcloud.records import Page, as_table, latest_sightings, read_page
+from tests.installation import as_row
+
+PLAIN = {
+    "id": 294344,
+    "carrier": "dpd",
+    "country": "DE",
+    "tracking_number": "09985053927752",
+    "pickup_from": "2022-11-26T11:00:00Z",
+    "pickup_until": "2022-11-26T14:00:00Z",
+    "pickup_status": "Created",
+    "created_at": "2022-11-25T13:15:18.160521Z",
+    "cancelled_at": None,
+    "contract": 14,
+}
+
+
+def page_of(*records: Any, next_link: str | None = None) -> Page:
+    body = {"next": next_link, "previous": None, "pickups": list(records)}
+    return read_page(json.dumps(body).encode(), "default")
+
+
+def test_a_plain_record_is_a_row_of_its_own_values() -> None:
+    page = page_of(PLAIN, next_link="https://panel.sendcloud.sc/api/v2/pickups/?cursor=x")
+
+    assert page.rows.to_pylist() == [as_row(PLAIN)]
+    assert page.rejected == []
+    assert page.next == "https://panel.sendcloud.sc/api/v2/pickups/?cursor=x"
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "stored"),
+    [
+        ("created_at", "2022-11-25T14:15:18.16+01:00", datetime(2022, 11, 25, 13, 15, 18, 160_000, tzinfo=UTC)),
+        ("created_at", "2022-11-25T13:15:18Z", datetime(2022, 11, 25, 13, 15, 18, tzinfo=UTC)),
+        ("tracking_number", "", ""),
+        ("tracking_number", None, None),
+        ("tracking_number", 220406003404, "220406003404"),
+        ("tracking_number", "791043498202211103183", "791043498202211103183"),
+        ("contract", None, None),
+        ("country", "XX", "XX"),
+        ("country", None, None),
+        ("pickup_status", "CANCELLATION_REQUESTED", "CANCELLATION_REQUESTED"),
+        ("pickup_until", None, None),
+        ("pickup_until", "2021-11-26T14:00:00Z", datetime(2021, 11, 26, 14, tzinfo=UTC)),
+        ("id", 2**63 - 1, 2**63 - 1),
+    ],
+)
+def test_what_can_be_read_without_guessing_is_loaded(field: str, sent: Any, stored: Any) -> None:
+    (row,) = page_of(PLAIN | {field: sent}).rows.to_pylist()
+
+    assert row[field] == stored
+
+
+@pytest.mark.parametrize(
+    "field", ["country", "tracking_number", "pickup_from", "pickup_until", "cancelled_at", "contract"]
+)
+def test_a_field_that_the_tables_can_do_without_may_be_absent(field: str) -> None:
+    (row,) = page_of({name: value for name, value in PLAIN.items() if name != field}).rows.to_pylist()
+
+    assert row[field] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "reason"),
+    [
+        ("id", None, "Expected `int`, got `null` - at `$.id`"),
+        ("id", "294344", "Expected `int`, got `str` - at `$.id`"),
+        ("id", 0, "Expected `int` >= 1 - at `$.id`"),
+        ("id", 1.5, "Expected `int`, got `float` - at `$.id`"),
+        ("id", True, "Expected `int`, got `bool` - at `$.id`"),
+        ("id", 2**63, "Expected `int` <= 9223372036854775807 - at `$.id`"),
+        ("carrier", "", "Expected `str` of length >= 1 - at `$.carrier`"),
+        ("carrier", None, "Expected `str`, got `null` - at `$.carrier`"),
+        ("pickup_status", None, "Expected `str`, got `null` - at `$.pickup_status`"),
+        ("created_at", None, "Expected `datetime`, got `null` - at `$.created_at`"),
+        ("created_at", "soon", "Invalid RFC3339 encoded datetime - at `$.created_at`"),
+        ("created_at", 1669381518, "Expected `datetime`, got `int` - at `$.created_at`"),
+        ("created_at", "2022-11-25T13:15:18", "Expected `datetime` with a timezone component - at `$.created_at`"),
+        ("cancelled_at", "", "Invalid RFC3339 encoded datetime - at `$.cancelled_at`"),
+        ("tracking_number", 1785.0, "Expected `int | str | null`, got `float` - at `$.tracking_number`"),
+        ("contract", "57,", "Expected `int | null`, got `str` - at `$.contract`"),
+    ],
+)
+def test_what_could_only_be_guessed_goes_to_quarantine_with_the_reason(field: str, sent: Any, reason: str) -> None:
+    broken = PLAIN | {field: sent}
+    page = page_of(PLAIN, broken)
+
+    assert page.rows.to_pylist() == [as_row(PLAIN)]
+    (rejected,) = page.rejected
+    assert rejected.reason == reason
+    assert json.loads(rejected.record) == broken
+
+
+@pytest.mark.parametrize("record", [None, 7, "pickup", []])
+def test_a_record_that_is_no_object_goes_to_quarantine_too(record: Any) -> None:
+    page = page_of(record, PLAIN)
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+
+
+def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
+    body = b'{"next": null, "pickups": [{"id": 1, "carrier": "\\ud800"}, %s]}' % json.dumps(PLAIN).encode()
+    page = read_page(body, "default")
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+    assert "ud800" in json.loads(page.rejected[0].record)
+
+
+def test_the_same_broken_record_has_the_same_hash_whatever_the_order_of_its_fields() -> None:
+    broken = PLAIN | {"id": None}
+    turned = dict(reversed(broken.items()))
+
+    assert page_of(broken).rejected == page_of(turned).rejected
+
+
+def test_unknown_fields_are_kept_whole_and_counted() -> None:
+    page = page_of(PLAIN | {"colour": "green"}, PLAIN, PLAIN | {"colour": None, "depot": {"b": [1, 2.5], "a": {}}})
+
+    assert page.unknown_fields == {"colour": 2, "depot": 1}
+    assert page.rows["extra"].to_pylist() == [
+        '{"colour":"green"}',
+        None,
+        '{"colour":null,"depot":{"a":{},"b":[1,2.5]}}',
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b'{"next": null}', b'{"pickups": {}}', b'{"pickups": null}', b"{", b'{"pickups": [], "next": 7}']
+)
+def test_a_body_that_is_no_page_is_an_error_and_not_an_empty_page(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read_page(body, "default")
+
+
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001  # the offset is put behind the text
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+records = st.fixed_dictionaries(
+    {
+        "id": st.integers(1, 2**63 - 1),
+        "carrier": texts.filter(bool),
+        "pickup_status": texts.filter(bool),
+        "created_at": moments.map(lambda moment: f"{moment.isoformat()}Z"),
+        "cancelled_at": st.none() | moments.map(lambda moment: f"{moment.isoformat()}Z"),
+    },
+    optional={
+        "country": st.none() | texts,
+        "tracking_number": st.none() | texts,
+        "pickup_from": st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(lambda d: d.isoformat() + "+02:00"),  # noqa: DTZ001
+        "contract": st.none() | st.integers(-(2**63), 2**63 - 1),
+    },
+)
+
+
+@given(st.lists(records, max_size=5))
+def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[str, Any]]) -> None:
+    """One unknown field on the page sends every record through the careful way."""
+    quick = page_of(*sent)
+    careful = page_of(*sent, PLAIN | {"colour": "green"})
+
+    assert quick.rejected == careful.rejected == []
+    assert quick.rows.to_pylist() == [as_row(record) for record in sent]
+    assert careful.rows.slice(0, len(sent)).equals(quick.rows)
+
+
+def test_of_several_sightings_the_last_one_stays_in_its_place() -> None:
+    first = page_of(PLAIN, PLAIN | {"id": 2}).rows
+    second = page_of(PLAIN | {"id": 2, "pickup_status": "Cancelled"}, PLAIN | {"id": 3}).rows
+
+    rows = latest_sightings([first, second])
+
+    assert rows["id"].to_pylist() == [294344, 2, 3]
+    assert rows["pickup_status"].to_pylist() == ["Created", "Cancelled", "Created"]
+
+
+def test_no_pages_are_an_empty_table_with_all_columns() -> None:
+    assert latest_sightings([]).equals(as_table([], [], "default"))
