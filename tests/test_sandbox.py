@@ -8,6 +8,7 @@ import json
 import math
 import re
 import socket
+import threading
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -86,8 +87,8 @@ def near(found: int, of: int, rate: float) -> bool:
     return abs(found - of * rate) <= 4 * math.sqrt(of * rate * (1 - rate))
 
 
-def ask(connection: http.client.HTTPConnection) -> int:
-    connection.request("GET", "/api/v2/pickups")
+def ask(connection: http.client.HTTPConnection, method: str = "GET") -> int:
+    connection.request(method, "/api/v2/pickups")
     answer = connection.getresponse()
     answer.read()
     return answer.status
@@ -316,8 +317,8 @@ def test_the_sandbox_remembers_what_it_was_asked(seven: Sandbox) -> None:
 def test_one_connection_carries_many_requests_and_dies_with_the_sandbox() -> None:
     with serve(World()) as sandbox:
         connection = http.client.HTTPConnection(urlsplit(sandbox.base_url).netloc, timeout=5)
-        for _ in range(3):
-            assert ask(connection) == 401
+        for method, status in [("GET", 401), ("HEAD", 405), ("GET", 401)]:
+            assert ask(connection, method) == status
             assert connection.sock, "closed by the server"
         connection.auto_open = 0
     with pytest.raises((http.client.HTTPException, OSError)):
@@ -422,12 +423,15 @@ def test_an_answer_can_be_slow(seven: Sandbox) -> None:
         get(seven, timeout=0.1)
 
 
-def test_leaving_the_sandbox_does_not_wait_for_a_slow_answer() -> None:
+def test_leaving_the_sandbox_neither_waits_for_a_slow_answer_nor_leaves_it_waiting() -> None:
+    threads = set(threading.enumerate())
     with serve(World()) as sandbox:
         sandbox.fault(faults.slow(60))
         with pytest.raises(requests.ReadTimeout):
             get(sandbox, timeout=0.1)
         started = perf_counter()
+    for left_over in set(threading.enumerate()) - threads:
+        left_over.join(1)
     assert perf_counter() - started < 1
 
 
@@ -565,6 +569,10 @@ def test_the_same_seed_gives_the_same_world() -> None:
     assert once.records() != other.records()
     assert len(once.records()) == 300
     assert len(once.records(MONDAY - timedelta(days=2))) < 300
+
+
+def test_all_pickups_of_a_young_world_are_listed_by_its_clock() -> None:
+    assert len(World.seeded(500, until=MONDAY, days=0.02).records()) == 500
 
 
 def test_moving_the_clock_shows_announcing_then_created_then_cancelled() -> None:

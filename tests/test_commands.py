@@ -1,0 +1,221 @@
+"""The front doors: what each command prints, and that its numbers are those of the tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import REPOSITORY, Installation
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def ten_booked_two_cancelled(world: World) -> World:
+    """All windows are over; dhl 1 of 4 cancelled, ups 1 of 6."""
+    for number in range(10):
+        pickup = world.book(created_at=NOW - timedelta(days=20, hours=-number), carrier="dhl" if number < 4 else "ups")
+        if number in (0, 9):
+            world.cancel(pickup, at=NOW - timedelta(days=19))
+    return world
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_a_run_prints_its_receipt_in_one_line(installation: Installation, world: World, api: Sandbox) -> None:
+    first = installation.command("run", api=api)
+    assert first.returncode == 0
+    assert re.fullmatch(
+        r"10 new, 0 changed, 0 unchanged in \d+\.\d s · newest 2026-10-31 21:00 UTC · 0 open\n", first.stdout
+    )
+
+    world.advance(hours=2)
+    world.book(created_at=NOW)
+    second = installation.command("run", api=api)
+    assert re.fullmatch(
+        r"1 new, 0 changed, 10 unchanged in \d+\.\d s · 0 cancelled since the last run"
+        r" · newest 2026-11-20 12:00 UTC · 1 open\n",
+        second.stdout,
+    )
+    assert [line.split(":")[0] for line in second.stderr.splitlines()] == ["reading", "loading", "publishing"]
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_a_run_with_json_prints_the_row_of_pickup_runs(installation: Installation, api: Sandbox) -> None:
+    told = json.loads(installation.command("run", "--json", api=api).stdout)
+
+    (row,) = installation.rows("select * exclude (seconds_published, finished_at) from sendcloud.pickup_runs")
+    for name, value in row.items():
+        shown = told[name]
+        if isinstance(value, datetime):
+            assert datetime.fromisoformat(shown) == value, name
+        elif isinstance(shown, dict):
+            assert json.loads(value) == shown, name
+        else:
+            assert shown == value, name
+    assert told["observed_at"] == "2026-11-20T12:00:00+00:00"  # the API's clock
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_show_carriers_prints_what_a_person_counts(installation: Installation, api: Sandbox) -> None:
+    installation.run(api)
+
+    done = installation.command("show", "carriers")
+
+    assert "Cancellations per carrier, as of 2026-11-20 12:00 UTC" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("dhl", "ups"))]
+    assert [line[:7] for line in lines] == [
+        ["dhl", "4", "4", "1", "of", "4", "25.0%"],
+        ["ups", "6", "6", "1", "of", "6", "16.7%"],
+    ]
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+@pytest.mark.parametrize(("table", "view"), [("carriers", "carrier_cancellations"), ("windows", "carrier_windows")])
+def test_show_with_json_prints_the_view_whole(installation: Installation, api: Sandbox, table: str, view: str) -> None:
+    installation.run(api)
+
+    shown = json.loads(installation.command("show", table, "--json").stdout)
+
+    expected = json.loads(json.dumps(installation.rows(f"select * from analytics.{view}"), default=str))
+    by_key = sorted(shown, key=str), sorted(expected, key=str)
+    assert by_key[0] == by_key[1]
+    assert len(shown) >= 2
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_show_windows_prints_local_hours(installation: Installation, api: Sandbox) -> None:
+    """The sandbox's plain window is 12:00 to 17:00 UTC; in the Netherlands that was 14:00 on 2 November's eve."""
+    installation.run(api)
+
+    (line,) = [x.split() for x in installation.command("show", "windows").stdout.splitlines() if x.startswith(" dhl")]
+
+    assert line[:4] == ["dhl", "4", "0.0%", "5.0"]
+    assert "13:00" in line  # all windows open on or after 2 November, after the clocks went back
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_status_tells_of_the_last_run_and_the_tables(installation: Installation, api: Sandbox) -> None:
+    installation.run(api)
+    installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+
+    text = installation.command("status").stdout
+    (account,) = json.loads(installation.command("status", "--json").stdout)
+
+    assert "last run       failed, " in text
+    assert "Refused: Sendcloud refused the keys" in text
+    assert "pickups        10" in text
+    assert "checks         all passed" in text
+    assert (account["account"], account["pickups"], account["open_pickups"], account["quarantined"]) == (
+        "default",
+        10,
+        0,
+        0,
+    )
+    assert account["last_outcome"] == "failed"
+    assert account["last_success_at"] < account["last_run_at"]
+
+
+def test_the_demo_runs_twice_and_shows_the_carriers_without_touching_the_projects_own_files(
+    installation: Installation,
+) -> None:
+    done = installation.command("demo", "--pickups", "600")
+
+    assert done.returncode == 0
+    receipts = re.findall(r"(\d+) new, (\d+) changed, (\d+) unchanged", done.stdout)
+    assert len(receipts) == 2
+    assert int(receipts[0][0]) + int(receipts[1][0]) == 600
+    assert "Cancellations per carrier" in done.stdout
+    assert "dhl_express" in done.stdout
+    assert [path.name for path in (installation.folder / "data").iterdir()] == ["demo"]
+    assert {"pickups.duckdb", "warehouse.duckdb"} <= {p.name for p in (installation.folder / "data/demo").iterdir()}
+    assert all(word in done.stdout for word in ("own keys", "schedule", "notebooks"))
+
+
+def test_what_the_demo_left_is_read_until_there_is_a_file_of_ones_own(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    installation.command("demo", "--pickups", "300")
+    assert "dhl_express" in installation.command("show", "carriers").stdout
+
+    world.book(carrier="hermes_de", created_at=NOW - timedelta(days=9))
+    installation.command("run", api=api)
+
+    shown = installation.command("show", "carriers").stdout
+    assert "hermes_de" in shown
+    assert "dhl_express" not in shown
+
+
+def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(installation: Installation) -> None:
+    serving = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pipelines",
+            "--project-dir",
+            str(installation.folder),
+            "sandbox",
+            "--port",
+            "0",
+            "--pickups",
+            "30",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert serving.stdout
+    settings = dict(
+        line.strip().removeprefix("export ").split("=", 1)
+        for line in (serving.stdout.readline() for _ in range(4))
+        if "=" in line
+    )
+    keys = [settings[f"SOURCES__SENDCLOUD__CREDENTIALS__{name}_KEY"] for name in ("PUBLIC", "SECRET")]
+    request = urllib.request.Request(
+        settings["SOURCES__SENDCLOUD__BASE_URL"] + "/pickups?limit=5",
+        headers={"Authorization": "Basic " + b64encode(":".join(keys).encode()).decode()},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert len(json.load(answer)["pickups"]) == 5
+    serving.send_signal(signal.SIGINT)
+    _, errors = serving.communicate(timeout=10)
+    assert (serving.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "show", "status", "sandbox"])
+def test_every_command_has_help(installation: Installation, command: str) -> None:
+    done = installation.command(command, "--help")
+
+    assert done.returncode == 0
+    assert f"Usage: pickups {command}" in done.stdout
+
+
+def test_the_version_is_the_projects(installation: Installation) -> None:
+    assert (
+        f'version = "{installation.command("--version").stdout.split()[1]}"'
+        in (REPOSITORY / "pyproject.toml").read_text()
+    )
+
+
+def test_in_python_run_returns_the_receipt_and_read_a_frame(
+    installation: Installation, ten_booked_two_cancelled: World, api: Sandbox
+) -> None:
+    from pipelines.warehouse import read
+
+    assert ten_booked_two_cancelled
+    receipt = installation.run(api)
+    frame = read("carrier_cancellations", installation.published)
+
+    assert receipt.exit_code == 0
+    assert frame.query("country == 'all' and carrier == 'dhl'")["cancellation_rate"].tolist() == [0.25]
+    with pytest.raises(ValueError, match=r"no view 'pickup'; there are pickups, carrier_cancellations"):
+        read("pickup", installation.published)
