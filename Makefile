@@ -17,28 +17,33 @@ setup: $(READY)  ## make .venv from uv.lock (every other target does this first)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed, python3 is $$(python3 --version 2>&1). Install it and run make again." >&2; exit 1; }
 	@python3 -m venv .venv || { echo "python3 cannot make an environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
-	@.venv/bin/pip install --quiet --disable-pip-version-check --target .venv/uv 'uv>=0.5'
+	@.venv/bin/pip install -qq --disable-pip-version-check --target .venv/uv 'uv>=0.5'
 
 $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test check fmt bench clean lab
+.PHONY: help setup demo test lint check fmt bench pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all fast tests
+test: $(READY)  ## all tests (the benchmark is left out: make bench)
 	@$(RUN)/pytest -q
 
-check: $(READY)  ## what CI runs: format, lint, types, tests
-	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q
+lint: $(READY)  ## format, lint and types
+	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
+
+check: lint test  ## what CI runs: format, lint, types, tests
 
 fmt: $(READY)  ## put the code in order
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 bench: $(READY)  ## speed and memory beside the plain dlt way (some minutes)
 	@$(RUN)/python tests/bench/load.py
+
+pictures: $(READY)  ## the READMEs' pictures, from a fresh demo
+	@$(RUN)/pickups demo >/dev/null && PUBLISH__PATH=$(CURDIR)/data/demo/pickups.duckdb $(RUN)/python notebooks/pictures.py
 
 lab: $(READY)  ## the notebooks in JupyterLab
 	@$(RUN)/jupyter lab notebooks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,11 +70,20 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _next_steps(folder: Path) -> str:
+    command = _command()
     return f"""
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
-  own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: pickups run
-  schedule   */15 * * * * cd {Path.cwd()} && .venv/bin/pickups run
+  own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: {command} run
+  schedule   */15 * * * * cd {Path.cwd()} && {command} run
   notebooks  make lab   (01-cancellation-rates, 02-pickup-windows)"""
+
+
+def _command() -> str:
+    """How to call `pickups` from here: by name where the shell finds it, else by the path of this environment."""
+    if shutil.which("pickups"):
+        return "pickups"
+    installed = Path(sys.executable).with_name("pickups")
+    return str(installed.relative_to(Path.cwd()) if installed.is_relative_to(Path.cwd()) else installed)
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:

@@ -99,10 +99,9 @@ class Receipt:
         """What a person should know beyond the numbers, a sentence each; empty on an ordinary run."""
         remarks = []
         if self.quarantined:
-            records = "1 record" if self.quarantined == 1 else f"{self.quarantined:,} records"
-            remarks.append(
-                f"{records} could not be loaded ({self.first_rejection}); kept in sendcloud.pickups_quarantine"
-            )
+            kept = "kept in sendcloud.pickups_quarantine"
+            records = _rows(self.quarantined, "record")
+            remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
         if self.unknown_fields:
             remarks.append(f"fields nobody told us of, kept in extra: {', '.join(sorted(self.unknown_fields))}")
         if self.order == "unsorted":
@@ -112,5 +111,10 @@ class Receipt:
         if self.drained_packages:
             remarks.append(f"{self.drained_packages} load package(s) of a run that died were loaded first")
         if self.checks_failed:
-            remarks.append("checks: " + ", ".join(f"{name} ({n:,} rows)" for name, n in self.checks_failed.items()))
+            named = ", ".join(f"{name} ({_rows(n)})" for name, n in self.checks_failed.items())
+            remarks.append(f"{'A CHECK THAT MUST PASS DID NOT' if self.must_pass_failed else 'worth a look'}: {named}")
         return remarks
+
+
+def _rows(number: int, what: str = "row") -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

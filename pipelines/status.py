@@ -68,7 +68,7 @@ def _lines(account: dict[str, Any]) -> list[tuple[str, str]]:
         ("frontier", _utc(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
         ("history", "complete" if account["history_complete"] else "not complete"),
         ("quarantine", f"{account['quarantined']:,} records"),
-        ("checks", ", ".join(f"{name}: {rows:,} rows" for name, rows in failed.items()) or "all passed"),
+        ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
     ]
 
 

@@ -87,8 +87,8 @@ def near(found: int, of: int, rate: float) -> bool:
     return abs(found - of * rate) <= 4 * math.sqrt(of * rate * (1 - rate))
 
 
-def ask(connection: http.client.HTTPConnection, method: str = "GET") -> int:
-    connection.request(method, "/api/v2/pickups")
+def ask(connection: http.client.HTTPConnection) -> int:
+    connection.request("GET", "/api/v2/pickups")
     answer = connection.getresponse()
     answer.read()
     return answer.status
@@ -303,6 +303,15 @@ def test_what_the_api_does_not_do_is_refused(seven: Sandbox) -> None:
         assert requests.request(method, f"{seven.base_url}/pickups", auth=auth, timeout=5).status_code == 405
 
 
+def test_an_answer_to_head_has_no_body(seven: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(seven.base_url).port), timeout=5) as connection:
+        connection.sendall(b"HEAD /api/v2/pickups HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def test_the_sandbox_remembers_what_it_was_asked(seven: Sandbox) -> None:
     get(seven, "/pickups/?limit=2")
     get(seven, "/pickups", auth=None)
@@ -317,8 +326,8 @@ def test_the_sandbox_remembers_what_it_was_asked(seven: Sandbox) -> None:
 def test_one_connection_carries_many_requests_and_dies_with_the_sandbox() -> None:
     with serve(World()) as sandbox:
         connection = http.client.HTTPConnection(urlsplit(sandbox.base_url).netloc, timeout=5)
-        for method, status in [("GET", 401), ("HEAD", 405), ("GET", 401)]:
-            assert ask(connection, method) == status
+        for _ in range(3):
+            assert ask(connection) == 401
             assert connection.sock, "closed by the server"
         connection.auto_open = 0
     with pytest.raises((http.client.HTTPException, OSError)):
@@ -734,7 +743,7 @@ def test_ids_and_times_disagree_in_order_by_less_than_an_hour(year: list[dict[st
 
 
 def test_some_pickups_are_listed_late_behind_younger_ones() -> None:
-    world = World.seeded(3_000, until=MONDAY, days=20)
+    world = World.seeded(3_000, until=MONDAY, days=6)
     late = 0
     seen: set[int] = set()
     for minutes in range(0, 2 * 24 * 60, 15):
@@ -742,7 +751,7 @@ def test_some_pickups_are_listed_late_behind_younger_ones() -> None:
         late += bool(seen) and any(number < max(seen) for number in set(listed) - seen)
         seen |= set(listed)
 
-    assert late > 0
+    assert late > 3
 
 
 def test_fewer_carriers_can_be_asked_for() -> None:

@@ -1,0 +1,147 @@
+"""One page at a time: the wire, the waits and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sources.sendcloud.client import Client, SendcloudCredentials
+from sources.sendcloud.errors import BadReply, Misconfigured, Refused, StrayLink, Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.installation import SECRET
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def api() -> Iterator[Sandbox]:
+    with serve(World(clock=NOW), secret_key=SECRET) as sandbox:
+        yield sandbox
+
+
+def client_of(api: Sandbox, tries: int = 3) -> Client:
+    return Client(api.base_url, SendcloudCredentials(public_key=api.public_key, secret_key=SECRET), tries)
+
+
+def get(api: Sandbox, path: str = "/pickups?limit=5", tries: int = 3) -> tuple[Client, bytes, datetime]:
+    client = client_of(api, tries)
+    reply = client.get(api.base_url + path)
+    return client, reply.body, reply.served_at
+
+
+def test_the_clock_is_the_apis_not_this_machines(api: Sandbox) -> None:
+    assert get(api)[2] == NOW
+
+
+def test_a_retry_is_counted_and_so_is_the_wait_that_the_api_asked_for(api: Sandbox) -> None:
+    api.fault(faults.too_many(retry_after=1))
+
+    client, _, _ = get(api)
+
+    assert (client.wire.sent, client.wire.retries) == (2, 1)
+    assert 0.9 < client.wire.waited_seconds < 2.0
+
+
+def test_a_retry_after_that_is_a_date_is_waited_for(api: Sandbox) -> None:
+    api.fault(faults.too_many(retry_after=datetime.now(UTC) + timedelta(seconds=2)))
+
+    client, _, _ = get(api)
+
+    assert client.wire.retries == 1
+    assert 0.5 < client.wire.waited_seconds < 2.5
+
+
+def test_a_redirect_within_the_origin_is_followed(api: Sandbox) -> None:
+    api.fault(faults.redirect("/api/v2/pickups/?limit=5", 301))
+
+    assert get(api)[1].startswith(b"{")
+    assert [request.status for request in api.requests] == [301, 200]
+
+
+def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
+    api.fault(faults.redirect("/api/v2/pickups/?limit=5"), times=None)
+
+    with pytest.raises(BadReply, match="redirects more than 3 times"):
+        get(api)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://127.0.0.1:1/api/v2/pickups",
+        "https://127.0.0.1/pickups",
+        "http://localhost/x",
+        "//evil.example/x",
+        "ftp://x/y",
+    ],
+)
+def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere: str) -> None:
+    client = client_of(api)
+
+    with pytest.raises(StrayLink):
+        client.get(elsewhere)
+    assert (client.wire.sent, api.requests) == (0, [])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_keys_are_told_at_once_and_not_tried_again(api: Sandbox, status: int) -> None:
+    api.fault(faults.status(status), times=None)
+
+    with pytest.raises(Refused):
+        get(api)
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_busy_and_broken_servers_are_asked_again_and_then_no_more(api: Sandbox, status: int) -> None:
+    api.fault(faults.status(status), times=None)
+
+    with pytest.raises(Unavailable, match=f"{status} .* after 4 tries"):
+        get(api, tries=4)
+    assert len(api.requests) == 4
+
+
+def test_a_server_that_echoes_the_keys_does_not_get_them_into_the_error(api: Sandbox) -> None:
+    echo = f"<h1>denied for {api.public_key}:{SECRET}</h1>".encode()
+    api.fault(lambda due: replace(due, status=401, body=echo, content_type="text/html"), times=None)
+
+    with pytest.raises(Refused) as refused:
+        get(api)
+    assert SECRET not in str(refused.value)
+    assert "denied for ***:***" in str(refused.value)
+
+
+def test_a_long_error_page_becomes_one_short_line(api: Sandbox) -> None:
+    page = b"<html>\n" + b"<p>Sorry</p>\n" * 500
+    api.fault(lambda due: replace(due, status=500, body=page), times=None)
+
+    with pytest.raises(Unavailable) as failed:
+        get(api, tries=1)
+    assert "\n" not in str(failed.value)
+    assert len(str(failed.value)) < 450
+    assert "after 1 try." in str(failed.value)
+
+
+def test_a_slow_server_is_a_read_timeout_and_is_tried_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
+    api.fault(faults.slow(1.0))
+
+    assert get(api)[0].wire.retries == 1
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://panel.sendcloud.example/api/v2/", "http://localhost:1/x", "http://[::1]:1"]
+)
+def test_https_anywhere_and_http_on_loopback_are_fine(base_url: str) -> None:
+    client = Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)
+
+    assert client.base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1.evil.example/", "http://10.0.0.1/", "file:///etc/passwd", ""])
+def test_http_elsewhere_is_not(base_url: str) -> None:
+    with pytest.raises(Misconfigured, match="base_url"):
+        Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)

@@ -1,0 +1,144 @@
+"""Docs are tested like code: commands, settings, exit codes, columns, grains."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from pipelines import cli, errors, models
+from sources.sendcloud import sendcloud_source
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import Installation
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TABLES = (ROOT / "pipelines" / "README.md").read_text()
+NOT_SETTINGS = {"credentials", "reading"}
+
+
+def settings() -> dict[str, object]:
+    """The source's own settings and their defaults, from its signature."""
+    parameters = inspect.signature(sendcloud_source.__wrapped__).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in NOT_SETTINGS}
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def first_cells(markdown: str) -> list[str]:
+    """The names in the first column of the tables, without their back ticks."""
+    cells = [line.split("|")[1] for line in markdown.splitlines() if line.startswith("| `")]
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_every_command_and_option_is_in_the_readme() -> None:
+    for name, command in get_command(cli.app).commands.items():  # type: ignore[attr-defined]
+        assert f"`pickups {name}" in README, name
+        assert command.help, name
+    for option in ("--json", "--account", "--project-dir", "--debug", "--install-completion"):
+        assert option in README
+
+
+def test_the_settings_of_the_readme_are_those_of_the_source_with_their_defaults() -> None:
+    told = {}
+    for line in section(README, "Settings").splitlines():
+        if found := re.match(r"\| `(\w+)` \| `([^`]+)` \|", line):
+            told[found[1]] = found[2]
+
+    assert told == {name: str(default) for name, default in settings().items()}
+
+
+def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
+    configured = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text())
+
+    assert configured["sources"]["sendcloud"] == settings()
+    assert configured["destination"]["duckdb"]["credentials"] == "data/warehouse.duckdb"
+    assert configured["publish"] == {"path": "data/pickups.duckdb"}
+    assert set(configured) == {"runtime", "normalize", "destination", "publish", "sources"}
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+
+    assert told == {0, 2, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Columns by table of a freshly loaded installation."""
+    from sources.sendcloud.sandbox import serve
+
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / ".dlt").mkdir()
+    with pytest.MonkeyPatch.context() as patched, serve(World(clock=datetime(2026, 11, 20, tzinfo=UTC))) as api:
+        installation = Installation(folder, patched)
+        api_of: Sandbox = api
+        installation.run(api_of)
+        rows = installation.rows(
+            "select schema_name || '.' || table_name as t, column_name as c from duckdb_columns() "
+            "where schema_name in ('sendcloud', 'analytics') and table_name not like '\\_dlt%' escape '\\'"
+        )
+    return {name: {row["c"] for row in rows if row["t"] == name} for name in {row["t"] for row in rows}}
+
+
+def test_every_table_and_view_has_its_section_and_its_line_in_the_readme(columns: dict[str, set[str]]) -> None:
+    assert set(re.findall(r"^## ((?:sendcloud|analytics)\.\w+)$", TABLES, re.MULTILINE)) == set(columns)
+    assert set(first_cells(section(README, "The tables"))) == set(columns)
+
+
+def test_the_columns_told_are_the_columns_that_there_are(columns: dict[str, set[str]]) -> None:
+    for table, there in columns.items():
+        told = first_cells(section(TABLES, table))
+        assert sorted(told) == sorted(there), table
+
+
+def test_every_check_is_told_with_its_severity() -> None:
+    must_pass, warn = section(TABLES, "Checks").split("The others warn")
+    for path in models.checks():
+        severity = models.SEVERITY.match(path.read_text())
+        assert severity, path.name
+        assert f"`{path.stem}`" in (must_pass if severity[1] == "must-pass" else warn), path.stem
+
+
+def test_every_view_says_its_grain_and_the_database_repeats_it(columns: dict[str, set[str]]) -> None:
+    assert {f"analytics.{path.stem}" for path in models.views()} == {t for t in columns if t.startswith("analytics.")}
+    for path in models.views():
+        assert path.read_text().startswith("-- One row per "), path.name
+
+
+def test_every_file_of_a_room_is_in_its_readme() -> None:
+    for room in (ROOT / "pipelines", ROOT / "sources" / "sendcloud", ROOT / "tests"):
+        told = (room / "README.md").read_text()
+        for path in room.glob("*.py"):
+            assert path.stem in ("__main__", "conftest") or path.name in told or path.name == "__init__.py", path
+
+
+@pytest.mark.parametrize(
+    "readme", sorted(ROOT.glob("**/README.md")), ids=lambda path: str(path.parent.relative_to(ROOT))
+)
+def test_links_inside_the_docs_lead_somewhere(readme: Path) -> None:
+    if ".venv" in readme.parts:
+        return
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text()):
+        assert (readme.parent / link).exists(), link
+
+
+def test_the_first_screen_shows_what_the_demo_really_prints() -> None:
+    """Receipts, table and next steps, in the shapes that the demo gives them; the numbers are of one real run."""
+    block = README.split("This is what the demo prints:\n\n```\n")[1].split("\n```")[0]
+    receipts = re.findall(
+        r"^  [\d,]+ new, [\d,]+ changed, [\d,]+ unchanged in \d+\.\d s .*newest .* UTC · [\d,]+ open$",
+        block,
+        re.MULTILINE,
+    )
+    assert len(receipts) == 2
+    assert "Cancellations per carrier, as of " in block
+    assert len(re.findall(r"^ \w+ +[\d,]+ +[\d,]+ +[\d,]+ of [\d,]+ +[\d.]+% ", block, re.MULTILINE)) == 9
+    assert "own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml" in block
