@@ -29,7 +29,7 @@ demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
 test: $(READY)  ## all tests (the benchmark is left out: make bench)
-	@$(RUN)/pytest -q
+	@$(RUN)/pytest -q -n auto --dist worksteal
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.sendcloud.records import Page, as_table, latest_sightings, read_page
@@ -165,6 +165,7 @@ records = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=200)
 @given(st.lists(records, max_size=5))
 def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[str, Any]]) -> None:
     """One unknown field on the page sends every record through the careful way."""
