@@ -74,7 +74,7 @@ def _next_steps(folder: Path) -> str:
     return f"""
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
   own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: {command} run
-  schedule   */15 * * * * cd {Path.cwd()} && {command} run
+  schedule   4-59/15 * * * * cd {Path.cwd()} && {command} run
   notebooks  make lab   (01-cancellation-rates, 02-pickup-windows)"""
 
 

@@ -130,7 +130,8 @@ def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt
     try:
         _finish(receipt, reading, warehouse, published)
     except DestinationFailed as another:
-        error.add_note(f"The receipt of this failed run could not be written either: {another}")
+        if not isinstance(error, DestinationFailed):  # else it would say the same twice
+            error.add_note(f"The receipt of this failed run could not be written either: {another}")
     return error
 
 

@@ -25,7 +25,8 @@ def show(name: str, *, as_json: bool = False) -> None:
 
 def _carriers(rows: list[Row]) -> None:
     columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
-    ordered = sorted(rows, key=lambda r: (-(r["cancellation_rate"] or -1), r["carrier"]))
+    # by the rate that one can be fairly sure of: one cancellation out of two must not top the list
+    ordered = sorted(rows, key=lambda r: (-(r["cancellation_rate_low"] or 0), r["carrier"]))
     cells = [
         [
             r["carrier"],

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom and answer; what is committed is the essay, not an account's numbers."""
 
 import ast
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -104,7 +105,8 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(executed, name, sentence
 
     assert outputs(notebook, "image/png") == []
     assert len(answers) >= 4
-    assert all(answer.startswith(sentence) for answer in answers)
+    assert answers[0].startswith(sentence)
+    assert all(answer.startswith("There is nothing to ") for answer in answers)
 
 
 @pytest.mark.parametrize("name", [RATES, WINDOWS])
@@ -183,7 +185,8 @@ def test_a_committed_notebook_is_valid_and_names_its_kernel(name):
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
-    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    ids_as_written = [cell["id"] for cell in json.loads((ROOM / f"{name}.ipynb").read_text())["cells"]]
+    assert len(set(ids_as_written)) == len(ids_as_written)  # nbformat mends doubled ids while it reads
 
 
 @pytest.mark.parametrize("name", COMMITTED)
