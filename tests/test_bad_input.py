@@ -227,6 +227,16 @@ def test_a_redirect_to_another_host_is_not_followed_either(loaded: Installation,
     assert "its redirect leads to" in message
 
 
+def test_a_next_link_that_is_no_address_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    api.fault(faults.stray_link("http://[half/an/address"), times=None)
+
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
+
+    assert code == 4
+    assert "its next link leads to no readable address" in message
+
+
 def test_links_that_go_in_circles_end_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
     world.book()
     api.fault(faults.loop(), times=None)

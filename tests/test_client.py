@@ -76,6 +76,8 @@ def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
         "http://localhost/x",
         "//evil.example/x",
         "ftp://x/y",
+        "http://[half/an/address",
+        "http://127.0.0.1:99999/",
     ],
 )
 def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere: str) -> None:
@@ -141,7 +143,10 @@ def test_https_anywhere_and_http_on_loopback_are_fine(base_url: str) -> None:
     assert client.base_url == base_url.rstrip("/")
 
 
-@pytest.mark.parametrize("base_url", ["http://127.0.0.1.evil.example/", "http://10.0.0.1/", "file:///etc/passwd", ""])
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1.evil.example/", "http://10.0.0.1/", "file:///etc/passwd", "", "http://[", "https://h:99999/"],
+)
 def test_http_elsewhere_is_not(base_url: str) -> None:
     with pytest.raises(Misconfigured, match="base_url"):
         Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)

@@ -96,21 +96,21 @@ class Client:
 
         Raises Refused, Unavailable, BadReply or StrayLink, see errors.py; on StrayLink nothing was sent.
         """
+        self._check_origin(url, "next link")
         path = urlsplit(url).path
         for _ in range(MAX_REDIRECTS + 1):
-            self.check_origin(url, path, "next link")
             response = self._ask(url, path)
             if not response.is_redirect:
                 return self._read(response, path)
-            url = urljoin(url, response.headers["Location"])
-            self.check_origin(url, path, "redirect")
+            url = absolute(url, response.headers["Location"])
+            self._check_origin(url, "redirect")
         raise BadReply(path, f"it redirects more than {MAX_REDIRECTS} times")
 
-    def check_origin(self, url: str, path: str, kind: str) -> None:
+    def _check_origin(self, url: str, kind: str) -> None:
         """Raises StrayLink unless `url` has the scheme, host and port of base_url: the credentials go nowhere else."""
         there, here = _origin(url), _origin(self.base_url)
         if there != here:
-            raise StrayLink(path, kind, there, here)
+            raise StrayLink(urlsplit(self.base_url).path, kind, there or "no readable address", here)
 
     def _ask(self, url: str, path: str) -> requests.Response:
         self.wire.new_call()
@@ -145,7 +145,7 @@ class Client:
 
 
 def _checked(base_url: str) -> str:
-    parts = urlsplit(base_url)
+    parts = urlsplit(base_url) if _origin(base_url) else urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Misconfigured("base_url", f"is {base_url!r}, not a web address", "The default is Sendcloud's API v2.")
     if parts.username or parts.password:
@@ -159,9 +159,21 @@ def _checked(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def absolute(base: str, link: str) -> str:
+    """The link as an absolute address; as it came where it is none, for the origin check to refuse."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
+
+
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    """Scheme, host and port; empty for what can't be an address (`http://[`, a port of 99999)."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .client import Client
+from .client import Client, absolute
 from .errors import BadReply, LoopingLink
 from .frontier import Memory, Order, Rules, frontier_of, lies_before, remember
 from .records import Page, Rejected, as_quarantine, latest_sightings, read_page
@@ -114,18 +114,15 @@ def _pages(client: Client, url: str, reading: Reading) -> Iterator[Page]:
     followed: set[str] = set()
     link: str | None = url
     while link:
-        path = urlsplit(link).path
         followed.add(link)
-        page = _page(client, link, path, reading)
+        page = _page(client, link, reading)
         yield page
-        link = urljoin(link, page.next) if page.next else None
-        if link:
-            client.check_origin(link, path, "next link")
+        link = absolute(link, page.next) if page.next else None
         if link in followed:
-            raise LoopingLink(path, reading.pages)
+            raise LoopingLink(urlsplit(link).path, reading.pages)
 
 
-def _page(client: Client, link: str, path: str, reading: Reading) -> Page:
+def _page(client: Client, link: str, reading: Reading) -> Page:
     try:
         reply = client.get(link)
     finally:
@@ -134,7 +131,7 @@ def _page(client: Client, link: str, path: str, reading: Reading) -> Page:
     try:
         page = read_page(reply.body, reading.account)
     except msgspec.DecodeError as error:
-        raise BadReply(path, f"200, but not a page of pickups: {error}") from None
+        raise BadReply(urlsplit(link).path, f"200, but not a page of pickups: {error}") from None
     reading.observed_at = reading.observed_at or reply.served_at
     _count(page, reading)
     return page
