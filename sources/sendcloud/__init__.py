@@ -103,8 +103,7 @@ def sendcloud_source(
         last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
         reading.watermark = max(filter(None, [_utc(last_value), done.newest_created_at]), default=None)
         yield done.rows
-        if not span.until:
-            memories[account] = done.memory
+        memories[account] = done.memory
         walked[0] = done
 
     @dlt.resource(
