@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,17 +90,14 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
     """Serves a seeded world until interrupted; its clock is this machine's, so pickups go on changing."""
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC) + timedelta(days=30), days=210)
     world.clock = datetime.now(UTC)
-    with serve(world, port=port) as api:
+    with suppress(KeyboardInterrupt), serve(world, port=port) as api:
         screen.console().print(
             f"A Sendcloud sandbox with {pickups:,} pickups. Stop it with Ctrl-C. To use it:\n"
             f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
-            f"  pickups run"
+            f"  {_command()} run"
         )
-        stopped = threading.Event()
-        try:
-            while not stopped.wait(1.0):
-                world.clock = datetime.now(UTC)
-        except KeyboardInterrupt:
-            return
+        while True:
+            time.sleep(1)
+            world.clock = datetime.now(UTC)

@@ -47,7 +47,7 @@ def status(*, as_json: bool = False) -> None:
 def read_status() -> list[dict[str, Any]]:
     """What the published file knows of each account; instants are UTC."""
     with reading() as connection:
-        accounts: list[dict[str, Any]] = connection.execute(_STATUS).to_arrow_table().to_pylist()
+        accounts: list[dict[str, Any]] = connection.sql(_STATUS).to_arrow_table().to_pylist()
         for name, query in _COUNTS.items():
             there = has_table(connection, "pickups" if name == "pickups" else "pickups_quarantine")
             rows = dict(connection.execute(query).fetchall()) if there else {}

@@ -61,7 +61,7 @@ def read(view: str, path: str | Path | None = None) -> pd.DataFrame:
 def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]:
     """The same as a list of dicts, for those who have no pandas."""
     with reading(path) as connection:
-        rows: list[dict[str, Any]] = connection.execute(_select(view)).to_arrow_table().to_pylist()
+        rows: list[dict[str, Any]] = connection.sql(_select(view)).to_arrow_table().to_pylist()
         return rows
 
 
@@ -114,7 +114,7 @@ class Compared:
             if not has_table(connection, "pickups"):
                 return self._all_new(rows)
             connection.register("listed", rows)
-            found = connection.execute(_DIFFERENCE).to_arrow_table()
+            found = connection.sql(_DIFFERENCE).to_arrow_table()
         self.new += found["is_new"].to_pylist().count(True)
         self.changed += found["is_new"].to_pylist().count(False)
         self.unchanged += rows.num_rows - found.num_rows

@@ -94,7 +94,7 @@ class Installation:
 def rows_of(path: Path, query: str) -> list[dict[str, Any]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
-        return connection.execute(query).to_arrow_table().to_pylist()
+        return connection.sql(query).to_arrow_table().to_pylist()
 
 
 def environment(api: Sandbox, **settings: Any) -> dict[str, str]:

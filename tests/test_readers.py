@@ -83,6 +83,21 @@ print(duckdb.connect({str(installation.published)!r}, read_only=True).execute({c
     assert in_another_process.stdout == "2\n"
 
 
+def test_the_published_file_is_replaced_and_never_written_into(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.run(api)
+    before = installation.published.read_bytes()
+
+    with installation.published.open("rb") as kept_open:
+        world.book()
+        installation.run(api)
+        assert kept_open.read() == before
+    assert installation.published.read_bytes() != before
+    assert [p.name for p in installation.published.parent.iterdir() if p.name.endswith(".new")] == []
+
+
 def test_what_is_published_is_whole_even_when_the_warehouse_was_left_with_a_log(tmp_path: Path) -> None:
     """A killed writer leaves a `.wal` beside the file; a plain copy of the file alone would miss it."""
     warehouse, published = tmp_path / "w.duckdb", tmp_path / "p.duckdb"
