@@ -316,6 +316,8 @@ def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
     backup = tmp_path / "backup.duckdb"
     shutil.copy(installation.warehouse, backup)
     world.cancel(pickup)
+    for _ in range(10):
+        world.book(pickup_status="Failed")
     world.advance(days=30)
     for _ in range(20):
         world.book()
