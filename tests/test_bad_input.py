@@ -89,6 +89,8 @@ def test_one_key_of_the_two(installation: Installation) -> None:
         ("PAGE_SIZE", "many", "page_size"),
         ("PAGE_SIZE", "0", "page_size"),
         ("SETTLE_DAYS", "-1", "settle_days"),
+        ("OVERLAP_HOURS", "nan", "overlap_hours"),
+        ("MAX_LOOKBACK_DAYS", "1e12", "max_lookback_days"),
         ("ACCOUNT", "../../etc", "account is '../../etc'"),
         ("ACCOUNT", "a b", "account is 'a b'"),
     ],

@@ -157,6 +157,30 @@ def test_two_accounts_in_one_pipeline_keep_their_memories_apart(
     assert stored(folder) == as_rows(world.records(), "north") + as_rows(other.records(), "south")
 
 
+def test_a_source_object_may_be_run_twice(
+    world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    world.put({"carrier": "dpd"})
+    with monkeypatch.context() as patched:
+        for name, value in environment(api).items():
+            patched.setenv(name, value)
+        source = sendcloud_source(page_size=10)
+        pipeline = dlt.pipeline(
+            "plain",
+            destination=dlt.destinations.duckdb(str(folder / "plain.duckdb")),
+            dataset_name="mine",
+            pipelines_dir=str(folder / "work"),
+        )
+        pipeline.run(source, loader_file_format="parquet")
+        world.put({"carrier": "ups"})
+        pipeline.run(source, loader_file_format="parquet")
+
+    kept = rows_of(
+        folder / "plain.duckdb", "select record ->> 'carrier' as carrier from mine.pickups_quarantine order by 1"
+    )
+    assert [row["carrier"] for row in kept] == ["dpd", "ups"]
+
+
 @pytest.mark.parametrize("refresh", ["drop_data", "drop_resources", "drop_sources"])
 def test_dlts_refresh_reads_everything_again(
     world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path, refresh: str

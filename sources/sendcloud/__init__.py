@@ -83,7 +83,8 @@ def sendcloud_source(
     rules = Rules(timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days))
     reading = reading or Reading()
     reading.account = account
-    walked: list[Walked | None] = []
+    begun = False
+    done: Walked | None = None  # the walk is made by `pickups`; what it refused goes to the other resource
 
     @dlt.resource(
         name="pickups",
@@ -95,16 +96,17 @@ def sendcloud_source(
         created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
     ) -> Iterator[pa.Table]:
         """One row per pickup, as sent; latest state that was read. Times are UTC instants."""
-        walked.append(None)
+        nonlocal begun, done
+        begun, done = True, None
         state = dlt.current.resource_state()
         memories = state.setdefault("accounts", {})
         span = Span(_utc(created_at.initial_value), _utc(created_at.end_value))
-        done = walk(client, page_size, memories.get(account, {}), rules, span, reading)
+        walked = walk(client, page_size, memories.get(account, {}), rules, span, reading)
         last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
-        reading.watermark = max(filter(None, [_utc(last_value), done.newest_created_at]), default=None)
-        yield done.rows
-        memories[account] = done.memory
-        walked[0] = done
+        reading.watermark = max(filter(None, [_utc(last_value), walked.newest_created_at]), default=None)
+        yield walked.rows
+        memories[account] = walked.memory
+        done = walked
 
     @dlt.resource(
         name="pickups_quarantine",
@@ -115,10 +117,10 @@ def sendcloud_source(
     def pickups_quarantine() -> Iterator[pa.Table | None]:
         """One row per record that couldn't be loaded, with the reason."""
         yield None  # let the other resource begin: dlt takes them in turns
-        while walked and walked[0] is None:
+        while begun and done is None:
             yield None
-        if walked and walked[0] and (walked[0].quarantine.num_rows or walked[0].is_first):
-            yield walked[0].quarantine
+        if done and (done.quarantine.num_rows or done.is_first):
+            yield done.quarantine
 
     return pickups, pickups_quarantine
 
@@ -128,8 +130,8 @@ def _check(account: str, page_size: int, max_attempts: int, *spans: float) -> No
         raise Misconfigured("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
     if page_size < 1 or max_attempts < 1:
         raise Misconfigured("page_size or request_max_attempts", "is below 1", "Give a whole number from 1.")
-    if min(spans) < 0:
-        raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is negative", "Give 0 or more.")
+    if not all(0 <= span <= 36_500 for span in spans):
+        raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is out of range", "Give 0 to 36500.")
 
 
 def _utc(value: Any) -> datetime | None:
