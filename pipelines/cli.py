@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -106,6 +107,9 @@ def sandbox(
 
 def main() -> None:
     """Runs the command line; an error is one line on stderr and its exit code (pipelines/errors.py)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that can't show a dot must not cost a run
     try:
         app(prog_name="pickups")
     except Exception as error:

@@ -191,6 +191,14 @@ def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(installat
     assert (serving.returncode, errors) == (0, "")
 
 
+def test_a_terminal_that_knows_ascii_only_costs_no_run(installation: Installation, world: World, api: Sandbox) -> None:
+    world.book()
+
+    done = installation.process("run", api=api, PYTHONIOENCODING="ascii")
+
+    assert (done.returncode, done.stdout[:7]) == (0, "1 new, ")
+
+
 @pytest.mark.parametrize("command", ["run", "demo", "show", "status", "sandbox"])
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
