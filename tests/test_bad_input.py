@@ -76,6 +76,16 @@ def test_no_keys(installation: Installation) -> None:
     assert "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY" in message
 
 
+@pytest.mark.parametrize(("key", "problem"), [("", "is empty"), ("“quoted”", "has characters that no key has")])
+def test_a_key_that_can_be_none(installation: Installation, api: Sandbox, key: str, problem: str) -> None:
+    wrong = {"SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": key}
+    with nothing_is_sent_to(api):
+        code, message = outcome(installation.command("run", api=api, **wrong))
+
+    assert code == 3
+    assert f"credentials.public_key {problem}" in message
+
+
 def test_one_key_of_the_two(installation: Installation) -> None:
     code, message = outcome(installation.command("run", SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY="public"))
 
@@ -117,7 +127,9 @@ def test_a_secret_key_of_something_else_in_the_environment_is_not_taken(installa
     [
         ("http://panel.sendcloud.example/api/v2", "http on the foreign host panel.sendcloud.example"),
         ("panel.sendcloud.example/api/v2", "not a web address"),
-        (f"https://key:{SECRET}@panel.sendcloud.example/api/v2", "has keys in it"),
+        (f"https://key:{SECRET}@panel.sendcloud.example/api/v2", "not a web address"),
+        ("https://h:abc/api/v2", "not a web address"),
+        ("http://[::1", "not a web address"),
     ],
 )
 def test_a_base_url_that_cannot_be_asked_safely(

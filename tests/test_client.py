@@ -88,6 +88,28 @@ def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere:
     assert (client.wire.sent, api.requests) == (0, [])
 
 
+@pytest.mark.parametrize("kind", ["next link", "redirect"])
+def test_an_address_that_two_parsers_read_differently_gets_no_keys(api: Sandbox, kind: str) -> None:
+    """urllib.parse takes what stands before the @ for a user name; urllib3, which sends, takes it for the host."""
+    with serve(World(clock=NOW)) as foreign:
+        there, here = (sandbox.base_url.split("/")[2] for sandbox in (foreign, api))
+        trap = f"http://{there}\\@{here}/api/v2/pickups"
+        if kind == "redirect":
+            api.fault(faults.redirect(trap), times=None)
+        with pytest.raises(StrayLink, match=f"its {kind} leads to"):
+            client_of(api).get(f"{api.base_url}/pickups" if kind == "redirect" else trap)
+        assert foreign.requests == []
+
+
+def test_no_proxy_of_the_environment_stands_between_this_machine_and_itself(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert get(api)[1].startswith(b"{")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_keys_are_told_at_once_and_not_tried_again(api: Sandbox, status: int) -> None:
     api.fault(faults.status(status), times=None)
@@ -114,6 +136,22 @@ def test_a_server_that_echoes_the_keys_does_not_get_them_into_the_error(api: San
         get(api)
     assert SECRET not in str(refused.value)
     assert "denied for ***:***" in str(refused.value)
+
+
+def test_a_key_echoed_in_a_header_or_a_link_does_not_get_into_the_error_either(api: Sandbox) -> None:
+    api.fault(lambda due: replace(due, body=b"-", content_type=f"text/{SECRET}"), times=None)
+    with pytest.raises(Unavailable) as no_page:
+        get(api, tries=1)
+    api.heal()
+    api.fault(faults.redirect(f"http://{SECRET}.example/"), times=None)
+    with pytest.raises(StrayLink) as stray:
+        get(api)
+    api.heal()
+    api.fault(faults.status(404), times=None)
+    with pytest.raises(Misconfigured) as lost:
+        client_of(api).get(f"{api.base_url}/{SECRET}")
+
+    assert all(SECRET not in str(error.value) for error in (no_page, stray, lost))
 
 
 def test_a_long_error_page_becomes_one_short_line(api: Sandbox) -> None:

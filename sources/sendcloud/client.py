@@ -74,7 +74,7 @@ class Client:
 
     def __init__(self, base_url: str, credentials: SendcloudCredentials, max_attempts: int) -> None:
         self.base_url = _checked(base_url)
-        self._secrets = (credentials.public_key, str(credentials.secret_key))
+        self._secrets = _usable(credentials)
         self._max_attempts = max_attempts
         runtime = resolve_configuration(RuntimeConfiguration())
         retrying = RetryingClient(
@@ -87,6 +87,8 @@ class Client:
         )
         self._session = retrying.session
         self._session.auth = self._secrets
+        if urlsplit(self.base_url).hostname in LOOPBACK:
+            self._session.trust_env = False  # a proxy has no business between this machine and itself
         self.wire = _Metered()
         self._session.mount("http://", self.wire)
         self._session.mount("https://", self.wire)
@@ -96,21 +98,30 @@ class Client:
 
         Raises Refused, Unavailable, BadReply or StrayLink, see errors.py; on StrayLink nothing was sent.
         """
-        self._check_origin(url, "next link")
-        path = urlsplit(url).path
+        url = self._of_our_origin(url, "next link")
+        path = self.path_of(url)
         for _ in range(MAX_REDIRECTS + 1):
             response = self._ask(url, path)
             if not response.is_redirect:
                 return self._read(response, path)
-            url = absolute(url, response.headers["Location"])
-            self._check_origin(url, "redirect")
+            url = self._of_our_origin(absolute(url, response.headers["Location"]), "redirect")
         raise BadReply(path, f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _check_origin(self, url: str, kind: str) -> None:
-        """Raises StrayLink unless `url` has the scheme, host and port of base_url: the credentials go nowhere else."""
-        there, here = _origin(url), _origin(self.base_url)
+    def path_of(self, url: str) -> str:
+        """The path of an address of ours, fit for a message: a server may have echoed a key into its links."""
+        return self._masked(urlsplit(url).path)
+
+    def _of_our_origin(self, url: str, kind: str) -> str:
+        """The address as requests will send it; the check is made on that, for parsers differ in what a host is.
+
+        Raises StrayLink unless it has the scheme, host and port of base_url: the credentials go nowhere else.
+        """
+        sent = _as_sent(url)
+        there, here = _origin(sent), _origin(self.base_url)
         if there != here:
-            raise StrayLink(urlsplit(self.base_url).path, kind, there or "no readable address", here)
+            there = self._masked(there) or "no readable address"
+            raise StrayLink(urlsplit(self.base_url).path, kind, there, here)
+        return sent
 
     def _ask(self, url: str, path: str) -> requests.Response:
         self.wire.new_call()
@@ -131,7 +142,7 @@ class Client:
         if status != 200:
             raise BadReply(path, f"{status} {message}".strip())
         if _no_page_in_it(response, None):
-            kind = response.headers.get("Content-Type", "no content type")
+            kind = self._masked(response.headers.get("Content-Type", "no content type"))
             raise Unavailable(path, f"200, but no JSON page ({kind}): {message}", self._max_attempts)
         return Reply(response.content, _served_at(response.headers))
 
@@ -145,18 +156,27 @@ class Client:
 
 
 def _checked(base_url: str) -> str:
-    parts = urlsplit(base_url) if _origin(base_url) else urlsplit("")
+    parts = urlsplit(_as_sent(base_url))
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Misconfigured("base_url", f"is {base_url!r}, not a web address", "The default is Sendcloud's API v2.")
-    if parts.username or parts.password:
-        raise Misconfigured("base_url", "has keys in it", "Put them in [sources.sendcloud.credentials].")
+        shown = base_url if "@" not in base_url else "…@…"
+        raise Misconfigured("base_url", f"is {shown!r}, not a web address", "The default is Sendcloud's API v2.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise Misconfigured(
             "base_url",
             f"is http on the foreign host {parts.hostname}: the keys would travel unencrypted",
             "Use https; http is for loopback hosts only.",
         )
-    return base_url.rstrip("/")
+    return base_url.strip().rstrip("/")
+
+
+def _usable(credentials: SendcloudCredentials) -> tuple[str, str]:
+    """Both keys. Raises Misconfigured for an empty one, and for characters that no header can carry."""
+    keys = (credentials.public_key, str(credentials.secret_key))
+    for name, key in zip(("public_key", "secret_key"), keys, strict=True):
+        if not key or not key.isascii() or not key.isprintable():
+            problem = "has characters that no key has" if key else "is empty"
+            raise Misconfigured(f"credentials.{name}", problem, "Copy it once more from Sendcloud's panel.")
+    return keys
 
 
 def absolute(base: str, link: str) -> str:
@@ -167,14 +187,23 @@ def absolute(base: str, link: str) -> str:
         return link
 
 
+def _as_sent(url: str) -> str:
+    """The address as requests puts it on the wire; empty for what it can't send, and for one that carries keys."""
+    try:
+        sent = requests.Request("GET", url).prepare().url or ""
+        return "" if urlsplit(sent).username is not None else sent
+    except (requests.RequestException, ValueError):
+        return ""
+
+
 def _origin(url: str) -> str:
-    """Scheme, host and port; empty for what can't be an address (`http://[`, a port of 99999)."""
+    """Scheme, host and port of an address; empty for none (a port of 99999, say)."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return ""
-    return f"{parts.scheme}://{parts.hostname}:{port}"
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
 
 
 def _no_page_in_it(response: requests.Response | None, exception: BaseException | None) -> bool:
@@ -192,7 +221,7 @@ def _message(response: requests.Response) -> str:
     try:
         return str(msgspec.json.decode(response.content)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return response.text[:400]
+        return response.text[:4000]
 
 
 def _innermost(error: BaseException) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 import pyarrow as pa
@@ -119,7 +118,7 @@ def _pages(client: Client, url: str, reading: Reading) -> Iterator[Page]:
         yield page
         link = absolute(link, page.next) if page.next else None
         if link in followed:
-            raise LoopingLink(urlsplit(link).path, reading.pages)
+            raise LoopingLink(client.path_of(link), reading.pages)
 
 
 def _page(client: Client, link: str, reading: Reading) -> Page:
@@ -131,7 +130,7 @@ def _page(client: Client, link: str, reading: Reading) -> Page:
     try:
         page = read_page(reply.body, reading.account)
     except msgspec.DecodeError as error:
-        raise BadReply(urlsplit(link).path, f"200, but not a page of pickups: {error}") from None
+        raise BadReply(client.path_of(link), f"200, but not a page of pickups: {error}") from None
     reading.observed_at = reading.observed_at or reply.served_at
     _count(page, reading)
     return page
