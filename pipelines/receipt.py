@@ -45,6 +45,7 @@ class Receipt:
     rows_cancelled: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
+    is_first_read: bool = False
     unknown_fields: dict[str, int] = field(default_factory=dict)
     order: str | None = None
     stopped_because: str | None = None
@@ -87,7 +88,7 @@ class Receipt:
 
     def _state(self) -> list[str]:
         parts = []
-        if self.frontier:  # a first load has no run before it to compare with
+        if not self.is_first_read:
             parts.append(f"{self.rows_cancelled:,} cancelled since the last run")
         if self.watermark:
             parts.append(f"newest {self.watermark:%Y-%m-%d %H:%M} UTC")

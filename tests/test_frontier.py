@@ -132,8 +132,10 @@ def test_a_page_lies_before_an_instant_when_all_of_it_does() -> None:
     assert not lies_before(booked_on(), january(4))
 
 
-def remembered(memory: Memory, rows: pa.Table, now: datetime, *, read_to_end: bool = False) -> tuple[Memory, int]:
-    return remember(memory, rows, read_to_end=read_to_end, now=now, rules=RULES)
+def remembered(
+    memory: Memory, rows: pa.Table, now: datetime, *, read_to_end: bool = False, unread: tuple[datetime, ...] = ()
+) -> tuple[Memory, int]:
+    return remember(memory, rows, unread=unread, read_to_end=read_to_end, now=now, rules=RULES)
 
 
 def test_the_next_run_remembers_the_newest_and_the_oldest_open() -> None:
@@ -177,3 +179,30 @@ def test_a_pickup_open_beyond_the_lookback_is_counted_until_it_settles() -> None
 
     settled, none_open = remembered(later, booked_on(), january(3658))
     assert (settled["beyond_lookback"], none_open) == ({}, 0)
+
+
+def test_a_record_in_quarantine_holds_the_frontier_like_an_open_pickup() -> None:
+    settled = table(pickup(1, january(20), status="Failed"))
+
+    memory, open_pickups = remembered({}, settled, january(21), unread=(january(4), january(8)))
+
+    assert (memory["oldest_open_at"], open_pickups) == (january(4), 0)
+    assert frontier_of(memory, RULES) == january(3, 23)
+
+
+def test_a_booking_in_the_future_is_not_the_newest() -> None:
+    """Else everything real would lie beyond the lookback, and no change to it would ever be seen."""
+    rows = table(pickup(3, january(30_000)), pickup(2, january(20), january(22)), pickup(1, january(10), january(18)))
+
+    memory, _ = remembered({}, rows, january(21))
+
+    assert (memory["newest_listed_at"], memory["oldest_open_at"]) == (january(20), january(10))
+
+
+def test_a_window_at_the_end_of_time_settles_at_the_end_of_time() -> None:
+    endless = pickup(1, january(1), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+
+    memory, open_pickups = remembered({}, table(pickup(2, january(300)), endless), january(300))
+
+    assert open_pickups == 2
+    assert memory["beyond_lookback"] == {"1": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)}

@@ -92,6 +92,8 @@ def test_a_field_that_the_tables_can_do_without_may_be_absent(field: str) -> Non
         ("created_at", "2022-11-25T13:15:18", "Expected `datetime` with a timezone component - at `$.created_at`"),
         ("cancelled_at", "", "Invalid RFC3339 encoded datetime - at `$.cancelled_at`"),
         ("tracking_number", 1785.0, "Expected `int | str | null`, got `float` - at `$.tracking_number`"),
+        ("created_at", "0001-01-01T00:00:00+01:00", "No year from 1 to 9999 in UTC - at `$.created_at`"),
+        ("pickup_until", "9999-12-31T23:59:59-01:00", "No year from 1 to 9999 in UTC - at `$.pickup_until`"),
         ("contract", "57,", "Expected `int | null`, got `str` - at `$.contract`"),
     ],
 )
@@ -118,6 +120,18 @@ def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
     assert "ud800" in json.loads(page.rejected[0].record)
+
+
+def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> None:
+    page = page_of(PLAIN | {"carrier": None}, PLAIN | {"created_at": "soon"}, None)
+
+    booked = datetime(2022, 11, 25, 13, 15, 18, 160_521, tzinfo=UTC)
+    assert [rejected.created_at for rejected in page.rejected] == [booked, None, None]
+
+
+def test_a_page_that_is_nested_without_end_is_an_error_and_not_a_crash() -> None:
+    with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
+        read_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default")
 
 
 def test_the_same_broken_record_has_the_same_hash_whatever_the_order_of_its_fields() -> None:

@@ -328,3 +328,71 @@ def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
     installation.run(api, page_size=5)
 
     assert installation.pickups() == as_rows(world.records())
+
+
+def test_an_open_pickup_that_was_unreadable_for_one_run_is_not_forgotten(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Booked 45 days ago; unreadable in the second run, mended and cancelled before the third."""
+    early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
+    for number in range(60):
+        world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
+    installation.run(api, page_size=10)
+    world.change(early, carrier=None)
+    assert installation.run(api, page_size=10).quarantined == 1
+    world.change(early, carrier="dhl_express")
+    world.advance(days=1)
+    world.cancel(early)
+
+    installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.parametrize("broken", [{"carrier": None}, {"created_at": "soon"}, {"country": 7}])
+def test_a_booking_that_was_unreadable_when_first_seen_arrives_when_it_is_mended(
+    installation: Installation, world: World, api: Sandbox, broken: dict[str, object]
+) -> None:
+    a_year_of_settled_pickups(world, 40)
+    pickup = world.book()
+    whole = world.record(pickup)
+    world.change(pickup, **broken)
+    installation.run(api, page_size=5)
+    for number in range(30):
+        world.book(created_at=NOW + timedelta(hours=2 * number), pickup_status="Failed")
+    world.advance(days=3)
+    installation.run(api, page_size=5)
+    world.change(pickup, **{name: whole[name] for name in broken})
+
+    installation.run(api, page_size=5)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_booking_of_the_future_does_not_stop_the_others_from_being_read_again(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
+    for number in range(60):
+        world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
+    world.book(created_at=datetime(2099, 1, 1, tzinfo=UTC), listed_from=NOW)
+    installation.run(api, page_size=10)
+    world.advance(days=1)
+    world.cancel(early)
+    world.book()
+
+    installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_window_at_the_end_of_time_costs_no_run(installation: Installation, world: World, api: Sandbox) -> None:
+    endless = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    world.book(created_at=NOW - days(400), pickup_from=NOW, pickup_until=endless)
+    world.book()
+    installation.run(api)
+
+    receipt = installation.run(api)
+
+    assert (receipt.open_pickups, receipt.open_beyond_lookback) == (2, 1)
+    assert installation.pickups() == as_rows(world.records())

@@ -12,7 +12,8 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.project import enter
-from sources.sendcloud import Reading, SendcloudCredentials, sendcloud_source
+from sources.sendcloud import NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
+from sources.sendcloud.errors import Misconfigured
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.installation import as_row, as_rows, environment, rows_of
 
@@ -44,7 +45,9 @@ def load(api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path, **options:
         reading = Reading()
         source = sendcloud_source(account=account, page_size=10, reading=reading)
         if bounds:
-            source.pickups.apply_hints(incremental=dlt.sources.incremental("created_at", lag=3e9, **bounds))
+            source.pickups.apply_hints(
+                incremental=dlt.sources.incremental("created_at", **{"lag": NEVER_DROP_SECONDS, **bounds})
+            )
         pipeline.run(source, loader_file_format="parquet", **options)
     return reading
 
@@ -112,6 +115,34 @@ def test_a_start_date_that_is_no_instant_is_refused_before_anything_is_asked(
 
     assert f"bounded by {since!r}, which is no instant with offset" in str(failed.value)
     assert api.requests == []
+
+
+def test_a_start_date_from_the_environment_is_refused_for_it_can_only_be_text(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setenv("SOURCES__SENDCLOUD__PICKUPS__CREATED_AT__INITIAL_VALUE", "2026-01-01T00:00:00Z")
+
+    with pytest.raises(Misconfigured, match="no instant with offset"):
+        load(api, monkeypatch, folder)
+
+
+def test_an_incremental_that_would_drop_old_changes_is_refused(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    with pytest.raises(PipelineStepFailed, match="lag=NEVER_DROP_SECONDS"):
+        load(api, monkeypatch, folder, bounds={"initial_value": NOW, "lag": 86_400})
+    assert api.requests == []
+
+
+def test_a_limit_put_on_the_source_ends_all_the_same(
+    world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_days_of_pickups(world)
+    with monkeypatch.context() as patched:
+        for name, value in environment(api).items():
+            patched.setenv(name, value)
+        (rows,) = [item for item in sendcloud_source(page_size=10).add_limit(1) if item.num_rows]
+    assert rows.num_rows == 40
 
 
 def test_an_earlier_start_date_brings_what_lies_between(

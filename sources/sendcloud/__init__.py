@@ -24,7 +24,7 @@ from .frontier import Rules
 from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .walk import Reading, Span, Walked, walk
 
-__all__ = ["Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
+__all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
 
 BASE_URL = "https://panel.sendcloud.sc/api/v2"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # an account's label ends up in keys, paths and messages
@@ -79,6 +79,7 @@ def sendcloud_source(
         Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
     """
     _check(account, page_size, request_max_attempts, overlap_hours, settle_days, max_lookback_days)
+    _check_start_date()
     client = Client(base_url, credentials, request_max_attempts)
     rules = Rules(timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days))
     reading = reading or Reading()
@@ -98,15 +99,16 @@ def sendcloud_source(
         """One row per pickup, as sent; latest state that was read. Times are UTC instants."""
         nonlocal begun, done
         begun, done = True, None
+        _check_lag(created_at)
         state = dlt.current.resource_state()
         memories = state.setdefault("accounts", {})
         span = Span(_utc(created_at.initial_value), _utc(created_at.end_value))
         walked = walk(client, page_size, memories.get(account, {}), rules, span, reading)
         last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
         reading.watermark = max(filter(None, [_utc(last_value), walked.newest_created_at]), default=None)
-        yield walked.rows
         memories[account] = walked.memory
         done = walked
+        yield walked.rows
 
     @dlt.resource(
         name="pickups_quarantine",
@@ -132,6 +134,21 @@ def _check(account: str, page_size: int, max_attempts: int, *spans: float) -> No
         raise Misconfigured("page_size or request_max_attempts", "is below 1", "Give a whole number from 1.")
     if not all(0 <= span <= 36_500 for span in spans):
         raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is out of range", "Give 0 to 36500.")
+
+
+def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
+    """Raises Misconfigured for an incremental of the user's own that would drop old pickups which have changed."""
+    if created_at.end_value is None and (created_at.lag or 0) < NEVER_DROP_SECONDS:
+        raise Misconfigured(
+            "pickups.created_at",
+            f"has a lag of {created_at.lag}: dlt would drop every change to a pickup older than that",
+            'Hand in dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS, …), from sources.sendcloud.',
+        )
+
+
+def _check_start_date() -> None:
+    """The same as `_utc`, before dlt stumbles over the setting while it binds the incremental (tried on 1.31)."""
+    _utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))
 
 
 def _utc(value: Any) -> datetime | None:

@@ -7,13 +7,14 @@ frontier is read by every run, as long as the list proves on every run that it g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .records import INSTANT
+from .records import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
 
@@ -59,7 +60,7 @@ def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
     booking (both published) keeps a pickup open for longer, never for less.
     """
     last_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("created_at", "pickup_from", "pickup_until")))
-    return pc.add(last_us, _us(settle)).cast(INSTANT)
+    return pc.min_element_wise(pc.add(last_us, _us(settle)), END_OF_TIME_US).cast(INSTANT)
 
 
 def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
@@ -116,13 +117,16 @@ def lies_before(rows: pa.Table, instant: datetime) -> bool:
     return newest is not None and newest < instant
 
 
-def remember(memory: Memory, rows: pa.Table, *, read_to_end: bool, now: datetime, rules: Rules) -> tuple[Memory, int]:
+def remember(
+    memory: Memory, rows: pa.Table, *, unread: Sequence[datetime], read_to_end: bool, now: datetime, rules: Rules
+) -> tuple[Memory, int]:
     """The next run's memory, and how many pickups are open, from all rows of a complete walk.
 
-    After a read to the end the newest row seen becomes the reference, even if it is older than the last one: a
-    newest pickup that vanished must not force full reads for ever.
+    `unread` are the bookings of records in quarantine that may be mended yet: they hold the frontier like open ones.
+    After a read to the end the newest row seen becomes the reference, even if it is older than the last one: a newest
+    pickup that vanished must not force full reads for ever.
     """
-    newest = pc.max(rows["created_at"]).as_py()
+    newest = _newest_believable(rows, now, rules)
     if not read_to_end:
         newest = max(filter(None, [newest, memory.get("newest_listed_at")]), default=None)
     if newest is None:
@@ -130,12 +134,20 @@ def remember(memory: Memory, rows: pa.Table, *, read_to_end: bool, now: datetime
     still_open = open_rows(rows, now, rules.settle)
     near = pc.greater_equal(still_open["created_at"], _instant(newest - rules.max_lookback))
     beyond = _not_read_again(memory, rows, now) | _settling(still_open.filter(pc.invert(near)))
+    oldest_open = pc.min(still_open.filter(near)["created_at"]).as_py()
     return {
         "newest_listed_at": newest,
-        "oldest_open_at": pc.min(still_open.filter(near)["created_at"]).as_py(),
+        "oldest_open_at": min(filter(None, [oldest_open, *unread]), default=None),
         "beyond_lookback": beyond,
         "quarantined": memory.get("quarantined", {}),
     }, still_open.filter(near).num_rows + len(beyond)
+
+
+def _newest_believable(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:
+    """The newest booking that is not in the future: one of 2099 would put every real pickup beyond the lookback."""
+    believable = pc.less_equal(rows["created_at"], _instant(now + rules.overlap))
+    newest: datetime | None = pc.max(rows.filter(believable)["created_at"]).as_py()
+    return newest
 
 
 def _not_read_again(memory: Memory, rows: pa.Table, now: datetime) -> dict[str, datetime]:

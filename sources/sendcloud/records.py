@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Meta, Raw, Struct
 
 # an instant must carry its offset: a time without one is refused, never guessed
@@ -52,12 +53,19 @@ class Envelope(Struct, gc=False):
     next: str | None = None
 
 
+class _Booked(Struct, gc=False):
+    """The one thing to be saved of a record that can't be loaded: where in time it stands."""
+
+    created_at: Instant | None = None
+
+
 class Rejected(NamedTuple):
-    """A record that can't be loaded: its stable hash, why, and itself as JSON text."""
+    """A record that can't be loaded: its stable hash, why, itself as JSON text, and when it was booked if readable."""
 
     record_hash: str
     reason: str
     record: str
+    created_at: datetime | None = None
 
 
 class Page(NamedTuple):
@@ -86,6 +94,8 @@ ROW_SCHEMA = pa.schema(
         pa.field("extra", pa.string()),
     ]
 )
+# years 1 to 9999, all that Python knows
+START_OF_TIME_US, END_OF_TIME_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 QUARANTINE_SCHEMA = pa.schema(
     [
         pa.field("account", pa.string(), nullable=False),
@@ -97,10 +107,12 @@ QUARANTINE_SCHEMA = pa.schema(
     ]
 )
 FIELDS = frozenset(Pickup.__struct_fields__)
+INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 
 _envelope = msgspec.json.Decoder(Envelope)
 _known = msgspec.json.Decoder(list[KnownPickup])
 _pickup = msgspec.json.Decoder(Pickup)
+_booked = msgspec.json.Decoder(_Booked)
 _raws = msgspec.json.Decoder(list[Raw])
 _sorted_json = msgspec.json.Encoder(order="deterministic")
 
@@ -114,11 +126,13 @@ def read_page(body: bytes, account: str) -> Page:
         envelope = _envelope.decode(body)
     except msgspec.DecodeError as error:
         return _read_one_by_one(*_taken_apart(body, error), account)
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deeply to be read") from None
     try:
         known: Sequence[Pickup] = _known.decode(envelope.pickups)
-    except msgspec.DecodeError:
+        return Page(as_table(known, [None] * len(known), account), [], {}, envelope.next)
+    except (msgspec.DecodeError, OverflowError):
         return _read_one_by_one(_raws.decode(envelope.pickups), envelope.next, account)
-    return Page(as_table(known, [None] * len(known), account), [], {}, envelope.next)
 
 
 def _taken_apart(body: bytes, error: msgspec.DecodeError) -> tuple[list[Raw], str | None]:
@@ -141,9 +155,9 @@ def _read_one_by_one(raws: list[Raw], next_link: str | None, account: str) -> Pa
     unknown_fields: dict[str, int] = {}
     for raw in raws:
         try:
-            pickup = _pickup.decode(raw)
+            pickup = _dated(_pickup.decode(raw))
             unknown = {k: v for k, v in msgspec.json.decode(raw).items() if k not in FIELDS}
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, OverflowError) as error:
             rejected.append(_reject(raw, str(error)))
             continue
         for field in unknown:
@@ -153,16 +167,34 @@ def _read_one_by_one(raws: list[Raw], next_link: str | None, account: str) -> Pa
     return Page(as_table(pickups, extras, account), rejected, unknown_fields, next_link)
 
 
+def _dated(pickup: Pickup) -> Pickup:
+    """The pickup, if all its times are years 1 to 9999 in UTC too; OverflowError naming the field otherwise."""
+    for field in INSTANTS:
+        try:
+            _ = getattr(pickup, field) and getattr(pickup, field).astimezone(UTC)
+        except OverflowError:
+            raise OverflowError(f"No year from 1 to 9999 in UTC - at `$.{field}`") from None
+    return pickup
+
+
 def _reject(raw: Raw, reason: str) -> Rejected:
     try:
         text = _sorted_json.encode(msgspec.json.decode(raw))
     except msgspec.DecodeError:  # half a surrogate pair, for one: keep what can be kept as JSON text
         text = _sorted_json.encode(bytes(raw).decode("utf-8", "backslashreplace"))
-    return Rejected(hashlib.sha256(text).hexdigest(), reason, text.decode())
+    try:
+        booked = _booked.decode(raw).created_at
+        created_at = booked and booked.astimezone(UTC)
+    except (msgspec.DecodeError, OverflowError):
+        created_at = None
+    return Rejected(hashlib.sha256(text).hexdigest(), reason, text.decode(), created_at)
 
 
 def as_table(pickups: Sequence[Pickup], extras: Sequence[str | None], account: str) -> pa.Table:
-    """The pickups as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds."""
+    """The pickups as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds.
+
+    Raises OverflowError for an instant before year 1 or after 9999 in UTC: Arrow holds it, nobody could read it.
+    """
     columns = {
         "account": [account] * len(pickups),
         "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
@@ -170,7 +202,12 @@ def as_table(pickups: Sequence[Pickup], extras: Sequence[str | None], account: s
     }
     for field in FIELDS - columns.keys():
         columns[field] = [getattr(p, field) for p in pickups]
-    return pa.table([pa.array(columns[field.name], field.type) for field in ROW_SCHEMA], schema=ROW_SCHEMA)
+    rows = pa.table([pa.array(columns[field.name], field.type) for field in ROW_SCHEMA], schema=ROW_SCHEMA)
+    for field in INSTANTS:
+        bounds = pc.min_max(rows[field].cast(pa.int64())).as_py()
+        if bounds["min"] is not None and not START_OF_TIME_US <= bounds["min"] <= bounds["max"] <= END_OF_TIME_US:
+            raise OverflowError(field)
+    return rows
 
 
 def latest_sightings(tables: Sequence[pa.Table]) -> pa.Table:

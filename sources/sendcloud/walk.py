@@ -32,6 +32,7 @@ class Reading:
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
+    is_first_read: bool = False  # of the account: there is nothing to compare with
     unknown_fields: dict[str, int] = field(default_factory=dict)
     order: str | None = None  # newest_first | unsorted
     stopped_because: str | None = None  # frontier | end
@@ -73,6 +74,7 @@ def walk(client: Client, page_size: int, memory: Memory, rules: Rules, span: Spa
     """
     if _reaches_further_back(span, memory):
         memory = {}
+    reading.is_first_read = not memory
     frontier = None if span.until else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
@@ -82,7 +84,7 @@ def walk(client: Client, page_size: int, memory: Memory, rules: Rules, span: Spa
         order.see(page.rows)
         reading.order = "newest_first" if order.newest_first else "unsorted"
         tables.append(page.rows)
-        rejected |= {r.record_hash: r for r in page.rejected}
+        rejected |= {r.record_hash: _placed(r, page.rows, reading) for r in page.rejected}
         if order.newest_first and reading.frontier and lies_before(page.rows, reading.frontier):
             reading.stopped_because = "frontier"
             break
@@ -100,12 +102,20 @@ def _finish(
     if span.until:
         return Walked(rows, quarantine, memory, not memory)
     to_end = reading.stopped_because == "end"
-    memory_after, reading.open_pickups = remember(memory, rows, read_to_end=to_end, now=now, rules=rules)
+    unread = [r.created_at for hash_, r in rejected.items() if r.created_at and now < first_seen[hash_] + rules.settle]
+    memory_after, reading.open_pickups = remember(memory, rows, unread=unread, read_to_end=to_end, now=now, rules=rules)
     memory_after["quarantined"] = memory.get("quarantined", {}) | first_seen
     memory_after["read_since"] = span.since
     reading.open_beyond_lookback = len(memory_after.get("beyond_lookback", {}))
     reading.history_complete = True
     return Walked(rows, quarantine, memory_after, not memory)
+
+
+def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejected:
+    """The refused record with a booking time: its own, else the oldest of its page, else of all pages before."""
+    if rejected.created_at:
+        return rejected
+    return rejected._replace(created_at=pc.min(neighbours["created_at"]).as_py() or reading.reached)
 
 
 def _pages(client: Client, url: str, reading: Reading) -> Iterator[Page]:
