@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,7 +35,10 @@ def project(
     project_dir: Annotated[
         Path | None,
         typer.Option(
-            envvar="DLT_PROJECT_DIR", help="Folder with .dlt; default: the nearest at or above this one.", exists=True
+            envvar="DLT_PROJECT_DIR",
+            help="Folder with .dlt; default: the nearest at or above this one.",
+            exists=True,
+            file_okay=False,
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks and dlt's own log.")] = False,
@@ -112,20 +116,21 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that can't show a dot must not cost a run
     try:
         app(prog_name="pickups")
-    except Exception as error:
-        if os.environ.get("PICKUPS_DEBUG"):
-            raise
+    except (Exception, KeyboardInterrupt) as error:
         sys.exit(_tell(error))
 
 
-def _tell(error: Exception) -> int:
-    from pipelines.errors import EXIT_BUG, exit_code_of
+def _tell(error: BaseException) -> int:
+    from pipelines.errors import EXIT_BUG, Interrupted, exit_code_of
 
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted()
+    if os.environ.get("PICKUPS_DEBUG"):
+        traceback.print_exception(error)
     code = exit_code_of(error)
-    said = [f"an error that nobody foresaw, {type(error).__name__}: {error}"] if code == EXIT_BUG else [str(error)]
-    said += getattr(error, "__notes__", [])
     if code == EXIT_BUG:
-        said.append("See it whole with: pickups --debug …")
-    for line in said:
-        print(f"pickups: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201
+        said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
+    else:
+        said = str(error)
+    print(f"pickups: {' '.join(said.split())}", file=sys.stderr)  # noqa: T201
     return code

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines import screen
+from pipelines.lock import one_run_at_a_time
 from pipelines.pickups import run
-from pipelines.project import demo_folder, enter
+from pipelines.project import demo_folder, inside
 from pipelines.show import show
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
@@ -22,9 +23,14 @@ BETWEEN_RUNS = timedelta(days=7)
 
 def demo(pickups: int, seed: int) -> int:
     """Two runs against a sandbox whose world goes on in between, and the table of carriers; returns the exit code."""
-    project = enter()
-    folder = demo_folder(project)
-    shutil.rmtree(folder, ignore_errors=True)
+    with inside() as project:
+        folder = demo_folder(project)
+        with one_run_at_a_time(folder.with_suffix(".duckdb")):
+            shutil.rmtree(folder, ignore_errors=True)
+            return _demo(project, folder, pickups, seed)
+
+
+def _demo(project: Path, folder: Path, pickups: int, seed: int) -> int:
     out = screen.console()
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
@@ -35,7 +41,7 @@ def demo(pickups: int, seed: int) -> int:
         second = _run("\nA week later: pickups were booked, cancelled, settled. Second run: the changes")
         out.print()
         show("carriers")
-    out.print(_next_steps(folder.relative_to(project)))
+    out.print(_next_steps(project, folder.relative_to(project)))
     return max(first, second)
 
 
@@ -69,12 +75,12 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _next_steps(folder: Path) -> str:
+def _next_steps(project: Path, folder: Path) -> str:
     command = _command()
     return f"""
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
   own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: {command} run
-  schedule   4-59/15 * * * * cd {Path.cwd()} && {command} run
+  schedule   4-59/15 * * * * cd {project} && {command} run
   notebooks  make lab   (01-cancellation-rates, 02-pickup-windows)"""
 
 

@@ -4,7 +4,8 @@ PipelineError
 ├── NotConfigured      a setting or key is missing or unusable
 ├── AnotherRun         another run holds the lock
 ├── DestinationFailed  the warehouse or the published file could not be written or read
-└── NothingYet         there is no published file to read
+├── NothingYet         there is no published file to read
+└── Interrupted        Ctrl-C
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class NothingYet(PipelineError):
         )
 
 
+class Interrupted(PipelineError):
+    def __init__(self) -> None:
+        super().__init__("interrupted. What was loaded before is as it was; the next run reads what this one missed.")
+
+
 EXIT_CHECK_FAILED = 1
 EXIT_CODES: dict[type[Exception], int] = {
     Misconfigured: 3,
@@ -51,6 +57,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadReply: 4,
     AnotherRun: 5,
     DestinationFailed: 6,
+    Interrupted: 130,
 }
 EXIT_BUG = 70  # sysexits.h EX_SOFTWARE: an error that nobody foresaw
 

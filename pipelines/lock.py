@@ -26,13 +26,14 @@ def one_run_at_a_time(warehouse: Path) -> Iterator[None]:
     try:
         warehouse.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
         raise AnotherRun(lock_path, _holder(holder_path)) from None
     except OSError as error:
-        remedy = "Check that the folder exists and is writable."
+        lock.release()
+        remedy = "Check that the folder is writable, and that nothing else has the lock's or the holder's name."
         raise DestinationFailed(str(lock_path), str(error), remedy) from None
     try:
-        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         yield
     finally:
         holder_path.unlink(missing_ok=True)

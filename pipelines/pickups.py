@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dlt
 import duckdb
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.exceptions import SignalReceivedException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from pipelines.errors import KNOWN, DestinationFailed, NotConfigured
+from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
 from pipelines.lock import one_run_at_a_time
-from pipelines.project import enter, published_path, warehouse_path
+from pipelines.project import account_label, inside, published_path, warehouse_path
 from pipelines.publish import publish, sweep_leftovers
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, Compared, conclude, opened, write_receipt
+from pipelines.warehouse import DATASET, Compared, conclude, opened, prepare, write_receipt
 from sources.sendcloud import Reading, sendcloud_source
 
 Progress = Callable[[str, Reading], None]  # the phase (reading, loading, publishing), and what was read so far
@@ -44,25 +48,29 @@ def run(
         SendcloudError, PipelineError: see both errors.py. A failed run leaves a receipt too, and what was loaded
         before stays as it was.
     """
-    project = enter(project_dir)
-    warehouse, published = warehouse_path(project), published_path(project)
-    with one_run_at_a_time(warehouse):
+    with inside(project_dir) as project:
+        warehouse, published = warehouse_path(project), published_path(project)
+        with one_run_at_a_time(warehouse):
+            return _locked_run(warehouse, published, account_label(account), on_progress)
+
+
+def _locked_run(warehouse: Path, published: Path, account: str, on_progress: Progress) -> Receipt:
+    receipt = Receipt(account=account)
+    reading = Reading(account=account, on_page=lambda so_far: on_progress("reading", so_far))
+    try:
         sweep_leftovers(published)
-        receipt, reading = Receipt(), Reading()
-        reading.on_page = lambda so_far: on_progress("reading", so_far)
-        try:
-            _load(warehouse, account, receipt, reading, on_progress)
-        except Exception as error:
-            raise _failed(_told(error, warehouse), warehouse, published, receipt, reading) from error
-        on_progress("publishing", reading)
-        receipt.outcome = "succeeded"
-        _finish(receipt, reading, warehouse, published)
-        return receipt
+        prepare(warehouse)
+        _load(warehouse, receipt, reading, on_progress)
+    except (Exception, KeyboardInterrupt) as error:
+        raise _failed(_told(error, warehouse), warehouse, published, receipt, reading) from error
+    on_progress("publishing", reading)
+    receipt.outcome = "succeeded"
+    _finish(receipt, reading, warehouse, published)
+    return receipt
 
 
-def _load(warehouse: Path, account: str | None, receipt: Receipt, reading: Reading, on_progress: Progress) -> None:
-    source = sendcloud_source(reading=reading, account=account or dlt.config.value)
-    receipt.account = reading.account
+def _load(warehouse: Path, receipt: Receipt, reading: Reading, on_progress: Progress) -> None:
+    source = sendcloud_source(account=receipt.account, reading=reading)
     pipeline = _fresh_pipeline(warehouse, receipt)
     compared = Compared(warehouse)
     source.resources["pickups"].add_map(compared)
@@ -80,31 +88,33 @@ def _load(warehouse: Path, account: str | None, receipt: Receipt, reading: Readi
 
 
 def _fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
-    """The account's pipeline, with what a dead run left behind loaded, and the state taken from the warehouse.
+    """The account's pipeline with an empty working folder and the state that the warehouse holds.
 
-    The warehouse is the only truth about what was read: the working folder is scratch, and is begun anew, so that a
-    file that was moved, deleted or restored from a backup is read on from where that file stands.
+    The warehouse is the only truth about what was read: dlt restores just the state of loads that were completed, and
+    the merge makes reading again safe. So what a dead run left in the folder is thrown away and read again, instead
+    of loaded: a package may be half there (dlt 1.31, killed while normalising, blocks every later run), and may
+    belong to a warehouse that has been deleted or restored from a backup since.
     """
+    name, folder = f"sendcloud_pickups_{receipt.account}", _working_folder(warehouse)
+    left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
+    receipt.discarded_packages = len({package.name for package in left})
+    shutil.rmtree(folder / name, ignore_errors=True)
     pipeline: dlt.Pipeline = dlt.pipeline(
-        f"sendcloud_pickups_{receipt.account}",
-        pipelines_dir=_working_folder(warehouse),
+        name,
+        pipelines_dir=str(folder),
         destination=dlt.destinations.duckdb(str(warehouse)),
         dataset_name=DATASET,
     )
-    if pipeline.has_pending_data:
-        pending = {*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()}
-        pipeline.normalize()
-        pipeline.load()
-        receipt.drained_packages = len(pending)
-    pipeline = pipeline.drop()
     pipeline.sync_destination()
     return pipeline
 
 
-def _working_folder(warehouse: Path) -> str:
-    """Beside the warehouse, so that two projects on one machine don't share one; DLT_DATA_DIR is honoured."""
-    base = os.environ.get("DLT_DATA_DIR")
-    return str(Path(base) / "pipelines" if base else warehouse.parent / ".dlt-pipelines")
+def _working_folder(warehouse: Path) -> Path:
+    """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path."""
+    if base := os.environ.get("DLT_DATA_DIR"):
+        mark = hashlib.sha256(str(warehouse).encode()).hexdigest()[:8]
+        return Path(base) / "pipelines" / f"{warehouse.stem}-{mark}"
+    return warehouse.parent / ".dlt-pipelines" / warehouse.stem
 
 
 def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path) -> None:
@@ -112,26 +122,32 @@ def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path
     _copy(reading, receipt)
     try:
         receipt.finished_at = datetime.now(UTC)
-        conclude(warehouse, receipt)
+        if not conclude(warehouse, receipt):
+            return
         started = time.monotonic()
         publish(warehouse, published)
         receipt.seconds_published = time.monotonic() - started
-        receipt.finished_at = datetime.now(UTC)
-        with opened(warehouse) as connection:
-            write_receipt(connection, receipt)
+        _write_again(warehouse, receipt)
     except (OSError, duckdb.Error) as error:
         remedy = "The pickups are loaded; the published file is as it was. Mend the cause and run again."
-        raise DestinationFailed(str(published), str(error).split("\n")[0], remedy) from error
+        failed = DestinationFailed(str(published), str(error).split("\n")[0], remedy)
+        receipt.outcome, receipt.error = "failed", f"{type(failed).__name__}: {failed}"
+        with suppress(OSError, duckdb.Error, DestinationFailed):
+            _write_again(warehouse, receipt)
+        raise failed from error
+
+
+def _write_again(warehouse: Path, receipt: Receipt) -> None:
+    receipt.finished_at = datetime.now(UTC)
+    with opened(warehouse) as connection:
+        write_receipt(connection, receipt)
 
 
 def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt, reading: Reading) -> Exception:
     """The error to raise; before that, a receipt of the failed run, if the destination can still take one."""
     receipt.error = f"{type(error).__name__}: {error}"
-    try:
+    with suppress(DestinationFailed):  # the first error is the one to tell
         _finish(receipt, reading, warehouse, published)
-    except DestinationFailed as another:
-        if not isinstance(error, DestinationFailed):  # else it would say the same twice
-            error.add_note(f"The receipt of this failed run could not be written either: {another}")
     return error
 
 
@@ -141,20 +157,24 @@ def _copy(reading: Reading, receipt: Receipt) -> None:
         setattr(receipt, name, getattr(reading, name))
 
 
-def _told(error: Exception, warehouse: Path) -> Exception:
+def _told(error: BaseException, warehouse: Path) -> Exception:
     """The error that says what happened: ours at the bottom of dlt's, or one of ours in place of dlt's."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
     for cause in causes:
+        if isinstance(cause, KeyboardInterrupt | SignalReceivedException):
+            return Interrupted()
         if isinstance(cause, KNOWN):
             return cause
         if isinstance(cause, ConfigurationException):
             return NotConfigured(_what_is_missing(cause))
     if any(isinstance(c, duckdb.Error | OSError) for c in causes) or _beyond_extraction(error):
-        remedy = "Nothing is lost: mend the cause (disk, permissions, another program) and run again."
+        remedy = (
+            "What was loaded before is as it was: mend the cause (disk, permissions, another program) and run again."
+        )
         return DestinationFailed(str(warehouse), str(causes[-1]).split("\n")[0], remedy)
-    return error
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _what_is_missing(error: ConfigurationException) -> str:
@@ -171,5 +191,5 @@ def _what_is_missing(error: ConfigurationException) -> str:
     )
 
 
-def _beyond_extraction(error: Exception) -> bool:
+def _beyond_extraction(error: BaseException) -> bool:
     return isinstance(error, PipelineStepFailed) and error.step in ("normalize", "load", "sync")

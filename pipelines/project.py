@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import NotConfigured
@@ -24,34 +25,48 @@ def find_project() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
 
 
-def enter(project_dir: str | Path | None = None) -> Path:
-    """Makes `project_dir` (default: find_project()) the project that dlt reads its configuration from.
+@contextmanager
+def inside(project_dir: str | Path | None = None) -> Iterator[Path]:
+    """Inside the block, `project_dir` (default: find_project()) is where dlt reads its configuration from.
 
-    Sets DLT_PROJECT_DIR for this process, as dlt's own tools expect it. Returns the folder, absolute. Raises
+    Yields the folder, absolute; DLT_PROJECT_DIR says so for as long, as dlt's own tools expect it. Raises
     NotConfigured when a configuration file there can't be read.
     """
     project = Path(project_dir).resolve() if project_dir else find_project()
-    seen_before = "dlt" in sys.modules
+    before = os.environ.get("DLT_PROJECT_DIR")
     os.environ["DLT_PROJECT_DIR"] = str(project)
+    try:
+        _read_settings()
+        yield project
+    finally:
+        os.environ.pop("DLT_PROJECT_DIR")
+        if before is not None:
+            os.environ["DLT_PROJECT_DIR"] = before
+
+
+def _read_settings() -> None:
+    """Makes dlt forget the settings of another project in this process, and adds our defaults."""
     import dlt
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.common.configuration.providers.toml import TomlProviderReadException
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
     try:
-        if seen_before:
-            _read_settings_again()
+        Container()[PluggableRunContext].reload_providers()
         for key, value in OUR_DEFAULTS.items():
             if dlt.config.get(key) is None:
                 dlt.config[key] = value
-    except TomlProviderReadException as error:
-        raise NotConfigured(f"A configuration file can't be read. {error}") from None
-    return project
+    except (TomlProviderReadException, ConfigurationException) as error:
+        raise NotConfigured(f"The configuration can't be read. {' '.join(str(error).split())}") from None
 
 
-def _read_settings_again() -> None:
-    from dlt.common.configuration.container import Container
-    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+def account_label(account: str | None) -> str:
+    """The account that a run is about: the one named, else `[sources.sendcloud] account`."""
+    import dlt
 
-    Container()[PluggableRunContext].reload_providers()
+    key = "sources.sendcloud.account"
+    return account or (str(dlt.config.get(key)) if key in dlt.config else "default")
 
 
 def warehouse_path(project: Path) -> Path:
@@ -76,7 +91,13 @@ def demo_folder(project: Path) -> Path:
 
 
 def _path(project: Path, key: str, default: str) -> Path:
+    """The file that a setting names, relative to the project. Raises NotConfigured for what is no file's name."""
     import dlt
 
-    value = str(dlt.config.get(key, str) if key in dlt.config else default).removeprefix("duckdb:///")
-    return (project / Path(value).expanduser()).resolve()
+    value: object = dlt.config.get(key) if key in dlt.config else default
+    if isinstance(value, Mapping):  # dlt's long form: [destination.duckdb.credentials] database = "…"
+        value = value.get("database")
+    name = str(value).removeprefix("duckdb:///")
+    if not isinstance(value, str) or not name or name.startswith((":", "md:", "motherduck:")) or "://" in name:
+        raise NotConfigured(f"{key} is {value!r}; it must be the path of a file, such as {default!r}.")
+    return (project / Path(name).expanduser()).resolve()

@@ -54,7 +54,7 @@ class Receipt:
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
     history_complete: bool | None = None
-    drained_packages: int = 0
+    discarded_packages: int = 0
     seconds_read: float = 0.0
     seconds_loaded: float = 0.0
     seconds_published: float | None = None
@@ -109,8 +109,9 @@ class Receipt:
             remarks.append("order: unsorted; the list was not newest first, so it was read to the end")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
-        if self.drained_packages:
-            remarks.append(f"{self.drained_packages} load package(s) of a run that died were loaded first")
+        if self.discarded_packages:
+            packages = _rows(self.discarded_packages, "load package")
+            remarks.append(f"{packages} of a run that died: discarded, and what was in there read again")
         if self.checks_failed:
             named = ", ".join(f"{name} ({_rows(n)})" for name, n in self.checks_failed.items())
             remarks.append(f"{'A CHECK THAT MUST PASS DID NOT' if self.must_pass_failed else 'worth a look'}: {named}")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines import models
 from pipelines.errors import DestinationFailed, NothingYet
-from pipelines.project import enter, find_project, readable_path
+from pipelines.project import inside, readable_path
 from pipelines.receipt import Receipt
 from sources.sendcloud.records import INSTANT, ROW_SCHEMA
 
@@ -34,13 +34,31 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        remedy = "If another program has it open, close it there; readers should open the published file."
+        remedy = (
+            "If another program has it open, close it there (readers open the published file); "
+            "if the file is damaged, move it away: the next run reads everything again."
+        )
         raise DestinationFailed(str(path), str(error).split("\n")[0], remedy) from None
     try:
         connection.execute("set timezone = 'UTC'")
         yield connection
     finally:
         connection.close()
+
+
+def prepare(warehouse: Path) -> None:
+    """Makes an empty warehouse where there is none, whole or not at all: a disk that is full just then must not leave
+    half a file that no later run can open. Raises OSError or duckdb.Error.
+    """
+    if warehouse.exists():
+        return
+    fresh = warehouse.with_name(warehouse.name + ".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        duckdb.connect(str(fresh)).close()
+        fresh.replace(warehouse)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def read(view: str, path: str | Path | None = None) -> pd.DataFrame:
@@ -68,7 +86,11 @@ def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]
 @contextmanager
 def reading(path: str | Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published file, see `read` for which one; NothingYet where it has no pickups."""
-    published = Path(path) if path else readable_path(enter(find_project()))
+    if path:
+        published = Path(path)
+    else:
+        with inside() as project:
+            published = readable_path(project)
     if not published.exists():
         raise NothingYet(published)
     with opened(published, read_only=True) as connection:
@@ -126,6 +148,7 @@ class Compared:
         return rows
 
 
+# for the receipt's count only; what the analytics call cancelled is decided in models/analytics/pickups.sql, alike
 _IS_CANCELLED = "(lower({0}.pickup_status) = 'cancelled' or {0}.cancelled_at is not null)"
 _DIFFERS = " or ".join(f"listed.{c} is distinct from stored.{c}" for c in ROW_SCHEMA.names)
 _DIFFERENCE = f"""
@@ -139,22 +162,23 @@ _DIFFERENCE = f"""
 """  # noqa: S608  # column names of our own schema
 
 
-def conclude(warehouse: Path, receipt: Receipt) -> None:
-    """Writes the receipt, builds the views and runs the checks, as one transaction.
+def conclude(warehouse: Path, receipt: Receipt) -> bool:
+    """Writes the receipt, builds the views and runs the checks, as one transaction; whether there is aught to publish.
 
     Fills the receipt's `checks_failed`. Checks see the run's own `as_of`, so the receipt goes in before them; it
-    goes in again with what they found. After a failed run on an empty file there are no views to build yet.
+    goes in again with what they found. After a failed first run there are no tables, and nothing for readers.
     """
     with opened(warehouse) as connection:
         connection.execute("begin")
         write_receipt(connection, receipt)
-        if has_table(connection, "pickups"):
+        if loaded := has_table(connection, "pickups"):
             models.build(connection)
             results = models.check(connection)
             receipt.checks_failed = {r.name: r.rows for r in results if r.rows}
             receipt.must_pass_failed = any(r.rows and r.must_pass for r in results)
             write_receipt(connection, receipt)
         connection.execute("commit")
+        return loaded
 
 
 def write_receipt(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> None:

@@ -135,7 +135,7 @@ def test_the_demo_runs_twice_and_shows_the_carriers_without_touching_the_project
     assert int(receipts[0][0]) + int(receipts[1][0]) == 600
     assert "Cancellations per carrier" in done.stdout
     assert "dhl_express" in done.stdout
-    assert [path.name for path in (installation.folder / "data").iterdir()] == ["demo"]
+    assert sorted(path.name for path in (installation.folder / "data").iterdir()) == ["demo", "demo.lock"]
     assert {"pickups.duckdb", "warehouse.duckdb"} <= {p.name for p in (installation.folder / "data/demo").iterdir()}
     assert all(word in done.stdout for word in ("own keys", "schedule", "notebooks"))
 

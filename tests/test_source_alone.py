@@ -11,7 +11,7 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from pipelines.project import enter
+from pipelines.project import inside
 from sources.sendcloud import NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import Misconfigured
 from sources.sendcloud.sandbox import Sandbox, World, serve
@@ -27,7 +27,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
     yield tmp_path
     monkeypatch.undo()
-    enter(tmp_path / "no-settings")  # dlt keeps what it has read
+    forget_settings()
+
+
+def forget_settings() -> None:
+    """dlt keeps what it has read of a configuration file for as long as the process lives."""
+    with inside():
+        pass
 
 
 def load(api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> Reading:
@@ -96,7 +102,7 @@ def test_a_start_date_bounds_the_first_read(
         section = "[sources.sendcloud.pickups.created_at]"
         (folder / ".dlt" / "config.toml").write_text(f"{section}\ninitial_value = {configured}\n")
         monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
-        enter(folder)
+        forget_settings()
     bounds = {} if configured else {"initial_value": NOW - timedelta(days=3)}
     reading = load(api, monkeypatch, folder, bounds=bounds)
 
