@@ -147,7 +147,8 @@ def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt
     """The error to raise; before that, a receipt of the failed run, if the destination can still take one."""
     receipt.error = f"{type(error).__name__}: {error}"
     with suppress(DestinationFailed):  # the first error is the one to tell
-        _finish(receipt, reading, warehouse, published)
+        if warehouse.exists():  # where it could not even be made, a receipt would make half of it
+            _finish(receipt, reading, warehouse, published)
     return error
 
 

@@ -1,0 +1,180 @@
+"""A run may die at any instant: the next one puts it right by itself, with nothing lost and nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dlt
+import pytest
+
+from pipelines.errors import DestinationFailed
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.installation import REPOSITORY, Installation, as_rows, environment
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def begin(installation: Installation, api: Sandbox) -> subprocess.Popen[str]:
+    """`pickups run` as a process that can be killed."""
+    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines", "run"],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def die_while(what: str, installation: Installation, api: Sandbox, **settings: object) -> None:
+    """One run whose dlt gives up in the middle of `normalize` or `load`, its package left behind."""
+    with installation.monkeypatch.context() as patched:
+        patched.setattr(dlt.Pipeline, what, lambda *_args, **_named: (_ for _ in ()).throw(OSError("power cut")))
+        with pytest.raises(DestinationFailed, match="power cut"):
+            installation.run(api, **settings)
+
+
+def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(installation: Installation) -> None:
+    """From the first request on: while reading, normalising, loading, publishing, or when it was done already."""
+    world = World.seeded(3_000, until=NOW)
+    world.clock = NOW - timedelta(days=20)
+    with serve(world) as api:
+        for delay in (0.02, 0.1, 0.2, 0.3, 0.45, 0.6):
+            reading = threading.Event()
+            api.on_request = lambda _api, _number, reading=reading: reading.set()
+            running = begin(installation, api)
+            assert reading.wait(30)
+            time.sleep(delay)
+            running.kill()
+            running.communicate()
+            world.advance(days=3)
+
+        installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert [path.name for path in installation.published.parent.iterdir() if path.name.endswith(".new")] == []
+
+
+@pytest.mark.parametrize("phase", ["normalize", "load"])
+def test_a_package_that_a_dead_run_left_is_read_again_and_told(
+    installation: Installation, world: World, api: Sandbox, phase: str
+) -> None:
+    world.book()
+    die_while(phase, installation, api)
+
+    receipt = installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert (receipt.discarded_packages, receipt.rows_new) == (1, 1)
+    assert "1 load package of a run that died: discarded" in " ".join(receipt.remarks())
+    assert installation.run(api).discarded_packages == 0
+
+
+def test_a_package_half_moved_by_a_killed_run_blocks_nothing(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """dlt 1.31 killed while normalising: the package is in `normalized` and still in `extracted`, and every later
+    attempt to load it fails with 'Directory not empty'."""
+    world.book()
+    die_while("load", installation, api)
+    (work,) = (installation.folder / "data" / ".dlt-pipelines").glob("*/sendcloud_pickups_default")
+    (package,) = (work / "load" / "normalized").iterdir()
+    shutil.copytree(package, work / "normalize" / "extracted" / package.name)
+
+    installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_dead_runs_package_does_not_land_in_another_warehouse(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    for _ in range(5):
+        world.book()
+    die_while("load", installation, api)
+    other = World(clock=NOW)
+    other.book(carrier="ups")
+    installation.monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "data/south.duckdb")
+
+    with serve(other) as other_api:
+        installation.run(other_api)
+
+    assert installation.pickups() == as_rows(other.records())
+
+
+def test_a_warehouse_deleted_after_a_crash_is_read_from_the_start(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    for number in range(40):
+        world.book(created_at=NOW - timedelta(days=60 - number), pickup_status="Failed")
+    installation.run(api, page_size=5)
+    world.book()
+    die_while("load", installation, api, page_size=5)
+    installation.warehouse.unlink()
+
+    installation.run(api, page_size=5)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_two_projects_that_share_dlts_data_folder_keep_their_working_folders_apart(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    installation.monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "shared"))
+    neighbour = Installation(tmp_path / "neighbour", installation.monkeypatch)
+    (neighbour.folder / ".dlt").mkdir(parents=True)
+    world.book()
+    installation.run(api)
+    neighbour.run(api)
+
+    assert len(list((tmp_path / "shared" / "pipelines").iterdir())) == 2
+    assert not (installation.folder / "data" / ".dlt-pipelines").exists()
+
+
+def test_an_interrupted_run_says_so_and_the_next_one_goes_on(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(_api: Sandbox, number: int) -> None:
+        if number == 1:
+            asked.set()
+            go_on.wait(20)
+
+    api.on_request = hold
+    running = begin(installation, api)
+    assert asked.wait(30)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    go_on.set()
+
+    assert running.returncode == 130
+    assert [line for line in said.splitlines() if not line.startswith("reading")] == [
+        "pickups: interrupted. What was loaded before is as it was; the next run reads what this one missed."
+    ]
+    installation.run(api)
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_disk_that_was_full_at_the_very_first_start_leaves_nothing_in_the_way(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    words = f"ulimit -f 8; exec {sys.executable} -m pipelines run"
+    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
+    full = subprocess.run(["bash", "-c", words], env={**os.environ, **settings}, capture_output=True, text=True)
+    assert full.returncode == 6, full.stderr
+    assert "Traceback" not in full.stderr
+
+    installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
