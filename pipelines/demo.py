@@ -85,9 +85,7 @@ The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehou
 
 
 def _command() -> str:
-    """How to call `pickups` from here: by name where the shell finds it, else by the path of this environment."""
-    if shutil.which("pickups"):
-        return "pickups"
+    """How to call `pickups` from here, also where no shell knows it by name: cron, or outside `uv run`."""
     installed = Path(sys.executable).with_name("pickups")
     return str(installed.relative_to(Path.cwd()) if installed.is_relative_to(Path.cwd()) else installed)
 
