@@ -140,6 +140,17 @@ def test_an_incremental_that_would_drop_old_changes_is_refused(
     assert api.requests == []
 
 
+def test_rows_travel_in_batches_and_none_is_lost_between_two(
+    world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    ten_days_of_pickups(world)
+    monkeypatch.setattr("sources.sendcloud.BATCH_ROWS", 7)  # 40 rows: five batches of 7 and one of 5
+
+    load(api, monkeypatch, folder)
+
+    assert stored(folder) == as_rows(world.records())
+
+
 def test_a_limit_put_on_the_source_ends_all_the_same(
     world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
