@@ -15,6 +15,7 @@ import dlt
 import duckdb
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.exceptions import SignalReceivedException
+from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
@@ -70,19 +71,34 @@ def _locked_run(warehouse: Path, published: Path, account: str, on_progress: Pro
 
 
 def _load(warehouse: Path, receipt: Receipt, reading: Reading, on_progress: Progress) -> None:
-    source = sendcloud_source(account=receipt.account, reading=reading)
-    pipeline = _fresh_pipeline(warehouse, receipt)
-    compared = Compared(warehouse)
+    """The head, and then the history package by package, each loaded before the next is read."""
+    source = sendcloud_source(account=receipt.account, part="head", reading=reading)
+    pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse)
+    _load_part(pipeline, source, compared, receipt, reading, on_progress)
+    while not reading.history_complete:
+        source = sendcloud_source(account=receipt.account, part="history", reading=reading)
+        _load_part(pipeline, source, compared, receipt, reading, on_progress)
+
+
+def _load_part(
+    pipeline: dlt.Pipeline,
+    source: DltSource,
+    compared: Compared,
+    receipt: Receipt,
+    reading: Reading,
+    on_progress: Progress,
+) -> None:
     source.resources["pickups"].add_map(compared)
     started = time.monotonic()
     try:
         pipeline.extract(source, loader_file_format="parquet")
     finally:
-        receipt.seconds_read = time.monotonic() - started
+        receipt.seconds_read += time.monotonic() - started
     on_progress("loading", reading)
+    started = time.monotonic()
     pipeline.normalize()
     pipeline.load()
-    receipt.seconds_loaded = time.monotonic() - started - receipt.seconds_read
+    receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
     receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled
 

@@ -54,6 +54,7 @@ class Receipt:
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
     history_complete: bool | None = None
+    reached: datetime | None = None
     discarded_packages: int = 0
     seconds_read: float = 0.0
     seconds_loaded: float = 0.0

@@ -20,12 +20,14 @@ _STATUS = """
         arg_max(runs.open_pickups, runs.started_at) filter (where runs.outcome = 'succeeded') as open_pickups,
         arg_max(runs.frontier, runs.started_at) filter (where runs.outcome = 'succeeded') as frontier,
         arg_max(runs.watermark, runs.started_at) filter (where runs.outcome = 'succeeded') as newest_created_at,
-        arg_max(runs.history_complete, runs.started_at) filter (where runs.outcome = 'succeeded') as history_complete,
+        arg_max(runs.history_complete, runs.started_at) filter (where runs.history_complete is not null)
+            as history_complete,
         arg_max(runs.checks_failed, runs.started_at) filter (where runs.outcome = 'succeeded') as checks_failed
     from sendcloud.pickup_runs as runs
     group by runs.account
     order by runs.account
 """
+_OLDEST = "select account, min(created_at) from sendcloud.pickups group by account"
 _COUNTS = {
     "pickups": "select account, count(*) as rows from sendcloud.pickups group by account",
     "quarantined": "select account, count(*) as rows from sendcloud.pickups_quarantine group by account",
@@ -48,6 +50,9 @@ def read_status() -> list[dict[str, Any]]:
     """What the published file knows of each account; instants are UTC."""
     with reading() as connection:
         accounts: list[dict[str, Any]] = connection.sql(_STATUS).to_arrow_table().to_pylist()
+        oldest = dict(connection.execute(_OLDEST).fetchall())
+        for account in accounts:
+            account["oldest"] = oldest.get(account["account"])
         for name, query in _COUNTS.items():
             there = has_table(connection, "pickups" if name == "pickups" else "pickups_quarantine")
             rows = dict(connection.execute(query).fetchall()) if there else {}
@@ -66,7 +71,7 @@ def _lines(account: dict[str, Any]) -> list[tuple[str, str]]:
         ("open", f"{account['open_pickups'] or 0:,}"),
         ("newest", _utc(account["newest_created_at"])),
         ("frontier", _utc(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
-        ("history", "complete" if account["history_complete"] else "not complete"),
+        ("history", "complete" if account["history_complete"] else f"back to {_day(account['oldest'])}, not complete"),
         ("quarantine", f"{account['quarantined']:,} records"),
         ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
     ]
@@ -81,3 +86,7 @@ def _ago(instant: datetime | None) -> str:
 
 def _utc(instant: datetime | None) -> str:
     return "–" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _day(instant: datetime | None) -> str:
+    return "–" if instant is None else f"{instant:%Y-%m-%d}"

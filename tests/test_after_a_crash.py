@@ -22,9 +22,13 @@ from tests.installation import REPOSITORY, Installation, as_rows, environment
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def begin(installation: Installation, api: Sandbox) -> subprocess.Popen[str]:
+def begin(installation: Installation, api: Sandbox, **chosen: object) -> subprocess.Popen[str]:
     """`pickups run` as a process that can be killed."""
-    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
+    settings = {
+        **environment(api, **chosen),
+        "DLT_PROJECT_DIR": str(installation.folder),
+        "PYTHONPATH": str(REPOSITORY),
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", "run"],
         env={**os.environ, **settings},
@@ -61,6 +65,24 @@ def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(inst
 
     assert installation.pickups() == as_rows(world.records())
     assert [path.name for path in installation.published.parent.iterdir() if path.name.endswith(".new")] == []
+
+
+def test_killed_again_and_again_in_its_first_load_it_comes_to_the_end(installation: Installation) -> None:
+    """Six pages of 500, each a package: every attempt that gets a package loaded leaves less to do."""
+    world = World.seeded(3_000, until=NOW)
+    with serve(world) as api:
+        for delay in (0.1, 0.5, 0.9, 1.3):
+            reading = threading.Event()
+            api.on_request = lambda _api, _number, reading=reading: reading.set()
+            running = begin(installation, api, pages_per_package=1)
+            assert reading.wait(30)
+            time.sleep(delay)
+            running.kill()
+            running.communicate()
+
+        installation.run(api, pages_per_package=1)
+
+    assert installation.pickups() == as_rows(world.records())
 
 
 @pytest.mark.parametrize("phase", ["normalize", "load"])

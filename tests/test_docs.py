@@ -19,7 +19,7 @@ from tests.installation import Installation
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 TABLES = (ROOT / "pipelines" / "README.md").read_text()
-NOT_SETTINGS = {"credentials", "reading"}
+NOT_SETTINGS = {"credentials", "part", "reading"}
 
 
 def settings() -> dict[str, object]:

@@ -170,15 +170,15 @@ def test_a_list_read_to_the_end_and_found_empty_leaves_no_memory() -> None:
 
 def test_a_pickup_open_beyond_the_lookback_is_counted_until_it_settles() -> None:
     decade = pickup(1, january(1), january(3650))
-    memory, open_pickups = remembered({}, table(pickup(2, january(300)), decade), january(300), read_to_end=True)
-    assert (memory["beyond_lookback"], open_pickups) == ({"1": january(3657)}, 2)
+    memory, open_near = remembered({}, table(pickup(2, january(300)), decade), january(300), read_to_end=True)
+    assert (memory["beyond_lookback"], open_near) == ({"1": january(3657)}, 1)
     assert memory["oldest_open_at"] == january(300)
 
-    later, still_open = remembered(memory, booked_on(), january(3656))
-    assert (list(later["beyond_lookback"]), still_open) == (["1"], 1)
+    later, _ = remembered(memory, booked_on(), january(3656))
+    assert list(later["beyond_lookback"]) == ["1"]
 
-    settled, none_open = remembered(later, booked_on(), january(3658))
-    assert (settled["beyond_lookback"], none_open) == ({}, 0)
+    settled, _ = remembered(later, booked_on(), january(3658))
+    assert settled["beyond_lookback"] == {}
 
 
 def test_a_record_in_quarantine_holds_the_frontier_like_an_open_pickup() -> None:
@@ -202,7 +202,18 @@ def test_a_booking_in_the_future_is_not_the_newest() -> None:
 def test_a_window_at_the_end_of_time_settles_at_the_end_of_time() -> None:
     endless = pickup(1, january(1), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
-    memory, open_pickups = remembered({}, table(pickup(2, january(300)), endless), january(300))
+    memory, _ = remembered({}, table(pickup(2, january(300)), endless), january(300))
 
-    assert open_pickups == 2
     assert memory["beyond_lookback"] == {"1": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)}
+
+
+def test_a_package_of_history_adds_to_what_the_memory_holds() -> None:
+    before = Memory(newest_listed_at=january(200), oldest_open_at=january(150), beyond_lookback={"9": january(900)})
+    rows = table(pickup(2, january(100), january(300)), pickup(1, january(15), january(300)))
+
+    memory, open_near = remember(before, rows, unread=(), now=january(201), rules=RULES, further_back=True)
+
+    assert memory["newest_listed_at"] == january(200)
+    assert memory["oldest_open_at"] == january(100)
+    assert memory["beyond_lookback"] == {"9": january(900), "1": january(307)}
+    assert open_near == 1

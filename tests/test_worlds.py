@@ -51,9 +51,14 @@ def is_open(record: dict, now: datetime) -> bool:
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < ended + timedelta(days=7)
 
 
-@given(history=histories(), page_size=st.integers(1, 12), order=st.sampled_from(["descending", "ascending", "offset"]))
+@given(
+    history=histories(),
+    page_size=st.integers(1, 12),
+    pages_per_package=st.integers(1, 5),
+    order=st.sampled_from(["descending", "ascending", "offset"]),
+)
 def test_after_every_run_the_table_equals_the_world_field_by_field(
-    history: tuple[World, list[list[tuple[str, float]]]], page_size: int, order: str
+    history: tuple[World, list[list[tuple[str, float]]]], page_size: int, pages_per_package: int, order: str
 ) -> None:
     world, turns = history
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
@@ -64,7 +69,7 @@ def test_after_every_run_the_table_equals_the_world_field_by_field(
             for turn in [[], *turns]:
                 for what, where in turn:
                     happen(world, what, where)
-                receipt = installation.run(api, page_size=page_size)
+                receipt = installation.run(api, page_size=page_size, pages_per_package=pages_per_package)
 
                 expected = as_rows(world.records())
                 assert installation.pickups() == expected

@@ -22,7 +22,7 @@ from .client import Client, SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
 from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
-from .walk import Reading, Span, Walked, walk
+from .walk import Part, Reading, Span, Walked, walk
 
 __all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
 
@@ -57,7 +57,9 @@ def sendcloud_source(
     overlap_hours: float = 1.0,
     settle_days: float = 7.0,
     max_lookback_days: float = 180.0,
+    pages_per_package: int = 200,
     request_max_attempts: int = 7,
+    part: Part = "whole",
     reading: Reading | None = None,
 ) -> Sequence[DltResource]:
     """The pickups of one Sendcloud account, and the records that could not be loaded.
@@ -70,7 +72,11 @@ def sendcloud_source(
         overlap_hours: how late a booking may be committed, and how far the order may waver.
         settle_days: how long after its window a pickup may still change.
         max_lookback_days: how far before the newest pickup an open one is still read again by every run.
+        pages_per_package: how many pages of a first load are one load package, where `part` asks for packages.
         request_max_attempts: tries for one page; 7 wait 63 s in all, longer than Sendcloud's one-minute rate window.
+        part: `whole` reads all that there is to read in one package. `head` and then, as long as `reading` says that
+            the history is not complete, `history`, read it in packages, and go on after a crash where the last
+            complete package stopped. Not a setting.
         reading: filled with what the walk did, for progress and receipt. Not a setting.
 
     Returns:
@@ -79,10 +85,12 @@ def sendcloud_source(
     Raises:
         Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
     """
-    _check(account, page_size, request_max_attempts, overlap_hours, settle_days, max_lookback_days)
+    _check(account, overlap_hours, settle_days, max_lookback_days)
+    _check_numbers(page_size=page_size, pages_per_package=pages_per_package, request_max_attempts=request_max_attempts)
     _check_start_date()
     client = Client(base_url, credentials, request_max_attempts)
-    rules = Rules(timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days))
+    spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
+    rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
     reading.account = account
     begun = False
@@ -104,7 +112,10 @@ def sendcloud_source(
         state = dlt.current.resource_state()
         memories = state.setdefault("accounts", {})
         span = Span(_utc(created_at.initial_value), _utc(created_at.end_value))
-        walked = walk(client, page_size, memories.get(account, {}), rules, span, reading)
+        walked = walk(client, part, memories.get(account, {}), rules, span, reading)
+        if walked is None:
+            begun = False
+            return
         last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
         reading.watermark = max(filter(None, [_utc(last_value), walked.newest_created_at]), default=None)
         memories[account] = walked.memory
@@ -134,13 +145,17 @@ def _batches(rows: pa.Table) -> Iterator[pa.Table]:
         yield rows.slice(start, BATCH_ROWS)
 
 
-def _check(account: str, page_size: int, max_attempts: int, *spans: float) -> None:
+def _check(account: str, *spans: float) -> None:
     if not NAME.fullmatch(account):
         raise Misconfigured("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
-    if page_size < 1 or max_attempts < 1:
-        raise Misconfigured("page_size or request_max_attempts", "is below 1", "Give a whole number from 1.")
     if not all(0 <= span <= 36_500 for span in spans):
         raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is out of range", "Give 0 to 36500.")
+
+
+def _check_numbers(**settings: int) -> None:
+    for name, value in settings.items():
+        if value < 1:
+            raise Misconfigured(name, f"is {value}", "Give a whole number from 1.")
 
 
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:

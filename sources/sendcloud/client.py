@@ -19,7 +19,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests import Client as RetryingClient
 from requests.adapters import HTTPAdapter
 
-from .errors import BadReply, Misconfigured, Refused, StrayLink, Unavailable
+from .errors import BadReply, ExpiredLink, Misconfigured, Refused, StrayLink, Unavailable
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_REDIRECTS = 3  # Sendcloud's own links end in a slash that its documented path lacks: one is normal
@@ -137,7 +137,9 @@ class Client:
             raise Refused(status, path, message)
         if status == 429 or status >= 500:
             raise Unavailable(path, f"{status} {message}".strip(), self._max_attempts)
-        if status == 404 and not urlsplit(response.url).query.count("cursor="):
+        if status == 404 and "cursor=" in urlsplit(response.url).query:
+            raise ExpiredLink(path, message)
+        if status == 404:
             raise Misconfigured("base_url", f"has no pickups: GET {path} was answered 404", "It should end in /api/v2.")
         if status != 200:
             raise BadReply(path, f"{status} {message}".strip())

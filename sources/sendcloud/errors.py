@@ -5,6 +5,7 @@ SendcloudError
 ├── Refused         401 or 403: the keys. Retrying won't help
 ├── Unavailable     no usable answer after every retry. The next run catches up
 └── BadReply        an answer that the documents don't allow. Nothing of it was loaded
+    ├── ExpiredLink 404 for a link that the API itself gave: walk again from the top
     ├── StrayLink   a link or redirect to another origin: the credentials stay here
     └── LoopingLink a next link that this walk has followed before
 
@@ -48,6 +49,11 @@ class BadReply(SendcloudError):
             f"Sendcloud's answer can't be used: GET {path}: {evidence}. "
             + (remedy or "Nothing of it was loaded; if base_url is right and the next run fails too, tell us.")
         )
+
+
+class ExpiredLink(BadReply):
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(path, f"404 {message}".strip(), "The next run walks from the top; the merge makes that safe.")
 
 
 class StrayLink(BadReply):

@@ -20,11 +20,13 @@ FINAL_STATUSES = ("cancelled", "failed")
 
 
 class Rules(NamedTuple):
-    """How long a change may be late. All from settings of the same names."""
+    """How long a change may be late, and how much is read at a time. All from settings of the same names."""
 
     overlap: timedelta
     settle: timedelta
     max_lookback: timedelta
+    page_size: int = 500
+    pages_per_package: int = 200
 
 
 class Memory(TypedDict, total=False):
@@ -38,6 +40,8 @@ class Memory(TypedDict, total=False):
     beyond_lookback: dict[str, datetime]  # id -> when it settles: open, but too old to be read by every run
     quarantined: dict[str, datetime]  # record_hash -> first seen
     read_since: datetime | None  # the incremental's initial_value of the walk
+    history_next: str  # the link at which the first load goes on; absent when the list was read to its end
+    history_unsorted: bool  # the first load found no order: new rows come at its end, not at the top
 
 
 def frontier_of(memory: Memory, rules: Rules) -> datetime | None:
@@ -118,13 +122,21 @@ def lies_before(rows: pa.Table, instant: datetime) -> bool:
 
 
 def remember(
-    memory: Memory, rows: pa.Table, *, unread: Sequence[datetime], read_to_end: bool, now: datetime, rules: Rules
+    memory: Memory,
+    rows: pa.Table,
+    *,
+    unread: Sequence[datetime],
+    now: datetime,
+    rules: Rules,
+    read_to_end: bool = False,
+    further_back: bool = False,
 ) -> tuple[Memory, int]:
-    """The next run's memory, and how many pickups are open, from all rows of a complete walk.
+    """The next run's memory, and how many open pickups within the lookback are among the rows of a complete walk.
 
     `unread` are the bookings of records in quarantine that may be mended yet: they hold the frontier like open ones.
     After a read to the end the newest row seen becomes the reference, even if it is older than the last one: a newest
-    pickup that vanished must not force full reads for ever.
+    pickup that vanished must not force full reads for ever. A walk `further_back` (the next package of a first load)
+    adds to what the memory holds: its rows lie behind those that the memory speaks of.
     """
     newest = _newest_believable(rows, now, rules)
     if not read_to_end:
@@ -134,13 +146,15 @@ def remember(
     still_open = open_rows(rows, now, rules.settle)
     near = pc.greater_equal(still_open["created_at"], _instant(newest - rules.max_lookback))
     beyond = _not_read_again(memory, rows, now) | _settling(still_open.filter(pc.invert(near)))
-    oldest_open = pc.min(still_open.filter(near)["created_at"]).as_py()
+    oldest_open = [pc.min(still_open.filter(near)["created_at"]).as_py(), *unread]
+    if further_back:
+        oldest_open.append(memory.get("oldest_open_at"))
     return {
         "newest_listed_at": newest,
-        "oldest_open_at": min(filter(None, [oldest_open, *unread]), default=None),
+        "oldest_open_at": min(filter(None, oldest_open), default=None),
         "beyond_lookback": beyond,
         "quarantined": memory.get("quarantined", {}),
-    }, still_open.filter(near).num_rows + len(beyond)
+    }, still_open.filter(near).num_rows
 
 
 def _newest_believable(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:

@@ -1,26 +1,29 @@
-"""One walk over the list, from the newest page towards the past: pages in, one table of rows and a memory out."""
+"""One walk over the list, from the newest page towards the past: pages in, one table of rows and a memory out.
+
+A run is the head and, while the first load is under way, the history behind it, a package of pages at a time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client, absolute
-from .errors import BadReply, LoopingLink
+from .errors import BadReply, ExpiredLink, LoopingLink
 from .frontier import Memory, Order, Rules, frontier_of, lies_before, remember
 from .records import Page, Rejected, as_quarantine, latest_sightings, read_page
 
 
 @dataclass
 class Reading:
-    """What a walk did, in numbers: the source's part of the receipt. Filled while it goes on, so that whoever
-    handed it in can show progress and still has it when the walk fails. Instants are UTC, by the API's clock.
+    """What a run's walks did, in numbers: the source's part of the receipt. Filled while they go on, so that whoever
+    handed it in can show progress and still has it when a walk fails. Instants are UTC, by the API's clock.
     """
 
     account: str = ""
@@ -35,14 +38,16 @@ class Reading:
     is_first_read: bool = False  # of the account: there is nothing to compare with
     unknown_fields: dict[str, int] = field(default_factory=dict)
     order: str | None = None  # newest_first | unsorted
-    stopped_because: str | None = None  # frontier | end
+    stopped_because: str | None = None  # frontier | end | chunk
     frontier: datetime | None = None  # down to which this walk had to read; None: to the end
     watermark: datetime | None = None  # newest created_at ever loaded
     reached: datetime | None = None  # oldest created_at read so far
+    open_near: int = 0  # open pickups within the lookback that were read so far
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
     history_complete: bool | None = None
     on_page: Callable[[Reading], None] | None = None
+    begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began
 
 
 class Span(NamedTuple):
@@ -66,49 +71,135 @@ class Walked(NamedTuple):
         return newest
 
 
-def walk(client: Client, page_size: int, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
-    """Reads until the frontier or the end of the list, see frontier.py for which.
+class Read(NamedTuple):
+    """What some pages in a row brought, and the link at which they stopped short of the end, if they did."""
 
+    rows: pa.Table
+    rejected: dict[str, Rejected]
+    order: Order
+    next: str | None
+
+
+Part = Literal["whole", "head", "history"]
+
+
+def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked | None:
+    """One walk over a part of the list; None when there is nothing of that part to read.
+
+    `head`: from the top to the frontier; on the first read, the first package of history. `history`: the next package
+    of it, from the stored link. `whole`: both at once, however much it is. See frontier.py for where a walk may stop.
     With `span.until` set (a window given by a scheduler) the memory stays as it was, as dlt's own incremental does.
     Raises the errors of client.py, BadReply for a page that isn't one, LoopingLink for a link seen before.
     """
     if _reaches_further_back(span, memory):
         memory = {}
+    if part == "history":
+        return _history(client, memory, rules, span, reading)
+    if part == "head" and memory.get("history_unsorted"):
+        return None
+    return _head(client, part, memory, rules, span, reading)
+
+
+def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
+    begins_anew = "newest_listed_at" not in memory or (part == "whole" and "history_next" in memory)
     reading.is_first_read = not memory
-    frontier = None if span.until else frontier_of(memory, rules)
+    frontier = None if span.until or begins_anew else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
-    tables, rejected = [], dict[str, Rejected]()
+    budget = rules.pages_per_package if begins_anew and part == "head" else None
+    top = f"{client.base_url}/pickups?limit={rules.page_size}"
+    read = _read(client, top, order, reading.frontier, budget, reading)
+    after, near = _after(read, memory, rules, span, reading)
+    if "history_next" in memory and not begins_anew and reading.stopped_because == "frontier":
+        after["history_next"] = memory["history_next"]
+    return _walked(read, after, near, memory, span, reading)
+
+
+def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked | None:
+    """The next package of the first load. A link that the API no longer knows means: again from the top."""
+    link = memory.get("history_next")
+    if not link:
+        reading.history_complete = True
+        return None
+    if link in reading.begun_at:
+        raise LoopingLink(client.path_of(link), reading.pages)
+    reading.begun_at.add(link)
+    pages_before = reading.pages
+    try:
+        read = _read(client, link, Order(None, rules), span.since, rules.pages_per_package, reading)
+    except ExpiredLink:
+        if reading.pages > pages_before or "top" in reading.begun_at:
+            raise  # not a stored link, but one of a moment ago: walking again would not end
+        reading.begun_at, reading.open_near = {"top"}, 0
+        return _head(client, "head", {"quarantined": memory.get("quarantined", {})}, rules, span, reading)
+    after, near = _after(read, memory, rules, span, reading, further_back=True)
+    if read.next and memory.get("history_unsorted"):
+        after["history_unsorted"] = True
+    return _walked(read, after, near, memory, span, reading)
+
+
+def _read(
+    client: Client, link: str, order: Order, stop_before: datetime | None, budget: int | None, reading: Reading
+) -> Read:
+    """Pages from `link` on until one lies wholly before `stop_before`, the budget is used up, or the list ends."""
+    tables, rejected, following = [], dict[str, Rejected](), None
     reading.stopped_because = "end"
-    for page in _pages(client, f"{client.base_url}/pickups?limit={page_size}", reading):
+    for number, (page, following) in enumerate(_pages(client, link, reading), start=1):
         order.see(page.rows)
-        reading.order = "newest_first" if order.newest_first else "unsorted"
+        if reading.order != "unsorted":
+            reading.order = "newest_first" if order.newest_first else "unsorted"
         tables.append(page.rows)
         rejected |= {r.record_hash: _placed(r, page.rows, reading) for r in page.rejected}
-        if order.newest_first and reading.frontier and lies_before(page.rows, reading.frontier):
+        if order.newest_first and stop_before and lies_before(page.rows, stop_before):
             reading.stopped_because = "frontier"
             break
-    return _finish(_within(span, latest_sightings(tables)), rejected, memory, rules, span, reading)
+        if number == budget and following:
+            reading.stopped_because = "chunk"
+            break
+    return Read(latest_sightings(tables), rejected, order, following if reading.stopped_because == "chunk" else None)
 
 
-def _finish(
-    rows: pa.Table, rejected: dict[str, Rejected], memory: Memory, rules: Rules, span: Span, reading: Reading
-) -> Walked:
-    now = reading.observed_at
-    assert now is not None  # noqa: S101  # a walk has read a page, or raised
-    first_seen = {hash_: memory.get("quarantined", {}).get(hash_, now) for hash_ in rejected}
-    quarantine = as_quarantine(rejected, reading.account, first_seen, now)
-    reading.quarantined = len(rejected)
+def _after(
+    read: Read, memory: Memory, rules: Rules, span: Span, reading: Reading, *, further_back: bool = False
+) -> tuple[Memory, int]:
+    """The next memory, and how many open pickups within the lookback this walk read."""
+    now = _now(reading)
+    first_seen = _first_seen(read, memory, now)
+    unread = [
+        r.created_at for hash_, r in read.rejected.items() if r.created_at and now < first_seen[hash_] + rules.settle
+    ]
+    to_end = reading.stopped_because == "end" and not further_back
+    after, near = remember(
+        memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=to_end, further_back=further_back
+    )
+    after["quarantined"] = memory.get("quarantined", {}) | first_seen
+    after["read_since"] = span.since
+    if read.next:
+        after["history_next"] = read.next
+        after["history_unsorted"] = not read.order.newest_first
+    return after, near
+
+
+def _walked(read: Read, after: Memory, near: int, memory: Memory, span: Span, reading: Reading) -> Walked:
+    now = _now(reading)
+    quarantine = as_quarantine(read.rejected, reading.account, _first_seen(read, memory, now), now)
+    rows = _within(span, read.rows)
     if span.until:
         return Walked(rows, quarantine, memory, not memory)
-    to_end = reading.stopped_because == "end"
-    unread = [r.created_at for hash_, r in rejected.items() if r.created_at and now < first_seen[hash_] + rules.settle]
-    memory_after, reading.open_pickups = remember(memory, rows, unread=unread, read_to_end=to_end, now=now, rules=rules)
-    memory_after["quarantined"] = memory.get("quarantined", {}) | first_seen
-    memory_after["read_since"] = span.since
-    reading.open_beyond_lookback = len(memory_after.get("beyond_lookback", {}))
-    reading.history_complete = True
-    return Walked(rows, quarantine, memory_after, not memory)
+    reading.open_near += near
+    reading.open_beyond_lookback = len(after.get("beyond_lookback", {}))
+    reading.open_pickups = reading.open_near + reading.open_beyond_lookback
+    reading.history_complete = "history_next" not in after
+    return Walked(rows, quarantine, after, not memory)
+
+
+def _first_seen(read: Read, memory: Memory, now: datetime) -> dict[str, datetime]:
+    return {hash_: memory.get("quarantined", {}).get(hash_, now) for hash_ in read.rejected}
+
+
+def _now(reading: Reading) -> datetime:
+    assert reading.observed_at is not None  # noqa: S101  # a walk has read a page, or raised
+    return reading.observed_at
 
 
 def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejected:
@@ -118,25 +209,29 @@ def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejec
     return rejected._replace(created_at=pc.min(neighbours["created_at"]).as_py() or reading.reached)
 
 
-def _pages(client: Client, url: str, reading: Reading) -> Iterator[Page]:
-    """Every page of the list in the order the API hands them out, empty ones included."""
+def _pages(client: Client, url: str, reading: Reading) -> Iterator[tuple[Page, str | None]]:
+    """Every page in the order the API hands them out, empty ones included, each with the link to the next."""
     followed: set[str] = set()
     link: str | None = url
     while link:
-        followed.add(link)
-        page = _page(client, link, reading)
-        yield page
-        link = absolute(link, page.next) if page.next else None
         if link in followed:
             raise LoopingLink(client.path_of(link), reading.pages)
+        followed.add(link)
+        page = _page(client, link, reading)
+        following = absolute(link, page.next) if page.next else None
+        yield page, following
+        link = following
 
 
 def _page(client: Client, link: str, reading: Reading) -> Page:
+    wire = client.wire
+    sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
     try:
         reply = client.get(link)
     finally:
-        reading.requests, reading.retries = client.wire.sent, client.wire.retries
-        reading.waited_seconds = client.wire.waited_seconds
+        reading.requests += wire.sent - sent
+        reading.retries += wire.retries - retries
+        reading.waited_seconds += wire.waited_seconds - waited_seconds
     try:
         page = read_page(reply.body, reading.account)
     except msgspec.DecodeError as error:

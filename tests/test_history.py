@@ -1,0 +1,178 @@
+"""The first load of a large account: package by package, each going on where the last complete one stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sources.sendcloud.errors import ExpiredLink, Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.installation import Installation, as_rows
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
+
+
+@pytest.fixture
+def world() -> World:
+    """100 pickups, one a day, all settled: 20 pages of five, five packages of four."""
+    made = World(clock=NOW)
+    for number in range(100):
+        made.book(created_at=NOW - timedelta(days=120 - number), pickup_status="Failed")
+    return made
+
+
+@pytest.fixture
+def died_on_page_11(installation: Installation, api: Sandbox) -> Installation:
+    """Two packages are loaded, 40 pickups; the third died."""
+    api.fault(faults.status(503), page=11, times=None)
+    with pytest.raises(Unavailable):
+        installation.run(api, **FIVE_A_PAGE)
+    api.heal()
+    return installation
+
+
+def pages_asked(api: Sandbox, since: int) -> Iterator[str]:
+    return (request.path for request in api.requests[since:])
+
+
+def test_it_is_many_load_packages_and_every_pickup_once(installation: Installation, world: World, api: Sandbox) -> None:
+    receipt = installation.run(api, **FIVE_A_PAGE)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert (receipt.pages, receipt.requests, receipt.rows_new, receipt.stopped_because) == (20, 20, 100, "end")
+    assert receipt.history_complete
+    assert installation.rows("select count(distinct _dlt_load_id) as n from sendcloud.pickups") == [{"n": 5}]
+
+
+def test_what_was_loaded_before_it_died_is_there_and_told(died_on_page_11: Installation, world: World) -> None:
+    assert died_on_page_11.pickups() == as_rows(world.records()[:40])
+    (row,) = died_on_page_11.rows("select outcome, rows_new, pages, history_complete from sendcloud.pickup_runs")
+    assert row == {"outcome": "failed", "rows_new": 40, "pages": 10, "history_complete": False}
+    # the 40th is 21 + 39 = 60 days before 20 November
+    assert "history        back to 2026-09-21, not complete" in died_on_page_11.command("status").stdout
+
+
+def test_the_next_run_reads_the_head_once_and_then_goes_on_where_the_history_stopped(
+    died_on_page_11: Installation, world: World, api: Sandbox
+) -> None:
+    """Two pages of head (one before the frontier, one behind), then pages 9 to 20: not one from the top again."""
+    asked_before = len(api.requests)
+
+    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+
+    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert receipt.requests == 2 + 12
+    assert [path for path in pages_asked(api, asked_before) if "cursor" not in path] == ["/api/v2/pickups?limit=5"]
+    assert (receipt.rows_new, receipt.history_complete, receipt.is_first_read) == (60, True, False)
+
+
+def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is_not_complete(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    early = world.book(created_at=NOW - timedelta(hours=5))
+    api.fault(faults.status(503), page=11, times=None)
+    with pytest.raises(Unavailable):
+        installation.run(api, **FIVE_A_PAGE)
+    world.cancel(early)
+    world.book()
+    with pytest.raises(Unavailable):
+        installation.run(api, **FIVE_A_PAGE)
+
+    statuses = {row["id"]: row["pickup_status"] for row in installation.pickups()}
+    assert statuses[early] == "Cancelled"
+    assert len(statuses) == 1 + 40 + 1 - 1  # two packages of 20, of which `early` is one, and the new booking
+
+    api.heal()
+    installation.run(api, **FIVE_A_PAGE)
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_an_open_pickup_deep_in_the_history_is_read_again_by_the_runs_after_it(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """It is in the last package; the frontier after the first load must know it."""
+    deep = world.book(created_at=NOW - timedelta(days=119), id=1, pickup_from=NOW + timedelta(days=2), listed_from=NOW)
+    first = installation.run(api, **FIVE_A_PAGE)
+    assert (first.open_pickups, first.history_complete) == (1, True)
+    world.cancel(deep)
+
+    second = installation.run(api, **FIVE_A_PAGE)
+
+    assert second.rows_changed == 1
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_stored_link_that_the_api_no_longer_knows_means_again_from_the_top(
+    died_on_page_11: Installation, world: World, api: Sandbox
+) -> None:
+    api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number == asked + 3 else None
+    asked = len(api.requests)
+
+    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+
+    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert (receipt.history_complete, receipt.rows_new, receipt.requests) == (True, 60, 2 + 1 + 20)
+
+
+@pytest.mark.parametrize("order", ["ascending", "shuffled"])
+def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
+    installation: Installation, world: World, order: str
+) -> None:
+    with serve(world, order=order) as api:
+        api.fault(faults.status(503), page=11, times=None)
+        with pytest.raises(Unavailable):
+            installation.run(api, **FIVE_A_PAGE)
+        api.heal()
+        asked = len(api.requests)
+        world.book()
+
+        receipt = installation.run(api, **FIVE_A_PAGE)
+        assert [path for path in pages_asked(api, asked) if "cursor" not in path] == []
+        assert (receipt.history_complete, receipt.order) == (True, "unsorted")
+
+        installation.run(api, **FIVE_A_PAGE)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_first_load_in_packages_ends_at_the_start_date(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """33 of the 100 are of the last 53 days: 120 - 53 = 67 are older."""
+    since = NOW - timedelta(days=53)
+    (installation.folder / ".dlt" / "config.toml").write_text(
+        f"[sources.sendcloud.pickups.created_at]\ninitial_value = {since:%Y-%m-%dT%H:%M:%SZ}\n"
+    )
+
+    receipt = installation.run(api, **FIVE_A_PAGE)
+
+    assert installation.pickups() == as_rows(world.records()[:33])
+    assert (receipt.pages, receipt.history_complete) == (8, True)
+
+
+@pytest.mark.usefixtures("world")
+def test_links_that_go_in_circles_from_package_to_package_end_the_run(installation: Installation, api: Sandbox) -> None:
+    first = f"{api.base_url}/pickups/?cursor=cD0yOTAwODE%3D&limit=5"
+    api.fault(faults.stray_link(first), page=8, times=None)
+
+    done = installation.command(
+        "run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5", SOURCES__SENDCLOUD__PAGES_PER_PACKAGE="4"
+    )
+
+    assert done.returncode == 4
+    assert "leads back to a page that this walk has read" in done.stderr
+
+
+def test_links_that_expire_before_the_next_package_is_read_end_the_run(
+    died_on_page_11: Installation, api: Sandbox
+) -> None:
+    """The stored link is gone, so it walks from the top, once; the link behind its first package is gone too."""
+    asked = len(api.requests)
+    expired = {asked + 3, asked + 3 + 5}
+    api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number in expired else None
+
+    with pytest.raises(ExpiredLink, match="404 Invalid cursor"):
+        died_on_page_11.run(api, **FIVE_A_PAGE)
