@@ -14,15 +14,15 @@ from pipelines.errors import AnotherRun, DestinationFailed
 
 
 @contextmanager
-def one_run_at_a_time(warehouse: Path) -> Iterator[None]:
-    """Holds the lock beside the warehouse file; raises AnotherRun at once if another process has it.
+def one_run_at_a_time(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
+    """Holds the lock beside the warehouse file; raises AnotherRun if another process has it for `wait_seconds` more.
 
     The lock's file stays when the run is over; only the operating system's lock on it counts. Who holds it is
     written to a second file, because taking a lock empties the first.
     """
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
-    lock = FileLock(lock_path, timeout=0)
+    lock = FileLock(lock_path, timeout=wait_seconds)
     try:
         warehouse.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

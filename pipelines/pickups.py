@@ -23,7 +23,7 @@ from pipelines.lock import one_run_at_a_time
 from pipelines.project import account_label, inside, published_path, warehouse_path
 from pipelines.publish import publish, sweep_leftovers
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, Compared, conclude, opened, prepare, write_receipt
+from pipelines.warehouse import DATASET, Compared, conclude, opened, prepare, record_states, write_receipt
 from sources.sendcloud import Reading, sendcloud_source
 
 Progress = Callable[[str, Reading], None]  # the phase (reading, loading, publishing), and what was read so far
@@ -33,6 +33,7 @@ def run(
     project_dir: str | Path | None = None,
     *,
     account: str | None = None,
+    wait_seconds: float = 0,
     on_progress: Progress = lambda _phase, _reading: None,
 ) -> Receipt:
     """One run over one account: everything that is new or changed, from the API into both files.
@@ -40,6 +41,7 @@ def run(
     Args:
         project_dir: folder with `.dlt`; default DLT_PROJECT_DIR, else the nearest at or above the working directory.
         account: label of the account; default `[sources.sendcloud] account`.
+        wait_seconds: how long to wait for another run to end, before AnotherRun is raised.
         on_progress: called after each page and at the start of each phase.
 
     Returns:
@@ -51,7 +53,7 @@ def run(
     """
     with inside(project_dir) as project:
         warehouse, published = warehouse_path(project), published_path(project)
-        with one_run_at_a_time(warehouse):
+        with one_run_at_a_time(warehouse, wait_seconds):
             return _locked_run(warehouse, published, account_label(account), on_progress)
 
 
@@ -97,7 +99,10 @@ def _load_part(
     on_progress("loading", reading)
     started = time.monotonic()
     pipeline.normalize()
+    observed_at = reading.observed_at or receipt.started_at
+    record_states(compared.warehouse, observed_at)  # what a run that died after its load did not come to
     pipeline.load()
+    record_states(compared.warehouse, observed_at)
     receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
     receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 import duckdb
 import pyarrow as pa
 
-from pipelines import models
+from pipelines import history, models
 from pipelines.errors import DestinationFailed, NothingYet
 from pipelines.project import inside, readable_path
 from pipelines.receipt import Receipt
@@ -160,6 +160,15 @@ _DIFFERENCE = f"""
     left join {DATASET}.pickups as stored on stored.account = listed.account and stored.id = listed.id
     where stored.id is null or {_DIFFERS}
 """  # noqa: S608  # column names of our own schema
+
+
+def record_states(warehouse: Path, observed_at: datetime) -> None:
+    """Brings the status history up to the table, see history.py; nothing where nothing was loaded yet."""
+    with opened(warehouse) as connection:
+        if has_table(connection, "pickups"):
+            connection.execute("begin")
+            history.record(connection, observed_at)
+            connection.execute("commit")
 
 
 def conclude(warehouse: Path, receipt: Receipt) -> bool:

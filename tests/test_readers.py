@@ -162,6 +162,23 @@ with one_run_at_a_time(Path({str(warehouse)!r})):
         pass
 
 
+def test_a_run_may_wait_for_another_one_to_end(installation: Installation, world: World, api: Sandbox) -> None:
+    world.book()
+    with one_run_at_a_time(installation.warehouse):
+        assert installation.process("run", api=api).returncode == 5
+        ended: list[int] = []
+        waiting = threading.Thread(
+            target=lambda: ended.append(installation.process("run", "--wait", "60", api=api).returncode)
+        )
+        waiting.start()
+        waiting.join(3)
+        assert (ended, api.requests) == ([], [])
+    waiting.join()
+
+    assert ended == [0]
+    assert installation.pickups() == as_rows(world.records())
+
+
 def test_reading_works_while_a_run_is_under_way(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
     installation.run(api)

@@ -266,6 +266,19 @@ def test_an_account_without_pickups_is_no_error_and_its_first_pickup_arrives(
     assert installation.pickups() == as_rows(world.records())
 
 
+@pytest.mark.parametrize("at_once", [1, 30])
+def test_a_list_too_short_to_tell_is_not_called_unsorted(
+    installation: Installation, world: World, api: Sandbox, at_once: int
+) -> None:
+    for _ in range(at_once):
+        world.book()
+
+    receipts = [installation.run(api, page_size=10), installation.run(api, page_size=10)]
+
+    assert [receipt.order for receipt in receipts] == ["newest_first", "newest_first"]
+    assert [receipt.remarks() for receipt in receipts] == [[], []]
+
+
 def test_another_account_has_a_memory_and_rows_of_its_own(installation: Installation, world: World) -> None:
     a_year_of_settled_pickups(world, 30)
     other = World(clock=NOW)

@@ -18,9 +18,10 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from .client import Client, SendcloudCredentials
+from .client import REQUESTS_PER_MINUTE, Client, SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
+from .pace import Pace
 from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .walk import Part, Reading, Span, Walked, walk
 
@@ -58,6 +59,7 @@ def sendcloud_source(
     settle_days: float = 7.0,
     max_lookback_days: float = 180.0,
     pages_per_package: int = 200,
+    requests_per_minute: int = REQUESTS_PER_MINUTE,
     request_max_attempts: int = 7,
     part: Part = "whole",
     reading: Reading | None = None,
@@ -73,6 +75,7 @@ def sendcloud_source(
         settle_days: how long after its window a pickup may still change.
         max_lookback_days: how far before the newest pickup an open one is still read again by every run.
         pages_per_package: how many pages of a first load are one load package, where `part` asks for packages.
+        requests_per_minute: the pace, retries included; a walk of fewer requests never waits for it.
         request_max_attempts: tries for one page; 7 wait 63 s in all, longer than Sendcloud's one-minute rate window.
         part: `whole` reads all that there is to read in one package. `head` and then, as long as `reading` says that
             the history is not complete, `history`, read it in packages, and go on after a crash where the last
@@ -86,12 +89,14 @@ def sendcloud_source(
         Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
     """
     _check(account, overlap_hours, settle_days, max_lookback_days)
-    _check_numbers(page_size=page_size, pages_per_package=pages_per_package, request_max_attempts=request_max_attempts)
+    _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
+    _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
     _check_start_date()
-    client = Client(base_url, credentials, request_max_attempts)
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
     rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
+    pace = Pace(requests_per_minute, reading.sent_at)  # one pace for all packages of a run
+    client = Client(base_url, credentials, request_max_attempts, pace)
     reading.account = account
     begun = False
     done: Walked | None = None  # the walk is made by `pickups`; what it refused goes to the other resource

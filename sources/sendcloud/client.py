@@ -20,8 +20,10 @@ from dlt.sources.helpers.requests import Client as RetryingClient
 from requests.adapters import HTTPAdapter
 
 from .errors import BadReply, ExpiredLink, Misconfigured, Refused, StrayLink, Unavailable
+from .pace import Pace
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+REQUESTS_PER_MINUTE = 400  # the older of the documented limits is 420, the newer 1000
 MAX_REDIRECTS = 3  # Sendcloud's own links end in a slash that its documented path lacks: one is normal
 
 
@@ -45,7 +47,11 @@ class Reply(NamedTuple):
 
 
 class _Metered(HTTPAdapter):
-    """Counts what really goes over the wire, and the waits in between: dlt retries below the call that asks."""
+    """Paces and counts what really goes over the wire, and the waits: dlt retries below the call that asks."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
 
     sent = 0
     retries = 0
@@ -60,6 +66,7 @@ class _Metered(HTTPAdapter):
         if self._last_try_ended is not None:
             self.retries += 1
             self.waited_seconds += time.monotonic() - self._last_try_ended
+        self.waited_seconds += self._pace.wait()
         try:
             return super().send(*args, **kwargs)
         finally:
@@ -72,7 +79,9 @@ class Client:
     Raises Misconfigured when `base_url` can't be asked safely: https, or a loopback host, and no keys in it.
     """
 
-    def __init__(self, base_url: str, credentials: SendcloudCredentials, max_attempts: int) -> None:
+    def __init__(
+        self, base_url: str, credentials: SendcloudCredentials, max_attempts: int, pace: Pace | None = None
+    ) -> None:
         self.base_url = _checked(base_url)
         self._secrets = _usable(credentials)
         self._max_attempts = max_attempts
@@ -89,7 +98,7 @@ class Client:
         self._session.auth = self._secrets
         if urlsplit(self.base_url).hostname in LOOPBACK:
             self._session.trust_env = False  # a proxy has no business between this machine and itself
-        self.wire = _Metered()
+        self.wire = _Metered(pace or Pace(REQUESTS_PER_MINUTE))
         self._session.mount("http://", self.wire)
         self._session.mount("https://", self.wire)
 

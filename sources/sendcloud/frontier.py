@@ -80,39 +80,41 @@ def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
 
 
 class Order:
-    """Watches whether the list goes from new to old, page by page. Once it doesn't, it stays `unsorted`."""
+    """Watches whether the list goes from new to old, page by page. Once it doesn't, it stays `broken`."""
 
     def __init__(self, reference: datetime | None, rules: Rules) -> None:
-        self._reference = reference
-        self._rules = rules
+        self._reference_us: int | None = None if reference is None else _epoch_us(_instant(reference)).as_py()
+        self._overlap_us = _us(rules.overlap)
+        self._top_us: int | None = None  # newest of the first page
         self._lowest_us: int | None = None  # of all rows seen so far
-        self.newest_first = True
+        self.broken = False
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether what was seen proves it; only then may a walk stop early.
+
+        With a reference, the newest row of the time before, the first page proves it by showing that row or a newer
+        one. Without (a first read that a start date bounds) the list must have gone down by more than the overlap.
+        """
+        if self.broken or self._top_us is None or self._lowest_us is None:
+            return False
+        return self._reference_us is not None or self._top_us - self._lowest_us > self._overlap_us
 
     def see(self, rows: pa.Table) -> None:
         """Checks one page's rows, in the order they were listed. An empty page says nothing."""
         if rows.num_rows == 0:
             return
         created_us = _epoch_us(rows["created_at"]).combine_chunks()
+        if self._top_us is None:
+            self._top_us = pc.max(created_us).as_py()
+            missing = self._reference_us is not None and self._top_us < self._reference_us - self._overlap_us
+            self.broken = self.broken or missing
         lowest = pc.cumulative_min(created_us)
-        if self._lowest_us is None:
-            self.newest_first = self._starts_at_the_top(pc.max(created_us).as_py(), pc.min(created_us).as_py())
-        else:
+        if self._lowest_us is not None:
             lowest = pc.min_element_wise(lowest, self._lowest_us)
         climb_us = pc.max(pc.subtract(created_us, lowest)).as_py()
-        self.newest_first = self.newest_first and climb_us <= _us(self._rules.overlap)
+        self.broken = self.broken or climb_us > self._overlap_us
         self._lowest_us = lowest[-1].as_py()
-
-    def _starts_at_the_top(self, newest_us: int, oldest_us: int) -> bool:
-        """A newest-first list must show, on its first page, what was the newest before.
-
-        Without a reference (a first read that a start date bounds) the page itself must go down by more than
-        `overlap`: `see` refuses the climb, this refuses a page too flat to tell.
-        """
-        overlap_us = _us(self._rules.overlap)
-        if self._reference is None:
-            return newest_us - oldest_us > overlap_us
-        reference_us: int = _epoch_us(_instant(self._reference)).as_py()
-        return newest_us >= reference_us - overlap_us
 
 
 def lies_before(rows: pa.Table, instant: datetime) -> bool:

@@ -5,6 +5,7 @@ A run is the head and, while the first load is under way, the history behind it,
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,6 +48,7 @@ class Reading:
     open_beyond_lookback: int | None = None
     history_complete: bool | None = None
     on_page: Callable[[Reading], None] | None = None
+    sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run
     begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began
 
 
@@ -147,7 +149,7 @@ def _read(
     for number, (page, following) in enumerate(_pages(client, link, reading), start=1):
         order.see(page.rows)
         if reading.order != "unsorted":
-            reading.order = "newest_first" if order.newest_first else "unsorted"
+            reading.order = "unsorted" if order.broken else "newest_first"
         tables.append(page.rows)
         rejected |= {r.record_hash: _placed(r, page.rows, reading) for r in page.rejected}
         if order.newest_first and stop_before and lies_before(page.rows, stop_before):
@@ -176,7 +178,7 @@ def _after(
     after["read_since"] = span.since
     if read.next:
         after["history_next"] = read.next
-        after["history_unsorted"] = not read.order.newest_first
+        after["history_unsorted"] = read.order.broken
     return after, near
 
 

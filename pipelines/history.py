@@ -1,0 +1,55 @@
+"""`sendcloud.pickup_status_history`: the states in which each pickup was seen, one row for each.
+
+It is worked out from the tables, not from what a run has in hand, so a run that died between its load and here loses
+nothing: the next one records what it left before it reads on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
+
+_TABLE = """
+    create table if not exists sendcloud.pickup_status_history (
+        account text not null,
+        id bigint not null,
+        pickup_status text not null,
+        cancelled_at timestamp with time zone,
+        pickup_from timestamp with time zone,
+        pickup_until timestamp with time zone,
+        observed_at timestamp with time zone not null,
+        _dlt_load_id text not null
+    )
+"""
+# a load's id grows with time: only rows of loads that the history has not seen yet are looked at
+_NEW_STATES = f"""
+    with seen as (
+        select coalesce(max(_dlt_load_id), '') as load_id from sendcloud.pickup_status_history
+    ),
+    touched as (
+        select pickups.* from sendcloud.pickups, seen where pickups._dlt_load_id > seen.load_id
+    ),
+    latest as (
+        select history.*
+        from sendcloud.pickup_status_history as history
+        join touched on touched.account = history.account and touched.id = history.id
+        qualify row_number() over (partition by history.account, history.id order by history._dlt_load_id desc) = 1
+    )
+    insert into sendcloud.pickup_status_history
+    select touched.account, touched.id, {", ".join(f"touched.{state}" for state in STATES)},
+           timestamptz '{{observed_at}}', touched._dlt_load_id
+    from touched
+    left join latest on latest.account = touched.account and latest.id = touched.id
+    where latest.id is null or {" or ".join(f"touched.{s} is distinct from latest.{s}" for s in STATES)}
+"""  # noqa: S608  # names of our own
+
+
+def record(connection: Any, observed_at: datetime) -> None:
+    """Adds a row for every pickup whose status, cancellation or window differs from its last recorded one.
+
+    `observed_at` is when the API was read (its own clock); `sendcloud.pickups` must exist.
+    """
+    connection.execute(_TABLE)
+    connection.execute(_NEW_STATES.format(observed_at=observed_at.isoformat()))

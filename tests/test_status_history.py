@@ -1,0 +1,112 @@
+"""`pickup_status_history`: every state that was seen, and no other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines import pickups
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.installation import Installation
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def states(installation: Installation) -> list[tuple[Any, ...]]:
+    columns = "id, pickup_status, cancelled_at, observed_at"
+    query = f"select {columns} from sendcloud.pickup_status_history order by id, _dlt_load_id"
+    return [tuple(row.values()) for row in installation.rows(query)]
+
+
+def test_a_life_is_told_as_it_was_seen(installation: Installation, world: World, api: Sandbox) -> None:
+    """Announcing when first seen, accepted an hour later, cancelled two hours after that; nothing in between."""
+    pickup = world.book(pickup_status="Announcing")
+    installation.run(api)
+    world.advance(hours=1)
+    world.change(pickup, pickup_status="Created")
+    installation.run(api)
+    world.advance(hours=1)
+    installation.run(api)
+    world.advance(hours=1)
+    world.cancel(pickup)
+    installation.run(api)
+    installation.run(api)
+
+    hours = [NOW + timedelta(hours=number) for number in (0, 1, 3)]
+    assert states(installation) == [
+        (pickup, "Announcing", None, hours[0]),
+        (pickup, "Created", None, hours[1]),
+        (pickup, "Cancelled", hours[2], hours[2]),
+    ]
+
+
+def test_a_change_of_anything_else_is_no_state(installation: Installation, world: World, api: Sandbox) -> None:
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, tracking_number="PRG7", contract=7, colour="green")
+
+    assert installation.run(api).rows_changed == 1
+    assert len(states(installation)) == 1
+
+
+@pytest.mark.parametrize("field", ["pickup_from", "pickup_until", "cancelled_at"])
+def test_a_moved_window_and_a_conflicting_cancellation_are_states(
+    installation: Installation, world: World, api: Sandbox, field: str
+) -> None:
+    pickup = world.book()
+    installation.run(api)
+    world.advance(hours=1)
+    world.change(pickup, **{field: NOW + timedelta(days=3)})
+    installation.run(api)
+
+    assert len(states(installation)) == 2
+
+
+def test_a_state_that_comes_back_is_told_again(installation: Installation, world: World, api: Sandbox) -> None:
+    pickup = world.book()
+    for status in ("Created", "CANCELLATION_REQUESTED", "Created"):
+        world.change(pickup, pickup_status=status)
+        installation.run(api)
+        world.advance(hours=1)
+
+    assert [state[1] for state in states(installation)] == ["Created", "CANCELLATION_REQUESTED", "Created"]
+
+
+def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen as Created by the run that died, as Cancelled by the next: both are told."""
+    world.book(pickup_status="Failed")
+    installation.run(api)
+    pickup = world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(pickups, "record_states", lambda _path, _at: None)
+        installation.run(api)
+    assert len(states(installation)) == 1
+    world.cancel(pickup)
+
+    installation.run(api)
+
+    assert [state[1] for state in states(installation) if state[0] == pickup] == ["Created", "Cancelled"]
+
+
+def test_the_history_of_a_seeded_world_ends_with_the_table(
+    installation: Installation,
+) -> None:
+    world = World.seeded(1_000, until=NOW)
+    world.clock = NOW - timedelta(days=20)
+    seen: dict[int, list[tuple[Any, ...]]] = {}
+    with serve(world) as api:
+        for _ in range(6):
+            installation.run(api)
+            for record in world.records():
+                state = tuple(record.get(f) for f in ("pickup_status", "cancelled_at", "pickup_from", "pickup_until"))
+                told = seen.setdefault(record["id"], [])
+                if not told or told[-1] != state:
+                    told.append(state)
+            world.advance(days=4)
+
+    counted = installation.rows("select id, count(*) as n from sendcloud.pickup_status_history group by id order by id")
+    assert [(row["id"], row["n"]) for row in counted] == sorted((id_, len(told)) for id_, told in seen.items())
