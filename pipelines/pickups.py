@@ -76,33 +76,32 @@ def _load(warehouse: Path, receipt: Receipt, reading: Reading, on_progress: Prog
     """The head, and then the history package by package, each loaded before the next is read."""
     source = sendcloud_source(account=receipt.account, part="head", reading=reading)
     pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse)
-    _load_part(pipeline, source, compared, receipt, reading, on_progress)
+    _extract(pipeline, source, compared, receipt)
+    _load_extracted(pipeline, compared, receipt, reading, on_progress)
     while not reading.history_complete:
         source = sendcloud_source(account=receipt.account, part="history", reading=reading)
-        _load_part(pipeline, source, compared, receipt, reading, on_progress)
+        _extract(pipeline, source, compared, receipt)
+        _load_extracted(pipeline, compared, receipt, reading, on_progress)
 
 
-def _load_part(
-    pipeline: dlt.Pipeline,
-    source: DltSource,
-    compared: Compared,
-    receipt: Receipt,
-    reading: Reading,
-    on_progress: Progress,
-) -> None:
+def _extract(pipeline: dlt.Pipeline, source: DltSource, compared: Compared, receipt: Receipt) -> None:
     source.resources["pickups"].add_map(compared)
     started = time.monotonic()
     try:
         pipeline.extract(source, loader_file_format="parquet")
     finally:
         receipt.seconds_read += time.monotonic() - started
+
+
+def _load_extracted(
+    pipeline: dlt.Pipeline, compared: Compared, receipt: Receipt, reading: Reading, on_progress: Progress
+) -> None:
     on_progress("loading", reading)
     started = time.monotonic()
     pipeline.normalize()
-    observed_at = reading.observed_at or receipt.started_at
-    record_states(compared.warehouse, observed_at)  # what a run that died after its load did not come to
+    # states that a run which died after its load, or the package before, left unrecorded: before they are overwritten
+    record_states(compared.warehouse, reading.observed_at or receipt.started_at)
     pipeline.load()
-    record_states(compared.warehouse, observed_at)
     receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
     receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled

@@ -172,7 +172,7 @@ def record_states(warehouse: Path, observed_at: datetime) -> None:
 
 
 def conclude(warehouse: Path, receipt: Receipt) -> bool:
-    """Writes the receipt, builds the views and runs the checks, as one transaction; whether there is aught to publish.
+    """Writes status history, receipt, views and checks as one transaction; tells whether there is aught to publish.
 
     Fills the receipt's `checks_failed`. Checks see the run's own `as_of`, so the receipt goes in before them; it
     goes in again with what they found. After a failed first run there are no tables, and nothing for readers.
@@ -181,6 +181,7 @@ def conclude(warehouse: Path, receipt: Receipt) -> bool:
         connection.execute("begin")
         write_receipt(connection, receipt)
         if loaded := has_table(connection, "pickups"):
+            history.record(connection, receipt.observed_at or receipt.started_at)
             models.build(connection)
             results = models.check(connection)
             receipt.checks_failed = {r.name: r.rows for r in results if r.rows}

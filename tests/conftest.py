@@ -15,7 +15,7 @@ from tests.installation import Installation
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many
 settings.register_profile(
-    "runs", deadline=None, max_examples=10, suppress_health_check=list(HealthCheck), print_blob=True
+    "runs", deadline=None, max_examples=8, suppress_health_check=list(HealthCheck), print_blob=True
 )
 settings.load_profile("runs")
 

@@ -51,7 +51,7 @@ def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(inst
     world = World.seeded(3_000, until=NOW)
     world.clock = NOW - timedelta(days=20)
     with serve(world) as api:
-        for delay in (0.02, 0.1, 0.2, 0.3, 0.45, 0.6):
+        for delay in (0.02, 0.15, 0.3, 0.5):
             reading = threading.Event()
             api.on_request = lambda _api, _number, reading=reading: reading.set()
             running = begin(installation, api)
@@ -71,7 +71,7 @@ def test_killed_again_and_again_in_its_first_load_it_comes_to_the_end(installati
     """Six pages of 500, each a package: every attempt that gets a package loaded leaves less to do."""
     world = World.seeded(3_000, until=NOW)
     with serve(world) as api:
-        for delay in (0.1, 0.5, 0.9, 1.3):
+        for delay in (0.2, 0.6, 1.1):
             reading = threading.Event()
             api.on_request = lambda _api, _number, reading=reading: reading.set()
             running = begin(installation, api, pages_per_package=1)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -154,31 +155,26 @@ def test_what_the_demo_left_is_read_until_there_is_a_file_of_ones_own(
     assert "dhl_express" not in shown
 
 
-def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(installation: Installation) -> None:
-    serving = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pipelines",
-            "--project-dir",
-            str(installation.folder),
-            "sandbox",
-            "--port",
-            "0",
-            "--pickups",
-            "30",
-        ],
+@pytest.fixture
+def serving(installation: Installation) -> Iterator[subprocess.Popen[str]]:
+    """`pickups sandbox` as a process, ended whatever happens."""
+    words = ["--project-dir", str(installation.folder), "sandbox", "--port", "0", "--pickups", "30"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
     )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: subprocess.Popen[str]) -> None:
     assert serving.stdout
-    settings = dict(
-        line.strip().removeprefix("export ").split("=", 1)
-        for line in (serving.stdout.readline() for _ in range(4))
-        if "=" in line
-    )
+    lines = [serving.stdout.readline().strip().removeprefix("export ") for _ in range(4)]
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
     keys = [settings[f"SOURCES__SENDCLOUD__CREDENTIALS__{name}_KEY"] for name in ("PUBLIC", "SECRET")]
     request = urllib.request.Request(
         settings["SOURCES__SENDCLOUD__BASE_URL"] + "/pickups?limit=5",

@@ -84,7 +84,7 @@ def test_after_every_run_the_table_equals_the_world_field_by_field(
 
 def test_a_seeded_world_that_lives_on_for_a_month_is_followed_to_the_last_field(installation: Installation) -> None:
     """Nine carriers with all their oddities, a run every four days; nothing but the clock moves."""
-    world = World.seeded(2_000, until=NOW)
+    world = World.seeded(1_000, until=NOW)
     world.clock = NOW - timedelta(days=28)
     with serve(world, max_limit=100) as api:
         for _ in range(8):
