@@ -153,6 +153,20 @@ def test_a_first_load_in_packages_ends_at_the_start_date(
     assert (receipt.pages, receipt.history_complete) == (8, True)
 
 
+def test_a_window_given_by_a_scheduler_is_read_whole_however_many_pages_lie_before_it(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The ten pickups that were booked 100 to 91 days ago: pages 15 and 16 of 20."""
+    bounds = [f"{NOW - timedelta(days=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (100, 90)]
+    (installation.folder / ".dlt" / "config.toml").write_text(
+        "[sources.sendcloud.pickups.created_at]\ninitial_value = {}\nend_value = {}\n".format(*bounds)
+    )
+
+    installation.run(api, **FIVE_A_PAGE)
+
+    assert installation.pickups() == as_rows(world.records()[70:80])
+
+
 @pytest.mark.usefixtures("world")
 def test_links_that_go_in_circles_from_package_to_package_end_the_run(installation: Installation, api: Sandbox) -> None:
     first = f"{api.base_url}/pickups/?cursor=cD0yOTAwODE%3D&limit=5"

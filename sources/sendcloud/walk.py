@@ -108,7 +108,8 @@ def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, 
     frontier = None if span.until or begins_anew else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
-    budget = rules.pages_per_package if begins_anew and part == "head" else None
+    in_packages = begins_anew and part == "head" and not span.until  # a scheduler's window keeps no link to go on at
+    budget = rules.pages_per_package if in_packages else None
     top = f"{client.base_url}/pickups?limit={rules.page_size}"
     read = _read(client, top, order, reading.frontier, budget, reading)
     after, near = _after(read, memory, rules, span, reading)
