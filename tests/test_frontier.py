@@ -217,3 +217,11 @@ def test_a_package_of_history_adds_to_what_the_memory_holds() -> None:
     assert memory["oldest_open_at"] == january(100)
     assert memory["beyond_lookback"] == {"9": january(900), "1": january(307)}
     assert open_near == 1
+
+
+def test_a_package_of_history_without_open_pickups_forgets_none_of_those_before_it() -> None:
+    before = Memory(newest_listed_at=january(200), oldest_open_at=january(150))
+
+    memory, _ = remember(before, booked_on(10, 5), unread=(), now=january(201), rules=RULES, further_back=True)
+
+    assert memory["oldest_open_at"] == january(150)

@@ -6,6 +6,8 @@ import pytest
 
 from sources.sendcloud import pace
 from sources.sendcloud.pace import Pace
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import Installation
 
 
 class Clock:
@@ -58,9 +60,12 @@ def test_in_no_minute_there_are_more_than_agreed(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_all_packages_of_a_run_share_one_pace() -> None:
-    first = Pace(2)
-    first.wait()
-    first.wait()
+def test_all_packages_of_a_run_share_one_pace(installation: Installation, world: World, api: Sandbox) -> None:
+    """20 pages in packages of four, three requests a minute: the 4th, 7th, 10th, 13th, 16th and 19th wait a minute."""
+    for _ in range(20):
+        world.book()
 
-    assert Pace(2, first.sent_at).wait() == 60.0
+    receipt = installation.run(api, page_size=1, pages_per_package=4, requests_per_minute=3)
+
+    assert receipt.requests == 20
+    assert receipt.waited_seconds == pytest.approx(360, abs=1)

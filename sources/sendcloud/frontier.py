@@ -41,7 +41,7 @@ class Memory(TypedDict, total=False):
     quarantined: dict[str, datetime]  # record_hash -> first seen
     read_since: datetime | None  # the incremental's initial_value of the walk
     history_next: str  # the link at which the first load goes on; absent when the list was read to its end
-    history_unsorted: bool  # the first load found no order: new rows come at its end, not at the top
+    history_unsorted: bool  # its last package found no order: new rows come at the end, not at the top
 
 
 def frontier_of(memory: Memory, rules: Rules) -> datetime | None:

@@ -23,7 +23,7 @@ class Pace:
             self.sent_at.popleft()
         seconds = 0.0
         if len(self.sent_at) >= self.per_minute:
-            seconds = self.sent_at[-self.per_minute] + WINDOW_SECONDS - now
+            seconds = self.sent_at[0] + WINDOW_SECONDS - now
             time.sleep(seconds)
         self.sent_at.append(now + seconds)
         return seconds

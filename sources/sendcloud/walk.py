@@ -136,8 +136,6 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: 
         reading.begun_at, reading.open_near = {"top"}, 0
         return _head(client, "head", {"quarantined": memory.get("quarantined", {})}, rules, span, reading)
     after, near = _after(read, memory, rules, span, reading, further_back=True)
-    if read.next and memory.get("history_unsorted"):
-        after["history_unsorted"] = True
     return _walked(read, after, near, memory, span, reading)
 
 
