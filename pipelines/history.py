@@ -1,7 +1,7 @@
 """`sendcloud.pickup_status_history`: the states in which each pickup was seen, one row for each.
 
 It is worked out from the tables, not from what a run has in hand, so a run that died between its load and here loses
-nothing: the next one records what it left before it reads on.
+nothing: the next one records what it left before it loads more.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ _TABLE = """
         _dlt_load_id text not null
     )
 """
-# a load's id grows with time: only rows of loads that the history has not seen yet are looked at
+# only rows of loads that the history has not seen are looked at. Not of later loads: dlt names a load by this machine's
+# clock, which may be set back
 _NEW_STATES = f"""
-    with seen as (
-        select coalesce(max(_dlt_load_id), '') as load_id from sendcloud.pickup_status_history
-    ),
-    touched as (
-        select pickups.* from sendcloud.pickups, seen where pickups._dlt_load_id > seen.load_id
+    with touched as (
+        select pickups.*
+        from sendcloud.pickups
+        where pickups._dlt_load_id not in (select _dlt_load_id from sendcloud.pickup_status_history)
     ),
     latest as (
         select history.*
         from sendcloud.pickup_status_history as history
         join touched on touched.account = history.account and touched.id = history.id
-        qualify row_number() over (partition by history.account, history.id order by history._dlt_load_id desc) = 1
+        qualify row_number() over (
+            partition by history.account, history.id order by history.observed_at desc, history._dlt_load_id desc
+        ) = 1
     )
     insert into sendcloud.pickup_status_history
     select touched.account, touched.id, {", ".join(f"touched.{state}" for state in STATES)},

@@ -1,4 +1,4 @@
-"""One run: lock, drain, read, load, check, publish, receipt."""
+"""One run: lock, read, load, check, publish, receipt."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _load(warehouse: Path, receipt: Receipt, reading: Reading, on_progress: Prog
     pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse)
     _extract(pipeline, source, compared, receipt)
     _load_extracted(pipeline, compared, receipt, reading, on_progress)
-    while not reading.history_complete:
+    while reading.history_complete is False:
         source = sendcloud_source(account=receipt.account, part="history", reading=reading)
         _extract(pipeline, source, compared, receipt)
         _load_extracted(pipeline, compared, receipt, reading, on_progress)

@@ -55,7 +55,8 @@ def _so_far(phase: str, reading: Reading) -> str:
     pages = "1 page" if reading.pages == 1 else f"{reading.pages:,} pages"
     back_to = f", back to {reading.reached:%Y-%m-%d}" if reading.reached else ""
     waits = f", waited {reading.waited_seconds:.0f} s" if reading.waited_seconds >= 1 else ""
-    return f"{phase}: {pages}, {reading.rows_read:,} pickups{back_to}{waits}"
+    pickups = "1 pickup" if reading.rows_read == 1 else f"{reading.rows_read:,} pickups"
+    return f"{phase}: {pages}, {pickups}{back_to}{waits}"
 
 
 def told(receipt: Receipt) -> str:

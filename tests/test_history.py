@@ -167,6 +167,21 @@ def test_a_window_given_by_a_scheduler_is_read_whole_however_many_pages_lie_befo
     assert installation.pickups() == as_rows(world.records()[70:80])
 
 
+def test_a_window_given_by_a_scheduler_leaves_an_unfinished_first_load_as_it_was(
+    died_on_page_11: Installation, world: World, api: Sandbox
+) -> None:
+    window = "initial_value = 2026-10-01T00:00:00Z\nend_value = 2026-10-02T00:00:00Z\n"
+    config = died_on_page_11.folder / ".dlt" / "config.toml"
+    config.write_text(f"[sources.sendcloud.pickups.created_at]\n{window}")
+    assert died_on_page_11.run(api, **FIVE_A_PAGE).outcome == "succeeded"
+    config.write_text("")
+
+    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+
+    assert (receipt.requests, receipt.history_complete) == (2 + 12, True)
+    assert died_on_page_11.pickups() == as_rows(world.records())
+
+
 @pytest.mark.usefixtures("world")
 def test_links_that_go_in_circles_from_package_to_package_end_the_run(installation: Installation, api: Sandbox) -> None:
     first = f"{api.base_url}/pickups/?cursor=cD0yOTAwODE%3D&limit=5"

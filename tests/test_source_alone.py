@@ -191,6 +191,18 @@ def test_a_window_given_by_a_scheduler_loads_that_window_and_moves_nothing(
     assert stored(folder) == as_rows(world.records())
 
 
+def test_a_window_before_the_start_date_does_not_make_the_next_run_begin_again(
+    world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    ten_days_of_pickups(world)
+    since = {"initial_value": NOW - timedelta(days=3)}
+    load(api, monkeypatch, folder, bounds=since)
+    window = {"initial_value": NOW - timedelta(days=6), "end_value": NOW - timedelta(days=5)}
+    load(api, monkeypatch, folder, bounds=window)
+
+    assert load(api, monkeypatch, folder, bounds=since).pages == 2  # the frontier, not the start date's three
+
+
 def test_two_accounts_in_one_pipeline_keep_their_memories_apart(
     world: World, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
 import pytest
 
-from pipelines import pickups
+from pipelines import history, pickups
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.installation import Installation
 
@@ -16,7 +17,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def states(installation: Installation) -> list[tuple[Any, ...]]:
     columns = "id, pickup_status, cancelled_at, observed_at"
-    query = f"select {columns} from sendcloud.pickup_status_history order by id, _dlt_load_id"
+    query = f"select {columns} from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id"
     return [tuple(row.values()) for row in installation.rows(query)]
 
 
@@ -110,3 +111,19 @@ def test_the_history_of_a_seeded_world_ends_with_the_table(
 
     counted = installation.rows("select id, count(*) as n from sendcloud.pickup_status_history group by id order by id")
     assert [(row["id"], row["n"]) for row in counted] == sorted((id_, len(told)) for id_, told in seen.items())
+
+
+def test_a_clock_of_this_machine_that_was_set_back_hides_no_state() -> None:
+    """dlt names its loads by this machine's time: the second load's name is smaller than the first's."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema sendcloud")
+        for load, status in (("200", "Created"), ("100", "Cancelled"), ("050", "Created")):
+            connection.execute(
+                f"create or replace table sendcloud.pickups as select 'default' as account, 7::bigint as id, "
+                f"'{status}' as pickup_status, null::timestamptz as cancelled_at, null::timestamptz as pickup_from, "
+                f"null::timestamptz as pickup_until, '{load}' as _dlt_load_id"
+            )
+            for _ in range(2):  # once more changes nothing
+                history.record(connection, NOW + timedelta(hours=200 - int(load)))
+        told = connection.execute("select pickup_status from sendcloud.pickup_status_history order by observed_at")
+        assert [status for (status,) in told.fetchall()] == ["Created", "Cancelled", "Created"]

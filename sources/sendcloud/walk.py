@@ -93,11 +93,12 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
     With `span.until` set (a window given by a scheduler) the memory stays as it was, as dlt's own incremental does.
     Raises the errors of client.py, BadReply for a page that isn't one, LoopingLink for a link seen before.
     """
-    if _reaches_further_back(span, memory):
+    if not span.until and _reaches_further_back(span, memory):
         memory = {}
     if part == "history":
         return _history(client, memory, rules, span, reading)
-    if part == "head" and memory.get("history_unsorted"):
+    if part == "head" and memory.get("history_unsorted") and not span.until:
+        reading.history_complete = False
         return None
     return _head(client, part, memory, rules, span, reading)
 
