@@ -22,8 +22,9 @@ from .client import REQUESTS_PER_MINUTE, Client, SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
 from .pace import Pace
+from .reading import Reading
 from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
-from .walk import Part, Reading, Span, Walked, walk
+from .walk import Part, Span, Walked, walk
 
 __all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
 

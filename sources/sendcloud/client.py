@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -20,6 +20,7 @@ from dlt.sources.helpers.requests import Client as RetryingClient
 from requests.adapters import HTTPAdapter
 
 from .errors import BadReply, ExpiredLink, Misconfigured, Refused, StrayLink, Unavailable
+from .origin import absolute, as_sent, origin_of
 from .pace import Pace
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -125,8 +126,8 @@ class Client:
 
         Raises StrayLink unless it has the scheme, host and port of base_url: the credentials go nowhere else.
         """
-        sent = _as_sent(url)
-        there, here = _origin(sent), _origin(self.base_url)
+        sent = as_sent(url)
+        there, here = origin_of(sent), origin_of(self.base_url)
         if there != here:
             there = self._masked(there) or "no readable address"
             raise StrayLink(urlsplit(self.base_url).path, kind, there, here)
@@ -167,7 +168,7 @@ class Client:
 
 
 def _checked(base_url: str) -> str:
-    parts = urlsplit(_as_sent(base_url))
+    parts = urlsplit(as_sent(base_url))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         shown = base_url if "@" not in base_url else "…@…"
         raise Misconfigured("base_url", f"is {shown!r}, not a web address", "The default is Sendcloud's API v2.")
@@ -188,33 +189,6 @@ def _usable(credentials: SendcloudCredentials) -> tuple[str, str]:
             problem = "has characters that no key has" if key else "is empty"
             raise Misconfigured(f"credentials.{name}", problem, "Copy it once more from Sendcloud's panel.")
     return keys
-
-
-def absolute(base: str, link: str) -> str:
-    """The link as an absolute address; as it came where it is none, for the origin check to refuse."""
-    try:
-        return urljoin(base, link)
-    except ValueError:
-        return link
-
-
-def _as_sent(url: str) -> str:
-    """The address as requests puts it on the wire; empty for what it can't send, and for one that carries keys."""
-    try:
-        sent = requests.Request("GET", url).prepare().url or ""
-        return "" if urlsplit(sent).username is not None else sent
-    except (requests.RequestException, ValueError):
-        return ""
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port of an address; empty for none (a port of 99999, say)."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
 
 
 def _no_page_in_it(response: requests.Response | None, exception: BaseException | None) -> bool:

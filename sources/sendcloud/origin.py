@@ -1,0 +1,34 @@
+"""Where an address leads, judged on the form in which requests sends it: parsers differ in what a host is."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+
+def absolute(base: str, link: str) -> str:
+    """The link as an absolute address; as it came where it is none, for the origin check to refuse."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
+
+
+def as_sent(url: str) -> str:
+    """The address as requests puts it on the wire; empty for what it can't send, and for one that carries keys."""
+    try:
+        sent = requests.Request("GET", url).prepare().url or ""
+        return "" if urlsplit(sent).username is not None else sent
+    except (requests.RequestException, ValueError):
+        return ""
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address; empty for none (a port of 99999, say)."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""

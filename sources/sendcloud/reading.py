@@ -1,0 +1,39 @@
+"""What a run's walks did, in numbers: what a receipt and a progress display are made of."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass
+class Reading:
+    """What a run's walks did, in numbers: the source's part of the receipt. Filled while they go on, so that whoever
+    handed it in can show progress and still has it when a walk fails. Instants are UTC, by the API's clock.
+    """
+
+    account: str = ""
+    observed_at: datetime | None = None  # when the first page was served: every row was seen then or later
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    rows_read: int = 0
+    quarantined: int = 0
+    first_rejection: str | None = None
+    is_first_read: bool = False  # of the account: there is nothing to compare with
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    order: str | None = None  # newest_first | unsorted
+    stopped_because: str | None = None  # frontier | end | chunk
+    frontier: datetime | None = None  # down to which this walk had to read; None: to the end
+    watermark: datetime | None = None  # newest created_at ever loaded
+    reached: datetime | None = None  # oldest created_at read so far
+    open_near: int = 0  # open pickups within the lookback that were read so far
+    open_pickups: int | None = None
+    open_beyond_lookback: int | None = None
+    history_complete: bool | None = None
+    on_page: Callable[[Reading], None] | None = None
+    sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run
+    begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began
