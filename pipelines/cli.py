@@ -55,6 +55,7 @@ def project(
 @app.command()
 def run(
     account: Annotated[str | None, typer.Option(help="Label of the account; default: the one configured.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Read settled pickups again too: once a week, say.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     json: AsJson = False,
 ) -> None:
@@ -63,7 +64,7 @@ def run(
     from pipelines.pickups import run as run_once
 
     with screen.progress() as on_progress:
-        receipt = run_once(account=account, wait_seconds=wait, on_progress=on_progress)
+        receipt = run_once(account=account, sweep=sweep, wait_seconds=wait, on_progress=on_progress)
     typer.echo(receipt.as_json() if json else screen.told(receipt))
     raise typer.Exit(receipt.exit_code)
 

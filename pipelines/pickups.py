@@ -18,12 +18,15 @@ from dlt.common.exceptions import SignalReceivedException
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from pipelines.compare import Compared
+from pipelines.conclude import conclude, record_states, write_receipt
 from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
 from pipelines.lock import one_run_at_a_time
 from pipelines.project import account_label, inside, published_path, warehouse_path
 from pipelines.publish import publish, sweep_leftovers
+from pipelines.quarantine import FirstSeen
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, Compared, conclude, opened, prepare, record_states, write_receipt
+from pipelines.warehouse import DATASET, opened, prepare
 from sources.sendcloud import Reading, sendcloud_source
 
 Progress = Callable[[str, Reading], None]  # the phase (reading, loading, publishing), and what was read so far
@@ -33,6 +36,7 @@ def run(
     project_dir: str | Path | None = None,
     *,
     account: str | None = None,
+    sweep: bool = False,
     wait_seconds: float = 0,
     on_progress: Progress = lambda _phase, _reading: None,
 ) -> Receipt:
@@ -41,6 +45,7 @@ def run(
     Args:
         project_dir: folder with `.dlt`; default DLT_PROJECT_DIR, else the nearest at or above the working directory.
         account: label of the account; default `[sources.sendcloud] account`.
+        sweep: read settled pickups again as well, to the end of the list; if it dies, the next run goes on with it.
         wait_seconds: how long to wait for another run to end, before AnotherRun is raised.
         on_progress: called after each page and at the start of each phase.
 
@@ -54,16 +59,16 @@ def run(
     with inside(project_dir) as project:
         warehouse, published = warehouse_path(project), published_path(project)
         with one_run_at_a_time(warehouse, wait_seconds):
-            return _locked_run(warehouse, published, account_label(account), on_progress)
+            return _locked_run(warehouse, published, account_label(account), sweep, on_progress)
 
 
-def _locked_run(warehouse: Path, published: Path, account: str, on_progress: Progress) -> Receipt:
+def _locked_run(warehouse: Path, published: Path, account: str, sweep: bool, on_progress: Progress) -> Receipt:
     receipt = Receipt(account=account)
     reading = Reading(account=account, on_page=lambda so_far: on_progress("reading", so_far))
     try:
         sweep_leftovers(published)
         prepare(warehouse)
-        _load(warehouse, receipt, reading, on_progress)
+        _load(warehouse, receipt, reading, sweep, on_progress)
     except (Exception, KeyboardInterrupt) as error:
         raise _failed(_told(error, warehouse), warehouse, published, receipt, reading) from error
     on_progress("publishing", reading)
@@ -72,20 +77,22 @@ def _locked_run(warehouse: Path, published: Path, account: str, on_progress: Pro
     return receipt
 
 
-def _load(warehouse: Path, receipt: Receipt, reading: Reading, on_progress: Progress) -> None:
+def _load(warehouse: Path, receipt: Receipt, reading: Reading, sweep: bool, on_progress: Progress) -> None:
     """The head, and then the history package by package, each loaded before the next is read."""
-    source = sendcloud_source(account=receipt.account, part="head", reading=reading)
-    pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse)
-    _extract(pipeline, source, compared, receipt)
-    _load_extracted(pipeline, compared, receipt, reading, on_progress)
-    while reading.history_complete is False:
-        source = sendcloud_source(account=receipt.account, part="history", reading=reading)
+    source = sendcloud_source(account=receipt.account, part="sweep" if sweep else "head", reading=reading)
+    pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse, reading)
+    while True:
         _extract(pipeline, source, compared, receipt)
         _load_extracted(pipeline, compared, receipt, reading, on_progress)
+        if not reading.has_more:
+            return
+        source = sendcloud_source(account=receipt.account, part="history", reading=reading)
+        compared.outside = reading.frontier if reading.sweep and reading.history_complete else None
 
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, compared: Compared, receipt: Receipt) -> None:
     source.resources["pickups"].add_map(compared)
+    source.resources["pickups_quarantine"].add_map(FirstSeen(compared.warehouse))
     started = time.monotonic()
     try:
         pipeline.extract(source, loader_file_format="parquet")
@@ -105,6 +112,7 @@ def _load_extracted(
     receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
     receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled
+    receipt.history_complete, receipt.sweep = reading.history_complete, reading.sweep
 
 
 def _fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
@@ -142,7 +150,7 @@ def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path
     _copy(reading, receipt)
     try:
         receipt.finished_at = datetime.now(UTC)
-        if not conclude(warehouse, receipt):
+        if not conclude(warehouse, receipt, reading):
             return
         started = time.monotonic()
         publish(warehouse, published)
@@ -173,8 +181,8 @@ def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt
 
 
 def _copy(reading: Reading, receipt: Receipt) -> None:
-    """The reading's facts into the receipt's fields of the same name."""
-    for name in vars(reading).keys() & vars(receipt).keys():
+    """The reading's facts into the receipt's fields of the same name, but for those that count once they are loaded."""
+    for name in vars(reading).keys() & vars(receipt).keys() - {"history_complete", "sweep"}:
         setattr(receipt, name, getattr(reading, name))
 
 

@@ -54,12 +54,17 @@ class Receipt:
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
     history_complete: bool | None = None
+    sweep: str | None = None
+    rows_missed: int | None = None
+    first_missed: list[int] = field(default_factory=list)
+    rows_unlisted: int | None = None
     reached: datetime | None = None
     discarded_packages: int = 0
     seconds_read: float = 0.0
     seconds_loaded: float = 0.0
     seconds_published: float | None = None
     checks_failed: dict[str, int] = field(default_factory=dict)
+    check_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=_version)
 
@@ -69,9 +74,9 @@ class Receipt:
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
 
     def as_row(self) -> dict[str, Any]:
-        """The fields by name, mappings as JSON text: what the database holds."""
+        """The fields by name, mappings and lists as JSON text: what the database holds."""
         row = dataclasses.asdict(self)
-        return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict) else v for k, v in row.items()}
+        return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict | list) else v for k, v in row.items()}
 
     def as_json(self) -> str:
         """The receipt as one JSON object, instants in ISO 8601."""
@@ -113,10 +118,26 @@ class Receipt:
         if self.discarded_packages:
             packages = _rows(self.discarded_packages, "load package")
             remarks.append(f"{packages} of a run that died: discarded, and what was in there read again")
+        if self.sweep:
+            remarks.append(self._sweep())
         if self.checks_failed:
-            named = ", ".join(f"{name} ({_rows(n)})" for name, n in self.checks_failed.items())
+            named = ", ".join(f"{name} ({self._wrong(name)})" for name in self.checks_failed)
             remarks.append(f"{'A CHECK THAT MUST PASS DID NOT' if self.must_pass_failed else 'worth a look'}: {named}")
         return remarks
+
+    def _wrong(self, check: str) -> str:
+        values = ", ".join(self.check_values.get(check, []))
+        return _rows(self.checks_failed[check]) + (f": {values}" if values else "")
+
+    def _sweep(self) -> str:
+        if self.sweep == "not_begun":
+            return "sweep: not begun, for an earlier reading of the whole list was gone on with; ask for it once more"
+        rows_missed, ids = self.rows_missed or 0, ", ".join(map(str, self.first_missed))
+        more = " …" if rows_missed > len(self.first_missed) else ""
+        found = f"{_rows(rows_missed)} had changed outside the frontier" + (f" (ids {ids}{more})" if ids else "")
+        if self.sweep == "incomplete":
+            return f"sweep: not complete yet, the next run goes on; so far {found}"
+        return f"sweep: everything was read again; {found}, {_rows(self.rows_unlisted or 0)} no longer listed"
 
 
 def _rows(number: int, what: str = "row") -> str:

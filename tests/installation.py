@@ -49,12 +49,12 @@ class Installation:
     def published(self) -> Path:
         return self.folder / "data" / "pickups.duckdb"
 
-    def run(self, api: Sandbox, **settings: Any) -> Receipt:
+    def run(self, api: Sandbox, *, sweep: bool = False, **settings: Any) -> Receipt:
         """One run in this process; settings are those of [sources.sendcloud]."""
         with self.monkeypatch.context() as patched:
             for name, value in environment(api, **settings).items():
                 patched.setenv(name, value)
-            return run(self.folder)
+            return run(self.folder, sweep=sweep)
 
     def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
         """`pickups …` through the command line's own door, in this process: a second faster than a new one."""

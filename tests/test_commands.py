@@ -58,7 +58,7 @@ def test_a_run_with_json_prints_the_row_of_pickup_runs(installation: Installatio
         shown = told[name]
         if isinstance(value, datetime):
             assert datetime.fromisoformat(shown) == value, name
-        elif isinstance(shown, dict):
+        elif isinstance(shown, dict | list):
             assert json.loads(value) == shown, name
         else:
             assert shown == value, name

@@ -138,6 +138,38 @@ def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
     assert installation.pickups() == as_rows(world.records())
 
 
+def test_a_list_without_order_is_read_in_packages_by_later_runs_too(installation: Installation, world: World) -> None:
+    """Memory must not grow with the account: 20 pages of five, four at a time, by every run."""
+    with serve(world, order="shuffled") as api:
+        installation.run(api, **FIVE_A_PAGE)
+        oldest = world.records()[-1]["id"]
+        world.change(oldest, tracking_number="late")
+        api.fault(faults.status(503), page=11, times=None)
+        with pytest.raises(Unavailable):
+            installation.run(api, **FIVE_A_PAGE)
+        (row,) = installation.rows("select pages, history_complete from sendcloud.pickup_runs where outcome = 'failed'")
+        assert row == {"pages": 10, "history_complete": True}
+        api.heal()
+
+        receipt = installation.run(api, **FIVE_A_PAGE)
+
+    assert (receipt.requests, receipt.stopped_because, receipt.order) == (12, "end", "unsorted")
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_newest_pickup_that_vanished_costs_one_full_read_in_packages_and_no_more(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    installation.run(api, **FIVE_A_PAGE)
+    world.remove(world.records()[0]["id"])
+
+    receipt = installation.run(api, **FIVE_A_PAGE)
+    assert (receipt.order, receipt.requests, receipt.stopped_because) == ("unsorted", 20, "end")
+
+    receipt = installation.run(api, **FIVE_A_PAGE)
+    assert (receipt.order, receipt.requests, receipt.stopped_because) == ("newest_first", 2, "frontier")
+
+
 def test_a_first_load_in_packages_ends_at_the_start_date(
     installation: Installation, world: World, api: Sandbox
 ) -> None:

@@ -29,6 +29,7 @@ create table sendcloud.pickups (
 create table sendcloud.pickup_runs (
     run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text
 );
+create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
 """
 
 ids = count(1)
@@ -895,6 +896,8 @@ PLANTED = {
     "unique_key": [pickup(id=901), pickup(id=901)],
     "required_columns": [pickup(id=901, created_at=None)],
     "known_statuses": [pickup(id=901, pickup_status="Teleported")],
+    "known_carriers": [pickup(id=901, carrier="mondial_relay")],
+    "no_longer_listed": [pickup(id=901)],
     "known_countries": [pickup(id=901, country="CH")],
     "window_order": [pickup(id=901, pickup_until="2025-03-10 12:00Z")],
     "window_before_booking": [pickup(id=901, created_at="2026-03-10 09:00:01Z")],
@@ -910,6 +913,8 @@ def test_every_check_has_a_planted_row():
 @pytest.mark.parametrize("check", PLANTED)
 def test_a_check_finds_its_planted_row_and_nothing_else(warehouse, check):
     con = warehouse(pickup(), cancelled(), *PLANTED[check])
+    if check == "no_longer_listed":
+        con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
 
     assert NOTHING | {check: [("shop", 901)]} == findings(con)
 

@@ -83,7 +83,7 @@ def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
     installation.run(api)
     pickup = world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(pickups, "conclude", lambda _path, _receipt: False)
+        patched.setattr(pickups, "conclude", lambda *_facts: False)
         installation.run(api)
     assert len(states(installation)) == 1
     world.cancel(pickup)

@@ -10,12 +10,16 @@ HERE = Path(__file__).parent
 SEVERITY = re.compile(r"-- severity: (must-pass|warn)\b")
 
 
+FIRST_FEW = 3
+
+
 class CheckResult(NamedTuple):
     """One check's outcome: how many rows are wrong, and whether the run counts as failed for them."""
 
     name: str
     rows: int
     must_pass: bool
+    values: list[str]  # the first few words that are new to us, where the check has a column `new_word`
 
 
 def views() -> list[Path]:
@@ -50,5 +54,11 @@ def check(connection: Any) -> list[CheckResult]:
         severity = SEVERITY.match(sql)
         assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # a file of ours
         rows = connection.execute(f"select count(*) from ({sql}\n) as wrong").fetchall()[0][0]  # noqa: S608  # as above
-        results.append(CheckResult(path.stem, rows, severity[1] == "must-pass"))
+        values = _new_words(connection, sql) if rows and " as new_word" in sql else []
+        results.append(CheckResult(path.stem, rows, severity[1] == "must-pass", values))
     return results
+
+
+def _new_words(connection: Any, sql: str) -> list[str]:
+    words = f"select distinct new_word from ({sql}\n) as wrong order by new_word limit {FIRST_FEW}"  # noqa: S608
+    return [str(word) for (word,) in connection.execute(words).fetchall()]

@@ -75,12 +75,12 @@ def sendcloud_source(
         overlap_hours: how late a booking may be committed, and how far the order may waver.
         settle_days: how long after its window a pickup may still change.
         max_lookback_days: how far before the newest pickup an open one is still read again by every run.
-        pages_per_package: how many pages of a first load are one load package, where `part` asks for packages.
+        pages_per_package: how many pages of a first load or sweep are one load package, where `part` asks for them.
         requests_per_minute: the pace, retries included; a walk of fewer requests never waits for it.
         request_max_attempts: tries for one page; 7 wait 63 s in all, longer than Sendcloud's one-minute rate window.
-        part: `whole` reads all that there is to read in one package. `head` and then, as long as `reading` says that
-            the history is not complete, `history`, read it in packages, and go on after a crash where the last
-            complete package stopped. Not a setting.
+        part: `whole` reads all that there is to read in one package. `head` (or `sweep`, to read settled pickups
+            again as well) and then `history`, as long as `reading.has_more`, read it in packages, and go on after a
+            crash where the last complete package stopped. Not a setting.
         reading: filled with what the walk did, for progress and receipt. Not a setting.
 
     Returns:

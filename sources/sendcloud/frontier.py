@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from .records import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
+MAX_REMEMBERED = 10_000  # records in quarantine
 
 
 class Rules(NamedTuple):
@@ -38,10 +40,13 @@ class Memory(TypedDict, total=False):
     newest_listed_at: datetime  # newest created_at that the list showed; the order check's reference
     oldest_open_at: datetime | None  # oldest created_at among open pickups within max_lookback
     beyond_lookback: dict[str, datetime]  # id -> when it settles: open, but too old to be read by every run
-    quarantined: dict[str, datetime]  # record_hash -> first seen
+    quarantined: dict[str, datetime]  # record_hash -> first seen, of those that may yet be mended
     read_since: datetime | None  # the incremental's initial_value of the walk
-    history_next: str  # the link at which the first load goes on; absent when the list was read to its end
+    history_next: str  # the link at which history goes on; absent when the list was read to its end
     history_unsorted: bool  # its last package found no order: new rows come at the end, not at the top
+    is_listed_once: bool  # the list was read to its end before: what goes on behind the head is read again
+    is_sweep: bool  # it is read again because a sweep was asked for
+    sweep_began_at: datetime  # the last sweep, also when it is over
 
 
 def frontier_of(memory: Memory, rules: Rules) -> datetime | None:
@@ -55,6 +60,11 @@ def frontier_of(memory: Memory, rules: Rules) -> datetime | None:
         return None
     oldest_open = memory.get("oldest_open_at") or newest
     return max(min(newest, oldest_open), newest - rules.max_lookback) - rules.overlap
+
+
+def was_read_to_its_end(memory: Memory) -> bool:
+    """Whether the list was read to its end once, also by memories from before `is_listed_once` (0.1.0's first)."""
+    return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
 
 
 def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
@@ -157,6 +167,18 @@ def remember(
         "beyond_lookback": beyond,
         "quarantined": memory.get("quarantined", {}),
     }, still_open.filter(near).num_rows
+
+
+def first_seen_at(
+    known: dict[str, datetime], met: dict[str, datetime], now: datetime, settle: timedelta
+) -> dict[str, datetime]:
+    """When records that can't be loaded were first seen: those just met, and others as long as they may be mended.
+
+    At most MAX_REMEMBERED, for they travel in dlt's state with every load; one too many counts as new whenever it is
+    met, so the frontier is held for longer, never for less.
+    """
+    kept = {record_hash: at for record_hash, at in known.items() if now < at + settle}
+    return dict(islice((kept | met).items(), MAX_REMEMBERED))
 
 
 def _newest_believable(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:

@@ -33,7 +33,11 @@ class Reading:
     open_near: int = 0  # open pickups within the lookback that were read so far
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
-    history_complete: bool | None = None
+    history_complete: bool | None = None  # the list has been read to its end once
+    has_more: bool = False  # behind what was read: history, a sweep, a list without order
+    sweep: str | None = None  # complete | incomplete | not_begun, where one was asked for or is under way
+    since: datetime | None = None  # the user's start date
+    sweep_began_at: datetime | None = None  # the last sweep, also when it is over
     on_page: Callable[[Reading], None] | None = None
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run
     begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began

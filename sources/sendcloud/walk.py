@@ -1,24 +1,23 @@
 """One walk over the list, from the newest page towards the past: pages in, one table of rows and a memory out.
 
-A run is the head and, while the first load is under way, the history behind it, a package of pages at a time.
+A run is the head and, while there is more to read behind it, the history, a package of pages at a time: the first load,
+a sweep, or a list that turned out to have no order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client
-from .errors import BadReply, ExpiredLink, LoopingLink
-from .frontier import Memory, Order, Rules, frontier_of, lies_before, remember
-from .origin import absolute
+from .errors import ExpiredLink, LoopingLink
+from .frontier import Memory, Order, Rules, first_seen_at, frontier_of, remember, was_read_to_its_end
+from .pages import Read, Stop, read_pages
 from .reading import Reading
-from .records import Page, Rejected, as_quarantine, latest_sightings, read_page
+from .records import as_quarantine
 
 
 class Span(NamedTuple):
@@ -42,23 +41,15 @@ class Walked(NamedTuple):
         return newest
 
 
-class Read(NamedTuple):
-    """What some pages in a row brought, and the link at which they stopped short of the end, if they did."""
-
-    rows: pa.Table
-    rejected: dict[str, Rejected]
-    order: Order
-    next: str | None
-
-
-Part = Literal["whole", "head", "history"]
+Part = Literal["whole", "head", "history", "sweep"]
 
 
 def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked | None:
     """One walk over a part of the list; None when there is nothing of that part to read.
 
-    `head`: from the top to the frontier; on the first read, the first package of history. `history`: the next package
-    of it, from the stored link. `whole`: both at once, however much it is. See frontier.py for where a walk may stop.
+    `head`: from the top to the frontier; on the first read, the first package of history. `sweep`: the same, and all
+    that lies behind it becomes history once more. `history`: the next package of it, from the stored link. `whole`:
+    head and history at once, however much it is. See frontier.py for where a walk may stop.
     With `span.until` set (a window given by a scheduler) the memory stays as it was, as dlt's own incremental does.
     Raises the errors of client.py, BadReply for a page that isn't one, LoopingLink for a link seen before.
     """
@@ -66,8 +57,8 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
         memory = {}
     if part == "history":
         return _history(client, memory, rules, span, reading)
-    if part == "head" and memory.get("history_unsorted") and not span.until:
-        reading.history_complete = False
+    if part != "whole" and memory.get("history_unsorted") and not span.until:
+        _tell(reading, memory, part, memory)
         return None
     return _head(client, part, memory, rules, span, reading)
 
@@ -78,80 +69,83 @@ def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, 
     frontier = None if span.until or begins_anew else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
-    in_packages = begins_anew and part == "head" and not span.until  # a scheduler's window keeps no link to go on at
+    in_packages = part != "whole" and not span.until  # a scheduler's window keeps no link to go on at
     budget = rules.pages_per_package if in_packages else None
-    top = f"{client.base_url}/pickups?limit={rules.page_size}"
-    read = _read(client, top, order, reading.frontier, budget, reading)
-    after, near = _after(read, memory, rules, span, reading)
-    if "history_next" in memory and not begins_anew and reading.stopped_because == "frontier":
-        after["history_next"] = memory["history_next"]
-    return _walked(read, after, near, memory, span, reading)
+    stop = Stop(reading.frontier, budget, only_unsorted=not begins_anew)
+    read = read_pages(client, f"{client.base_url}/pickups?limit={rules.page_size}", order, stop, reading)
+    behind = None if begins_anew and reading.stopped_because != "chunk" else _behind(part, read, memory, reading)
+    after, near = _after(read, behind, part, memory, rules, span, reading)
+    return _walked(read, after, near, part, memory, span, reading)
+
+
+def _behind(part: Part, read: Read, memory: Memory, reading: Reading) -> str | None:
+    """The link at which history goes on behind the head: where this one was cut, or where an earlier run stopped."""
+    if reading.stopped_because != "frontier":
+        return read.next
+    return memory.get("history_next") or (read.next if part == "sweep" else None)
 
 
 def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked | None:
-    """The next package of the first load. A link that the API no longer knows means: again from the top."""
+    """The next package of history. A link that the API no longer knows means: again from the top."""
     link = memory.get("history_next")
     if not link:
-        reading.history_complete = True
+        _tell(reading, memory, "history", memory)
         return None
     if link in reading.begun_at:
         raise LoopingLink(client.path_of(link), reading.pages)
     reading.begun_at.add(link)
     pages_before = reading.pages
     try:
-        read = _read(client, link, Order(None, rules), span.since, rules.pages_per_package, reading)
+        read = read_pages(client, link, Order(None, rules), Stop(span.since, rules.pages_per_package), reading)
     except ExpiredLink:
         if reading.pages > pages_before or "top" in reading.begun_at:
             raise  # not a stored link, but one of a moment ago: walking again would not end
-        reading.begun_at, reading.open_near = {"top"}, 0
-        return _head(client, "head", {"quarantined": memory.get("quarantined", {})}, rules, span, reading)
-    after, near = _after(read, memory, rules, span, reading, further_back=True)
-    return _walked(read, after, near, memory, span, reading)
+        return _again_from_the_top(client, memory, rules, span, reading)
+    behind = read.next if reading.stopped_because == "chunk" else None
+    after, near = _after(read, behind, "history", memory, rules, span, reading)
+    return _walked(read, after, near, "history", memory, span, reading)
 
 
-def _read(
-    client: Client, link: str, order: Order, stop_before: datetime | None, budget: int | None, reading: Reading
-) -> Read:
-    """Pages from `link` on until one lies wholly before `stop_before`, the budget is used up, or the list ends."""
-    tables, rejected, following = [], dict[str, Rejected](), None
-    reading.stopped_because = "end"
-    for number, (page, following) in enumerate(_pages(client, link, reading), start=1):
-        order.see(page.rows)
-        if reading.order != "unsorted":
-            reading.order = "unsorted" if order.broken else "newest_first"
-        tables.append(page.rows)
-        rejected |= {r.record_hash: _placed(r, page.rows, reading) for r in page.rejected}
-        if order.newest_first and stop_before and lies_before(page.rows, stop_before):
-            reading.stopped_because = "frontier"
-            break
-        if number == budget and following:
-            reading.stopped_because = "chunk"
-            break
-    return Read(latest_sightings(tables), rejected, order, following if reading.stopped_because == "chunk" else None)
+def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
+    """Without a reference there is no frontier: all is read, and what the memory said of open pickups is seen again."""
+    reading.begun_at, reading.open_near = {"top"}, 0
+    frontier = reading.frontier
+    kept: Memory = {"quarantined": memory.get("quarantined", {}), "is_listed_once": was_read_to_its_end(memory)}
+    if "sweep_began_at" in memory:
+        kept |= {"sweep_began_at": memory["sweep_began_at"], "is_sweep": memory.get("is_sweep", False)}
+    walked = _head(client, "head", kept, rules, span, reading)
+    reading.frontier = frontier  # what the run had to read at least is still that
+    return walked
 
 
 def _after(
-    read: Read, memory: Memory, rules: Rules, span: Span, reading: Reading, *, further_back: bool = False
+    read: Read, behind: str | None, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading
 ) -> tuple[Memory, int]:
-    """The next memory, and how many open pickups within the lookback this walk read."""
-    now = _now(reading)
-    first_seen = _first_seen(read, memory, now)
+    """The next memory, with the link `behind` at which history goes on; and how many open pickups near were read."""
+    now, further_back = _now(reading), part == "history"
+    # what a sweep finds behind the frontier doesn't hold it: the next sweep sees whether it was mended
+    met = {} if further_back and memory.get("is_sweep") else _first_seen(read, memory, now)
     unread = [
-        r.created_at for hash_, r in read.rejected.items() if r.created_at and now < first_seen[hash_] + rules.settle
+        r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
     ]
-    to_end = reading.stopped_because == "end" and not further_back
+    starts_over = not further_back and reading.stopped_because != "frontier"
     after, near = remember(
-        memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=to_end, further_back=further_back
+        memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=starts_over, further_back=further_back
     )
-    after["quarantined"] = memory.get("quarantined", {}) | first_seen
+    after["quarantined"] = first_seen_at(memory.get("quarantined", {}), met, now, rules.settle)
     after["read_since"] = span.since
-    if read.next:
-        after["history_next"] = read.next
+    after["is_listed_once"] = was_read_to_its_end(memory) or not behind
+    begins_sweep = part == "sweep" and "history_next" not in memory
+    if began_at := now if begins_sweep else memory.get("sweep_began_at"):
+        after["sweep_began_at"] = began_at
+    if behind:
+        after["history_next"] = behind
         after["history_unsorted"] = read.order.broken
+        after["is_sweep"] = begins_sweep or memory.get("is_sweep", False)
     return after, near
 
 
-def _walked(read: Read, after: Memory, near: int, memory: Memory, span: Span, reading: Reading) -> Walked:
+def _walked(read: Read, after: Memory, near: int, part: Part, memory: Memory, span: Span, reading: Reading) -> Walked:
     now = _now(reading)
     quarantine = as_quarantine(read.rejected, reading.account, _first_seen(read, memory, now), now)
     rows = _within(span, read.rows)
@@ -160,8 +154,19 @@ def _walked(read: Read, after: Memory, near: int, memory: Memory, span: Span, re
     reading.open_near += near
     reading.open_beyond_lookback = len(after.get("beyond_lookback", {}))
     reading.open_pickups = reading.open_near + reading.open_beyond_lookback
-    reading.history_complete = "history_next" not in after
+    _tell(reading, after, part, memory)
     return Walked(rows, quarantine, after, not memory)
+
+
+def _tell(reading: Reading, after: Memory, part: Part, memory: Memory) -> None:
+    """How far the walk has come with what lies behind the head."""
+    reading.has_more = "history_next" in after
+    reading.history_complete = after.get("is_listed_once", False) or not reading.has_more
+    reading.since, reading.sweep_began_at = after.get("read_since"), after.get("sweep_began_at")
+    if memory.get("is_sweep") or (part == "sweep" and "history_next" not in memory):
+        reading.sweep = "incomplete" if reading.has_more else "complete"
+    elif part == "sweep":
+        reading.sweep = "not_begun"
 
 
 def _first_seen(read: Read, memory: Memory, now: datetime) -> dict[str, datetime]:
@@ -171,59 +176,6 @@ def _first_seen(read: Read, memory: Memory, now: datetime) -> dict[str, datetime
 def _now(reading: Reading) -> datetime:
     assert reading.observed_at is not None  # noqa: S101  # a walk has read a page, or raised
     return reading.observed_at
-
-
-def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejected:
-    """The refused record with a booking time: its own, else the oldest of its page, else of all pages before."""
-    if rejected.created_at:
-        return rejected
-    return rejected._replace(created_at=pc.min(neighbours["created_at"]).as_py() or reading.reached)
-
-
-def _pages(client: Client, url: str, reading: Reading) -> Iterator[tuple[Page, str | None]]:
-    """Every page in the order the API hands them out, empty ones included, each with the link to the next."""
-    followed: set[str] = set()
-    link: str | None = url
-    while link:
-        if link in followed:
-            raise LoopingLink(client.path_of(link), reading.pages)
-        followed.add(link)
-        page = _page(client, link, reading)
-        following = absolute(link, page.next) if page.next else None
-        yield page, following
-        link = following
-
-
-def _page(client: Client, link: str, reading: Reading) -> Page:
-    wire = client.wire
-    sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
-    try:
-        reply = client.get(link)
-    finally:
-        reading.requests += wire.sent - sent
-        reading.retries += wire.retries - retries
-        reading.waited_seconds += wire.waited_seconds - waited_seconds
-    try:
-        page = read_page(reply.body, reading.account)
-    except msgspec.DecodeError as error:
-        raise BadReply(client.path_of(link), f"200, but not a page of pickups: {error}") from None
-    reading.observed_at = reading.observed_at or reply.served_at
-    _count(page, reading)
-    return page
-
-
-def _count(page: Page, reading: Reading) -> None:
-    reading.pages += 1
-    reading.rows_read += page.rows.num_rows + len(page.rejected)
-    reading.quarantined += len(page.rejected)
-    if page.rejected and not reading.first_rejection:
-        reading.first_rejection = page.rejected[0].reason
-    for name, count in page.unknown_fields.items():
-        reading.unknown_fields[name] = reading.unknown_fields.get(name, 0) + count
-    oldest = pc.min(page.rows["created_at"]).as_py()
-    reading.reached = min(filter(None, [reading.reached, oldest]), default=None)
-    if reading.on_page:
-        reading.on_page(reading)
 
 
 def _within(span: Span, rows: pa.Table) -> pa.Table:

@@ -5,7 +5,7 @@
 select
     account,
     id,
-    pickup_status
+    pickup_status as new_word
 from sendcloud.pickups
 where lower(pickup_status) not in (
     'created', 'cancelled', 'failed', 'announcing',

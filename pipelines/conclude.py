@@ -1,0 +1,89 @@
+"""What a run leaves besides the rows: status history, receipt, views and checks, as one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import duckdb
+import pyarrow as pa
+
+from pipelines import history, models, quarantine, sweep
+from pipelines.receipt import Receipt
+from pipelines.warehouse import DATASET, has_table, opened
+from sources.sendcloud import Reading
+from sources.sendcloud.records import INSTANT
+
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
+
+
+def record_states(warehouse: Path, observed_at: datetime) -> None:
+    """Brings the status history up to the table, see history.py; nothing where nothing was loaded yet."""
+    with opened(warehouse) as connection:
+        if has_table(connection, "pickups"):
+            connection.execute("begin")
+            history.record(connection, observed_at)
+            connection.execute("commit")
+
+
+def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
+    """Writes status history, receipt, views and checks as one transaction; tells whether there is aught to publish.
+
+    Fills the receipt's `checks_failed`, and what a sweep found. Checks see the run's own `as_of`, so the receipt goes
+    in before them; it goes in again with what they found. After a failed first run there are no tables, and nothing
+    for readers.
+    """
+    with opened(warehouse) as connection:
+        connection.execute("begin")
+        write_receipt(connection, receipt)
+        if loaded := has_table(connection, "pickups"):
+            history.record(connection, receipt.observed_at or receipt.started_at)
+            quarantine.prepare(connection)
+            sweep.prepare(connection)
+            _sweep_into(connection, receipt, reading)
+            models.build(connection)
+            results = [result for result in models.check(connection) if result.rows]
+            receipt.checks_failed = {result.name: result.rows for result in results}
+            receipt.check_values = {result.name: result.values for result in results if result.values}
+            receipt.must_pass_failed = any(result.must_pass for result in results)
+            write_receipt(connection, receipt)
+        connection.execute("commit")
+        return loaded
+
+
+def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading: Reading) -> None:
+    is_over = receipt.outcome == "succeeded" and not reading.has_more
+    if found := sweep.result(connection, reading, is_over=is_over):
+        receipt.sweep = "complete" if is_over else "incomplete"
+        receipt.rows_missed, receipt.first_missed, receipt.rows_unlisted = found
+
+
+def write_receipt(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> None:
+    """The receipt as a row of `sendcloud.pickup_runs`, in place of an earlier one of the same run.
+
+    Columns that a newer version brings are added to an older table.
+    """
+    row = pa.Table.from_pylist([receipt.as_row()], schema=receipt_schema())
+    table = f"{DATASET}.pickup_runs"
+    connection.register("receipt", row)
+    connection.execute(f"create schema if not exists {DATASET}")
+    connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608
+    there = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
+    for name, kind, *_ in connection.execute("describe receipt").fetchall():
+        if name not in there:
+            connection.execute(f'alter table {table} add column "{name}" {kind}')
+    connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608
+    connection.execute(f"insert into {table} by name select * from receipt")  # noqa: S608
+    connection.unregister("receipt")
+
+
+def receipt_schema() -> pa.Schema:
+    """Column names and Arrow types of `pickup_runs`, from the receipt's own fields; mappings are text."""
+    fields: dict[str, Any] = get_type_hints(Receipt)
+    return pa.schema([(name, _arrow_type(hint)) for name, hint in fields.items()])
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    kinds = [kind for kind in (hint, *get_args(hint)) if kind in _ARROW]
+    return _ARROW[kinds[0]] if kinds and get_origin(hint) not in (dict, list) else pa.string()

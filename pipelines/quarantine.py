@@ -1,0 +1,63 @@
+"""`sendcloud.pickups_quarantine` over time: when a record was first seen, and when its pickup became readable.
+
+The source knows a record that can't be loaded by its hash only, and remembers it for a week; the table knows the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.warehouse import has_table, opened
+from sources.sendcloud.records import INSTANT, QUARANTINE_SCHEMA
+
+# dlt leaves columns alone that it doesn't know, and a row that it merges again has them empty: unreadable once more
+_COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"
+_RESOLVE = """
+    update sendcloud.pickups_quarantine as refused
+    set resolved_at = (select observed_at from now_seen)
+    from listed
+    where refused.resolved_at is null
+        and listed.account = refused.account
+        and listed.id = try_cast(json_extract_string(refused.record, '$.id') as bigint)
+"""
+_FIRST_SEEN = """
+    select refused.* replace (coalesce(stored.first_seen_at, refused.first_seen_at) as first_seen_at)
+    from refused
+    left join sendcloud.pickups_quarantine as stored
+        on stored.account = refused.account and stored.record_hash = refused.record_hash
+"""
+
+
+def prepare(connection: Any) -> None:
+    """Adds the column that the source doesn't know, where there is a table."""
+    if has_table(connection, "pickups_quarantine"):
+        connection.execute(_COLUMN)
+
+
+def resolve(connection: Any, observed_at: datetime) -> None:
+    """Marks the records whose pickup is among the rows of `listed`: it was readable at that instant (API's clock)."""
+    if not has_table(connection, "pickups_quarantine"):
+        return
+    prepare(connection)
+    connection.register("now_seen", pa.table({"observed_at": pa.array([observed_at], INSTANT)}))
+    connection.execute(_RESOLVE)
+
+
+class FirstSeen:
+    """A dlt step, `resource.add_map(FirstSeen(path))`: a record met again keeps the instant when it was first seen."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self._warehouse = warehouse
+
+    def __call__(self, refused: pa.Table) -> pa.Table:
+        if not refused.num_rows:
+            return refused
+        with opened(self._warehouse) as connection:
+            if not has_table(connection, "pickups_quarantine"):
+                return refused
+            connection.register("refused", refused)
+            return connection.sql(_FIRST_SEEN).to_arrow_table().cast(QUARANTINE_SCHEMA)

@@ -1,0 +1,153 @@
+"""What can't be loaded is kept with the reason, until it can; what nobody told us of is loaded, and named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sources.sendcloud.frontier import MAX_REMEMBERED, first_seen_at
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import Installation, as_rows
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BROKEN = "select reason, first_seen_at, last_seen_at, resolved_at from sendcloud.pickups_quarantine order by 2, 1"
+
+
+def test_a_record_that_is_readable_later_loads_then_and_its_quarantine_row_says_when(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    pickup = world.book(created_at=NOW - timedelta(hours=2))
+    world.change(pickup, carrier=None)
+    assert installation.run(api).quarantined == 1
+    (row,) = installation.rows(BROKEN)
+    assert (row["first_seen_at"], row["resolved_at"]) == (NOW, None)
+    world.advance(hours=1)
+    world.change(pickup, carrier="dpd")
+
+    installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    (row,) = installation.rows(BROKEN)
+    assert (row["last_seen_at"], row["resolved_at"]) == (NOW, NOW + timedelta(hours=1))
+
+
+def test_a_pickup_that_was_loaded_broke_and_came_back_as_it_was_is_resolved_too(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Nothing is merged for it, for it equals its row; that it was listed readable is a fact all the same."""
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, carrier=None)
+    installation.run(api)
+    world.change(pickup, carrier="dhl_express")
+    world.advance(minutes=15)
+
+    receipt = installation.run(api)
+
+    assert (receipt.rows_changed, receipt.quarantined) == (0, 0)
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [NOW + timedelta(minutes=15)]
+
+
+def test_a_record_that_breaks_again_is_open_again_and_keeps_the_day_it_was_first_seen(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    pickup = world.book()
+    for carrier in (None, "dpd", None):
+        world.change(pickup, carrier=carrier)
+        installation.run(api)
+        world.advance(hours=1)
+
+    (row,) = installation.rows(BROKEN)
+    assert (row["first_seen_at"], row["last_seen_at"], row["resolved_at"]) == (NOW, NOW + timedelta(hours=2), None)
+
+
+def test_an_id_that_was_sent_as_text_is_recognised_when_it_is_a_number_again(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    sent = {"carrier": "dpd", "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"}
+    as_text = world.put({"id": "4711", **sent})
+    installation.run(api)
+    world.remove(as_text)
+    world.put({"id": 4711, **sent})
+    installation.run(api)
+
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [NOW]
+
+
+@pytest.mark.parametrize("oddity", [{"id": None}, {"id": "seven"}, {"id": True, "pickup_status": "x"}, {"id": 1.5}])
+def test_a_record_whose_id_cannot_be_read_is_never_called_resolved(
+    installation: Installation, world: World, api: Sandbox, oddity: dict
+) -> None:
+    """Nobody can tell which pickup it was; the others load."""
+    world.put({"carrier": "dpd", "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z", **oddity})
+    for _ in range(2):
+        world.book(id=None)
+        installation.run(api)
+
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [None]
+    assert len(installation.pickups()) == 2
+
+
+def test_another_accounts_pickup_of_the_same_id_resolves_nothing(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    pickup = world.book()
+    world.change(pickup, carrier=None)
+    installation.run(api, account="north")
+    world.change(pickup, carrier="dpd")
+    installation.run(api, account="south")
+
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [None]
+
+
+def test_a_record_seen_again_after_the_memory_forgot_it_keeps_the_day_it_was_first_seen(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """It lies behind the frontier, so ordinary runs don't meet it, and after a week the memory lets go of it."""
+    broken = world.book(created_at=NOW - timedelta(days=40))
+    world.change(broken, carrier=None)
+    world.book(created_at=NOW - timedelta(days=30), pickup_status="Failed")
+    installation.run(api)
+    world.advance(days=8)
+    world.book(pickup_status="Failed")
+    installation.run(api, page_size=1)
+    world.advance(days=8)
+    world.book(pickup_status="Failed")
+    assert installation.run(api, page_size=1).quarantined == 0
+
+    assert installation.run(api, sweep=True, page_size=1).quarantined == 1
+
+    (row,) = installation.rows(BROKEN)
+    assert (row["first_seen_at"], row["last_seen_at"]) == (NOW, NOW + timedelta(days=16))
+
+
+def test_the_memory_of_broken_records_is_bounded() -> None:
+    """Those met now are kept, others for a week, and never more than can travel in the state."""
+    week = timedelta(days=7)
+    known = {"old": NOW - week, "young": NOW - week + timedelta(seconds=1), "met": NOW - 3 * week}
+
+    assert first_seen_at(known, {"met": known["met"], "new": NOW}, NOW, week) == {
+        "young": known["young"],
+        "met": known["met"],
+        "new": NOW,
+    }
+    many = {str(number): NOW for number in range(MAX_REMEMBERED + 5)}
+    assert len(first_seen_at(known, many, NOW, week)) == MAX_REMEMBERED
+
+
+def test_a_new_status_or_carrier_loads_and_a_check_names_it(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book(pickup_status="Teleported")
+    world.book(carrier="mondial_relay")
+    world.book(carrier="dpd", pickup_status="CREATED")
+
+    receipt = installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert receipt.checks_failed == {"known_carriers": 1, "known_statuses": 1}
+    assert receipt.check_values == {"known_carriers": ["mondial_relay"], "known_statuses": ["Teleported"]}
+    assert (
+        "worth a look: known_carriers (1 row: mondial_relay), known_statuses (1 row: Teleported)" in receipt.remarks()
+    )
