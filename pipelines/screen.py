@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -26,14 +27,17 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, Reading], None]]:
-    """What to call with a phase and what was read so far: a moving line on a terminal, else a line now and then.
+    """What to call with a phase and what was read so far: a moving bar on a terminal, else a line now and then.
 
-    Goes to stderr: stdout is for results.
+    The bar only moves: nobody knows how long the list is, so the date reached tells how far it has come. Goes to
+    stderr: stdout is for results.
     """
     screen = console(stderr=True)
     if screen.is_terminal:
-        with screen.status("asking Sendcloud") as moving:
-            yield lambda phase, reading: moving.update(_so_far(phase, reading))
+        columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=screen, transient=True) as moving:
+            task = moving.add_task("asking Sendcloud", total=None)
+            yield lambda phase, reading: moving.update(task, description=_so_far(phase, reading))
     else:
         yield _plain_lines(screen)
 

@@ -22,6 +22,8 @@ _STATUS = """
         arg_max(runs.watermark, runs.started_at) filter (where runs.outcome = 'succeeded') as newest_created_at,
         arg_max(runs.history_complete, runs.started_at) filter (where runs.history_complete is not null)
             as history_complete,
+        max(runs.observed_at) filter (where runs.sweep = 'complete') as last_sweep_at,
+        arg_max(runs.sweep, runs.started_at) = 'incomplete' as is_sweep_under_way,
         arg_max(runs.checks_failed, runs.started_at) filter (where runs.outcome = 'succeeded') as checks_failed
     from sendcloud.pickup_runs as runs
     group by runs.account
@@ -72,9 +74,15 @@ def _lines(account: dict[str, Any]) -> list[tuple[str, str]]:
         ("newest", _utc(account["newest_created_at"])),
         ("frontier", _utc(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
         ("history", "complete" if account["history_complete"] else f"back to {_day(account['oldest'])}, not complete"),
+        ("last sweep", _sweep(account)),
         ("quarantine", f"{account['quarantined']:,} records"),
         ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
     ]
+
+
+def _sweep(account: dict[str, Any]) -> str:
+    last = _utc(account["last_sweep_at"]) if account["last_sweep_at"] else "never (pickups run --sweep, once a week)"
+    return f"under way; the one before: {last}" if account["is_sweep_under_way"] else last
 
 
 def _ago(instant: datetime | None) -> str:

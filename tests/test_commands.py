@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,12 +11,13 @@ import sys
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sources.sendcloud.sandbox import Sandbox, World
-from tests.installation import REPOSITORY, Installation
+from sources.sendcloud.sandbox import Sandbox, World, faults
+from tests.installation import REPOSITORY, Installation, environment
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -47,6 +49,33 @@ def test_a_run_prints_its_receipt_in_one_line(installation: Installation, world:
         second.stdout,
     )
     assert [line.split(":")[0] for line in second.stderr.splitlines()] == ["reading", "loading", "publishing"]
+
+
+def test_on_a_terminal_a_bar_moves_and_tells_how_far_back_it_has_come(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Slow pages, so that it is drawn before the run is over."""
+    for number in range(5):
+        world.book(created_at=NOW - timedelta(days=5 - number))
+    api.fault(faults.slow(0.2), times=None)
+    ours, terminal = os.openpty()
+    settings = {**environment(api, page_size=1), "DLT_PROJECT_DIR": str(installation.folder), "TERM": "xterm"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", "run"],
+        env={**os.environ, **settings, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = ""
+    with suppress(OSError):  # what a terminal says when its other end is closed
+        while said := os.read(ours, 4096):
+            shown += said.decode(errors="replace")
+    os.close(ours)
+
+    assert running.wait(60) == 0
+    assert "━" in shown
+    assert "reading: 2 pages, 2 pickups, back to 2026-11-18" in shown
 
 
 @pytest.mark.usefixtures("ten_booked_two_cancelled")

@@ -267,6 +267,16 @@ def test_the_weekly_sweep_finds_broken_records_of_old_and_later_runs_stay_short(
     assert loaded.run(api, **FIVE_A_PAGE).pages == 2
 
 
+def test_status_tells_of_the_last_sweep_and_of_one_under_way(died_on_page_11: Installation, api: Sandbox) -> None:
+    def told() -> str:
+        (line,) = [x for x in died_on_page_11.command("status").stdout.splitlines() if "last sweep" in x]
+        return line.split("last sweep", 1)[1].strip()
+
+    assert told() == "under way; the one before: never (pickups run --sweep, once a week)"
+    died_on_page_11.run(api, **FIVE_A_PAGE)
+    assert told() == "2026-11-20 12:00:00 UTC"
+
+
 def test_the_command_has_the_option(loaded: Installation, api: Sandbox) -> None:
     done = loaded.command("run", "--sweep", api=api)
 
