@@ -9,6 +9,7 @@ import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -249,6 +250,56 @@ def test_a_next_link_that_is_no_address_ends_the_run(loaded: Installation, api: 
 
     assert code == 4
     assert "its next link leads to no readable address" in message
+
+
+@pytest.mark.parametrize("spelling", [SECRET, "".join(f"%{ord(letter):x}" for letter in SECRET), PAIR])
+@pytest.mark.parametrize("place", ["next link", "field nobody told us of", "record for quarantine"])
+def test_an_api_that_repeats_the_secret_key_does_not_get_it_into_a_file(
+    installation: Installation, api: Sandbox, world: World, place: str, spelling: str
+) -> None:
+    if place == "next link":
+        api.fault(faults.stray_link(f"{api.base_url}/pickups/?key={spelling}"), times=None)
+    elif place == "field nobody told us of":
+        world.book(note=f"?key={spelling}")
+    else:
+        world.put({"note": f"?key={spelling}"})
+
+    # with packages of one page, a next link is kept in the pipeline's state
+    code, message = outcome(installation.command("run", api=api, SOURCES__SENDCLOUD__PAGES_PER_PACKAGE="1"))
+
+    files = [path for path in installation.folder.rglob("*") if path.is_file()]
+    assert code == 4
+    assert "200, but it repeats the secret key" in message
+    assert files
+    assert [path for path in files if spelling.encode() in path.read_bytes()] == []
+
+
+def test_a_page_of_the_wrong_size_or_encoding_ends_the_run_at_once(loaded: Installation, api: Sandbox) -> None:
+    for fault, evidence in (
+        (faults.gzipped(65 * 2**20), "its body is larger than 64 MiB"),
+        (faults.encoded("utf-8", "application/json; charset=klingon"), "it can't be read as klingon"),
+    ):
+        before = len(api.requests)
+        api.fault(fault, times=None)
+        code, message = outcome(loaded.command("run", api=api))
+        api.heal()
+
+        assert code == 4
+        assert evidence in message
+        assert len(api.requests) == before + 1
+        assert as_before(loaded, api)
+
+
+def test_a_page_that_is_nested_without_end_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    deep = b'"deep":' + b"[" * 5_000 + b"]" * 5_000 + b',"carrier"'
+    api.fault(lambda due: replace(due, body=due.body.replace(b'"carrier"', deep, 1)), times=None)
+
+    code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert "nested too deeply" in message
+    assert as_before(loaded, api)
 
 
 def test_links_that_go_in_circles_end_the_run(loaded: Installation, api: Sandbox, world: World) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import requests
 
 from sources.sendcloud.client import Client, SendcloudCredentials
 from sources.sendcloud.errors import BadReply, Misconfigured, Refused, StrayLink, Unavailable
@@ -45,15 +52,6 @@ def test_a_retry_is_counted_and_so_is_the_wait_that_the_api_asked_for(api: Sandb
     assert 0.9 < client.wire.waited_seconds < 2.0
 
 
-def test_a_retry_after_that_is_a_date_is_waited_for(api: Sandbox) -> None:
-    api.fault(faults.too_many(retry_after=datetime.now(UTC) + timedelta(seconds=2)))
-
-    client, _, _ = get(api)
-
-    assert client.wire.retries == 1
-    assert 0.5 < client.wire.waited_seconds < 2.5
-
-
 def test_a_redirect_within_the_origin_is_followed(api: Sandbox) -> None:
     api.fault(faults.redirect("/api/v2/pickups/?limit=5", 301))
 
@@ -86,6 +84,50 @@ def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere:
     with pytest.raises(StrayLink):
         client.get(elsewhere)
     assert (client.wire.sent, api.requests) == (0, [])
+
+
+@contextmanager
+def https(folder: Path, location: str) -> Iterator[tuple[int, Path, list[bytes]]]:
+    """Redirects to `location` over TLS, one connection at a time: its port, its certificate, what it was sent."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", key, "-out", certificate]
+    subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    received: list[bytes] = []
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    received.append(secure.recv(65_536))
+                    port = listener.getsockname()[1]
+                    head = f"HTTP/1.1 302 Found\r\nLocation: {location.format(port=port)}\r\nContent-Length: 0\r\n\r\n"
+                    secure.sendall(head.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], certificate, received
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_redirect_from_https_to_http_is_refused_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with https(tmp_path, "http://127.0.0.1:{port}/api/v2/pickups/") as (port, certificate, received):
+        monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+        base_url = f"https://127.0.0.1:{port}/api/v2"
+        client = Client(base_url, SendcloudCredentials(public_key="public", secret_key=SECRET), 1)
+
+        with pytest.raises(StrayLink, match=f"its redirect leads to http://127.0.0.1:{port}, and .* are for https://"):
+            client.get(f"{base_url}/pickups")
+
+    assert [request.splitlines()[0] for request in received] == [b"GET /api/v2/pickups HTTP/1.1"]
+    assert client.wire.sent == 1
 
 
 @pytest.mark.parametrize("kind", ["next link", "redirect"])

@@ -7,20 +7,8 @@ import pytest
 from sources.sendcloud import pace
 from sources.sendcloud.pace import Pace
 from sources.sendcloud.sandbox import Sandbox, World
+from tests.clock import Clock
 from tests.installation import Installation
-
-
-class Clock:
-    """Stands still until somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

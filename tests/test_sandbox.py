@@ -9,6 +9,7 @@ import math
 import re
 import socket
 import threading
+import tracemalloc
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -442,6 +443,76 @@ def test_leaving_the_sandbox_neither_waits_for_a_slow_answer_nor_leaves_it_waiti
     for left_over in set(threading.enumerate()) - threads:
         left_over.join(1)
     assert perf_counter() - started < 1
+
+
+def test_a_body_can_drip_and_no_single_read_times_out(seven: Sandbox) -> None:
+    seven.fault(faults.drip(0.0002), page=1)
+
+    started = perf_counter()
+    answer = get(seven, "/pickups?limit=2", timeout=0.2)
+
+    assert ids(answer.json()) == [290007, 290006]
+    assert perf_counter() - started >= 0.0002 * len(answer.content)
+
+
+def test_a_body_can_be_huge_and_is_nowhere_held_whole(seven: Sandbox) -> None:
+    page = get(seven).content
+    seven.fault(faults.huge(10_000_000))
+
+    with get(seven, stream=True) as answer:
+        tracemalloc.start()
+        received = [(len(block), block.strip()) for block in answer.iter_content(100_000)]
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert sum(size for size, _ in received) == len(page) + 10_000_000 == int(answer.headers["Content-Length"])
+    assert b"".join(block for _, block in received) == page
+    assert most < 1_000_000
+
+
+@pytest.mark.parametrize("fault", [faults.chunked(), faults.together(faults.drip(0.0002), faults.chunked())])
+def test_a_body_can_come_in_chunks(seven: Sandbox, fault: faults.Fault) -> None:
+    page = get(seven).content
+    seven.fault(fault)
+
+    answer = get(seven)
+
+    assert answer.content == page
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert "Content-Length" not in answer.headers
+    assert get(seven).content == page
+
+
+def test_a_body_in_chunks_can_end_early(seven: Sandbox) -> None:
+    seven.fault(faults.together(faults.cut(), faults.chunked()))
+
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        get(seven)
+
+
+def test_a_body_can_be_packed_and_unpack_to_far_more(seven: Sandbox) -> None:
+    page = get(seven).content
+    seven.fault(faults.gzipped())
+    seven.fault(faults.gzipped(padding=10_000_000))
+
+    packed, bomb = get(seven), get(seven)
+
+    assert packed.headers["Content-Encoding"] == bomb.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(page)
+    assert packed.content == page
+    assert int(bomb.headers["Content-Length"]) < 20_000
+    assert bomb.content == page + b" " * 10_000_000
+
+
+def test_a_body_can_come_in_another_encoding(seven: Sandbox) -> None:
+    seven.world.book(carrier="pošta")
+    seven.fault(faults.encoded("utf-16", "application/json; charset=utf-16"))
+
+    answer = get(seven)
+
+    assert answer.content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-16"
+    assert json.loads(answer.content)["pickups"][0]["carrier"] == "pošta"
 
 
 def test_a_link_can_stray_to_another_origin(seven: Sandbox) -> None:

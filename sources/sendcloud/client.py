@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from base64 import b64encode
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, NamedTuple
+from datetime import datetime
+from typing import ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 from dlt.common.configuration import configspec
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import CredentialsConfiguration, RuntimeConfiguration
 from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests import Client as RetryingClient
-from requests.adapters import HTTPAdapter
+from dlt.sources.helpers.requests.retry import DEFAULT_RETRY_EXCEPTIONS
+from requests.exceptions import ContentDecodingError
 
-from .errors import BadReply, ExpiredLink, Misconfigured, Refused, StrayLink, Unavailable
+from .answer import Unusable, asked_to_wait, holds_page, message_of, served_at
+from .errors import BadReply, ExpiredLink, Misconfigured, Refused, SendcloudError, StrayLink, Unavailable
+from .keys import Keys
 from .origin import absolute, as_sent, origin_of
 from .pace import Pace
+from .wire import Wire
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 REQUESTS_PER_MINUTE = 400  # the older of the documented limits is 420, the newer 1000
@@ -47,33 +46,6 @@ class Reply(NamedTuple):
     served_at: datetime
 
 
-class _Metered(HTTPAdapter):
-    """Paces and counts what really goes over the wire, and the waits: dlt retries below the call that asks."""
-
-    def __init__(self, pace: Pace) -> None:
-        super().__init__()
-        self._pace = pace
-
-    sent = 0
-    retries = 0
-    waited_seconds = 0.0
-    _last_try_ended: float | None = None
-
-    def new_call(self) -> None:
-        self._last_try_ended = None
-
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        self.sent += 1
-        if self._last_try_ended is not None:
-            self.retries += 1
-            self.waited_seconds += time.monotonic() - self._last_try_ended
-        self.waited_seconds += self._pace.wait()
-        try:
-            return super().send(*args, **kwargs)
-        finally:
-            self._last_try_ended = time.monotonic()
-
-
 class Client:
     """Asks one origin, with the keys, and gives up after `max_attempts` tries of one page.
 
@@ -84,22 +56,24 @@ class Client:
         self, base_url: str, credentials: SendcloudCredentials, max_attempts: int, pace: Pace | None = None
     ) -> None:
         self.base_url = _checked(base_url)
-        self._secrets = _usable(credentials)
-        self._max_attempts = max_attempts
+        self._keys = Keys(credentials.public_key, str(credentials.secret_key))
         runtime = resolve_configuration(RuntimeConfiguration())
+        self._longest_wait = runtime.request_max_retry_delay
         retrying = RetryingClient(
             request_timeout=runtime.request_timeout,
             request_max_attempts=max_attempts,
             request_backoff_factor=runtime.request_backoff_factor,
             request_max_retry_delay=runtime.request_max_retry_delay,
             raise_for_status=False,
-            retry_condition=_no_page_in_it,
+            status_codes=(),
+            exceptions=(*DEFAULT_RETRY_EXCEPTIONS, ContentDecodingError),
+            retry_condition=self._is_worth_another_try,
         )
         self._session = retrying.session
-        self._session.auth = self._secrets
+        self._session.auth = self._keys.pair
         if urlsplit(self.base_url).hostname in LOOPBACK:
             self._session.trust_env = False  # a proxy has no business between this machine and itself
-        self.wire = _Metered(pace or Pace(REQUESTS_PER_MINUTE))
+        self.wire = Wire(pace or Pace(REQUESTS_PER_MINUTE))
         self._session.mount("http://", self.wire)
         self._session.mount("https://", self.wire)
 
@@ -119,7 +93,7 @@ class Client:
 
     def path_of(self, url: str) -> str:
         """The path of an address of ours, fit for a message: a server may have echoed a key into its links."""
-        return self._masked(urlsplit(url).path)
+        return self._keys.masked(urlsplit(url).path)
 
     def _of_our_origin(self, url: str, kind: str) -> str:
         """The address as requests will send it; the check is made on that, for parsers differ in what a host is.
@@ -129,42 +103,52 @@ class Client:
         sent = as_sent(url)
         there, here = origin_of(sent), origin_of(self.base_url)
         if there != here:
-            there = self._masked(there) or "no readable address"
+            there = self._keys.masked(there) or "no readable address"
             raise StrayLink(urlsplit(self.base_url).path, kind, there, here)
         return sent
+
+    def _is_worth_another_try(self, response: requests.Response | None, _: BaseException | None) -> bool:
+        """Whether the API is busy or broken, or holds no page, and doesn't ask for a wait longer than any of ours."""
+        if response is None or asked_to_wait(response.headers) > self._longest_wait:
+            return False
+        return _is_busy(response) or (response.status_code == 200 and not holds_page(response))
 
     def _ask(self, url: str, path: str) -> requests.Response:
         self.wire.new_call()
         try:
             # no redirect is followed unseen: requests would carry the keys along within the host name
             return self._session.get(url, headers={"Accept": "application/json"}, allow_redirects=False)
+        except Unusable as error:
+            raise BadReply(path, self._keys.masked(str(error))) from None
         except requests.RequestException as error:
-            raise Unavailable(path, self._masked(_innermost(error)), self._max_attempts) from None
+            raise Unavailable(path, self._keys.masked(_innermost(error)), self.wire.tries) from None
 
     def _read(self, response: requests.Response, path: str) -> Reply:
-        status, message = response.status_code, self._masked(_message(response))
-        if status in (401, 403):
-            raise Refused(status, path, message)
-        if status == 429 or status >= 500:
-            raise Unavailable(path, f"{status} {message}".strip(), self._max_attempts)
-        if status == 404 and "cursor=" in urlsplit(response.url).query:
-            raise ExpiredLink(path, message)
-        if status == 404:
-            raise Misconfigured("base_url", f"has no pickups: GET {path} was answered 404", "It should end in /api/v2.")
-        if status != 200:
-            raise BadReply(path, f"{status} {message}".strip())
-        if _no_page_in_it(response, None):
-            kind = self._masked(response.headers.get("Content-Type", "no content type"))
-            raise Unavailable(path, f"200, but no JSON page ({kind}): {message}", self._max_attempts)
-        return Reply(response.content, _served_at(response.headers))
+        if response.status_code != 200:
+            raise self._error_of(response, path)
+        if not holds_page(response):
+            kind = response.headers.get("Content-Type", "no content type")
+            evidence = f"200, but no JSON page ({self._keys.masked(kind)}): {self._keys.masked(message_of(response))}"
+            raise Unavailable(path, evidence, self.wire.tries)
+        if self._keys.stand_in(response.content):
+            raise BadReply(path, "200, but it repeats the secret key, which has no place in the tables")
+        return Reply(response.content, served_at(response.headers))
 
-    def _masked(self, text: str) -> str:
-        """The text in one line of at most 200 characters, without either key, should a server echo them."""
-        pair = b64encode(":".join(self._secrets).encode()).decode()
-        for secret in (pair, *self._secrets):
-            text = text.replace(secret, "***")
-        line = " ".join(text.split())
-        return line if len(line) <= 200 else line[:199] + "…"
+    def _error_of(self, response: requests.Response, path: str) -> SendcloudError:
+        status, message = response.status_code, self._keys.masked(message_of(response))
+        if status in (401, 403):
+            return Refused(status, path, message)
+        if _is_busy(response):
+            wait = asked_to_wait(response.headers)
+            asks = f", and it asks to wait {wait:,.0f} s" if wait > self._longest_wait else ""
+            return Unavailable(path, f"{status} {message}".strip() + asks, self.wire.tries)
+        if status == 404 and "cursor=" in urlsplit(response.url).query:
+            return ExpiredLink(path, message)
+        if status == 404:
+            return Misconfigured(
+                "base_url", f"has no pickups: GET {path} was answered 404", "It should end in /api/v2."
+            )
+        return BadReply(path, f"{status} {message}".strip())
 
 
 def _checked(base_url: str) -> str:
@@ -181,32 +165,8 @@ def _checked(base_url: str) -> str:
     return base_url.strip().rstrip("/")
 
 
-def _usable(credentials: SendcloudCredentials) -> tuple[str, str]:
-    """Both keys. Raises Misconfigured for an empty one, and for characters that no header can carry."""
-    keys = (credentials.public_key, str(credentials.secret_key))
-    for name, key in zip(("public_key", "secret_key"), keys, strict=True):
-        if not key or not key.isascii() or not key.isprintable():
-            problem = "has characters that no key has" if key else "is empty"
-            raise Misconfigured(f"credentials.{name}", problem, "Copy it once more from Sendcloud's panel.")
-    return keys
-
-
-def _no_page_in_it(response: requests.Response | None, exception: BaseException | None) -> bool:
-    """Whether a 200 holds no JSON object: a proxy's page, or a body that ended early. Worth another try."""
-    if isinstance(exception, requests.exceptions.ChunkedEncodingError):
-        return True
-    if response is None or response.status_code != 200:
-        return False
-    body = response.content.strip()
-    return not (body.startswith(b"{") and body.endswith(b"}"))
-
-
-def _message(response: requests.Response) -> str:
-    """What the API says of an error: v2's error.message, else the start of the body."""
-    try:
-        return str(msgspec.json.decode(response.content)["error"]["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return response.text[:4000]
+def _is_busy(response: requests.Response) -> bool:
+    return response.status_code == 429 or response.status_code >= 500
 
 
 def _innermost(error: BaseException) -> str:
@@ -216,11 +176,3 @@ def _innermost(error: BaseException) -> str:
             break
         error = inner
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _served_at(headers: Mapping[str, str]) -> datetime:
-    """The API's clock: the one that wrote created_at, and no business of this machine's. Ours if it sends none."""
-    try:
-        return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
-        return datetime.now(UTC)

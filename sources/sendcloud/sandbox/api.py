@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from .faults import Answer
+from .answer import Answer
 from .paging import InvalidCursor, Listing, Order
 from .world import World
 

@@ -7,32 +7,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
+from .answer import BLOCK, Answer
 from .timeline import utc
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it goes on the wire, and whether the wire holds."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-    url: str = ""
-    """The absolute address that was asked for."""
-    wait: float = 0.0
-    """Seconds before the first byte."""
-    sent: int | None = None
-    """How many bytes of the body are really sent before the connection closes; None: all, and it stays open."""
-    reset: bool = False
-    """The connection is reset and nothing is sent."""
-
 
 Fault = Callable[[Answer], Answer]
 
@@ -77,6 +60,44 @@ def slow(seconds: float) -> Fault:
     return lambda due: replace(due, wait=seconds)
 
 
+def drip(pause: float) -> Fault:
+    """The right answer, a byte at a time with a pause before each: no single read waits for long, the whole does."""
+    return lambda due: replace(due, pause=pause)
+
+
+def huge(size: int) -> Fault:
+    """The right answer and that many spaces behind it: still JSON, and more than anybody wants to hold."""
+    return lambda due: replace(due, padding=size)
+
+
+def chunked() -> Fault:
+    """The right answer in chunks, without a Content-Length."""
+    return lambda due: replace(due, chunked=True)
+
+
+def gzipped(padding: int = 0) -> Fault:
+    """The right answer, gzip'd; with many spaces behind it a bomb, for they pack a thousandfold."""
+    return lambda due: replace(
+        due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
+    )
+
+
+def encoded(codec: str, content_type: str = "application/json") -> Fault:
+    """The right answer in another encoding than UTF-8, told by that Content-Type or not."""
+    return lambda due: replace(due, body=due.body.decode().encode(codec), content_type=content_type)
+
+
+def together(*faults: Fault) -> Fault:
+    """One fault on top of the other, the first one first."""
+
+    def given(due: Answer) -> Answer:
+        for fault in faults:
+            due = fault(due)
+        return due
+
+    return given
+
+
 def redirect(url: str, code: int = 302) -> Fault:
     """A redirect to that address."""
     return lambda due: Answer(code, headers={"Location": url}, url=due.url)
@@ -102,6 +123,13 @@ def expired_cursor() -> Fault:
     error = {"code": 404, "request": "api/v2/pickups", "message": "Invalid cursor"}
     body = json.dumps({"error": error}).encode()
     return lambda due: Answer(404, body, url=due.url) if "cursor=" in due.url else due
+
+
+def _packed(body: bytes, padding: int) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(body)]
+    packed += (packer.compress(b" " * min(left, BLOCK)) for left in range(padding, 0, -BLOCK))
+    return b"".join(packed) + packer.flush()
 
 
 def _edited(due: Answer, **fields: Any) -> Answer:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple
 
+from .answer import Answer
 from .api import ROOT, Api
-from .faults import Answer, Fault, Trouble
+from .faults import Fault, Trouble
 from .paging import Order
 from .wire import Server
 from .world import World

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from os import close
 from typing import Any, cast
 
-from .faults import Answer
+from .answer import Answer
 
 
 class Server(ThreadingHTTPServer):
@@ -79,13 +79,26 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(answer.body) + answer.padding))
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body[: answer.sent])
+            self._send_body(answer)
         self.close_connection |= answer.sent is not None
+
+    def _send_body(self, answer: Answer) -> None:
+        for piece in filter(None, answer.pieces()):
+            if answer.pause:
+                self.wfile.flush()
+                if cast(Server, self.server).closing.wait(answer.pause):
+                    return
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.chunked else piece)
+        if answer.chunked and answer.sent is None:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _reset(self) -> None:
         """Close with no time to linger, which sends RST; a plain close would send FIN."""

@@ -1,0 +1,81 @@
+"""What an answer says of itself: its clock, its encoding, how long to wait, what went wrong."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+import msgspec
+import requests
+
+LONG = 1e9  # seconds; longer than anybody waits, and still a number
+
+
+class Unusable(requests.RequestException):
+    """An answer that another try would not make better. The text says why."""
+
+
+def served_at(headers: Mapping[str, str]) -> datetime:
+    """The API's clock: the one that wrote created_at, and no business of this machine's. Ours if it sends none."""
+    try:
+        return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return datetime.now(UTC)
+
+
+def asked_to_wait(headers: Mapping[str, str]) -> float:
+    """The seconds that Retry-After asks for, in digits or as a date by the API's clock; 0 for none and for nonsense."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), LONG)
+    try:
+        until = parsedate_to_datetime(text).astimezone(UTC)
+        return max((until - served_at(headers)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def as_utf8(body: bytes, content_type: str) -> bytes:
+    """A JSON body in UTF-8, from the encoding that its first bytes show or its charset names. Nothing is guessed.
+
+    A byte that is no UTF-8, though nothing else was named, becomes JSON's escape for half a surrogate pair: that costs
+    the record in which it stands, not the page. Raises Unusable for an encoding in which the body can't be read.
+    """
+    shown = json.detect_encoding(body[:4])  # by a byte order mark, or by the zeros that UTF-16 puts around a "{"
+    name = (_charset(content_type) or shown) if shown == "utf-8" else shown
+    try:
+        if codecs.lookup(name).name in ("utf-8", "utf-8-sig", "ascii"):
+            return _mended(body.removeprefix(codecs.BOM_UTF8))
+        return body.decode(name).encode()
+    except (LookupError, ValueError):
+        raise Unusable(f"it can't be read as {name}, the encoding that it comes in") from None
+
+
+def _charset(content_type: str) -> str | None:
+    header = Message()
+    header["Content-Type"] = content_type
+    return header.get_content_charset()
+
+
+def _mended(body: bytes) -> bytes:
+    if body.isascii():
+        return body
+    return body.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace")
+
+
+def holds_page(response: requests.Response) -> bool:
+    """Whether the body looks like a JSON object: a proxy's page doesn't, nor does one that ended early."""
+    body = response.content.strip()
+    return body.startswith(b"{") and body.endswith(b"}")
+
+
+def message_of(response: requests.Response) -> str:
+    """What the API says of an error: v2's error.message, else the start of the body."""
+    try:
+        return str(msgspec.json.decode(response.content)["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+        return response.content[:4000].decode("utf-8", "replace")
