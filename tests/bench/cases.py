@@ -1,0 +1,147 @@
+"""What is measured: first loads, second runs, runs with nothing new, tables that grow, views over many rows."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from listing import Account
+from measure import Measured, Summary, measure, serving
+
+Report = Callable[[str], None]
+Results = dict[str, Summary]
+BEHIND = {"plain_dlt", "plain_dlt parquet", "dlt_rest_api", "dlt_rest_api parquet"}  # miss cancellations, see check
+
+
+def first_load(pickups: int, contenders: list[str], rounds: int, report: Report, delay_seconds: float = 0) -> Results:
+    """Everything into an empty folder."""
+    with serving(pickups, delay_seconds) as address:
+
+        def once(contender: str) -> Measured:
+            with _folder() as folder:
+                measured = measure(contender, folder, f"{address}/first/api/v2")
+                check(contender, folder, Account(pickups), "first")
+                return measured
+
+        return _in_turns(contenders, rounds, once, report)
+
+
+def second_run(pickups: int, contenders: list[str], rounds: int, report: Report, instant: str = "later") -> Results:
+    """A run over a copy of what a first load left: 1 % new and 1 % changed, or (instant `first`) nothing new."""
+    account = Account(pickups)
+    with serving(pickups) as address, _folder() as kept:
+        for contender in contenders:
+            (kept / contender).mkdir()
+            measure(contender, kept / contender, f"{address}/first/api/v2")
+
+        def once(contender: str) -> Measured:
+            with _folder() as folder:
+                shutil.copytree(kept / contender, folder / "copy")
+                measured = measure(contender, folder / "copy", f"{address}/{instant}/api/v2")
+                check(contender, folder / "copy", account, instant)
+                return measured
+
+        return _in_turns(contenders, rounds, once, report)
+
+
+def growing_table(sizes: list[int], rounds: int, report: Report) -> Results:
+    """The same second run of ours (100 new, 100 changed of 10,000) into tables of these sizes."""
+    results: Results = {}
+    with serving(10_000) as address, _folder() as kept:
+        measure("ours", kept, f"{address}/first/api/v2")
+        for size in sizes:
+            with _folder() as grown:
+                shutil.copytree(kept, grown / "kept")
+                grow(grown / "kept" / "warehouse.duckdb", size - 10_000)
+                runs = []
+                for _ in range(rounds):
+                    shutil.copytree(grown / "kept", grown / "copy")
+                    runs.append(measure("ours", grown / "copy", f"{address}/later/api/v2"))
+                    report(f"{size:,} rows: {runs[-1].seconds:.2f} s")
+                    shutil.rmtree(grown / "copy")
+                results[f"{size:,} rows"] = Summary.of(runs)
+    return results
+
+
+def views(sizes: list[int], rounds: int, report: Report) -> Results:
+    """Each analytics view in full, over tables of these sizes; the published file, one connection a query."""
+    results: Results = {}
+    with serving(10_000) as address, _folder() as folder:
+        measure("ours", folder, f"{address}/first/api/v2")
+        warehouse, before = folder / "warehouse.duckdb", 10_000
+        for size in sizes:
+            grow(warehouse, size - before)
+            before = size
+            names = _rows(warehouse, "select view_name from duckdb_views() where schema_name = 'analytics' order by 1")
+            for (name,) in names:
+                runs = [_timed(warehouse, name) for _ in range(rounds)]
+                results[f"{name}, {size:,} rows"] = Summary.of(runs)
+                report(f"{name}, {size:,} rows: {min(run.seconds for run in runs):.2f} s")
+    return results
+
+
+def grow(warehouse: Path, rows: int) -> None:
+    """Adds that many settled pickups from before the account's first to a warehouse that ours has made."""
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(f"""
+            insert into sendcloud.pickups by name
+            select kind.* replace (
+                kind.id - 1000000000 - number as id,
+                kind.created_at - to_seconds(number) - interval 1100 days as created_at,
+                kind.pickup_from - to_seconds(number) - interval 1100 days as pickup_from,
+                kind.pickup_until - to_seconds(number) - interval 1100 days as pickup_until,
+                kind.cancelled_at - to_seconds(number) - interval 1100 days as cancelled_at
+            )
+            from range({rows}) as numbers(number)
+            join (select *, row_number() over () - 1 as place from sendcloud.pickups limit 1000) as kinds
+                on kinds.place = number % 1000, lateral (select kinds.* exclude (place)) as kind
+        """)
+
+
+def check(contender: str, folder: Path, account: Account, instant: str) -> None:
+    """Every contender's table must be right, or its time means nothing. Those that can't see a later cancellation
+    must at least have every pickup once."""
+    query = """
+        select count(*), count(distinct id), count(*) filter (where pickup_status = 'Cancelled')
+        from sendcloud.pickups
+    """
+    ((rows, ids, cancelled),) = _rows(folder / "warehouse.duckdb", query)
+    expected = account.count(instant)
+    assert (rows, ids) == (expected, expected), (contender, rows, ids, expected)
+    if contender not in BEHIND or instant == "first":
+        assert cancelled == account.cancelled(instant), (contender, cancelled, account.cancelled(instant))
+
+
+def _in_turns(contenders: list[str], rounds: int, once: Callable[[str], Measured], report: Report) -> Results:
+    """Round after round, so that a noisy minute hits all alike."""
+    runs: dict[str, list[Measured]] = {contender: [] for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            runs[contender].append(once(contender))
+            report(f"{contender}: {runs[contender][-1].seconds:.2f} s")
+    return {contender: Summary.of(measured) for contender, measured in runs.items()}
+
+
+def _timed(warehouse: Path, view: str) -> Measured:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        started = time.perf_counter()
+        connection.execute(f"create temp table answer as select * from analytics.{view}")
+        return Measured(time.perf_counter() - started, 0.0)
+
+
+def _rows(path: Path, query: str) -> list[Any]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
