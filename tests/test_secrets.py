@@ -122,7 +122,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_no_fault_brings_a_key_to_light(
+def test_no_fault_brings_a_key_to_light_in_a_log_an_error_a_trace_the_receipt_or_the_database(
     loaded: Installation, api: Sandbox, log: io.StringIO, fault: faults.Fault
 ) -> None:
     """Told in one line, told with everything that can be told, and read back from the receipt."""
