@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import duckdb
+
+HELD_OPEN = (5, 32)  # Windows' codes for a file that cannot be replaced while a program has it open
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds between tries: whoever reads with `read` lets go of the file within these
 
 
 def publish(warehouse: Path, published: Path) -> None:
     """Copies the closed warehouse beside `published`, then renames it over: a reader sees the old file or the new.
 
-    A reader that has the old file open goes on reading the old one. Raises OSError or duckdb.Error; then the
-    published file is as it was.
+    A reader that has the old file open goes on reading the old one; on Windows it stands in the way, and is waited for
+    a little. Raises OSError or duckdb.Error; then the published file is as it was.
     """
     if warehouse.with_name(warehouse.name + ".wal").exists():
         duckdb.connect(str(warehouse)).close()  # a clean close folds the log into the file
@@ -30,9 +34,29 @@ def publish(warehouse: Path, published: Path) -> None:
             target.flush()
             os.fsync(target.fileno())
         fresh.chmod(0o666 & ~_umask())
-        fresh.replace(published)
+        _put_in_place(fresh, published)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _put_in_place(fresh: Path, published: Path) -> None:
+    for wait in (*WAITS, None):
+        try:
+            fresh.replace(published)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in HELD_OPEN:
+                raise
+            if wait is None:
+                raise PermissionError(_held_open(error)) from error
+            time.sleep(wait)
+
+
+def _held_open(error: PermissionError) -> str:
+    return (
+        f"it cannot be replaced while a program has it open ({error.strerror}). Close it there, or let that program "
+        "read through pipelines.warehouse.read, which lets go of the file at once; the next run publishes"
+    )
 
 
 def sweep_leftovers(published: Path) -> None:

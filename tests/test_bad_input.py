@@ -3,6 +3,7 @@ shows, and what was loaded before stays as it was."""
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -359,6 +360,28 @@ def test_a_record_that_cannot_be_loaded_is_kept_apart_and_the_rest_of_its_page_l
     assert reason in kept["reason"]
     assert '"created_at"' in kept["record"]
     assert kept["first_seen_at"] == NOW
+
+
+def test_nothing_is_dropped_in_silence_and_the_receipt_counts_it(
+    installation: Installation, api: Sandbox, world: World
+) -> None:
+    """Twenty and three that can be loaded, two of them with a field nobody told us of, and three that can't."""
+    refused = [{"id": "seven", "carrier": "dpd"}, {"id": 8, "country": 7}, {"id": 9, "created_at": "2026-11-20"}]
+    for record in refused:
+        world.put(record)
+    loaded = [world.book(), world.book(colour="green"), world.book(colour="red")]
+
+    receipt = installation.run(api)
+
+    assert [row["id"] for row in installation.pickups()[-3:]] == loaded
+    kept = installation.rows("select record, reason from sendcloud.pickups_quarantine")
+    assert sorted((json.loads(row["record"]) for row in kept), key=str) == sorted(refused, key=str)
+    assert all(row["reason"] for row in kept)
+    coloured = installation.rows("select extra from sendcloud.pickups where extra is not null order by id")
+    assert coloured == [{"extra": '{"colour":"green"}'}, {"extra": '{"colour":"red"}'}]
+    assert (receipt.rows_read, receipt.rows_new, receipt.quarantined) == (26, 23, 3)
+    (row,) = installation.rows("select quarantined, unknown_fields from sendcloud.pickup_runs")
+    assert row == {"quarantined": 3, "unknown_fields": '{"colour": 2}'}
 
 
 def test_a_record_in_quarantine_is_seen_again_without_a_second_row(

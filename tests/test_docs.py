@@ -120,6 +120,24 @@ def test_every_file_of_a_room_is_in_its_readme() -> None:
             assert path.stem in ("__main__", "conftest") or path.name in told or path.name == "__init__.py", path
 
 
+PROMISE = section((ROOT / "tests" / "README.md").read_text(), "The promise, and the tests that hold it")
+
+
+def test_every_point_of_the_promise_names_its_tests() -> None:
+    points = re.findall(r"^\| (\d)\. .* \| (.*) \|$", PROMISE, re.MULTILINE)
+
+    assert [number for number, _ in points] == list("1234567")
+    assert all("`test_" in tests for _, tests in points)
+
+
+def test_every_test_that_the_promise_names_is_there() -> None:
+    for file, tests in re.findall(r"`(test_\w+\.py)`: ((?:`test_\w+`(?:, )?)+)", PROMISE):
+        there = re.findall(r"^def (test_\w+)\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+        for name in re.findall(r"`(test_\w+)`", tests):
+            assert name in there, f"{file}: {name}"
+    assert len(re.findall(r"`test_\w+\.py`: `test_", PROMISE)) == PROMISE.count(".py`")
+
+
 READMES = [
     ROOT / "README.md",
     *(ROOT / room / "README.md" for room in ("pipelines", "sources/sendcloud", "notebooks", "tests")),

@@ -13,55 +13,92 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines import publish as publishing
 from pipelines.errors import AnotherRun
 from pipelines.lock import one_run_at_a_time
 from pipelines.publish import publish, sweep_leftovers
+from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows, rows_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-READER = """
-import duckdb, sys, time
-seen = 0
-while True:
-    with duckdb.connect(sys.argv[1], read_only=True) as c:
-        rows, said = c.execute(
-            "select (select count(*) from sendcloud.pickups), sum(rows_new) from sendcloud.pickup_runs"
-        ).fetchone()
-    assert rows == said, (rows, said)
-    seen += 1
-    if seen == 1: print("reading", flush=True)
+# a run's pickups, receipts and states, each counted in its own table, and how many pickups differ from their last state
+LOOK = """
+    select (select count(*) from sendcloud.pickups),
+           (select sum(rows_new) from sendcloud.pickup_runs),
+           (select sum(rows_changed) from sendcloud.pickup_runs),
+           (select count(*) from sendcloud.pickup_status_history),
+           (select count(*) from analytics.pickups),
+           (select count(*) from sendcloud.pickups as p where p.pickup_status is distinct from (
+               select arg_max(h.pickup_status, h.observed_at)
+               from sendcloud.pickup_status_history as h where h.account = p.account and h.id = p.id))
+"""
+READER = f"""
+import duckdb, select, sys
+path, keeps_open = sys.argv[1], sys.argv[2] == "keeps it open"
+def opened():
+    return duckdb.connect(path, read_only=True, config={{"threads": 1}})
+connection, looks, states = opened(), 0, set()
+while not select.select([sys.stdin], [], [], 0.02)[0]:
+    if not keeps_open:
+        connection.close()
+        connection = opened()
+    seen = connection.execute({LOOK!r}).fetchone()
+    pickups, new, changed, told, shown, torn = seen
+    assert pickups == new == shown and told == new + changed and torn == 0, seen
+    looks += 1
+    states.add(seen)
+    if looks == 1: print("reading", flush=True)
+print(looks, len(states))
 """
 
 
 @contextmanager
-def a_reader_that_never_stops(published: Path) -> Iterator[subprocess.Popen[str]]:
-    """Opens the published file again and again, and dies when pickups and receipts don't belong together."""
+def a_reader(published: Path, how: str) -> Iterator[list[int]]:
+    """Looks at the published file until the block is left, and dies of anything torn: how often, and at how many
+    states."""
+    looked: list[int] = []
     reader = subprocess.Popen(
-        [sys.executable, "-c", READER, str(published)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", READER, str(published), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    assert reader.stdout
-    assert reader.stdout.readline() == "reading\n"
     try:
-        yield reader
-        assert reader.poll() is None, reader.stderr and reader.stderr.read()
+        assert reader.stdout
+        assert reader.stdout.readline() == "reading\n"
+        yield looked
+        said, complaint = reader.communicate("stop\n", timeout=30)
+        assert (reader.returncode, complaint) == (0, "")
+        looked.extend(map(int, said.split()))
     finally:
         reader.kill()
         reader.communicate()
 
 
-def test_runs_succeed_beside_a_reader_and_the_reader_never_sees_half_of_one(
+def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see_half_of_one(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    world.book()
+    """Fifty runs, four of five with news, beside one who opens the file again and again and one who keeps it open."""
+    booked = [world.book()]
     installation.run(api)
 
-    with a_reader_that_never_stops(installation.published):
-        for _ in range(5):
-            world.book()
+    with (
+        a_reader(installation.published, "opens it again") as again,
+        a_reader(installation.published, "keeps it open") as kept,
+    ):
+        for number in range(50):
+            world.advance(minutes=15)
+            if number % 5:
+                booked.append(world.book())
+            if number % 5 == 3:
+                world.cancel(booked[number // 2])
             assert installation.run(api).outcome == "succeeded"
 
     assert installation.pickups() == as_rows(world.records())
+    assert again[0] >= again[1] > 1
+    assert kept[0] > kept[1] == 1
 
 
 def test_a_reader_that_keeps_the_file_open_goes_on_reading_the_old_one(
@@ -195,3 +232,91 @@ def test_reading_works_while_a_run_is_under_way(installation: Installation, worl
 
     assert read_in_the_middle == [1]
     assert len(installation.pickups()) == 2
+
+
+def test_reading_works_while_a_run_publishes_too(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before the new file takes the old one's place, and just after."""
+    world.book()
+    installation.run(api)
+    replace, rows = Path.replace, []
+
+    def look_around(fresh: Path, published: Path) -> None:
+        rows.append(len(read("pickups", published)))
+        replace(fresh, published)
+        rows.append(len(read("pickups", published)))
+
+    world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", look_around)
+        installation.run(api)
+
+    assert rows == [1, 2]
+
+
+@contextmanager
+def windows(installation: Installation, held_for: int) -> Iterator[None]:
+    """Refuses to replace the published file so many times, as Windows does while a program has it open."""
+    replace, refused = Path.replace, iter(range(held_for))
+
+    def as_there(fresh: Path, target: Path) -> None:
+        if target == installation.published and next(refused, None) is not None:
+            error = PermissionError(13, "Access is denied")
+            error.winerror = 5  # type: ignore[attr-defined]
+            raise error
+        replace(fresh, target)
+
+    with installation.monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", as_there)
+        patched.setattr(publishing, "WAITS", (0, 0))
+        yield
+
+
+def test_where_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_one_stays(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.run(api)
+    before = installation.published.read_bytes()
+    world.book()
+
+    with windows(installation, held_for=3):
+        done = installation.command("run", api=api)
+
+    assert done.returncode == 6
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"pickups: The destination failed: {installation.published}: it cannot be replaced while")
+    for part in ("a program has it open (Access is denied)", "pipelines.warehouse.read", "the next run publishes"):
+        assert part in told
+    assert "The pickups are loaded; the published file is as it was." in told
+    assert installation.published.read_bytes() == before
+    assert [path.name for path in installation.published.parent.iterdir() if path.name.endswith(".new")] == []
+    last = rows_of(installation.warehouse, "from sendcloud.pickup_runs order by started_at desc limit 1")[0]
+    assert (last["outcome"], last["rows_new"]) == ("failed", 1)
+    assert "a program has it open" in last["error"]
+
+    assert installation.run(api).outcome == "succeeded"
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_reader_who_is_gone_in_a_moment_is_waited_for(installation: Installation, world: World, api: Sandbox) -> None:
+    world.book()
+
+    with windows(installation, held_for=2):
+        assert installation.run(api).outcome == "succeeded"
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+def test_a_file_that_may_not_be_replaced_for_another_reason_is_not_said_to_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_fresh: Path, _target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    duckdb.connect(str(tmp_path / "w.duckdb")).close()
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    with pytest.raises(PermissionError, match="Operation not permitted"):
+        publish(tmp_path / "w.duckdb", tmp_path / "p.duckdb")

@@ -97,6 +97,25 @@ def test_a_cancellation_of_a_pickup_booked_weeks_ago_whose_window_is_ahead_is_se
     assert receipt.watermark - (NOW - days(45)) > days(29)
 
 
+def test_a_pickup_that_can_still_change_is_read_again_by_every_run_until_it_is_settled(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """It settles 3.2 days from now, behind two pages a day of others. The run of the fourth day is the first that can
+    know it, so the change of the fifth is the first that no run sees; a sweep would."""
+    pickup = world.book(created_at=NOW - days(1), pickup_from=NOW + days(1), pickup_until=NOW + days(1.2))
+    installation.run(api, page_size=5, settle_days=2)
+    seen = []
+    for day in range(1, 6):
+        world.advance(days=1)
+        world.change(pickup, tracking_number=f"day {day}")
+        for _ in range(10):
+            world.book(pickup_status="Failed")
+        installation.run(api, page_size=5, settle_days=2)
+        seen += [row["tracking_number"] for row in installation.pickups() if row["id"] == pickup]
+
+    assert seen == ["day 1", "day 2", "day 3", "day 4", "day 4"]
+
+
 def test_two_pickups_with_the_same_created_at_are_two_rows(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -189,6 +208,27 @@ def test_any_order_gives_the_same_table_as_newest_first(installation: Installati
     assert installation.pickups() == as_rows(world.records())
     assert (first.order, second.order, second.stopped_because) == ("unsorted", "unsorted", "end")
     assert "order: unsorted" in " ".join(second.remarks())
+
+
+def test_an_order_that_fails_the_check_makes_the_run_read_more_and_say_so(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """61 pickups of ten a page: seven pages to the end. When the order is back, the runs are short again."""
+    a_year_of_settled_pickups(world, 60)
+    installation.run(api, page_size=10)
+    assert installation.run(api, page_size=10).requests == 2
+    api.order = "ascending"
+    world.book()
+
+    told = installation.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="10").stdout
+
+    assert "order: unsorted; the list was not newest first, so it was read to the end" in told
+    last = installation.rows("from sendcloud.pickup_runs order by started_at desc limit 1")[0]
+    assert (last["order"], last["requests"], last["stopped_because"]) == ("unsorted", 7, "end")
+    assert installation.pickups() == as_rows(world.records())
+    api.order = "descending"
+    again = installation.run(api, page_size=10)
+    assert (again.order, again.requests) == ("newest_first", 2)
 
 
 def test_a_settled_world_costs_at_most_two_requests_a_run(

@@ -57,7 +57,7 @@ def is_open(record: dict, now: datetime) -> bool:
     pages_per_package=st.integers(1, 5),
     order=st.sampled_from(["descending", "ascending", "offset"]),
 )
-def test_after_every_run_the_table_equals_the_world_field_by_field(
+def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_state(
     history: tuple[World, list[list[tuple[str, float]]]], page_size: int, pages_per_package: int, order: str
 ) -> None:
     world, turns = history

@@ -1,0 +1,299 @@
+"""The keys go to the configured origin only, and never into a log, an error, a trace, the receipt or the database."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.installation import REPOSITORY, Done, Installation
+from tests.leaks import PAIR, PUBLIC, SECRET, leaks, spellings
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EVERYTHING = {"PICKUPS_DEBUG": "1", "RUNTIME__LOG_LEVEL": "DEBUG"}  # tracebacks, and all that dlt logs
+FIVE_A_PAGE = {"SOURCES__SENDCLOUD__PAGE_SIZE": "5", "SOURCES__SENDCLOUD__PAGES_PER_PACKAGE": "2"}
+ELSEWHERE = "http://127.0.0.1:9/api/v2/pickups"
+IN_A_LINK = f"{quote(PUBLIC, '')}:{quote(SECRET, '')}"
+KEYS_TOML = f'[sources.sendcloud.credentials]\npublic_key = "{PUBLIC}"\nsecret_key = "{SECRET}"\n'
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Sandbox]:
+    """Twenty pickups that only PUBLIC and SECRET open."""
+    world = World(clock=NOW)
+    for _ in range(20):
+        world.book(created_at=NOW)
+    with serve(world, public_key=PUBLIC, secret_key=SECRET) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def healed(api: Sandbox) -> Iterator[None]:
+    yield
+    api.heal()
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Whatever any library logs."""
+    said = io.StringIO()
+    handler, root, dlts = logging.StreamHandler(said), logging.getLogger(), logging.getLogger("dlt")
+    before = dlts.handlers[:]
+    root.addHandler(handler)
+    dlts.addHandler(handler)  # it doesn't hand on to the root
+    yield said
+    root.removeHandler(handler)
+    dlts.handlers[:] = before
+
+
+@pytest.fixture(scope="module")
+def once_loaded(tmp_path_factory: pytest.TempPathFactory, api: Sandbox) -> Path:
+    """A project whose keys are in secrets.toml, after one good run."""
+    folder = tmp_path_factory.mktemp("loaded")
+    (folder / ".dlt").mkdir()
+    (folder / ".dlt" / "secrets.toml").write_text(KEYS_TOML)
+    with pytest.MonkeyPatch.context() as patched:
+        assert Installation(folder, patched).command("run", **at(api)).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def loaded(once_loaded: Path, installation: Installation) -> Installation:
+    shutil.copytree(once_loaded, installation.folder, dirs_exist_ok=True)
+    return installation
+
+
+def at(api: Sandbox) -> dict[str, str]:
+    """The sandbox's address, and pages so small that there are several; no keys."""
+    return {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, **FIVE_A_PAGE}
+
+
+def shown(loaded: Installation, said: list[Done], log: str = "") -> list[str]:
+    """Where a key shows. One place is known: dlt's trace tells the public key, which the source calls no secret."""
+    found = leaks(loaded.folder, [*said, log])
+    return [place for place in found if not place.endswith(f"trace.pickle: {PUBLIC}")]
+
+
+def echo(status: int, text: str) -> faults.Fault:
+    return lambda due: replace(due, status=status, body=text.encode(), content_type="text/html")
+
+
+# the last six are what a server may do with the keys that it was sent: repeat them
+FAULTS = {
+    "500": faults.status(500),
+    "401": faults.status(401),
+    "403": faults.status(403),
+    "404": faults.status(404),
+    "too_many": faults.too_many(),
+    "reset": faults.reset(),
+    "cut": faults.cut(),
+    "truncated": faults.truncated(),
+    "html": faults.html(),
+    "redirect": faults.redirect(ELSEWHERE),
+    "stray_link": faults.stray_link(ELSEWHERE),
+    "loop": faults.loop(),
+    "expired_cursor": faults.expired_cursor(),
+    "redirect with the keys": faults.redirect(ELSEWHERE.replace("//", f"//{IN_A_LINK}@")),
+    "stray_link with the keys": faults.stray_link(f"{ELSEWHERE}/{SECRET}?user={PUBLIC}&auth={PAIR}"),
+    "echo 401": echo(401, f"denied: Basic {PAIR}, which is {PUBLIC}:{SECRET}"),
+    "echo 500": echo(500, f"Authorization: Basic {PAIR}; user {PUBLIC}, password {SECRET}"),
+    "echo 200": echo(200, f"Please log in again, {PUBLIC}, not with {SECRET}"),
+    "echo 400": echo(400, f'{{"error": {{"message": "{PUBLIC}:{SECRET} ({PAIR})"}}}}'),
+    "echo path": faults.redirect(f"/{SECRET}"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_no_fault_brings_a_key_to_light_in_a_log_an_error_a_trace_the_receipt_or_the_database(
+    loaded: Installation, api: Sandbox, log: io.StringIO, fault: faults.Fault
+) -> None:
+    """Told in one line, told with everything that can be told, and read back from the receipt."""
+    asked = len(api.requests)
+    api.fault(fault, times=None)
+    quiet = loaded.command("run", "--json", **at(api))
+    loud = loaded.command("run", **at(api), **EVERYTHING)
+    status = [loaded.command("status"), loaded.command("status", "--json")]
+
+    assert (quiet.returncode, loud.returncode) in ((3, 3), (4, 4))
+    assert "Traceback" in loud.stderr
+    assert "Bind incremental on pickups" in log.getvalue()  # dlt's own log is heard
+    assert api.requests[asked].authorization == f"Basic {PAIR}"
+    assert shown(loaded, [quiet, loud, *status], log.getvalue()) == []
+
+
+@pytest.mark.parametrize("loudly", [{}, EVERYTHING], ids=["quietly", "loudly"])
+def test_a_run_with_odd_records_shows_no_key_and_neither_does_any_reader(
+    installation: Installation, api: Sandbox, log: io.StringIO, loudly: dict[str, str]
+) -> None:
+    """Keys from the environment; an unknown field, a record in quarantine, an empty page, a run that finds nothing."""
+    world = World(clock=NOW)
+    world.book(colour="green")
+    world.put({"id": "seven", "carrier": "dpd"})
+    with serve(world, public_key=PUBLIC, secret_key=SECRET) as odd:
+        odd.fault(faults.empty_page())
+        said = [installation.command(*words, api=odd, **loudly) for words in (["run"], ["run", "--json"])]
+        assert odd.requests[-1].authorization == f"Basic {PAIR}"
+    doors = (
+        ["status"],
+        ["status", "--json"],
+        ["show", "carriers"],
+        ["show", "windows"],
+        ["show", "carriers", "--json"],
+    )
+    said += [installation.command(*words, api=api, **loudly) for words in doors]
+
+    assert [done.returncode for done in said] == [0] * 7
+    assert shown(installation, said, log.getvalue()) == []
+
+
+def test_the_demo_shows_keys_of_its_own_only(loaded: Installation, log: io.StringIO) -> None:
+    done = loaded.command("demo", "--pickups", "300", **EVERYTHING)
+
+    assert done.returncode == 0
+    assert shown(loaded, [done], log.getvalue()) == []
+
+
+@pytest.mark.parametrize("words", [["--debug", "run"], ["--debug", "status"], ["--debug", "show", "windows"]])
+def test_a_process_with_debug_shows_no_key(loaded: Installation, api: Sandbox, words: list[str]) -> None:
+    api.fault(echo(401, f"denied: Basic {PAIR}, which is {PUBLIC}:{SECRET}"), times=None)
+
+    done = loaded.process(*words, **at(api))
+
+    assert done.returncode == (3 if "run" in words else 0)
+    assert shown(loaded, [done]) == []
+
+
+# half of what a person may get wrong when the keys are put in
+MISTAKES = {
+    "no quotes": KEYS_TOML.replace('"', ""),
+    "a quote forgotten": KEYS_TOML.removesuffix('"\n') + "\n",
+    "a bare line": f"[sources.sendcloud.credentials]\n{SECRET}\n",
+    "no equals sign": KEYS_TOML.replace(" = ", " "),
+    "one for two": f'[sources.sendcloud]\ncredentials = "{PUBLIC}:{SECRET}"\n',
+    "a list": KEYS_TOML.replace(f'"{SECRET}"', f'["{SECRET}"]'),
+    "a table": f'[sources.sendcloud.credentials.secret_key]\nvalue = "{SECRET}"\n',
+    "a line break": KEYS_TOML.replace('"\n', '\\n"\n'),
+    "one of two": KEYS_TOML.replace("secret_key", "secret"),
+    "in the address": f'[sources.sendcloud]\nbase_url = "https://{IN_A_LINK}@127.0.0.1/"\n{KEYS_TOML}',
+}
+
+
+@pytest.mark.parametrize("toml", MISTAKES.values(), ids=MISTAKES)
+def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
+    installation: Installation, api: Sandbox, log: io.StringIO, toml: str
+) -> None:
+    (installation.folder / ".dlt" / "secrets.toml").write_text(toml)
+    address = {} if "base_url" in toml else {"SOURCES__SENDCLOUD__BASE_URL": api.base_url}
+
+    done = installation.command("run", **address, **EVERYTHING)
+
+    assert done.returncode == 3
+    assert shown(installation, [done], log.getvalue()) == []
+
+
+@pytest.mark.parametrize("instant", ["dlt.Pipeline.normalize", "dlt.Pipeline.load", "pickups.publish"])
+def test_what_a_killed_run_leaves_lying_about_holds_no_key(loaded: Installation, api: Sandbox, instant: str) -> None:
+    """Its working folder with a package in it, its log, its lock: killed where dlt or we were about to go on."""
+    shutil.rmtree(loaded.folder / "data")
+    script = f"""
+import os, dlt
+from pipelines import pickups
+from pipelines.cli import main
+{instant} = lambda *_args, **_named: os._exit(9)
+main()
+"""
+    settings = {**at(api), **EVERYTHING, "DLT_PROJECT_DIR": str(loaded.folder), "PYTHONPATH": str(REPOSITORY)}
+    killed = subprocess.run(
+        [sys.executable, "-c", script, "run"], env={**os.environ, **settings}, capture_output=True, text=True
+    )
+
+    assert killed.returncode == 9, killed.stderr
+    assert (loaded.folder / "data" / "warehouse.holder").exists()
+    assert shown(loaded, [Done(9, killed.stdout, killed.stderr)]) == []
+
+
+def test_keys_are_found_however_they_are_spelled(tmp_path: Path) -> None:
+    basic = b64encode(b"someone:else").decode()
+    for text in (*spellings(PUBLIC), *spellings(SECRET), PAIR, f"Basic {basic}", quote(SECRET), quote(PAIR, "")):
+        assert leaks(tmp_path, [f"before {text} after"]), text
+    for before in ("", "a", "ab"):
+        assert leaks(tmp_path, [b64encode(f"{before}{SECRET} and more".encode()).decode()]), before
+    assert leaks(tmp_path, ["Basic authentication, public key, secret key, cHVibGlj"]) == []
+
+
+def plant_in_table(table: str, value: str) -> str:
+    return f"create schema if not exists sendcloud; create table sendcloud.{table} as select '{value}' as planted"
+
+
+PLACES = {
+    "data/warehouse.holder": lambda path: path.write_text(SECRET),
+    "data/.dlt-pipelines/w/trace.pickle": lambda path: path.write_bytes(pickle.dumps({"config": [SECRET]})),
+    "data/.dlt-pipelines/w/load/rows.jsonl.gz": lambda path: path.write_bytes(gzip.compress(SECRET.encode())),
+    "data/.dlt-pipelines/w/load/rows.parquet": lambda path: pq.write_table(
+        pa.table({"planted": [SECRET] * 1000}), path, compression="zstd"
+    ),
+    "data/.dlt-pipelines/w/state.json": lambda path: path.write_text(packed(SECRET)),
+    ".dlt/config.toml": lambda path: path.write_text(SECRET),
+}
+TABLES = {
+    "a row": plant_in_table("pickup_runs", SECRET),
+    "a packed state": plant_in_table("_dlt_pipeline_state", "{packed}"),
+    "another schema": f"create schema other; create table other.t as select ['{SECRET}'] as planted",
+    "a comment": f"create table t (i int); comment on table t is '{SECRET}'",
+    "a view": f"create view v as select '{SECRET}' as planted",
+}
+
+
+def packed(text: str) -> str:
+    """As dlt keeps its state in the destination."""
+    return b64encode(zlib.compress(f'{{"version": 7, "planted": "{text}"}}'.encode(), level=9)).decode()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_key_is_found_in_any_file(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True)
+    PLACES[place](tmp_path / place)
+
+    assert [place in found and SECRET in found for found in leaks(tmp_path)] != []
+    assert all(found.startswith(place) for found in leaks(tmp_path))
+
+
+@pytest.mark.parametrize("statements", TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize("crashed", [False, True], ids=["closed", "with a log"])
+def test_a_key_is_found_in_any_table(tmp_path: Path, statements: str, crashed: bool) -> None:
+    """In the tables, not in the bytes of the file: those may be compressed."""
+    made, file = duckdb.connect(str(tmp_path / "made.duckdb")), tmp_path / "warehouse.duckdb"
+    made.execute("set checkpoint_threshold = '1GB'")
+    made.execute(statements.replace("{packed}", packed(SECRET)))
+    if not crashed:
+        made.close()
+    for part in tmp_path.glob("made.duckdb*"):
+        part.rename(part.with_name(part.name.replace("made", "warehouse")))
+
+    assert any(found.startswith(f"{file.name} ") for found in leaks(tmp_path))
+
+
+def test_the_file_of_keys_may_hold_them_and_no_other_of_its_name(tmp_path: Path) -> None:
+    for folder in (".dlt", "data/.dlt"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "secrets.toml").write_text(KEYS_TOML)
+
+    assert {found.split(": ")[0] for found in leaks(tmp_path)} == {"data/.dlt/secrets.toml"}
