@@ -1,7 +1,8 @@
 """`pickups …` as a process of its own to which something happens at a chosen instant of the run:
 
 python -m tests.instants kill "leaving load" 2 run     SIGKILL when it has loaded its second package
-python -m tests.instants full load 0 run               from its first load on, no file grows beyond its present size
+python -m tests.instants full load 0 run               from its first load on, no file grows beyond the warehouse's size
+python -m tests.instants tell - 0 run                  where it has come to, line by line on stdout
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ OF_THE_END = [
 
 
 def happen_at(instant: str, number: int, what: Callable[[], object], patch: Callable[..., object] = setattr) -> None:
-    """Lets `what` happen when the run comes to that instant for the number-th time (from 1)."""
+    """Lets `what` happen when the run comes to that instant for the number-th time (from 1; 0: every time)."""
     if instant == HALF:
         patch(shutil, "copyfileobj", lambda source, target, *_: _half_a_copy(source, target, what))
         return
@@ -80,7 +81,7 @@ def happen_at(instant: str, number: int, what: Callable[[], object], patch: Call
     def arrived(now: str, words: tuple[Any, ...]) -> None:
         if now == side and (name != "renamed" or str(words[0]).endswith(".new")):
             left[0] -= 1
-            if left[0] == 0:
+            if left[0] == 0 or number == 0:
                 what()
 
     @wraps(original)
@@ -111,11 +112,20 @@ def no_room(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+def tell_all() -> None:
+    """Each arrival as a line on stdout."""
+    for name in PHASES | DEEPER:
+        for instant in (f"entering {name}", f"leaving {name}"):
+            happen_at(instant, 0, lambda instant=instant: print(instant, flush=True))
+
+
 if __name__ == "__main__":
     kind, where, number_or_limit, *words = sys.argv[1:]
     if kind == "kill":
         happen_at(where, int(number_or_limit), die)
-    else:
+    elif kind == "full":
         happen_at(f"entering {where}", 1, lambda: no_room(int(number_or_limit)))
+    else:
+        tell_all()
     sys.argv = ["pickups", *words]
     main()
