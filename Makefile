@@ -23,12 +23,12 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-duckdb2 lint check fmt bench pictures clean lab
+.PHONY: help setup demo test test-duckdb2 lint check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests (the benchmark is left out: make bench)
+test: $(READY)  ## all tests (soak and bench are left out)
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
@@ -48,6 +48,13 @@ fmt: $(READY)  ## put the code in order
 
 bench: $(READY)  ## speed and memory beside the plain dlt way (some minutes)
 	@$(RUN)/python tests/bench/load.py
+
+# an hour on two cores; the seed that was used is printed, SEED=… repeats it
+KILLS ?= 200
+RUNS ?= 10000
+soak: $(READY)  ## KILLS=200 processes killed, RUNS=10000 runs of accounts that live on (an hour or so)
+	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
+	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo
 	@$(RUN)/pickups demo >/dev/null && PUBLISH__PATH=$(CURDIR)/data/demo/pickups.duckdb $(RUN)/python notebooks/pictures.py

@@ -79,6 +79,17 @@ class Installation:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def begin(self, *words: str, api: Sandbox, module: str = "pipelines", **settings: Any) -> subprocess.Popen[str]:
+        """A process that is not waited for; settings are those of [sources.sendcloud]."""
+        variables = {**environment(api, **settings), **self._variables(None), "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *words],
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def _variables(self, api: Sandbox | None) -> dict[str, str]:
         return {**(environment(api) if api else {}), "DLT_PROJECT_DIR": str(self.folder), "COLUMNS": "120"}
 

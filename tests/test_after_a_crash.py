@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,25 +14,10 @@ import pytest
 
 from pipelines.errors import DestinationFailed
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import REPOSITORY, Installation, as_rows, environment
+from tests.installation import Installation, as_rows
+from tests.truth import differences
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-
-
-def begin(installation: Installation, api: Sandbox, **chosen: object) -> subprocess.Popen[str]:
-    """`pickups run` as a process that can be killed."""
-    settings = {
-        **environment(api, **chosen),
-        "DLT_PROJECT_DIR": str(installation.folder),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", "run"],
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def die_while(what: str, installation: Installation, api: Sandbox, **settings: object) -> None:
@@ -46,43 +28,39 @@ def die_while(what: str, installation: Installation, api: Sandbox, **settings: o
             installation.run(api, **settings)
 
 
+def killed_after(delay: float, installation: Installation, api: Sandbox, **settings: object) -> None:
+    """A run in a process of its own, killed so many seconds after its first request."""
+    reading = threading.Event()
+    api.on_request = lambda _api, _number: reading.set()
+    running = installation.begin("run", api=api, **settings)
+    assert reading.wait(30)
+    time.sleep(delay)
+    running.kill()
+    running.communicate()
+
+
 def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(installation: Installation) -> None:
-    """From the first request on: while reading, normalising, loading, publishing, or when it was done already."""
+    """While reading, normalising, loading, publishing, or when it was done already."""
     world = World.seeded(3_000, until=NOW)
     world.clock = NOW - timedelta(days=20)
     with serve(world) as api:
-        for delay in (0.02, 0.15, 0.3, 0.5):
-            reading = threading.Event()
-            api.on_request = lambda _api, _number, reading=reading: reading.set()
-            running = begin(installation, api)
-            assert reading.wait(30)
-            time.sleep(delay)
-            running.kill()
-            running.communicate()
+        for delay in (0.02, 0.3, 0.5):
+            killed_after(delay, installation, api)
             world.advance(days=3)
-
         installation.run(api)
 
-    assert installation.pickups() == as_rows(world.records())
-    assert [path.name for path in installation.published.parent.iterdir() if path.name.endswith(".new")] == []
+    assert differences(installation, world) == []
 
 
 def test_killed_again_and_again_in_its_first_load_it_comes_to_the_end(installation: Installation) -> None:
     """Six pages of 500, each a package: every attempt that gets a package loaded leaves less to do."""
     world = World.seeded(3_000, until=NOW)
     with serve(world) as api:
-        for delay in (0.2, 0.6, 1.1):
-            reading = threading.Event()
-            api.on_request = lambda _api, _number, reading=reading: reading.set()
-            running = begin(installation, api, pages_per_package=1)
-            assert reading.wait(30)
-            time.sleep(delay)
-            running.kill()
-            running.communicate()
-
+        for delay in (0.3, 0.9):
+            killed_after(delay, installation, api, pages_per_package=1)
         installation.run(api, pages_per_package=1)
 
-    assert installation.pickups() == as_rows(world.records())
+    assert differences(installation, world) == []
 
 
 @pytest.mark.parametrize("phase", ["normalize", "load"])
@@ -173,7 +151,7 @@ def test_an_interrupted_run_says_so_and_the_next_one_goes_on(
             go_on.wait(20)
 
     api.on_request = hold
-    running = begin(installation, api)
+    running = installation.begin("run", api=api)
     assert asked.wait(30)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
@@ -184,19 +162,4 @@ def test_an_interrupted_run_says_so_and_the_next_one_goes_on(
         "pickups: interrupted. What was loaded before is as it was; the next run reads what this one missed."
     ]
     installation.run(api)
-    assert installation.pickups() == as_rows(world.records())
-
-
-def test_a_disk_that_was_full_at_the_very_first_start_leaves_nothing_in_the_way(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
-    world.book()
-    words = f"ulimit -f 8; exec {sys.executable} -m pipelines run"
-    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
-    full = subprocess.run(["bash", "-c", words], env={**os.environ, **settings}, capture_output=True, text=True)
-    assert full.returncode == 6, full.stderr
-    assert "Traceback" not in full.stderr
-
-    installation.run(api)
-
     assert installation.pickups() == as_rows(world.records())

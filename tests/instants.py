@@ -1,0 +1,131 @@
+"""`pickups …` as a process of its own to which something happens at a chosen instant of the run:
+
+python -m tests.instants kill "leaving load" 2 run     SIGKILL when it has loaded its second package
+python -m tests.instants full load 0 run               from its first load on, no file grows beyond the warehouse's size
+python -m tests.instants tell - 0 run                  where it has come to, line by line on stdout
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.storages import LoadStorage
+from dlt.destinations.job_client_impl import SqlLoadJob
+from dlt.load import Load
+
+from pipelines import models, pickups, warehouse
+from pipelines.cli import main
+from pipelines.project import find_project, warehouse_path
+
+PHASES: dict[str, tuple[Any, str]] = {
+    "extract": (dlt.Pipeline, "extract"),
+    "normalise": (dlt.Pipeline, "normalize"),
+    "record states": (pickups, "record_states"),
+    "load": (dlt.Pipeline, "load"),
+    "conclude": (pickups, "conclude"),
+    "publish": (pickups, "publish"),
+    "last receipt": (pickups, "write_receipt"),
+}
+DEEPER: dict[str, tuple[Any, str]] = {
+    "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: in the table
+    "mark the package complete": (Load, "complete_package"),
+    "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
+    "check": (models, "check"),  # leaving: inside the transaction of conclude, before its commit
+    "write a receipt": (warehouse, "write_receipt"),  # in the same transaction
+    "rename": (Path, "chmod"),  # entering: the copy is whole; only publishing changes a file's mode
+    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the published file counts
+}
+HALF = "in the middle of the copy"
+# once for every package; leaving one of the first three is, on the disk, entering the next
+OF_EACH_PACKAGE = [
+    "entering extract",
+    "entering normalise",
+    "entering record states",
+    "entering load",
+    "entering merge",
+    "entering mark the package complete",
+    "entering put the package away",
+    "leaving load",
+]
+OF_THE_END = [
+    "entering conclude",
+    "leaving check",
+    "leaving write a receipt",
+    "entering publish",
+    HALF,
+    "entering rename",
+    "leaving renamed",
+    "entering last receipt",
+    "leaving last receipt",
+]
+
+
+def happen_at(instant: str, number: int, what: Callable[[], object], patch: Callable[..., object] = setattr) -> None:
+    """Lets `what` happen when the run comes to that instant for the number-th time (from 1; 0: every time)."""
+    if instant == HALF:
+        patch(shutil, "copyfileobj", lambda source, target, *_: _half_a_copy(source, target, what))
+        return
+    side, name = instant.split(" ", 1)
+    owner, attribute = (PHASES | DEEPER)[name]
+    original, left = getattr(owner, attribute), [number]
+
+    def arrived(now: str, words: tuple[Any, ...]) -> None:
+        if now == side and (name != "renamed" or str(words[0]).endswith(".new")):
+            left[0] -= 1
+            if left[0] == 0 or number == 0:
+                what()
+
+    @wraps(original)
+    def watched(*words: Any, **named: Any) -> Any:
+        arrived("entering", words)
+        result = original(*words, **named)
+        arrived("leaving", words)
+        return result
+
+    patch(owner, attribute, watched)
+
+
+def _half_a_copy(source: Any, target: Any, what: Callable[[], object]) -> None:
+    whole = source.read()
+    target.write(whole[: len(whole) // 2])
+    target.flush()
+    what()
+    target.write(whole[len(whole) // 2 :])
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_room(limit: int) -> None:
+    """From now on the operating system refuses to write any file beyond the limit (EFBIG); 0: the warehouse's size."""
+    size = limit or warehouse_path(find_project()).stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def tell_all() -> None:
+    """Each arrival as a line on stdout."""
+    for name in PHASES | DEEPER:
+        for instant in (f"entering {name}", f"leaving {name}"):
+            happen_at(instant, 0, lambda instant=instant: print(instant, flush=True))
+
+
+if __name__ == "__main__":
+    kind, where, number_or_limit, *words = sys.argv[1:]
+    if kind == "kill":
+        happen_at(where, int(number_or_limit), die)
+    elif kind == "full":
+        happen_at(f"entering {where}", 1, lambda: no_room(int(number_or_limit)))
+    else:
+        tell_all()
+    sys.argv = ["pickups", *words]
+    main()

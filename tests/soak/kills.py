@@ -1,0 +1,165 @@
+"""Real processes killed (SIGKILL) at random and at chosen instants, over accounts that live on between the kills.
+
+make soak KILLS=200, or: python -m tests.soak.kills --kills 200 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.installation import Installation, as_rows
+from tests.instants import OF_EACH_PACKAGE, OF_THE_END
+from tests.truth import differences, published_pickups
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+KILLS_IN_A_LIFE = 10
+SPAN = 1.6  # seconds from the first request to the end of the longest of these runs, and a little
+
+
+class Soak:
+    """What was killed where, and what was found."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.began = time.monotonic()
+        self.kills: Counter[str] = Counter()  # by the last instant that the process came to
+        self.found: list[str] = []
+        self.too_late = 0  # the run was over
+        self.checks = 0
+
+    def life(self, number: int, kills: int) -> None:
+        """One account and one installation, and so many kills."""
+        pick = self.random.choice
+        order = pick(["descending", "offset", "ascending"])
+        settings = {"page_size": pick([20, 100, 500]), "pages_per_package": pick([1, 3, 200])}
+        world = World.seeded(pick([200, 800, 2_000]), seed=number, until=NOW)
+        world.clock = NOW - timedelta(days=30)
+        told = f"life {number}: {len(world.records())} pickups, {order}, {settings}"
+        with serve(world, order=order) as api, an_installation() as installation:
+            Life(self, installation, world, api, settings, told).lead(kills)
+
+    def summary(self) -> str:
+        seconds = time.monotonic() - self.began
+        total = self.kills.total()
+        lines = [f"  {count:5}  {where}" for where, count in sorted(self.kills.items())]
+        each = f"{seconds / max(total, 1):.1f} s a kill"
+        return "\n".join(
+            [
+                f"{total} kills in {seconds:.0f} s ({each}), {self.too_late} came too late, {self.checks} checks, "
+                f"differences: {len(self.found)}. The last instant before the kill:",
+                *lines,
+                *self.found,
+            ]
+        )
+
+
+@contextmanager
+def an_installation() -> Any:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        (Path(folder) / ".dlt").mkdir()
+        yield Installation(Path(folder), patched)
+
+
+class Life:
+    def __init__(
+        self, soak: Soak, installation: Installation, world: World, api: Sandbox, settings: dict[str, int], told: str
+    ) -> None:
+        self.soak, self.installation, self.world, self.api = soak, installation, world, api
+        self.settings, self.told = settings, told
+        self.published: list[Any] = [None]  # what readers may have before them
+        self.is_loaded = False
+
+    def lead(self, kills: int) -> None:
+        until_check = self.soak.random.randint(1, 4)
+        for _ in range(kills):
+            self.kill()
+            until_check -= 1
+            if not until_check:
+                self.check()
+                until_check = self.soak.random.randint(1, 4)
+            self.world.advance(hours=self.soak.random.uniform(1, 40))
+        self.check()
+
+    def kill(self) -> None:
+        """Half of them at a chosen instant, half at any; then readers must have the old file or the new one, whole."""
+        random = self.soak.random
+        if random.random() < 0.5:
+            instant, number = random.choice([*OF_EACH_PACKAGE, *OF_THE_END]), random.choice([1, 1, 1, 2, 3])
+            where = self.killed(["kill", instant, str(number)], None)
+            where = where and instant
+        else:
+            where = self.killed(["tell", "-", "0"], random.uniform(0, SPAN))
+        if where:
+            self.soak.kills[where] += 1
+        else:
+            self.soak.too_late += 1
+        self.look()
+
+    def killed(self, words: list[str], delay: float | None) -> str:
+        """The last instant that it told of; empty when it came to its end before it was killed."""
+        asked = threading.Event()
+        self.api.on_request = lambda _api, _number: asked.set()
+        running = self.installation.begin(*words, "run", api=self.api, module="tests.instants", **self.settings)
+        if delay is not None:
+            asked.wait(60)
+            time.sleep(delay)
+            running.kill()
+        said, wrong = running.communicate(timeout=120)
+        if running.returncode == -signal.SIGKILL:
+            arrivals = [line for line in said.splitlines() if line.startswith(("entering ", "leaving "))]
+            return arrivals[-1] if arrivals else "entering extract"
+        self.is_loaded = True
+        if running.returncode:
+            self.soak.found.append(f"{self.told}: exit {running.returncode}: {wrong.splitlines()[-1:]}")
+        return ""
+
+    def look(self) -> None:
+        """A list that is not newest first, in its first load, brings changes a run late: there only a whole file."""
+        found, new = published_pickups(self.installation), as_rows(self.world.records())
+        if found not in [*self.published, new] and (self.is_loaded or self.api.order != "ascending"):
+            self.soak.found.append(f"{self.told}: readers have neither the old file nor the new one")
+        self.published = [found]
+
+    def check(self) -> None:
+        if not self.is_loaded and self.api.order == "ascending":
+            self.installation.run(self.api, **self.settings)
+        self.installation.run(self.api, **self.settings)
+        self.is_loaded = True
+        self.soak.checks += 1
+        self.soak.found += [f"{self.told}: {said}" for said in differences(self.installation, self.world)]
+        self.published = [as_rows(self.world.records())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args()
+    os.environ |= {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    print(f"{options.kills} kills, seed {options.seed}", flush=True)
+    soak, number = Soak(options.seed), options.seed
+    while (left := options.kills - soak.kills.total()) > 0 and not soak.found:
+        number += 1
+        soak.life(number, min(left, KILLS_IN_A_LIFE))
+        print(f"  {soak.kills.total()} of {options.kills}, differences: {len(soak.found)}", file=sys.stderr, flush=True)
+    print(soak.summary())
+    sys.exit(bool(soak.found))
+
+
+if __name__ == "__main__":
+    main()

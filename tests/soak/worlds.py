@@ -1,0 +1,73 @@
+"""The lives of test_worlds_machine.py, for as many runs as wanted, on several cores with different seeds.
+
+make soak RUNS=10000, or: python -m tests.soak.worlds --runs 10000 --processes 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.test_worlds_machine import RUNS, Life
+
+SECONDS_BETWEEN_LINES = 20
+LIVES = settings(
+    max_examples=25,
+    stateful_step_count=50,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def live(runs: int, number: int) -> None:
+    """Life after life until that many runs were made; AssertionError, shrunk, at the first that is not right."""
+    began = time.monotonic()
+
+    def progress() -> None:
+        while True:
+            time.sleep(SECONDS_BETWEEN_LINES)
+            print(f"  seed {number}: {told(began)}", flush=True)
+
+    threading.Thread(target=progress, daemon=True).start()
+    while RUNS.total() < runs:
+        number += 1
+        run_state_machine_as_test(seed(number)(Life), settings=LIVES)
+    print(f"  {told(began)}, differences: 0", flush=True)
+
+
+def told(began: float) -> str:
+    seconds = time.monotonic() - began
+    ends = ", ".join(f"{count:,} {end}" for end, count in RUNS.most_common())
+    return f"{RUNS.total():,} runs in {seconds:,.0f} s, {seconds / max(RUNS.total(), 1):.2f} s a run ({ends})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args()
+    os.environ |= {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    if options.processes == 1:
+        return live(options.runs, options.seed)
+    share = -(-options.runs // options.processes)
+    print(f"{options.runs:,} runs in {options.processes} processes, seed {options.seed}", flush=True)
+    started = [
+        subprocess.Popen([sys.executable, "-m", __spec__.name, *f"--runs {share} --processes 1 --seed {seed_}".split()])
+        for seed_ in range(options.seed, options.seed + options.processes * 1_000_000, 1_000_000)
+    ]
+    codes = [process.wait() for process in started]
+    sys.exit(max(map(abs, codes)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A disk that is full, at the start or in the middle of a run: one line, nothing broken, the next run catches up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import REPOSITORY, Installation, as_rows, environment
+from tests.truth import differences, published_pickups
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PROGRESS = ("reading:", "loading:", "publishing:")
+
+
+def on_a_full_disk(installation: Installation, api: Sandbox, phase: str, limit: int) -> tuple[int, list[str]]:
+    """A run for which, from that phase on, no file may grow beyond so many bytes: its exit code, what it said."""
+    running = installation.begin("full", phase, str(limit), "run", api=api, module="tests.instants")
+    _, said = running.communicate(timeout=60)
+    return running.returncode, [line for line in said.splitlines() if not line.startswith(PROGRESS)]
+
+
+@pytest.fixture
+def world() -> World:
+    """As it was 20 days before the last of its 1,000 bookings."""
+    world = World.seeded(1_000, until=NOW)
+    world.clock = NOW - timedelta(days=20)
+    return world
+
+
+@pytest.mark.parametrize("phase", ["extract", "normalise", "load"])
+def test_a_disk_that_fills_up_in_the_first_load(
+    installation: Installation, world: World, api: Sandbox, phase: str
+) -> None:
+    code, said = on_a_full_disk(installation, api, phase, limit=8_192)
+    assert (code, len(said)) == (6, 1), said
+    assert "The destination failed" in said[0]
+    assert published_pickups(installation) is None
+
+    installation.run(api)
+
+    assert differences(installation, world) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "limit"),
+    [
+        ("extract", 8_192),
+        ("normalise", 8_192),
+        ("record states", 8_192),
+        ("load", 8_192),
+        ("conclude", 8_192),
+        ("publish", 8_192),
+        ("last receipt", 64),
+    ],
+)
+def test_a_disk_that_fills_up_when_there_was_something_before(
+    installation: Installation, world: World, api: Sandbox, phase: str, limit: int
+) -> None:
+    installation.run(api)
+    before = as_rows(world.records())
+    world.advance(days=20)
+
+    code, said = on_a_full_disk(installation, api, phase, limit)
+    assert (code, len(said)) == (6, 1), said
+    assert "The destination failed" in said[0]
+    assert published_pickups(installation) == (as_rows(world.records()) if phase == "last receipt" else before)
+
+    installation.run(api)
+
+    assert differences(installation, world) == []
+
+
+def test_a_disk_that_was_full_at_the_very_first_start_leaves_nothing_in_the_way(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    words = f"ulimit -f 8; exec {sys.executable} -m pipelines run"
+    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
+    full = subprocess.run(["bash", "-c", words], env={**os.environ, **settings}, capture_output=True, text=True)
+    assert full.returncode == 6, full.stderr
+    assert "Traceback" not in full.stderr
+
+    installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
