@@ -88,6 +88,16 @@ class Life(RuleBasedStateMachine):
     def mend(self) -> None:
         self.account.mend()
 
+    @rule()
+    def cancel_all(self) -> None:
+        self.account.settle_all()
+
+    @rule(bookings=st.integers(1, 8), hours=st.floats(2, 40))
+    def book_through_a_day(self, bookings: int, hours: float) -> None:
+        for _ in range(bookings):
+            self.world.advance(hours=hours / bookings)
+            self.account.book(lead_hours=30)
+
     @rule(days=st.floats(0.1, 20))
     def settle(self, days: float) -> None:
         self.world.advance(days=days)
