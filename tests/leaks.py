@@ -21,6 +21,7 @@ from tests.installation import Done
 PUBLIC = "pub1ic/of+a=user"  # with characters that percent-encoding and base64 spell differently
 SECRET = "s3cret/that+must=not&show"
 PAIR = base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
+KEYS_TOML = f'[sources.sendcloud.credentials]\npublic_key = "{PUBLIC}"\nsecret_key = "{SECRET}"\n'
 MAY_HOLD_THEM = ".dlt/secrets.toml"
 BASIC = rb"Basic [A-Za-z0-9+/_-]{16,}"  # longer than "authentication"
 ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78, and the byte of one of zlib's levels
