@@ -148,17 +148,21 @@ def _working_folder(warehouse: Path) -> Path:
 def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path) -> None:
     """Receipt, views, checks, published file; then the receipt once more with how long publishing took."""
     _copy(reading, receipt)
+    where, left = warehouse, "The pickups are loaded; the published file is as it was. Mend the cause and run again."
     try:
         receipt.finished_at = datetime.now(UTC)
         if not conclude(warehouse, receipt, reading):
             return
-        started = time.monotonic()
+        where, started = published, time.monotonic()
         publish(warehouse, published)
         receipt.seconds_published = time.monotonic() - started
+        where, left = (
+            warehouse,
+            "The pickups are loaded and published; only the receipt is not complete. Mend the cause.",
+        )
         _write_again(warehouse, receipt)
     except (OSError, duckdb.Error) as error:
-        remedy = "The pickups are loaded; the published file is as it was. Mend the cause and run again."
-        failed = DestinationFailed(str(published), str(error).split("\n")[0], remedy)
+        failed = DestinationFailed(str(where), str(error).split("\n")[0], left)
         receipt.outcome, receipt.error = "failed", f"{type(failed).__name__}: {failed}"
         with suppress(OSError, duckdb.Error, DestinationFailed):
             _write_again(warehouse, receipt)

@@ -24,7 +24,10 @@ def publish(warehouse: Path, published: Path) -> None:
     a little. Raises OSError or duckdb.Error; then the published file is as it was.
     """
     if warehouse.with_name(warehouse.name + ".wal").exists():
-        duckdb.connect(str(warehouse)).close()  # a clean close folds the log into the file
+        # what a dead or crowded-out writer left in the log goes into the file; closing would do it too, but it says
+        # nothing when it can't (duckdb 1.5.5 on a full disk), and the copy would be a mixture
+        with duckdb.connect(str(warehouse)) as connection:
+            connection.execute("checkpoint")
     published.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{published.name}.", suffix=".new", dir=published.parent)
     fresh = Path(name)

@@ -22,7 +22,7 @@ from dlt.common.storages import LoadStorage
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
-from pipelines import models, pickups, warehouse
+from pipelines import conclude, models, pickups
 from pipelines.cli import main
 from pipelines.project import find_project, warehouse_path
 
@@ -40,7 +40,7 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
     "check": (models, "check"),  # leaving: inside the transaction of conclude, before its commit
-    "write a receipt": (warehouse, "write_receipt"),  # in the same transaction
+    "write a receipt": (conclude, "write_receipt"),  # in the same transaction
     "rename": (Path, "chmod"),  # entering: the copy is whole; only publishing changes a file's mode
     "renamed": (Path, "replace"),  # leaving; only a `.new` beside the published file counts
 }

@@ -333,6 +333,34 @@ def test_an_empty_page_with_a_next_link_is_followed(installation: Installation, 
     assert installation.pickups() == as_rows(api.world.records())
 
 
+def test_empty_pages_without_end_end_the_run(loaded: Installation, api: Sandbox) -> None:
+    api.fault(faults.empty_page(), times=None)
+    asked = len(api.requests)
+
+    code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert "100 empty pages in a row, and a link to yet another" in message
+    assert len(api.requests) - asked == 100
+    assert as_before(loaded, api)
+
+
+def test_keys_given_as_one_json_text_are_taken(installation: Installation, api: Sandbox) -> None:
+    keys = json.dumps({"public_key": api.public_key, "secret_key": api.secret_key})
+    settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": keys}
+
+    assert outcome(installation.command("run", **settings)) == (0, "")
+
+
+def test_keys_given_in_a_form_that_none_is(installation: Installation, api: Sandbox) -> None:
+    settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": SECRET}
+
+    code, message = outcome(installation.command("run", **settings))
+
+    assert code == 3
+    assert "public_key" in message
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [

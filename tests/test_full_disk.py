@@ -11,7 +11,7 @@ import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import REPOSITORY, Installation, as_rows, environment
-from tests.truth import differences, published_pickups
+from tests.truth import differences, published_pickups, tables_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PROGRESS = ("reading:", "loading:", "publishing:")
@@ -69,6 +69,28 @@ def test_a_disk_that_fills_up_when_there_was_something_before(
     assert (code, len(said)) == (6, 1), said
     assert "The destination failed" in said[0]
     assert published_pickups(installation) == (as_rows(world.records()) if phase == "last receipt" else before)
+
+    installation.run(api)
+
+    assert differences(installation, world) == []
+
+
+@pytest.mark.parametrize("phase", ["extract", "record states", "load", "conclude", "publish", "last receipt"])
+def test_a_warehouse_that_cannot_grow_is_never_published_in_part(
+    installation: Installation, world: World, api: Sandbox, phase: str
+) -> None:
+    """What is new fits into duckdb's log, not into the file: the run may succeed or not, readers see old or new."""
+    installation.run(api)
+    before = as_rows(world.records())
+    world.advance(days=20)
+
+    code, _ = on_a_full_disk(installation, api, phase, limit=0)
+    if code == 0 or phase == "last receipt":
+        assert tables_of(installation.published) == tables_of(installation.warehouse)
+        assert published_pickups(installation) == as_rows(world.records())
+    else:
+        assert code == 6
+        assert published_pickups(installation) == before
 
     installation.run(api)
 

@@ -138,6 +138,24 @@ def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
     assert installation.pickups() == as_rows(world.records())
 
 
+@pytest.mark.parametrize("after", ["descending", "ascending", "offset"])
+def test_an_order_that_changes_while_a_first_load_lies_half_done_costs_one_more_run_and_no_row(
+    installation: Installation, world: World, after: str
+) -> None:
+    """The stored link stands for a place in the old order, so in the new one rows are passed over."""
+    with serve(world, order="shuffled") as api:
+        api.fault(faults.status(503), page=11, times=None)
+        with pytest.raises(Unavailable):
+            installation.run(api, **FIVE_A_PAGE)
+        api.heal()
+        api.order = after
+        installation.run(api, **FIVE_A_PAGE)
+
+        installation.run(api, **FIVE_A_PAGE)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
 def test_a_list_without_order_is_read_in_packages_by_later_runs_too(installation: Installation, world: World) -> None:
     """Memory must not grow with the account: 20 pages of five, four at a time, by every run."""
     with serve(world, order="shuffled") as api:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 from dlt.common.configuration import configspec
 from dlt.common.configuration.resolve import resolve_configuration
@@ -35,8 +36,16 @@ class SendcloudCredentials(CredentialsConfiguration):
     """
 
     __section__: ClassVar[str] = "credentials"
-    public_key: str = None  # type: ignore[assignment]  # dlt's way of saying: required, no default
+    public_key: TSecretStrValue = None  # type: ignore[assignment]  # dlt's way of saying: required, no default
     secret_key: TSecretStrValue = None  # type: ignore[assignment]
+
+    def parse_native_representation(self, native_value: Any) -> None:
+        """Both keys from one text, as secret stores hand them out: a JSON object. ValueError for anything else."""
+        try:
+            keys = msgspec.json.decode(native_value, type=dict[str, str])
+            self.public_key, self.secret_key = keys["public_key"], keys["secret_key"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            raise ValueError('It should be {"public_key": "…", "secret_key": "…"}, or a table of these two.') from None
 
 
 class Reply(NamedTuple):
@@ -56,7 +65,7 @@ class Client:
         self, base_url: str, credentials: SendcloudCredentials, max_attempts: int, pace: Pace | None = None
     ) -> None:
         self.base_url = _checked(base_url)
-        self._keys = Keys(credentials.public_key, str(credentials.secret_key))
+        self._keys = Keys(str(credentials.public_key or ""), str(credentials.secret_key))
         runtime = resolve_configuration(RuntimeConfiguration())
         self._longest_wait = runtime.request_max_retry_delay
         retrying = RetryingClient(

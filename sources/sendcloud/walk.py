@@ -59,6 +59,7 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
         return _history(client, memory, rules, span, reading)
     if part != "whole" and memory.get("history_unsorted") and not span.until:
         _tell(reading, memory, part, memory)
+        reading.goes_on_unsorted = True
         return None
     return _head(client, part, memory, rules, span, reading)
 
@@ -103,6 +104,9 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: 
         return _again_from_the_top(client, memory, rules, span, reading)
     behind = read.next if reading.stopped_because == "chunk" else None
     after, near = _after(read, behind, "history", memory, rules, span, reading)
+    if not behind and reading.goes_on_unsorted:
+        # the stored link stands for a place in an order; had the order changed since, rows were passed over: once more
+        after.pop("newest_listed_at", None)
     return _walked(read, after, near, "history", memory, span, reading)
 
 
