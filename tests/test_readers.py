@@ -39,7 +39,7 @@ path, keeps_open = sys.argv[1], sys.argv[2] == "keeps it open"
 def opened():
     return duckdb.connect(path, read_only=True, config={{"threads": 1}})
 connection, looks, states = opened(), 0, set()
-while not select.select([sys.stdin], [], [], 0.02)[0]:
+while not select.select([sys.stdin], [], [], 0.1)[0]:
     if not keeps_open:
         connection.close()
         connection = opened()

@@ -73,10 +73,14 @@ def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, 
     in_packages = part != "whole" and not span.until  # a scheduler's window keeps no link to go on at
     budget = rules.pages_per_package if in_packages else None
     stop = Stop(reading.frontier, budget, only_unsorted=not begins_anew)
-    read = read_pages(client, f"{client.base_url}/pickups?limit={rules.page_size}", order, stop, reading)
+    read = read_pages(client, _top(client, rules), order, stop, reading)
     behind = None if begins_anew and reading.stopped_because != "chunk" else _behind(part, read, memory, reading)
     after, near = _after(read, behind, part, memory, rules, span, reading)
     return _walked(read, after, near, part, memory, span, reading)
+
+
+def _top(client: Client, rules: Rules) -> str:
+    return f"{client.base_url}/pickups?limit={rules.page_size}"
 
 
 def _behind(part: Part, read: Read, memory: Memory, reading: Reading) -> str | None:
@@ -103,11 +107,15 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: 
             raise  # not a stored link, but one of a moment ago: walking again would not end
         return _again_from_the_top(client, memory, rules, span, reading)
     behind = read.next if reading.stopped_because == "chunk" else None
-    after, near = _after(read, behind, "history", memory, rules, span, reading)
     if not behind and reading.goes_on_unsorted:
-        # the stored link stands for a place in an order; had the order changed since, rows were passed over: once more
-        after.pop("newest_listed_at", None)
-    return _walked(read, after, near, "history", memory, span, reading)
+        # what lies before the stored link may have changed since, the order too: now all of it in this very run
+        reading.goes_on_unsorted = False
+        behind = _top(client, rules)
+    after, near = _after(read, behind, "history", memory, rules, span, reading)
+    walked = _walked(read, after, near, "history", memory, span, reading)
+    if behind == _top(client, rules):
+        reading.begun_at, reading.open_near = reading.begun_at & {"top"}, 0
+    return walked
 
 
 def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
