@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipelines import quarantine, sweep
 from pipelines.warehouse import DATASET, has_table, opened
 from sources.sendcloud import Reading
-from sources.sendcloud.records import ROW_SCHEMA
+from sources.sendcloud.rows import ROW_SCHEMA
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pipelines import history, models, quarantine, sweep
 from pipelines.receipt import Receipt
 from pipelines.warehouse import DATASET, has_table, opened
 from sources.sendcloud import Reading
-from sources.sendcloud.records import INSTANT
+from sources.sendcloud.rows import INSTANT
 
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 

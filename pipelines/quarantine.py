@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.warehouse import has_table, opened
-from sources.sendcloud.records import INSTANT, QUARANTINE_SCHEMA
+from sources.sendcloud.rows import INSTANT, QUARANTINE_SCHEMA
 
 # dlt leaves columns alone that it doesn't know, and a row that it merges again has them empty: unreadable once more
 _COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"

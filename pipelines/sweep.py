@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from sources.sendcloud import Reading
-from sources.sendcloud.records import INSTANT
+from sources.sendcloud.rows import INSTANT
 
 FIRST_FEW = 5
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from sources.sendcloud.frontier import Memory, Order, Rules, frontier_of, lies_before, open_rows, remember
-from sources.sendcloud.records import ROW_SCHEMA
+from sources.sendcloud.rows import ROW_SCHEMA
 from tests.installation import as_row
 
 RULES = Rules(overlap=timedelta(hours=1), settle=timedelta(days=7), max_lookback=timedelta(days=180))

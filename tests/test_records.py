@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.sendcloud.records import Page, as_table, latest_sightings, read_page
+from sources.sendcloud.records import Page, read_page
+from sources.sendcloud.rows import as_table, latest_sightings
 from tests.installation import as_row
 
 PLAIN = {

@@ -23,7 +23,7 @@ from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
 from .pace import Pace
 from .reading import Reading
-from .records import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
+from .rows import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .walk import Part, Span, Walked, walk
 
 __all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .records import END_OF_TIME_US, INSTANT
+from .rows import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
 MAX_REMEMBERED = 10_000  # records in quarantine

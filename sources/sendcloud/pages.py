@@ -15,7 +15,8 @@ from .errors import BadReply, LoopingLink
 from .frontier import Order, lies_before
 from .origin import absolute
 from .reading import Reading
-from .records import Page, Rejected, latest_sightings, read_page
+from .records import Page, read_page
+from .rows import Rejected, latest_sightings
 
 EMPTY_IN_A_ROW = 100  # a filter of the API's may leave some pages empty; links without end must not hold the lock
 

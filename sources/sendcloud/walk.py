@@ -17,7 +17,7 @@ from .errors import ExpiredLink, LoopingLink
 from .frontier import Memory, Order, Rules, first_seen_at, frontier_of, remember, was_read_to_its_end
 from .pages import Read, Stop, read_pages
 from .reading import Reading
-from .records import as_quarantine
+from .rows import as_quarantine
 
 
 class Span(NamedTuple):
