@@ -32,7 +32,7 @@ test: $(READY)  ## all tests (soak and bench are left out)
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
-ON_DUCKDB := second_runs readers commands source_alone models published_lists
+ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists
 test-duckdb2: $(READY)  ## the tests that touch the database, on duckdb 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dlt
 import duckdb
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
-from dlt.common.destination import Destination
-from dlt.common.exceptions import SignalReceivedException
 from dlt.extract import DltSource
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.compare import Compared
 from pipelines.conclude import conclude, record_states, write_receipt
-from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
+from pipelines.errors import DestinationFailed
 from pipelines.lock import one_run_at_a_time
 from pipelines.project import account_label, inside, published_path, warehouse_path
 from pipelines.publish import publish, sweep_leftovers
 from pipelines.quarantine import FirstSeen
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, opened, prepare
+from pipelines.told import told
+from pipelines.warehouse import opened, prepare
+from pipelines.working import fresh_pipeline
 from sources.sendcloud import Reading, sendcloud_source
 
 Progress = Callable[[str, Reading], None]  # the phase (reading, loading, publishing), and what was read so far
@@ -73,7 +67,7 @@ def _locked_run(warehouse: Path, published: Path, account: str, sweep: bool, on_
         with opened(warehouse):  # the file is opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
             _load(warehouse, receipt, reading, sweep, on_progress)
     except (Exception, KeyboardInterrupt) as error:
-        raise _failed(_told(error, warehouse), warehouse, published, receipt, reading) from error
+        raise _failed(told(error, warehouse), warehouse, published, receipt, reading) from error
     on_progress("publishing", reading)
     receipt.outcome = "succeeded"
     _finish(receipt, reading, warehouse, published)
@@ -83,7 +77,7 @@ def _locked_run(warehouse: Path, published: Path, account: str, sweep: bool, on_
 def _load(warehouse: Path, receipt: Receipt, reading: Reading, sweep: bool, on_progress: Progress) -> None:
     """The head, and then the history package by package, each loaded before the next is read."""
     source = sendcloud_source(account=receipt.account, part="sweep" if sweep else "head", reading=reading)
-    pipeline, compared = _fresh_pipeline(warehouse, receipt), Compared(warehouse, reading)
+    pipeline, compared = fresh_pipeline(warehouse, receipt), Compared(warehouse, reading)
     while True:
         _extract(pipeline, source, compared, receipt)
         _load_extracted(pipeline, compared, receipt, reading, on_progress)
@@ -117,53 +111,6 @@ def _load_extracted(
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
     receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled
     receipt.history_complete, receipt.sweep = reading.history_complete, reading.sweep
-
-
-def _fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
-    """The account's pipeline with an empty working folder and the state that the warehouse holds.
-
-    The warehouse is the only truth about what was read: dlt restores just the state of loads that were completed, and
-    the merge makes reading again safe. So what a dead run left in the folder is thrown away and read again, instead
-    of loaded: a package may be half there (dlt 1.31, killed while normalising, blocks every later run), and may
-    belong to a warehouse that has been deleted or restored from a backup since.
-    """
-    name, folder = f"sendcloud_pickups_{receipt.account}", _working_folder(warehouse)
-    left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
-    receipt.discarded_packages = len({package.name for package in left})
-    shutil.rmtree(folder / name, ignore_errors=True)
-    pipeline: dlt.Pipeline = dlt.pipeline(
-        name,
-        pipelines_dir=str(folder),
-        destination=_asked_once(dlt.destinations.duckdb(str(warehouse))),
-        dataset_name=DATASET,
-    )
-    pipeline.sync_destination()
-    return pipeline
-
-
-def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:
-    """The destination, remembering what it is capable of: dlt asks 50 times a run, and each time the whole
-    configuration is resolved anew (a fifth of a run, dlt 1.31, 2026-11).
-    """
-    ask, told = destination.capabilities, dict[Any, Any]()
-
-    def capabilities(config: Any = None, naming: Any = None) -> Any:
-        if config is not None:
-            return ask(config, naming)
-        if type(naming) not in told:
-            told[type(naming)] = ask(None, naming)
-        return told[type(naming)]
-
-    destination.capabilities = capabilities  # type: ignore[method-assign]
-    return destination
-
-
-def _working_folder(warehouse: Path) -> Path:
-    """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path."""
-    if base := os.environ.get("DLT_DATA_DIR"):
-        mark = hashlib.sha256(str(warehouse).encode()).hexdigest()[:8]
-        return Path(base) / "pipelines" / f"{warehouse.stem}-{mark}"
-    return warehouse.parent / ".dlt-pipelines" / warehouse.stem
 
 
 def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path) -> None:
@@ -209,41 +156,3 @@ def _copy(reading: Reading, receipt: Receipt) -> None:
     """The reading's facts into the receipt's fields of the same name, but for those that count once they are loaded."""
     for name in vars(reading).keys() & vars(receipt).keys() - {"history_complete", "sweep"}:
         setattr(receipt, name, getattr(reading, name))
-
-
-def _told(error: BaseException, warehouse: Path) -> Exception:
-    """The error that says what happened: ours at the bottom of dlt's, or one of ours in place of dlt's."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    for cause in causes:
-        if isinstance(cause, KeyboardInterrupt | SignalReceivedException):
-            return Interrupted()
-        if isinstance(cause, KNOWN):
-            return cause
-        if isinstance(cause, ConfigurationException):
-            return NotConfigured(_what_is_missing(cause))
-    if any(isinstance(c, duckdb.Error | OSError) for c in causes) or _beyond_extraction(error):
-        remedy = (
-            "What was loaded before is as it was: mend the cause (disk, permissions, another program) and run again."
-        )
-        return DestinationFailed(str(warehouse), str(causes[-1]).split("\n")[0], remedy)
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
-
-
-def _what_is_missing(error: ConfigurationException) -> str:
-    """dlt's explanation in one sentence; its own, whole, comes with --debug."""
-    section = "sources.sendcloud.credentials"
-    missing = [key for key in ("public_key", "secret_key") if f"{section}.{key}" not in dlt.secrets]
-    if not isinstance(error, ConfigFieldMissingException) or not missing:
-        return " ".join(str(error).split())
-    variable = "__".join([*section.split("."), missing[0]]).upper()
-    return (
-        f"Settings are missing: {', '.join(missing)}. Put them into [{section}] of "
-        f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
-        f"environment ({variable}). To try without an account: pickups demo."
-    )
-
-
-def _beyond_extraction(error: BaseException) -> bool:
-    return isinstance(error, PipelineStepFailed) and error.step in ("normalize", "load", "sync")

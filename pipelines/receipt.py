@@ -60,6 +60,7 @@ class Receipt:
     rows_unlisted: int | None = None
     reached: datetime | None = None
     discarded_packages: int = 0
+    discarded_to: str | None = None
     seconds_read: float = 0.0
     seconds_loaded: float = 0.0
     seconds_published: float | None = None
@@ -117,7 +118,10 @@ class Receipt:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
             packages = _rows(self.discarded_packages, "load package")
-            remarks.append(f"{packages} of a run that died: discarded, and what was in there read again")
+            remarks.append(f"{packages} of a run that died: set aside, and what was in there read again")
+            remarks.append(
+                f"to look at it: the Parquet files in {self.discarded_to}; it is kept until the next such run"
+            )
         if self.sweep:
             remarks.append(self._sweep())
         if self.checks_failed:

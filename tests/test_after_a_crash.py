@@ -74,7 +74,9 @@ def test_a_package_that_a_dead_run_left_is_read_again_and_told(
 
     assert installation.pickups() == as_rows(world.records())
     assert (receipt.discarded_packages, receipt.rows_new) == (1, 1)
-    assert "1 load package of a run that died: discarded" in " ".join(receipt.remarks())
+    assert "1 load package of a run that died: set aside" in " ".join(receipt.remarks())
+    assert receipt.discarded_to
+    assert list(Path(receipt.discarded_to).rglob("pickups.*.parquet"))
     assert installation.run(api).discarded_packages == 0
 
 

@@ -37,8 +37,8 @@ leads = st.integers(-24, 24 * 20)
 somewhere = st.floats(0, 0.999)
 ways = st.fixed_dictionaries(
     {
-        "page_size": st.integers(1, 12),
-        "pages_per_package": st.integers(1, 4),
+        "page_size": st.integers(3, 20),
+        "pages_per_package": st.integers(1, 6),
         "sweep": st.sampled_from([False, False, False, False, True]),
     }
 )

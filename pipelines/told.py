@@ -1,0 +1,52 @@
+"""What an error means that came up somewhere inside dlt: one of ours, with a sentence for a person."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dlt
+import duckdb
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.exceptions import SignalReceivedException
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
+
+
+def told(error: BaseException, warehouse: Path) -> Exception:
+    """The error that says what happened: ours at the bottom of dlt's, or one of ours in place of dlt's."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    for cause in causes:
+        if isinstance(cause, KeyboardInterrupt | SignalReceivedException):
+            return Interrupted()
+        if isinstance(cause, KNOWN):
+            return cause
+        if isinstance(cause, ConfigurationException):
+            return NotConfigured(_what_is_missing(cause))
+    if any(isinstance(c, duckdb.Error | OSError) for c in causes) or _beyond_extraction(error):
+        remedy = (
+            "What was loaded before is as it was: mend the cause (disk, permissions, another program) and run again."
+        )
+        return DestinationFailed(str(warehouse), str(causes[-1]).split("\n")[0], remedy)
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
+def _what_is_missing(error: ConfigurationException) -> str:
+    """dlt's explanation in one sentence; its own, whole, comes with --debug."""
+    section = "sources.sendcloud.credentials"
+    missing = [key for key in ("public_key", "secret_key") if f"{section}.{key}" not in dlt.secrets]
+    if not isinstance(error, ConfigFieldMissingException) or not missing:
+        return " ".join(str(error).split())
+    variable = "__".join([*section.split("."), missing[0]]).upper()
+    return (
+        f"Settings are missing: {', '.join(missing)}. Put them into [{section}] of "
+        f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
+        f"environment ({variable}). To try without an account: pickups demo."
+    )
+
+
+def _beyond_extraction(error: BaseException) -> bool:
+    return isinstance(error, PipelineStepFailed) and error.step in ("normalize", "load", "sync")
