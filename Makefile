@@ -46,8 +46,8 @@ check: lint test  ## what CI runs: format, lint, types, tests
 fmt: $(READY)  ## put the code in order
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
-bench: $(READY)  ## speed and memory beside the plain dlt way (some minutes)
-	@$(RUN)/python tests/bench/load.py
+bench: $(READY)  ## speed and memory beside floors and other ways (half an hour; ONLY=first-100k, ROUNDS=3)
+	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
 
 # an hour on two cores; the seed that was used is printed, SEED=… repeats it
 KILLS ?= 200

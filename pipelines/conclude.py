@@ -38,7 +38,9 @@ def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
         connection.execute("begin")
         write_receipt(connection, receipt)
         if loaded := has_table(connection, "pickups"):
-            history.record(connection, receipt.observed_at or receipt.started_at)
+            if receipt.observed_at:  # a run that read nothing saw no state; this machine's clock is none to date one by
+                history.record(connection, receipt.observed_at)
+            history.prepare(connection)
             quarantine.prepare(connection)
             sweep.prepare(connection)
             _sweep_into(connection, receipt, reading)

@@ -48,10 +48,15 @@ _NEW_STATES = f"""
 """  # noqa: S608  # names of our own
 
 
+def prepare(connection: Any) -> None:
+    """Makes the table where it is missing."""
+    connection.execute(_TABLE)
+
+
 def record(connection: Any, observed_at: datetime) -> None:
     """Adds a row for every pickup whose status, cancellation or window differs from its last recorded one.
 
     `observed_at` is when the API was read (its own clock); `sendcloud.pickups` must exist.
     """
-    connection.execute(_TABLE)
+    prepare(connection)
     connection.execute(_NEW_STATES.format(observed_at=observed_at.isoformat()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dlt
@@ -78,8 +78,12 @@ def _load(warehouse: Path, receipt: Receipt, reading: Reading, sweep: bool, on_p
     """The head, and then the history package by package, each loaded before the next is read."""
     source = sendcloud_source(account=receipt.account, part="sweep" if sweep else "head", reading=reading)
     pipeline, compared = fresh_pipeline(warehouse, receipt), Compared(warehouse, reading)
+    earlier = timedelta(microseconds=1)  # what a run that died had loaded was seen before anything of this one
     while True:
         _extract(pipeline, source, compared, receipt)
+        if reading.observed_at and pipeline.list_extracted_load_packages():  # else nothing will change a state
+            record_states(warehouse, reading.observed_at - earlier)
+            earlier = timedelta(0)
         _load_extracted(pipeline, compared, receipt, reading, on_progress)
         if not reading.has_more:
             return
@@ -104,8 +108,6 @@ def _load_extracted(
         on_progress("loading", reading)
         started = time.monotonic()
         pipeline.normalize()
-        # states that a run which died after its load, or the package before, left unrecorded: before they change
-        record_states(compared.warehouse, reading.observed_at or receipt.started_at)
         pipeline.load()
         receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed

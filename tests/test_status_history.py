@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from pipelines import history, pickups
-from sources.sendcloud.sandbox import Sandbox, World, serve
+from sources.sendcloud.errors import Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import Installation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -91,6 +92,26 @@ def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
     installation.run(api)
 
     assert [state[1] for state in states(installation) if state[0] == pickup] == ["Created", "Cancelled"]
+
+
+def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API's clock stands three days before this machine's: dated by the latter, Created would come last."""
+    pickup = world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        installation.run(api)
+    api.fault(faults.status(503), times=None)
+    with pytest.raises(Unavailable):
+        installation.run(api)
+    assert states(installation) == []
+    api.heal()
+    world.cancel(pickup)
+
+    installation.run(api)
+
+    assert [state[1] for state in states(installation)] == ["Created", "Cancelled"]
 
 
 def test_the_history_of_a_seeded_world_ends_with_the_table(
