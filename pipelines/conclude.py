@@ -56,6 +56,8 @@ def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
 
 def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading: Reading) -> None:
     is_over = receipt.outcome == "succeeded" and not reading.has_more
+    if receipt.outcome != "succeeded" and receipt.sweep is None:
+        return  # nothing of it was loaded, so the next run doesn't know of it
     if found := sweep.result(connection, reading, is_over=is_over):
         receipt.sweep = "complete" if is_over else "incomplete"
         receipt.rows_missed, receipt.first_missed, receipt.rows_unlisted = found

@@ -22,7 +22,7 @@ _RESOLVE = """
     from listed
     where refused.resolved_at is null
         and listed.account = refused.account
-        and listed.id = try_cast(json_extract_string(refused.record, '$.id') as bigint)
+        and json_extract_string(refused.record, '$.id') = listed.id::text
 """
 _FIRST_SEEN = """
     select refused.* replace (coalesce(stored.first_seen_at, refused.first_seen_at) as first_seen_at)

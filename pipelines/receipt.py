@@ -119,9 +119,8 @@ class Receipt:
         if self.discarded_packages:
             packages = _rows(self.discarded_packages, "load package")
             remarks.append(f"{packages} of a run that died: set aside, and what was in there read again")
-            remarks.append(
-                f"to look at it: the Parquet files in {self.discarded_to}; it is kept until the next such run"
-            )
+            if self.discarded_to:
+                remarks.append(f"to look at it: the Parquet files in {self.discarded_to}, kept until the next such run")
         if self.sweep:
             remarks.append(self._sweep())
         if self.checks_failed:

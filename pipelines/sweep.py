@@ -41,7 +41,9 @@ _LISTED_AGAIN = """
 """
 _NOTE = """
     delete from sendcloud.pickups_swept as swept
-    using about where swept.account = about.account and swept.sweep_began_at <> about.began_at;
+    using about where swept.account = about.account and swept.sweep_began_at <> about.began_at and not was_missed;
+    update sendcloud.pickups_swept as swept set sweep_began_at = about.began_at  -- found, and not told yet
+    from about where swept.account = about.account and swept.sweep_began_at <> about.began_at;
     insert into sendcloud.pickups_swept
     select listed.account, listed.id, about.began_at,
            found.id is not null and coalesce(listed.created_at < about.outside, false)
@@ -64,7 +66,7 @@ _RESULT = f"""
         and not exists (
             select 1 from sendcloud.pickups_quarantine as refused
             where refused.account = pickups.account and refused.last_seen_at >= about.began_at
-                and try_cast(json_extract_string(refused.record, '$.id') as bigint) = pickups.id
+                and json_extract_string(refused.record, '$.id') = pickups.id::text
         );
     delete from sendcloud.pickups_unlisted as gone using about
     where gone.account = about.account and gone.id not in (select id from not_listed);

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
     left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
     if left:
         receipt.discarded_packages = len({package.name for package in left})
-        receipt.discarded_to = str(_set_aside(folder / name))
+        receipt.discarded_to = _set_aside(folder / name)
     shutil.rmtree(folder / name, ignore_errors=True)
     pipeline: dlt.Pipeline = dlt.pipeline(
         name,
@@ -40,13 +39,15 @@ def fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
     return pipeline
 
 
-def _set_aside(working: Path) -> Path:
+def _set_aside(working: Path) -> str | None:
     """Where a dead run's folder is kept, one at a time, for somebody who wants to see why it could not be loaded."""
     aside = working.with_name(working.name + ".left")
     shutil.rmtree(aside, ignore_errors=True)
-    with suppress(OSError):  # a disk that is full: then there is nothing to look at, and all is read again anyway
+    try:
         working.rename(aside)
-    return aside
+    except OSError:  # a disk that is full: there is nothing to look at then, and all is read again anyway
+        return None
+    return str(aside)
 
 
 def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sources.sendcloud.errors import ExpiredLink, Unavailable
+from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import Installation, as_rows
 
@@ -259,3 +259,62 @@ def test_links_that_expire_before_the_next_package_is_read_end_the_run(
 
     with pytest.raises(ExpiredLink, match="404 Invalid cursor"):
         died_on_page_11.run(api, **FIVE_A_PAGE)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_stored_link_that_is_refused_in_any_way_means_again_from_the_top(
+    died_on_page_11: Installation, world: World, api: Sandbox, status: int
+) -> None:
+    asked = len(api.requests)
+    api.on_request = lambda sandbox, number: sandbox.fault(faults.status(status)) if number == asked + 3 else None
+
+    assert died_on_page_11.run(api, **FIVE_A_PAGE).history_complete
+    assert died_on_page_11.pickups() == as_rows(world.records())
+
+
+def test_a_stored_link_to_where_the_api_was_before_it_moved_means_again_from_the_top(
+    died_on_page_11: Installation, world: World
+) -> None:
+    with serve(world) as moved:
+        receipt = died_on_page_11.run(moved, **FIVE_A_PAGE)
+
+    assert (receipt.history_complete, receipt.rows_new) == (True, 60)
+    assert died_on_page_11.pickups() == as_rows(world.records())
+
+
+@pytest.mark.usefixtures("world")
+def test_a_last_page_that_leads_back_to_the_first_ends_the_run(installation: Installation, api: Sandbox) -> None:
+    api.fault(faults.stray_link(f"{api.base_url}/pickups?limit=5"), page=20, times=None)
+
+    with pytest.raises(LoopingLink):
+        installation.run(api, **FIVE_A_PAGE)
+
+
+@pytest.mark.usefixtures("world")
+def test_empty_pages_without_end_end_the_run_however_small_its_packages(
+    installation: Installation, api: Sandbox
+) -> None:
+    api.fault(faults.empty_page(), times=None)
+
+    with pytest.raises(BadReply, match="100 empty pages in a row"):
+        installation.run(api, **FIVE_A_PAGE)
+
+
+def test_a_package_that_looks_orderly_in_a_list_that_is_not_does_not_stop_at_the_start_date(
+    installation: Installation,
+) -> None:
+    """Listed carrier by carrier, each from new to old, but for the first: the start date is met within each."""
+    records = []
+    for carrier, days in (("fedex", [3, 1]), ("dhl", range(30)), ("dpd", range(30)), ("ups", range(30))):
+        for day in days:
+            alone = World(clock=NOW - timedelta(days=day))
+            alone.book(carrier=carrier, id=len(records) + 1, pickup_status="Failed")
+            records += alone.records()
+    (installation.folder / ".dlt" / "config.toml").write_text(
+        "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-11-05T00:00:00Z\n"
+    )
+    with serve(World.of(records, clock=NOW)) as api:
+        installation.run(api, page_size=5, pages_per_package=2)
+
+    # 5 to 20 November are 16 days of each carrier, and the two at the top
+    assert len(installation.pickups()) == 3 * 16 + 2

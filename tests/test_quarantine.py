@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sources.sendcloud.frontier import MAX_REMEMBERED, first_seen_at
-from sources.sendcloud.sandbox import Sandbox, World
+from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.installation import Installation, as_rows
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -151,3 +152,51 @@ def test_a_new_status_or_carrier_loads_and_a_check_names_it(
     assert (
         "worth a look: known_carriers (1 row: mondial_relay), known_statuses (1 row: Teleported)" in receipt.remarks()
     )
+
+
+@pytest.mark.parametrize("booked", ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "9999-12-31T00:00:00Z"])
+def test_a_booking_in_a_year_that_dlt_would_drop_rows_for_is_kept_apart_and_not_lost_in_silence(
+    installation: Installation, world: World, api: Sandbox, booked: str
+) -> None:
+    """dlt's incremental drops what is 95 years older than the newest, and one of 9999 would be the newest."""
+    sound = world.book(created_at=NOW - timedelta(days=40), pickup_status="Failed")
+    world.change(world.book(), created_at=booked)
+    for _ in range(2):
+        later = world.book()
+        receipt = installation.run(api)
+        assert receipt.quarantined == 1
+
+    assert "No year from 1970 to 2064" in installation.rows(BROKEN)[0]["reason"]
+    assert {row["id"] for row in installation.pickups()} == {sound, later - 1, later}
+
+
+def test_a_record_that_msgspec_will_not_read_is_known_by_its_id_all_the_same(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Half a surrogate pair in its carrier: listed, so not gone; mended, so resolved."""
+    pickup = world.book(carrier="halfway")
+    installation.run(api)
+    api.fault(lambda due: replace(due, body=due.body.replace(b"halfway", b"\\ud800")), times=None)
+    assert installation.run(api, sweep=True).rows_unlisted == 0
+    api.heal()
+    installation.run(api)
+
+    assert [row["id"] for row in installation.pickups()] == [pickup]
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [NOW]
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_broken_record_of_a_first_load_arrives_when_it_is_mended_a_sweep_or_not(
+    installation: Installation, world: World, api: Sandbox, sweep: bool
+) -> None:
+    for number in range(40):
+        world.book(created_at=NOW - timedelta(days=60 - number), pickup_status="Failed")
+    broken = world.records()[30]["id"]
+    world.change(broken, carrier=None)
+    installation.run(api, sweep=sweep, page_size=5, pages_per_package=2)
+    world.advance(days=1)
+    world.change(broken, carrier="dpd")
+
+    installation.run(api, page_size=5, pages_per_package=2)
+
+    assert installation.pickups() == as_rows(world.records())

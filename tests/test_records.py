@@ -120,7 +120,7 @@ def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
     page = read_page(body, "default")
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
-    assert "ud800" in json.loads(page.rejected[0].record)
+    assert json.loads(page.rejected[0].record) == {"id": 1, "carrier": "\\ud800"}
 
 
 def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> None:
@@ -161,6 +161,7 @@ def test_a_body_that_is_no_page_is_an_error_and_not_an_empty_page(body: bytes) -
         read_page(body, "default")
 
 
+bookings = st.datetimes(datetime(1970, 1, 2), datetime(2064, 12, 30))  # noqa: DTZ001  # as above
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001  # the offset is put behind the text
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 records = st.fixed_dictionaries(
@@ -168,7 +169,7 @@ records = st.fixed_dictionaries(
         "id": st.integers(1, 2**63 - 1),
         "carrier": texts.filter(bool),
         "pickup_status": texts.filter(bool),
-        "created_at": moments.map(lambda moment: f"{moment.isoformat()}Z"),
+        "created_at": bookings.map(lambda moment: f"{moment.isoformat()}Z"),
         "cancelled_at": st.none() | moments.map(lambda moment: f"{moment.isoformat()}Z"),
     },
     optional={

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import dlt
 import pytest
 
 from pipelines import pickups
+from pipelines.errors import DestinationFailed
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import Installation, as_rows
@@ -201,6 +203,43 @@ def test_a_run_that_dies_between_its_last_load_and_the_result_leaves_the_result_
 
     assert (receipt.sweep, receipt.rows_missed, receipt.rows_unlisted) == ("complete", 1, 1)
     assert loaded.run(api, **FIVE_A_PAGE).sweep is None
+
+
+def test_what_a_sweep_found_and_could_not_tell_is_told_by_the_next_sweep_too(
+    loaded: Installation, world: World, api: Sandbox, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.change(ids[10], tracking_number="late")
+    with monkeypatch.context() as patched:
+        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        loaded.run(api, sweep=True, **FIVE_A_PAGE)
+    world.advance(minutes=5)
+
+    receipt = loaded.run(api, sweep=True, **FIVE_A_PAGE)
+
+    assert (receipt.sweep, receipt.rows_missed, receipt.first_missed) == ("complete", 1, [ids[10]])
+
+
+def test_a_sweep_of_which_nothing_was_loaded_is_not_called_under_way(
+    loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.book()
+    monkeypatch.setattr(dlt.Pipeline, "load", lambda *_args: (_ for _ in ()).throw(OSError("power cut")))
+    with pytest.raises(DestinationFailed):
+        loaded.run(api, sweep=True, **FIVE_A_PAGE)
+
+    assert loaded.rows("select sweep from sendcloud.pickup_runs where outcome = 'failed'") == [{"sweep": None}]
+
+
+def test_in_a_list_without_order_nothing_is_missed_for_every_run_reads_all(
+    installation: Installation, world: World, ids: list[int]
+) -> None:
+    with serve(world, order="ascending") as api:
+        installation.run(api, **FIVE_A_PAGE)
+        world.change(ids[60], tracking_number="late")
+
+        receipt = installation.run(api, sweep=True, **FIVE_A_PAGE)
+
+    assert (receipt.rows_changed, receipt.rows_missed, receipt.frontier) == (1, 0, None)
 
 
 def test_asked_for_while_a_first_load_is_unfinished_it_is_not_begun_and_says_so(

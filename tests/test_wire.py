@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterator
@@ -225,7 +226,7 @@ def test_latin_1_that_nobody_told_costs_its_own_record_only(installation: Instal
     assert {row["id"] for row in installation.pickups()} == sound
     (kept,) = installation.rows("select record from sendcloud.pickups_quarantine")
     assert "po\\\\udce9ta" in kept["record"]
-    assert f'\\"id\\": {odd}' in kept["record"]
+    assert json.loads(kept["record"])["id"] == odd
 
 
 # What must not stand in it

@@ -45,9 +45,10 @@ def as_utf8(body: bytes, content_type: str) -> bytes:
     A byte that is no UTF-8, though nothing else was named, becomes JSON's escape for half a surrogate pair: that costs
     the record in which it stands, not the page. Raises Unusable for an encoding in which the body can't be read.
     """
-    shown = json.detect_encoding(body[:4])  # by a byte order mark, or by the zeros that UTF-16 puts around a "{"
-    name = (_charset(content_type) or shown) if shown == "utf-8" else shown
+    shown = json.detect_encoding(body[:4])  # by a byte order mark, or by the zeros that UTF-16 puts around "{"
+    name: str = shown
     try:
+        name = (_charset(content_type) or shown) if shown == "utf-8" else shown
         if codecs.lookup(name).name in ("utf-8", "utf-8-sig", "ascii"):
             return _mended(body.removeprefix(codecs.BOM_UTF8))
         return body.decode(name).encode()

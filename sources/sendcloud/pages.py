@@ -80,15 +80,14 @@ def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejec
 def _pages(client: Client, url: str, reading: Reading) -> Iterator[tuple[Page, str | None]]:
     """Every page in the order the API hands them out, empty ones included, each with the link to the next."""
     followed: set[str] = set()
-    empty_in_a_row = 0
     link: str | None = url
     while link:
         if link in followed:
             raise LoopingLink(client.path_of(link), reading.pages)
         followed.add(link)
         page = _page(client, link, reading)
-        empty_in_a_row = 0 if page.rows.num_rows or page.rejected else empty_in_a_row + 1
-        if empty_in_a_row == EMPTY_IN_A_ROW and page.next:
+        reading.empty_in_a_row = 0 if page.rows.num_rows or page.rejected else reading.empty_in_a_row + 1
+        if reading.empty_in_a_row >= EMPTY_IN_A_ROW and page.next:
             raise BadReply(client.path_of(link), f"{EMPTY_IN_A_ROW} empty pages in a row, and a link to yet another")
         following = absolute(link, page.next) if page.next else None
         yield page, following

@@ -38,6 +38,7 @@ class Reading:
     sweep: str | None = None  # complete | incomplete | not_begun, where one was asked for or is under way
     since: datetime | None = None  # the user's start date
     sweep_began_at: datetime | None = None  # the last sweep, also when it is over
+    empty_in_a_row: int = 0
     goes_on_unsorted: bool = False  # from where an earlier run left a list without order
     on_page: Callable[[Reading], None] | None = None
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -15,7 +16,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta, Raw, Struct
 
-from .rows import INSTANTS, Rejected, as_table
+from .rows import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, Rejected, as_table
 
 # an instant must carry its offset: a time without one is refused, never guessed
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -104,7 +105,7 @@ def _taken_apart(body: bytes, error: msgspec.DecodeError) -> tuple[list[Raw], st
         page = msgspec.convert(json.loads(body), dict[str, Any])
         records = msgspec.convert(page.get("pickups"), list[Any])
         return [Raw(json.dumps(record).encode()) for record in records], msgspec.convert(page.get("next"), str | None)
-    except (ValueError, msgspec.ValidationError):
+    except (ValueError, RecursionError, msgspec.ValidationError):
         raise error from None
 
 
@@ -128,20 +129,33 @@ def _read_one_by_one(raws: list[Raw], next_link: str | None, account: str) -> Pa
 
 
 def _dated(pickup: Pickup) -> Pickup:
-    """The pickup, if all its times are years 1 to 9999 in UTC too; OverflowError naming the field otherwise."""
+    """The pickup, if all its times are years 1 to 9999 in UTC too, and it was booked when dlt's incremental lets it
+    through (rows.py); OverflowError naming the field otherwise.
+    """
     for field in INSTANTS:
         try:
             _ = getattr(pickup, field) and getattr(pickup, field).astimezone(UTC)
         except OverflowError:
             raise OverflowError(f"No year from 1 to 9999 in UTC - at `$.{field}`") from None
+    if not BOOKED_FROM <= pickup.created_at < BOOKED_UNTIL:
+        raise OverflowError("No year from 1970 to 2064 - at `$.created_at`")
     return pickup
+
+
+def _kept_as_it_can_be(raw: bytes) -> bytes:
+    """The record as JSON for all that: half a surrogate pair as the text of its escape, NaN as the text NaN."""
+    try:
+        text = json.dumps(json.loads(raw, parse_constant=str), sort_keys=True, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return _sorted_json.encode(raw.decode("utf-8", "backslashreplace"))
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text).encode()
 
 
 def _reject(raw: Raw, reason: str) -> Rejected:
     try:
         text = _sorted_json.encode(msgspec.json.decode(raw))
-    except msgspec.DecodeError:  # half a surrogate pair, for one: keep what can be kept as JSON text
-        text = _sorted_json.encode(bytes(raw).decode("utf-8", "backslashreplace"))
+    except msgspec.DecodeError:
+        text = _kept_as_it_can_be(bytes(raw))
     try:
         booked = _booked.decode(raw).created_at
         created_at = booked and booked.astimezone(UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -38,6 +38,8 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("last_seen_at", INSTANT, nullable=False),
     ]
 )
+# dlt's incremental drops rows older than its newest value less 95 years (NEVER_DROP_SECONDS): none within these bounds
+BOOKED_FROM, BOOKED_UNTIL = datetime(1970, 1, 1, tzinfo=UTC), datetime(2065, 1, 1, tzinfo=UTC)
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 
 
@@ -67,6 +69,9 @@ def as_table(pickups: Sequence[Any], extras: Sequence[str | None], account: str)
         bounds = pc.min_max(rows[field].cast(pa.int64())).as_py()
         if bounds["min"] is not None and not START_OF_TIME_US <= bounds["min"] <= bounds["max"] <= END_OF_TIME_US:
             raise OverflowError(field)
+    booked = pc.min_max(rows["created_at"]).as_py()
+    if booked["min"] and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
+        raise OverflowError("created_at")
     return rows
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client
-from .errors import ExpiredLink, LoopingLink
+from .errors import BadReply, ExpiredLink, LoopingLink, Misconfigured
 from .frontier import Memory, Order, Rules, first_seen_at, frontier_of, remember, was_read_to_its_end
 from .pages import Read, Stop, read_pages
 from .reading import Reading
@@ -74,6 +74,8 @@ def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, 
     budget = rules.pages_per_package if in_packages else None
     stop = Stop(reading.frontier, budget, only_unsorted=not begins_anew)
     read = read_pages(client, _top(client, rules), order, stop, reading)
+    if order.broken:
+        reading.frontier = span.since  # to the end, whatever had been meant
     behind = None if begins_anew and reading.stopped_because != "chunk" else _behind(part, read, memory, reading)
     after, near = _after(read, behind, part, memory, rules, span, reading)
     return _walked(read, after, near, part, memory, span, reading)
@@ -92,35 +94,38 @@ def _behind(part: Part, read: Read, memory: Memory, reading: Reading) -> str | N
 
 def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked | None:
     """The next package of history. A link that the API no longer knows means: again from the top."""
-    link = memory.get("history_next")
+    link, goes_on = memory.get("history_next"), bool(reading.begun_at)
     if not link:
         _tell(reading, memory, "history", memory)
         return None
     if link in reading.begun_at:
         raise LoopingLink(client.path_of(link), reading.pages)
     reading.begun_at.add(link)
-    pages_before = reading.pages
+    pages_before, order = reading.pages, Order(None, rules)
+    order.broken = memory.get("history_unsorted", False)  # a package may look orderly in a list that is not
     try:
-        read = read_pages(client, link, Order(None, rules), Stop(span.since, rules.pages_per_package), reading)
-    except ExpiredLink:
-        if reading.pages > pages_before or "top" in reading.begun_at:
-            raise  # not a stored link, but one of a moment ago: walking again would not end
+        read = read_pages(client, link, order, Stop(span.since, rules.pages_per_package), reading)
+    except (BadReply, Misconfigured) as error:
+        is_of_a_moment_ago = goes_on and not isinstance(error, ExpiredLink)
+        if reading.pages > pages_before or "top" in reading.begun_at or is_of_a_moment_ago:
+            raise  # a stored link may have gone stale in many ways; with a fresh one walking again would not end
         return _again_from_the_top(client, memory, rules, span, reading)
     behind = read.next if reading.stopped_because == "chunk" else None
-    if not behind and reading.goes_on_unsorted:
+    starts_again = not behind and reading.goes_on_unsorted
+    if starts_again:
         # what lies before the stored link may have changed since, the order too: now all of it in this very run
         reading.goes_on_unsorted = False
         behind = _top(client, rules)
     after, near = _after(read, behind, "history", memory, rules, span, reading)
     walked = _walked(read, after, near, "history", memory, span, reading)
-    if behind == _top(client, rules):
+    if starts_again:
         reading.begun_at, reading.open_near = reading.begun_at & {"top"}, 0
     return walked
 
 
 def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
     """Without a reference there is no frontier: all is read, and what the memory said of open pickups is seen again."""
-    reading.begun_at, reading.open_near = {"top"}, 0
+    reading.begun_at, reading.open_near, reading.goes_on_unsorted = {"top"}, 0, False
     frontier = reading.frontier
     kept: Memory = {"quarantined": memory.get("quarantined", {}), "is_listed_once": was_read_to_its_end(memory)}
     if "sweep_began_at" in memory:
@@ -135,8 +140,10 @@ def _after(
 ) -> tuple[Memory, int]:
     """The next memory, with the link `behind` at which history goes on; and how many open pickups near were read."""
     now, further_back = _now(reading), part == "history"
-    # what a sweep finds behind the frontier doesn't hold it: the next sweep sees whether it was mended
-    met = {} if further_back and memory.get("is_sweep") else _first_seen(read, memory, now)
+    met = _first_seen(read, memory, now)
+    if further_back and memory.get("is_sweep") and was_read_to_its_end(memory) and reading.frontier:
+        # what a sweep finds behind the frontier doesn't hold it: the next sweep sees whether it was mended
+        met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= reading.frontier}
     unread = [
         r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
     ]
