@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sources.sendcloud.frontier import MAX_REMEMBERED, first_seen_at
-from sources.sendcloud.sandbox import Sandbox, World, faults
+from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
