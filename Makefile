@@ -46,6 +46,7 @@ check: lint test  ## what CI runs: format, lint, types, tests
 fmt: $(READY)  ## put the code in order
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
+ROUNDS ?= 3
 bench: $(READY)  ## speed and memory beside floors and other ways (half an hour; ONLY=first-100k, ROUNDS=3)
 	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
 
