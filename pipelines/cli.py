@@ -134,5 +134,5 @@ def _tell(error: BaseException) -> int:
         said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
     else:
         said = str(error)
-    print(f"pickups: {' '.join(said.split())}", file=sys.stderr)  # noqa: T201
+    print(f"pickups: {' '.join(said.split())}", file=sys.stderr)  # noqa: T201  # the error's one line
     return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Compared:
             connection.register("found", found)
             # facts now, whatever becomes of their load
             sweep.note(connection, self.reading, self.outside)
-            quarantine.resolve(connection, self.reading.observed_at or datetime.now(UTC))
+            assert self.reading.observed_at  # noqa: S101  # rows come of a page
+            quarantine.resolve(connection, self.reading.observed_at)
         return found.select(ROW_SCHEMA.names).cast(ROW_SCHEMA) if found.num_rows or self._makes_table else None
 
     def _different(self, connection: Any, rows: pa.Table) -> pa.Table:

@@ -72,13 +72,13 @@ def write_receipt(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> No
     table = f"{DATASET}.pickup_runs"
     connection.register("receipt", row)
     connection.execute(f"create schema if not exists {DATASET}")
-    connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608
+    connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608  # a name of our own
     there = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
     for name, kind, *_ in connection.execute("describe receipt").fetchall():
         if name not in there:
             connection.execute(f'alter table {table} add column "{name}" {kind}')
-    connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608
-    connection.execute(f"insert into {table} by name select * from receipt")  # noqa: S608
+    connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
+    connection.execute(f"insert into {table} by name select * from receipt")  # noqa: S608  # as above
     connection.unregister("receipt")
 
 

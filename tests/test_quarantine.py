@@ -166,6 +166,8 @@ def test_a_booking_in_a_year_that_dlt_would_drop_rows_for_is_kept_apart_and_not_
         receipt = installation.run(api)
         assert receipt.quarantined == 1
 
+    assert receipt.frontier
+    assert receipt.frontier > NOW - timedelta(days=41)  # an absurd year doesn't pull it back to the lookback's end
     assert "No year from 1970 to 2064" in installation.rows(BROKEN)[0]["reason"]
     assert {row["id"] for row in installation.pickups()} == {sound, later - 1, later}
 

@@ -60,5 +60,5 @@ def check(connection: Any) -> list[CheckResult]:
 
 
 def _new_words(connection: Any, sql: str) -> list[str]:
-    words = f"select distinct new_word from ({sql}\n) as wrong order by new_word limit {FIRST_FEW}"  # noqa: S608
+    words = f"select distinct new_word from ({sql}\n) as wrong order by new_word limit {FIRST_FEW}"  # noqa: S608  # a file of ours
     return [str(word) for (word,) in connection.execute(words).fetchall()]

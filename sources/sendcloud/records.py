@@ -158,7 +158,8 @@ def _reject(raw: Raw, reason: str) -> Rejected:
         text = _kept_as_it_can_be(bytes(raw))
     try:
         booked = _booked.decode(raw).created_at
-        created_at = booked and booked.astimezone(UTC)
+        # a year that nobody books in says nothing of where the record stands; its neighbours do
+        created_at = booked.astimezone(UTC) if booked and BOOKED_FROM <= booked < BOOKED_UNTIL else None
     except (msgspec.DecodeError, OverflowError):
         created_at = None
     return Rejected(hashlib.sha256(text).hexdigest(), reason, text.decode(), created_at)
