@@ -94,6 +94,10 @@ def seen(reference: datetime | None, *pages: pa.Table) -> bool:
     return order.newest_first
 
 
+# ten rows from before all others: as many as it takes to prove an order
+EARLIER = table(*(pickup(number, january(1) - timedelta(days=number)) for number in range(1, 11)))
+
+
 @pytest.mark.parametrize(
     ("pages", "newest_first"),
     [
@@ -107,22 +111,27 @@ def seen(reference: datetime | None, *pages: pa.Table) -> bool:
     ],
 )
 def test_the_order_is_watched_over_all_pages(pages: list[pa.Table], newest_first: bool) -> None:
-    assert seen(january(9), *pages) is newest_first
+    assert seen(january(9), *pages, EARLIER) is newest_first
+
+
+def test_a_few_rows_in_order_prove_nothing_for_a_shuffled_list_may_begin_so() -> None:
+    assert not seen(january(9), booked_on(9, 8, 7), booked_on(6, 5, 4, 3, 2, 1))
+    assert seen(january(9), booked_on(9, 8, 7), booked_on(6, 5, 4, 3, 2, 1, 1))
 
 
 def test_within_the_overlap_the_order_may_waver() -> None:
     late = table(pickup(1, january(9)), pickup(2, january(8, 22)), pickup(3, january(8, 23)))
     too_late = table(pickup(1, january(9)), pickup(2, january(8, 21)), pickup(3, january(8, 23)))
 
-    assert seen(january(9), late)
-    assert not seen(january(9), too_late)
-    assert seen(january(9, 1), late)  # the first page may miss the newest by the overlap
+    assert seen(january(9), late, EARLIER)
+    assert not seen(january(9), too_late, EARLIER)
+    assert seen(january(9, 1), late, EARLIER)  # the first page may miss the newest by the overlap
 
 
 def test_without_a_reference_only_a_page_that_goes_down_proves_anything() -> None:
-    assert seen(None, booked_on(9, 8))
-    assert not seen(None, booked_on(9, 9))
-    assert not seen(None, booked_on(8, 9))
+    assert seen(None, booked_on(*[9] * 9, 8))
+    assert not seen(None, booked_on(*[9] * 10))
+    assert not seen(None, booked_on(*[8] * 9, 9))
 
 
 def test_a_page_lies_before_an_instant_when_all_of_it_does() -> None:
