@@ -193,6 +193,38 @@ def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[st
     assert careful.rows.slice(0, len(sent)).equals(quick.rows)
 
 
+@pytest.mark.parametrize("field", ["created_at", "pickup_from", "pickup_until", "cancelled_at"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2026-01-01",
+        "2026-01-01T10Z",  # Arrow reads it, RFC 3339 does not
+        "2026-01-01T10:00Z",  # the same
+        "2026-01-01T10:00:00+02",  # the same
+        "0000-01-01T10:00:00Z",  # the same
+        "2026-01-01 10:00:00Z",
+        "2026-01-01T10:00:00+02:00",
+        "2026-01-01T10:00:00.5Z",
+        "2026-01-01T10:00:00.1234567Z",  # RFC 3339 knows it, Arrow does not
+        "2026-01-01t10:00:00z",  # the same
+        "9999-12-31T23:59:59.999999Z",
+        "1969-12-31T23:59:59Z",
+        "2026-02-30T10:00:00Z",
+        "2026-01-01T10:00:60Z",
+        "2026-01-01T10:00:00",
+        "",
+        "soon",
+    ],
+)
+def test_a_time_means_the_same_on_a_page_of_plain_records_and_on_any_other(field: str, sent: str) -> None:
+    quick = page_of(PLAIN, PLAIN | {"id": 2, field: sent})
+    careful = page_of(PLAIN, PLAIN | {"id": 2, field: sent}, PLAIN | {"id": 3, "colour": "green"})
+
+    assert quick.rejected == careful.rejected
+    assert careful.rows.slice(0, quick.rows.num_rows).equals(quick.rows)
+    assert quick.rows.num_rows == careful.rows.num_rows - 1
+
+
 def test_of_several_sightings_the_last_one_stays_in_its_place() -> None:
     first = page_of(PLAIN, PLAIN | {"id": 2}).rows
     second = page_of(PLAIN | {"id": 2, "pickup_status": "Cancelled"}, PLAIN | {"id": 3}).rows

@@ -1,7 +1,7 @@
 """A record on the wire becomes a row, or goes to quarantine with the reason. Rows travel as Arrow tables.
 
-`Pickup` is the one statement of what a record is. A page whose records all fit it is decoded in one pass;
-any other page is taken apart record by record with the same `Pickup`, so both ways agree.
+`Pickup` is the statement of what a record is. A page of plain ones is decoded in one pass as `KnownPickup`, and its
+times by Arrow; any other page is taken apart record by record with `Pickup`. A test holds that both ways agree.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta, Raw, Struct
 
-from .rows import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, Rejected, as_table
+from .rows import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, Rejected, as_table, instants_of_text
 
 # an instant must carry its offset: a time without one is refused, never guessed
 Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1)]
 
 
-class Pickup(Struct, gc=False):
-    """A pickup as the v2 list sends it (seed OpenAPI, PickupList).
+class _Sent(Struct, gc=False, kw_only=True):
+    """A pickup as the v2 list sends it (seed OpenAPI, PickupList), but for its times.
 
     Only what the tables need is required: `country`, `pickup_from` and `cancelled_at` are required by the document
     but may be missing here without harm. `tracking_number` may come as a bare integer (seen in published v3
@@ -34,17 +34,27 @@ class Pickup(Struct, gc=False):
     id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     carrier: Word
     pickup_status: Word
-    created_at: Instant
     country: str | None = None
     tracking_number: str | int | None = None
-    pickup_from: Instant | None = None
-    pickup_until: Instant | None = None
-    cancelled_at: Instant | None = None
     contract: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
 
 
-class KnownPickup(Pickup, forbid_unknown_fields=True, gc=False):
-    """The same, refusing fields that we don't know: the quick way is open only to records without any."""
+class Pickup(_Sent, gc=False, kw_only=True):
+    """Any pickup that can be loaded, and fields that nobody told us of beside it."""
+
+    created_at: Instant
+    pickup_from: Instant | None = None
+    pickup_until: Instant | None = None
+    cancelled_at: Instant | None = None
+
+
+class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """One without such fields, its times left as text: the quick way is for pages of nothing else."""
+
+    created_at: str
+    pickup_from: str | None = None
+    pickup_until: str | None = None
+    cancelled_at: str | None = None
 
 
 class Envelope(Struct, gc=False):
@@ -91,8 +101,9 @@ def read_page(body: bytes, account: str) -> Page:
         raise msgspec.DecodeError("nested too deeply to be read") from None
     try:
         known = _known.decode(envelope.pickups)
-        return Page(as_table(known, [None] * len(known), account), [], {}, envelope.next)
-    except (msgspec.DecodeError, OverflowError):
+        rows = as_table(known, [None] * len(known), account, instants_of_text(known))
+        return Page(rows, [], {}, envelope.next)
+    except (msgspec.DecodeError, ValueError):
         return _read_one_by_one(_raws.decode(envelope.pickups), envelope.next, account)
 
 

@@ -41,6 +41,7 @@ QUARANTINE_SCHEMA = pa.schema(
 # dlt's incremental drops rows older than its newest value less 95 years (NEVER_DROP_SECONDS): none within these bounds
 BOOKED_FROM, BOOKED_UNTIL = datetime(1970, 1, 1, tzinfo=UTC), datetime(2065, 1, 1, tzinfo=UTC)
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
+SECONDS_LENGTH = len("2026-11-23T08:14:00Z")
 
 
 class Rejected(NamedTuple):
@@ -52,27 +53,44 @@ class Rejected(NamedTuple):
     created_at: datetime | None = None
 
 
-def as_table(pickups: Sequence[Any], extras: Sequence[str | None], account: str) -> pa.Table:
+def as_table(
+    pickups: Sequence[Any], extras: Sequence[str | None], account: str, instants: dict[str, pa.Array] | None = None
+) -> pa.Table:
     """The pickups (records.Pickup) as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds.
 
-    Raises OverflowError for an instant before year 1 or after 9999 in UTC: Arrow holds it, nobody could read it.
+    `instants` are their columns of INSTANTS where these are at hand already.
     """
-    columns = {
+    columns: dict[str, Any] = {
         "account": [account] * len(pickups),
         "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
         "extra": extras,
+        **(instants or {}),
     }
     for field in set(ROW_SCHEMA.names) - columns.keys():
         columns[field] = [getattr(p, field) for p in pickups]
-    rows = pa.table([pa.array(columns[field.name], field.type) for field in ROW_SCHEMA], schema=ROW_SCHEMA)
-    for field in INSTANTS:
-        bounds = pc.min_max(rows[field].cast(pa.int64())).as_py()
-        if bounds["min"] is not None and not START_OF_TIME_US <= bounds["min"] <= bounds["max"] <= END_OF_TIME_US:
-            raise OverflowError(field)
-    booked = pc.min_max(rows["created_at"]).as_py()
-    if booked["min"] and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
-        raise OverflowError("created_at")
-    return rows
+    arrays = [pa.array(columns[field.name], field.type) for field in ROW_SCHEMA]
+    return pa.table(arrays, schema=ROW_SCHEMA)
+
+
+def instants_of_text(pickups: Sequence[Any]) -> dict[str, pa.Array]:
+    """The columns INSTANTS of pickups whose times are still text, by Arrow: a third of the time that Python's take.
+
+    Raises ValueError for what only a closer look can tell: times that are not `2026-11-23T08:14:00Z`, with up to six
+    decimals (Arrow reads some that RFC 3339 doesn't know, and not all that it does), years that no calendar has, and
+    bookings outside BOOKED_FROM and BOOKED_UNTIL.
+    """
+    text = pa.array([getattr(p, field) for field in INSTANTS for p in pickups], pa.string())
+    shortest = pc.min(pc.binary_length(text)).as_py()
+    if (shortest or SECONDS_LENGTH) < SECONDS_LENGTH or not pc.all(pc.ends_with(text, "Z")).as_py():
+        raise ValueError("a time in another form")
+    instants, rows = text.cast(INSTANT), len(pickups)
+    if rows and pc.min(instants.view(pa.int64())).as_py() < START_OF_TIME_US:
+        raise ValueError("a year that no calendar has")
+    columns = {field: instants.slice(rows * place, rows) for place, field in enumerate(INSTANTS)}
+    booked = pc.min_max(columns["created_at"]).as_py()
+    if rows and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
+        raise ValueError("a year that nobody books in")
+    return columns
 
 
 def latest_sightings(tables: Sequence[pa.Table]) -> pa.Table:
