@@ -18,6 +18,7 @@ import pytest
 
 from pipelines import Receipt, run
 from pipelines.cli import main
+from pipelines.pickups import Progress
 from sources.sendcloud.sandbox import Sandbox
 
 REPOSITORY = Path(__file__).parents[1]
@@ -49,12 +50,14 @@ class Installation:
     def published(self) -> Path:
         return self.folder / "data" / "pickups.duckdb"
 
-    def run(self, api: Sandbox, *, sweep: bool = False, **settings: Any) -> Receipt:
+    def run(
+        self, api: Sandbox, *, sweep: bool = False, on_progress: Progress = lambda *_: None, **settings: Any
+    ) -> Receipt:
         """One run in this process; settings are those of [sources.sendcloud]."""
         with self.monkeypatch.context() as patched:
             for name, value in environment(api, **settings).items():
                 patched.setenv(name, value)
-            return run(self.folder, sweep=sweep)
+            return run(self.folder, sweep=sweep, on_progress=on_progress)
 
     def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
         """`pickups …` through the command line's own door, in this process: a second faster than a new one."""

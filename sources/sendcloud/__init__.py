@@ -31,7 +31,7 @@ __all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudEr
 BASE_URL = "https://panel.sendcloud.sc/api/v2"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # an account's label ends up in keys, paths and messages
 
-BATCH_ROWS = 50_000  # what one Arrow table holds on its way through dlt; 20,000 and 50,000 were as fast (2026-11)
+BATCH_ROWS = 200_000  # what one Arrow table holds on its way through dlt; 50,000 took 6 % longer (2026-11)
 # dlt drops rows older than last_value - lag; an old pickup that changed is such a row. 95 years is: never (dlt 1.31)
 NEVER_DROP_SECONDS = 3e9
 
@@ -59,7 +59,7 @@ def sendcloud_source(
     overlap_hours: float = 1.0,
     settle_days: float = 7.0,
     max_lookback_days: float = 180.0,
-    pages_per_package: int = 200,
+    pages_per_package: int = 400,
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     request_max_attempts: int = 7,
     part: Part = "whole",

@@ -65,6 +65,7 @@ class Client:
         self, base_url: str, credentials: SendcloudCredentials, max_attempts: int, pace: Pace | None = None
     ) -> None:
         self.base_url = _checked(base_url)
+        self._origin = origin_of(self.base_url)
         self._keys = Keys(str(credentials.public_key or ""), str(credentials.secret_key))
         runtime = resolve_configuration(RuntimeConfiguration())
         self._longest_wait = runtime.request_max_retry_delay
@@ -110,10 +111,10 @@ class Client:
         Raises StrayLink unless it has the scheme, host and port of base_url: the credentials go nowhere else.
         """
         sent = as_sent(url)
-        there, here = origin_of(sent), origin_of(self.base_url)
-        if there != here:
+        there = origin_of(sent)
+        if there != self._origin:
             there = self._keys.masked(there) or "no readable address"
-            raise StrayLink(urlsplit(self.base_url).path, kind, there, here)
+            raise StrayLink(urlsplit(self.base_url).path, kind, there, self._origin)
         return sent
 
     def _is_worth_another_try(self, response: requests.Response | None, _: BaseException | None) -> bool:

@@ -18,7 +18,9 @@ def absolute(base: str, link: str) -> str:
 def as_sent(url: str) -> str:
     """The address as requests puts it on the wire; empty for what it can't send, and for one that carries keys."""
     try:
-        sent = requests.Request("GET", url).prepare().url or ""
+        request = requests.PreparedRequest()
+        request.prepare_url(url, None)
+        sent = request.url or ""
         return "" if urlsplit(sent).username is not None else sent
     except (requests.RequestException, ValueError):
         return ""

@@ -10,7 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .client import Client
+from .ahead import Ahead
+from .client import Client, Reply
 from .errors import BadReply, LoopingLink
 from .frontier import Order, lies_before
 from .origin import absolute
@@ -18,6 +19,7 @@ from .reading import Reading
 from .records import Page, read_page
 from .rows import Rejected, latest_sightings
 
+PAGES_AHEAD = 200  # while 100,000 pickups are loaded, about as many are read
 EMPTY_IN_A_ROW = 100  # a filter of the API's may leave some pages empty; links without end must not hold the lock
 
 
@@ -28,6 +30,14 @@ class Read(NamedTuple):
     rejected: dict[str, Rejected]
     order: Order
     next: str | None
+
+
+class Listed(NamedTuple):
+    """One page as it came: what is in it, the link to the next as an absolute address, the API's clock."""
+
+    page: Page
+    next: str | None
+    served_at: datetime
 
 
 class Stop(NamedTuple):
@@ -57,7 +67,9 @@ def read_pages(client: Client, link: str, order: Order, stop: Stop, reading: Rea
     """
     tables, rejected, following = [], dict[str, Rejected](), None
     reading.stopped_because = "end"
-    for number, (page, following) in enumerate(_pages(client, link, reading), start=1):
+    for number, (page, following, served_at) in enumerate(_from(link, client, stop, reading), start=1):
+        reading.observed_at = reading.observed_at or served_at
+        _count(page, reading)
         order.see(page.rows)
         if reading.order != "unsorted":
             reading.order = "unsorted" if order.broken else "newest_first"
@@ -77,38 +89,49 @@ def _placed(rejected: Rejected, neighbours: pa.Table, reading: Reading) -> Rejec
     return rejected._replace(created_at=pc.min(neighbours["created_at"]).as_py() or reading.reached)
 
 
-def _pages(client: Client, url: str, reading: Reading) -> Iterator[tuple[Page, str | None]]:
-    """Every page in the order the API hands them out, empty ones included, each with the link to the next."""
+def _from(link: str, client: Client, stop: Stop, reading: Reading) -> Iterator[Listed]:
+    """The pages from `link` on, read ahead where all of them will be wanted: down to an instant they may not be."""
+    if stop.before:
+        return _pages(client, link, reading)
+    if not reading.ahead or not reading.ahead.last or reading.ahead.last.next != link:
+        reading.let_go()
+        reading.ahead = Ahead(_pages(client, link, reading), PAGES_AHEAD)
+    return reading.ahead
+
+
+def _pages(client: Client, url: str, reading: Reading) -> Iterator[Listed]:
+    """Every page in the order the API hands them out, empty ones included."""
     followed: set[str] = set()
-    link: str | None = url
+    pages_before, link = reading.pages, url
     while link:
         if link in followed:
-            raise LoopingLink(client.path_of(link), reading.pages)
+            raise LoopingLink(client.path_of(link), pages_before + len(followed))
         followed.add(link)
-        page = _page(client, link, reading)
-        reading.empty_in_a_row = 0 if page.rows.num_rows or page.rejected else reading.empty_in_a_row + 1
-        if reading.empty_in_a_row >= EMPTY_IN_A_ROW and page.next:
-            raise BadReply(client.path_of(link), f"{EMPTY_IN_A_ROW} empty pages in a row, and a link to yet another")
-        following = absolute(link, page.next) if page.next else None
-        yield page, following
-        link = following
+        reply = _reply(client, link, reading)
+        page = _page(reply, client.path_of(link), reading)
+        link = absolute(link, page.next) if page.next else ""
+        yield Listed(page, link or None, reply.served_at)
 
 
-def _page(client: Client, link: str, reading: Reading) -> Page:
+def _reply(client: Client, link: str, reading: Reading) -> Reply:
     wire = client.wire
     sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
     try:
-        reply = client.get(link)
+        return client.get(link)
     finally:
         reading.requests += wire.sent - sent
         reading.retries += wire.retries - retries
         reading.waited_seconds += wire.waited_seconds - waited_seconds
+
+
+def _page(reply: Reply, path: str, reading: Reading) -> Page:
     try:
         page = read_page(reply.body, reading.account)
     except msgspec.DecodeError as error:
-        raise BadReply(client.path_of(link), f"200, but not a page of pickups: {error}") from None
-    reading.observed_at = reading.observed_at or reply.served_at
-    _count(page, reading)
+        raise BadReply(path, f"200, but not a page of pickups: {error}") from None
+    reading.empty_in_a_row = 0 if page.rows.num_rows or page.rejected else reading.empty_in_a_row + 1
+    if reading.empty_in_a_row >= EMPTY_IN_A_ROW and page.next:
+        raise BadReply(path, f"{EMPTY_IN_A_ROW} empty pages in a row, and a link to yet another")
     return page
 
 

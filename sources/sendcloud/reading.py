@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from .ahead import Ahead
 
 
 @dataclass
@@ -43,3 +46,10 @@ class Reading:
     on_page: Callable[[Reading], None] | None = None
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run
     begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began
+    ahead: Ahead[Any] | None = field(default=None, repr=False)  # the pages of the next package, while one is loaded
+
+    def let_go(self) -> None:
+        """Ends reading ahead, if any is under way."""
+        if self.ahead:
+            self.ahead.close()
+        self.ahead = None
