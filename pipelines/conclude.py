@@ -15,6 +15,7 @@ from pipelines.warehouse import DATASET, has_table, opened
 from sources.sendcloud import Reading
 from sources.sendcloud.rows import INSTANT
 
+_COUNT = f"select account, count(*) from {DATASET}.pickups group by account"  # noqa: S608  # a name of our own
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 
 
@@ -36,7 +37,6 @@ def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
     """
     with opened(warehouse) as connection:
         connection.execute("begin")
-        write_receipt(connection, receipt)
         if loaded := has_table(connection, "pickups"):
             if receipt.observed_at:  # a run that read nothing saw no state; this machine's clock is none to date one by
                 history.record(connection, receipt.observed_at)
@@ -44,12 +44,14 @@ def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
             quarantine.prepare(connection)
             sweep.prepare(connection)
             _sweep_into(connection, receipt, reading)
+            receipt.rows_in_table = dict(connection.execute(_COUNT).fetchall()).get(receipt.account, 0)
+            write_receipt(connection, receipt)  # the check of doubles looks at it
             models.build(connection)
             results = [result for result in models.check(connection) if result.rows]
             receipt.checks_failed = {result.name: result.rows for result in results}
             receipt.check_values = {result.name: result.values for result in results if result.values}
             receipt.must_pass_failed = any(result.must_pass for result in results)
-            write_receipt(connection, receipt)
+        write_receipt(connection, receipt)
         connection.execute("commit")
         return loaded
 

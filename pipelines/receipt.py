@@ -43,6 +43,7 @@ class Receipt:
     rows_changed: int = 0
     rows_unchanged: int = 0
     rows_cancelled: int = 0
+    rows_in_table: int | None = None  # after the run; None before there is a table
     quarantined: int = 0
     first_rejection: str | None = None
     is_first_read: bool = False

@@ -55,6 +55,12 @@ def prepare(warehouse: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+def checkpoint(path: Path) -> None:
+    """Puts what is in the log, and in memory, into the file. Raises duckdb.Error."""
+    with opened(path) as connection:
+        connection.execute("checkpoint")
+
+
 def read(view: str, path: str | Path | None = None) -> pd.DataFrame:
     """A view of `analytics` as a pandas frame, from the published file; the file is let go of at once.
 

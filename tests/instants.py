@@ -72,7 +72,7 @@ OF_THE_END = [
 def happen_at(instant: str, number: int, what: Callable[[], object], patch: Callable[..., object] = setattr) -> None:
     """Lets `what` happen when the run comes to that instant for the number-th time (from 1; 0: every time)."""
     if instant == HALF:
-        patch(shutil, "copyfileobj", lambda source, target, *_: _half_a_copy(source, target, what))
+        patch(shutil, "copyfile", lambda source, target: _half_a_copy(Path(source), Path(target), what))
         return
     side, name = instant.split(" ", 1)
     owner, attribute = (PHASES | DEEPER)[name]
@@ -94,12 +94,11 @@ def happen_at(instant: str, number: int, what: Callable[[], object], patch: Call
     patch(owner, attribute, watched)
 
 
-def _half_a_copy(source: Any, target: Any, what: Callable[[], object]) -> None:
-    whole = source.read()
-    target.write(whole[: len(whole) // 2])
-    target.flush()
+def _half_a_copy(source: Path, target: Path, what: Callable[[], object]) -> None:
+    whole = source.read_bytes()
+    target.write_bytes(whole[: len(whole) // 2])
     what()
-    target.write(whole[len(whole) // 2 :])
+    target.write_bytes(whole)
 
 
 def die() -> None:

@@ -27,7 +27,8 @@ create table sendcloud.pickups (
     created_at timestamptz, cancelled_at timestamptz, contract bigint, extra json, _dlt_load_id text
 );
 create table sendcloud.pickup_runs (
-    run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text
+    run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
+    sweep text, rows_new bigint, rows_in_table bigint, checks_failed text
 );
 create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
 """
@@ -66,8 +67,18 @@ def cancelled(**changes):
     return pickup(**{"pickup_status": "Cancelled", "cancelled_at": "2026-03-08 09:00Z"} | changes)
 
 
-def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded"):
-    return (f"run-{next(ids)}", account, *[instant(observed_at)] * 3, outcome)
+def run(
+    account="shop",
+    observed_at="2026-04-01 00:00Z",
+    outcome="succeeded",
+    *,
+    sweep=None,
+    rows_new=0,
+    rows_in_table=None,
+    checks_failed="{}",
+):
+    counts = (sweep, rows_new, rows_in_table, checks_failed)
+    return (f"run-{next(ids)}", account, *[instant(observed_at)] * 3, outcome, *counts)
 
 
 def references(view):
@@ -917,6 +928,34 @@ def test_a_check_finds_its_planted_row_and_nothing_else(warehouse, check):
         con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
 
     assert NOTHING | {check: [("shop", 901)]} == findings(con)
+
+
+def doubles(warehouse, *, before=None, this):
+    """The doubles found of three rows, two of them one pickup, when the account's last two runs left these receipts."""
+    runs = [run(observed_at="2026-03-31 00:00Z", **before)] if before else []
+    con = warehouse(pickup(), *PLANTED["unique_key"], runs=[*runs, run(**this)])
+    return findings(con)["unique_key"]
+
+
+def test_ten_million_keys_are_not_grouped_again_when_the_rows_add_up(warehouse):
+    """2 of before and 1 new are the 3 that there are. Nobody looks, so the double that was planted is not found."""
+    assert doubles(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "this"),
+    [
+        ({"rows_in_table": 2}, {"rows_new": 0, "rows_in_table": 3}),
+        ({"rows_in_table": 2}, {"rows_new": 1, "rows_in_table": 3, "sweep": "complete"}),
+        ({"rows_in_table": 3, "checks_failed": '{"unique_key": 1}'}, {"rows_in_table": 3}),
+        ({"rows_in_table": None}, {"rows_in_table": 3}),
+        ({"rows_in_table": 3, "account": "another shop"}, {"rows_in_table": 3}),
+        (None, {"rows_in_table": 3}),
+    ],
+    ids=["one too many", "a sweep", "doubles before", "an older version before", "another account's", "the first run"],
+)
+def test_otherwise_they_are_grouped_and_a_double_is_found(warehouse, before, this):
+    assert doubles(warehouse, before=before, this=this) == [("shop", 901)]
 
 
 @pytest.mark.parametrize("column", ["account", "id", "carrier", "pickup_status", "created_at"])
