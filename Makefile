@@ -47,8 +47,15 @@ fmt: $(READY)  ## put the code in order
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 ROUNDS ?= 3
-bench: $(READY)  ## speed and memory beside floors and other ways (half an hour; ONLY=first-100k, ROUNDS=3)
+bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## speed and memory beside floors and other ways (an hour; ONLY=first-100k, ROUNDS=3)
 	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
+
+# other tools in environments of their own; where one cannot be installed, the table says so
+.venv/singer/ready: PARTS = 'singer-sdk==0.54.9' 'target-duckdb==0.8.0' 'duckdb==1.5.5'
+.venv/pyairbyte/ready: PARTS = 'airbyte==0.71.3'
+.venv/singer/ready .venv/pyairbyte/ready: Makefile | $(READY)
+	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
+	  && touch $@ || rm -rf $(@D)
 
 # an hour on two cores; the seed that was used is printed, SEED=… repeats it
 KILLS ?= 200

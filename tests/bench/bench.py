@@ -12,11 +12,14 @@ from functools import partial
 
 import cases
 import report
+from bars import DELAY_SECONDS, DELAYED
 from cases import Results
+from measure import OTHER_TOOLS, is_installed
 
 FLOORS = ["floor", "best_floor"]
+TOOLS = list(OTHER_TOOLS)
 OTHERS = ["pandas_by_hand", "plain_dlt", "plain_dlt parquet", "dlt_rest_api", "dlt_rest_api parquet"]
-AGAIN = ["floor", "ours", "pandas_by_hand", "plain_dlt", "dlt_rest_api"]
+AGAIN = ["floor", "ours", "pandas_by_hand", "plain_dlt", "dlt_rest_api", *TOOLS]
 Case = tuple[str, Callable[..., Results]]
 
 
@@ -26,10 +29,13 @@ def all_cases(*, small: bool) -> dict[str, Case]:
     ten_millions = 1_000_000 if small else 10_000_000
     slow_ones = [name for name in OTHERS if small or "dlt" not in name or "parquet" in name]
     return {
-        "first-10k": _first(10_000, ["ours", *FLOORS, *OTHERS]),
-        "first-100k": _first(100_000, ["ours", *FLOORS, *OTHERS]),
+        "first-10k": _first(10_000, ["ours", *FLOORS, *OTHERS, *TOOLS]),
+        "first-100k": _first(100_000, ["ours", *FLOORS, *OTHERS, *TOOLS]),
         "first-1m": _first(million, ["ours", *FLOORS, *slow_ones]),
-        "latency": _first(20_000, ["ours", "floor", "plain_dlt"], delay_seconds=0.05),
+        "latency": (
+            f"first load of {DELAYED:,}, {DELAY_SECONDS * 1000:.0f} ms a request",
+            partial(cases.slow_network, DELAYED, ["ours", "floor", "plain_dlt parquet"], delay_seconds=DELAY_SECONDS),
+        ),
         "second-100k": _second(100_000, AGAIN),
         "second-1m": _second(million, ["floor", "ours"]),
         "nothing": (
@@ -44,10 +50,8 @@ def all_cases(*, small: bool) -> dict[str, Case]:
     }
 
 
-def _first(pickups: int, contenders: list[str], delay_seconds: float = 0) -> Case:
-    waits = f", {delay_seconds * 1000:.0f} ms a request" if delay_seconds else ""
-    measure = partial(cases.first_load, pickups, contenders, delay_seconds=delay_seconds)
-    return f"first load of {pickups:,}{waits}", measure
+def _first(pickups: int, contenders: list[str]) -> Case:
+    return f"first load of {pickups:,}", partial(cases.first_load, pickups, contenders)
 
 
 def _second(pickups: int, contenders: list[str]) -> Case:
@@ -60,15 +64,20 @@ def main() -> None:
     parser.add_argument("--only", help="short names of cases, with commas")
     parser.add_argument("--small", action="store_true", help="a tenth of the largest sizes")
     options = parser.parse_args()
+    for tool in OTHER_TOOLS:
+        if not is_installed(tool):
+            print(f"{tool}: could not be installed here, so it is not in the tables", flush=True)
     chosen = all_cases(small=options.small)
     wanted = options.only.split(",") if options.only else list(chosen)
-    results: dict[str, Results] = {}
     for name in wanted:
         title, measure = chosen[name]
         print(title, file=sys.stderr)
-        results[name] = measure(rounds=options.rounds, report=lambda line: print(f"  {line}", file=sys.stderr))
-        print(report.as_text(title, results[name]), flush=True)
-    report.write(results, {name: title for name, (title, _) in chosen.items()}, options.rounds)
+        results = measure(rounds=options.rounds, report=lambda line: print(f"  {line}", file=sys.stderr))
+        print(report.as_text(title, results), flush=True)
+        if not options.small:
+            report.write(name, title, results, options.rounds)
+    if not options.small:
+        report.publish()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
+OTHER_TOOLS = ("singer", "pyairbyte")
 
 
 class Measured(NamedTuple):
@@ -36,12 +37,22 @@ class Summary(NamedTuple):
         return cls(median(seconds), min(seconds), max(seconds), max(run.peak_mb for run in runs))
 
 
+def interpreter_of(contender: str) -> Path:
+    """Ours, or that of the environment of its own which the other tools have (`make bench` makes it)."""
+    own = ROOT / ".venv" / contender / "bin" / "python"
+    return own if contender in OTHER_TOOLS else Path(sys.executable)
+
+
+def is_installed(contender: str) -> bool:
+    return interpreter_of(contender).exists()
+
+
 def words_of(contender: str, folder: Path) -> list[str]:
     """The command line of a contender: a script beside this file, or `pickups run` itself."""
     if contender == "ours":
         return [sys.executable, "-m", "pipelines", "--project-dir", str(folder), "run"]
     name, *options = contender.split()
-    return [sys.executable, str(CONTENDERS / f"{name}.py"), str(folder), *options]
+    return [str(interpreter_of(contender)), str(CONTENDERS / f"{name}.py"), str(folder), *options]
 
 
 def measure(contender: str, folder: Path, base_url: str) -> Measured:
@@ -55,6 +66,8 @@ def measure(contender: str, folder: Path, base_url: str) -> Measured:
         "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
         "PUBLISH__PATH": "published/pickups.duckdb",
         "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DO_NOT_TRACK": "1",
+        "AIRBYTE_OFFLINE_MODE": "1",
         "PYTHONPATH": str(ROOT),
     }
     said = folder / "said.txt"
