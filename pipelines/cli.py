@@ -54,13 +54,17 @@ def project(
 
 @app.command()
 def run(
+    context: typer.Context,
     account: Annotated[str | None, typer.Option(help="Label of the account; default: the one configured.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Read settled pickups again too: once a week, say.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     json: AsJson = False,
 ) -> None:
     """Load what is new or changed, check it, and publish it for readers. For example: pickups run --json"""
-    from pipelines import screen
+    from pipelines import lean, screen
+
+    if context.obj["own_process"]:
+        lean.do_without()
     from pipelines.pickups import run as run_once
 
     with screen.progress() as on_progress:
@@ -111,13 +115,16 @@ def sandbox(
     serve_sandbox(port, pickups, seed)
 
 
-def main() -> None:
-    """Runs the command line; an error is one line on stderr and its exit code (pipelines/errors.py)."""
+def main(*, own_process: bool = False) -> None:
+    """Runs the command line; an error is one line on stderr and its exit code (pipelines/errors.py).
+
+    `own_process` says that nothing else will ever run in this process, see lean.py.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show a dot must not cost a run
     try:
-        app(prog_name="pickups")
+        app(prog_name="pickups", obj={"own_process": own_process})
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(_tell(error))
 

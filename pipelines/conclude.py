@@ -84,6 +84,16 @@ def write_receipt(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> No
     connection.unregister("receipt")
 
 
+def write_published(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> None:
+    """What became known after the receipt was written. Two columns in place: the whole row anew costs a tenth of a
+    run that finds nothing, and 30 MB (duckdb 1.5.5 keeps a block for each of its columns while it is stored, 2026-11).
+    """
+    connection.execute(
+        f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # as above
+        [receipt.finished_at, receipt.seconds_published, receipt.run_id],
+    )
+
+
 def receipt_schema() -> pa.Schema:
     """Column names and Arrow types of `pickup_runs`, from the receipt's own fields; mappings are text."""
     fields: dict[str, Any] = get_type_hints(Receipt)

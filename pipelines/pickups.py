@@ -13,7 +13,7 @@ import duckdb
 from dlt.extract import DltSource
 
 from pipelines.compare import Compared
-from pipelines.conclude import conclude, record_states, write_receipt
+from pipelines.conclude import conclude, record_states, write_published, write_receipt
 from pipelines.errors import DestinationFailed
 from pipelines.lock import one_run_at_a_time
 from pipelines.project import account_label, inside, published_path, warehouse_path
@@ -139,19 +139,16 @@ def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path
             warehouse,
             "The pickups are loaded and published; only the receipt is not complete. Mend the cause.",
         )
-        _write_again(warehouse, receipt)
+        receipt.finished_at = datetime.now(UTC)
+        with opened(warehouse) as connection:
+            write_published(connection, receipt)
     except (OSError, duckdb.Error) as error:
         failed = DestinationFailed(str(where), str(error).split("\n")[0], left)
         receipt.outcome, receipt.error = "failed", f"{type(failed).__name__}: {failed}"
-        with suppress(OSError, duckdb.Error, DestinationFailed):
-            _write_again(warehouse, receipt)
+        receipt.finished_at = datetime.now(UTC)
+        with suppress(OSError, duckdb.Error, DestinationFailed), opened(warehouse) as connection:
+            write_receipt(connection, receipt)
         raise failed from error
-
-
-def _write_again(warehouse: Path, receipt: Receipt) -> None:
-    receipt.finished_at = datetime.now(UTC)
-    with opened(warehouse) as connection:
-        write_receipt(connection, receipt)
 
 
 def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt, reading: Reading) -> Exception:

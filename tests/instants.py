@@ -33,7 +33,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "load": (dlt.Pipeline, "load"),
     "conclude": (pickups, "conclude"),
     "publish": (pickups, "publish"),
-    "last receipt": (pickups, "write_receipt"),
+    "last receipt": (pickups, "write_published"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {
     "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: in the table
@@ -127,4 +127,4 @@ if __name__ == "__main__":
     else:
         tell_all()
     sys.argv = ["pickups", *words]
-    main()
+    main(own_process=True)

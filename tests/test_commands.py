@@ -224,6 +224,16 @@ def test_a_terminal_that_knows_ascii_only_costs_no_run(installation: Installatio
     assert (done.returncode, done.stdout[:7]) == (0, "1 new, ")
 
 
+def test_a_run_does_without_what_only_notebooks_need(installation: Installation, api: Sandbox) -> None:
+    """Found by the modules' inner parts: Python tells of an import that was refused, too."""
+    done = installation.process("run", api=api, PYTHONPROFILEIMPORTTIME="1")
+
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "dlt.pipeline.pipeline" in imported
+    assert not imported & {"numpy.linalg", "pandas._libs", "pyarrow._dataset", "tornado.gen"}
+
+
 @pytest.mark.parametrize("command", ["run", "demo", "show", "status", "sandbox"])
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
