@@ -60,8 +60,10 @@ bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## speed and memory be
 # an hour on two cores; the seed that was used is printed, SEED=… repeats it
 KILLS ?= 200
 RUNS ?= 10000
-soak: $(READY)  ## KILLS=200 processes killed, RUNS=10000 runs of accounts that live on (an hour or so)
+IDLE ?= 1000
+soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, RUNS=10000 of accounts that live on (an hour or so)
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
+	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sources.sendcloud import Reading
+from sources.sendcloud import Reading, pages
 from sources.sendcloud.ahead import Ahead
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults
@@ -85,7 +85,11 @@ def test_a_page_that_fails_costs_nothing_that_was_read_before_it(
     assert until(lambda: not threads_ahead())
 
 
-def test_a_run_that_dies_while_it_loads_leaves_no_thread(installation: Installation, api: Sandbox) -> None:
+def test_a_run_that_dies_while_it_loads_leaves_no_thread(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGES_AHEAD", 1)  # so that it waits for somebody to take a page
+
     def dies(phase: str, _: Reading) -> None:
         if phase == "loading":
             raise KeyboardInterrupt
