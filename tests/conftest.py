@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.by_hand import warehouse as warehouse
 from tests.installation import Installation
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many

@@ -1,141 +1,13 @@
-"""What the views and checks say about a handful of pickups whose answers were worked out by hand.
+"""What the views and checks say about a handful of pickups (by_hand.py) whose answers were worked out by hand."""
 
-The everyday pickup: dpd, NL, booked on Friday 2026-03-06 09:00 UTC for Tuesday 2026-03-10 from 09:00 to 12:00 UTC
-(10:00 to 13:00 in Amsterdam), seen by a run on 2026-04-01. Each test changes what it is about and nothing else.
-"""
-
-import re
 from datetime import UTC, date, datetime
-from itertools import count
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pytest
 
-MODELS = Path(__file__).parent.parent / "pipelines" / "models"
-VIEWS = {path.stem: path.read_text() for path in sorted((MODELS / "analytics").glob("*.sql"))}
-CHECKS = {path.stem: path.read_text() for path in sorted((MODELS / "checks").glob("*.sql"))}
-MINE = ("pickups", "carrier_cancellations", "carrier_window_grid", "carrier_windows")
+from tests.by_hand import CHECKS, VIEWS, cancelled, many, only, pickup, rows, run
 
-TABLES = """
-create schema sendcloud;
-create schema analytics;
-create table sendcloud.pickups (
-    account text, id bigint, carrier text, country text, tracking_number text,
-    pickup_from timestamptz, pickup_until timestamptz, pickup_status text,
-    created_at timestamptz, cancelled_at timestamptz, contract bigint, extra json, _dlt_load_id text
-);
-create table sendcloud.pickup_runs (
-    run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
-    sweep text, rows_new bigint, rows_in_table bigint, checks_failed text
-);
-create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
-"""
-
-ids = count(1)
-INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
-
-
-def instant(text):
-    return datetime.fromisoformat(text) if isinstance(text, str) else text
-
-
-def pickup(**changes):
-    everyday = {
-        "account": "shop",
-        "id": next(ids),
-        "carrier": "dpd",
-        "country": "NL",
-        "tracking_number": "09985053927752",
-        "pickup_from": "2026-03-10 09:00Z",
-        "pickup_until": "2026-03-10 12:00Z",
-        "pickup_status": "Created",
-        "created_at": "2026-03-06 09:00Z",
-        "cancelled_at": None,
-        "contract": 57,
-        "extra": None,
-        "_dlt_load_id": "1774000000.5",
-    }
-    assert changes.keys() <= everyday.keys()
-    row = everyday | changes
-    return row | {column: instant(row[column]) for column in INSTANTS}
-
-
-def cancelled(**changes):
-    """Cancelled on Sunday at 09:00 UTC: 48 hours after booking, 48 hours before the window opens."""
-    return pickup(**{"pickup_status": "Cancelled", "cancelled_at": "2026-03-08 09:00Z"} | changes)
-
-
-def run(
-    account="shop",
-    observed_at="2026-04-01 00:00Z",
-    outcome="succeeded",
-    *,
-    sweep=None,
-    rows_new=0,
-    rows_in_table=None,
-    checks_failed="{}",
-):
-    counts = (sweep, rows_new, rows_in_table, checks_failed)
-    return (f"run-{next(ids)}", account, *[instant(observed_at)] * 3, outcome, *counts)
-
-
-def references(view):
-    return {name for name in re.findall(r"analytics\.(\w+)", VIEWS[view]) if name != view}
-
-
-def create_views(con):
-    """Each view after those it reads."""
-    built = set()
-    while built < VIEWS.keys():
-        for view in sorted(name for name in VIEWS.keys() - built if references(name) <= built):
-            con.execute(f"create view analytics.{view} as {VIEWS[view]}")
-            built.add(view)
-
-
-def fill(con, pickups, runs=None, session_zone="UTC"):
-    """The two raw tables with these rows, and every view above them."""
-    con.execute(TABLES)
-    con.execute(f"set TimeZone = '{session_zone}'")
-    for table, rows in {
-        "pickups": [tuple(row.values()) for row in pickups],
-        "pickup_runs": [run()] if runs is None else runs,
-    }.items():
-        if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            con.executemany(f"insert into sendcloud.{table} values ({marks})", rows)
-    create_views(con)
-    return con
-
-
-@pytest.fixture
-def warehouse():
-    """A function that makes a warehouse in memory from pickups."""
-    opened = []
-
-    def make(*pickups, runs=None, session_zone="UTC"):
-        opened.append(duckdb.connect())
-        return fill(opened[-1], pickups, runs, session_zone)
-
-    yield make
-    for con in opened:
-        con.close()
-
-
-def readable(value):
-    return str(value) if isinstance(value, date) else value
-
-
-def rows(con, columns, view="pickups", where="true"):
-    found = con.execute(f"select {columns} from analytics.{view} where {where} order by all").fetchall()
-    return [tuple(readable(value) for value in row) for row in found]
-
-
-def only(con, columns, view="pickups", where="true"):
-    """The values of the one row there is; the bare value when one column is asked for."""
-    (row,) = rows(con, columns, view, where)
-    return row if len(row) > 1 else row[0]
+MINE = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
 
 
 # --- the files
@@ -180,7 +52,30 @@ COLUMNS = {
         mature_cancelled mature_kept mature_failed mature_pending
         mature_late_cancellations mature_cancelled_after_start status_conflicts
         rated cancellation_rate cancellation_rate_low cancellation_rate_high
+        cancellation_rate_shrunken cancellation_rank
         failure_n failure_rate failure_rate_low failure_rate_high as_of_utc""",
+    "carrier_cancellations_weekly": """
+        carrier booked_week_local_start pickups mature_pickups immature_pickups
+        mature_cancelled mature_kept mature_failed
+        rated cancellation_rate cancellation_rate_low cancellation_rate_high is_week_mature""",
+    "carrier_net_cancellations": """
+        carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
+        net_rated net_cancellation_rate net_cancellation_rate_low net_cancellation_rate_high""",
+    "rebookings": """
+        account pickup_id carrier country is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
+    "cancellation_timing": "carrier age_hours at_risk cancelled share_cancelled",
+    "cancellations_by_booking": """
+        carrier measure from_hours until_hours
+        rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high""",
+    "runs": """
+        run_id account started_at_utc finished_at_utc observed_at_utc has_succeeded error
+        pages requests retries waited_seconds
+        rows_read rows_new rows_changed rows_unchanged rows_cancelled quarantined
+        is_newest_first stopped_because open_pickups open_beyond_lookback history_complete
+        sweep rows_missed rows_unlisted seconds hours_since_last_success
+        checks_failed new_words unknown_fields must_pass_failed version""",
+    "quarantine": """
+        account record_hash reason first_seen_at_utc last_seen_at_utc resolved_at_utc is_resolved""",
     "carrier_window_grid": "carrier window_opens_isodow_local window_opens_hour_local pickups",
     "carrier_windows": """
         carrier pickups with_window open_ended invalid open_ended_share
@@ -571,10 +466,6 @@ COUNTS = """pickups, mature_pickups, immature_pickups, immature_cancelled,
     mature_cancelled, mature_kept, mature_failed, mature_pending"""
 RATE = "rated, cancellation_rate, cancellation_rate_low, cancellation_rate_high"
 FAILURE = "failure_n, failure_rate, failure_rate_low, failure_rate_high"
-
-
-def many(kind, n, **changes):
-    return [kind(**changes) for _ in range(n)]
 
 
 def carrier_row(con, columns, carrier="dpd", country="all"):

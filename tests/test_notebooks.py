@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.test_models import cancelled, fill, many, pickup
+from tests.by_hand import cancelled, fill, many, pickup
 
 ROOM = Path(__file__).parent.parent / "notebooks"
 RATES, WINDOWS = "01-cancellation-rates", "02-pickup-windows"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
+READS, COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
 SEVERITY = re.compile(r"-- severity: (must-pass|warn)\b")
 
 
@@ -23,8 +25,10 @@ class CheckResult(NamedTuple):
 
 
 def views() -> list[Path]:
-    """The files of `analytics`, in the order in which they build on each other: pickups first."""
-    return sorted((HERE / "analytics").glob("*.sql"), key=lambda path: (path.stem != "pickups", path.stem))
+    """The files of `analytics`, in an order in which they can be made: each after those that it reads."""
+    files = {path.stem: path for path in sorted((HERE / "analytics").glob("*.sql"))}
+    reads = {name: READS.findall(COMMENT.sub("", path.read_text(encoding="utf-8"))) for name, path in files.items()}
+    return [files[name] for name in TopologicalSorter(reads).static_order()]
 
 
 def checks() -> list[Path]:

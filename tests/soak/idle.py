@@ -32,10 +32,7 @@ TABLES = """
 def counts(installation: Installation) -> dict[str, int]:
     """Rows of every table in the warehouse, dlt's own too."""
     names = [row["name"] for row in rows_of(installation.warehouse, TABLES)]
-    return {
-        name: rows_of(installation.warehouse, f"select count(*) as n from {name}")[0]["n"]
-        for name in names
-    }
+    return {name: rows_of(installation.warehouse, f"select count(*) as n from {name}")[0]["n"] for name in names}
 
 
 def runs(installation: Installation, api: Sandbox, number: int) -> list[float]:

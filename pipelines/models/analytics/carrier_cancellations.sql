@@ -5,6 +5,10 @@
 -- failure_rate = mature_failed / failure_n, where failure_n = all mature ones that are not pending.
 -- mature_pending = stuck: still announcing after the window. low and high are the 95 % Wilson interval.
 -- Rates are null where there is nothing to rate. Never sum over all rows: each pickup is in two of them.
+-- cancellation_rate_shrunken draws each rate towards that of all rows of its kind (carriers, or carriers by country),
+-- the more so the fewer pickups stand behind it: the mean of a beta-binomial posterior whose prior is estimated from
+-- these rows by moments (Kleinman 1973, weights n). Its order is cancellation_rank, 1 the most often cancelled, so that
+-- one cancellation out of two tops no list.
 -- A late cancellation came less than 24 hours before the window opened; those made after it opened are late too.
 
 with pickups as (
@@ -76,6 +80,50 @@ margins as (
     from fractions
 ),
 
+-- what the prior is made of, by kind of row: k of n over all of them, and how far they lie apart
+kinds as (
+    select
+        country = 'all' as is_carrier,
+        sum(cancelled_k) / sum(cancelled_n) as mean_rate,
+        sum(cancelled_n) as kind_n,
+        sum(cancelled_n * cancelled_n) as sum_of_squares,
+        count(cancelled_n) as members,
+        sum(cancelled_k * cancelled_k / cancelled_n) as sum_of_k_squared_by_n
+    from margins
+    where cancelled_n > 0
+    group by country = 'all'
+),
+
+-- spread: 1 / (a + b + 1) of the prior, the share of the variance that lies between the members; 0 where they differ
+-- no more than chance makes them
+priors as (
+    select
+        is_carrier,
+        mean_rate,
+        least(
+            greatest(
+                (
+                    sum_of_k_squared_by_n - kind_n * mean_rate * mean_rate - mean_rate * (1 - mean_rate) * (members - 1)
+                )
+                / nullif(mean_rate * (1 - mean_rate) * (kind_n - sum_of_squares / kind_n - (members - 1)), 0),
+                0
+            ),
+            1
+        ) as spread
+    from kinds
+),
+
+-- (k + m * mean) / (n + m) with m = a + b = 1 / spread - 1, multiplied out so that a spread of 0 or 1 divides nothing
+shrunken as (
+    select
+        margins.*,
+        (margins.cancelled_k * coalesce(priors.spread, 0) + (1 - coalesce(priors.spread, 0)) * priors.mean_rate)
+        / (margins.cancelled_n * coalesce(priors.spread, 0) + (1 - coalesce(priors.spread, 0)))
+            as cancellation_rate_shrunken
+    from margins
+    left join priors on priors.is_carrier = (margins.country = 'all')
+),
+
 final as (
     select
         carrier,
@@ -96,6 +144,14 @@ final as (
         cancelled_k / cancelled_n as cancellation_rate,
         (2 * cancelled_k + z * z - cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_low,
         (2 * cancelled_k + z * z + cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_high,
+        cancellation_rate_shrunken,
+        case
+            when cancellation_rate_shrunken is not null
+                then rank() over (
+                    partition by country = 'all', cancellation_rate_shrunken is null
+                    order by cancellation_rate_shrunken desc
+                )
+        end as cancellation_rank,
 
         failure_n,
         failed_k / failed_n as failure_rate,
@@ -103,7 +159,7 @@ final as (
         (2 * failed_k + z * z + failed_margin) / (2 * (failed_n + z * z)) as failure_rate_high,
 
         as_of_utc
-    from margins
+    from shrunken
 )
 
 select * from final
