@@ -87,12 +87,39 @@ def demo(
 @app.command()
 def show(
     table: Annotated[Literal["carriers", "windows"], typer.Argument(help="carriers: cancellations; windows: hours.")],
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="csv and json hold every column of the view.")
+    ] = "table",
     json: AsJson = False,
 ) -> None:
-    """Print one of the main tables. For example: pickups show carriers"""
+    """Print one of the main tables. For example: pickups show carriers --format csv"""
     from pipelines.show import show as show_table
 
-    show_table(table, as_json=json)
+    show_table(table, "json" if json else form)
+
+
+@app.command()
+def report(
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it; default data/report/index.html.")
+    ] = None,
+    carrier: Annotated[list[str] | None, typer.Option(help="Only this carrier; may be given more than once.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only pickups booked since, such as 2026-01-01.")
+    ] = None,
+) -> None:
+    """Write the notebooks as one page, for a browser or a printer. For example: pickups report --since 2026-01-01"""
+    from pipelines import screen
+    from pipelines.narrow import Only
+    from pipelines.report import report as write_report
+
+    try:
+        only = Only.of(carrier, since)
+    except ValueError:
+        raise typer.BadParameter(f"{since!r} is no day, such as 2026-01-01", param_hint="--since") from None
+    on_screen = screen.console(stderr=True)
+    page = write_report(to, only=only, on_progress=lambda name: on_screen.print(f"running {name}"))
+    typer.echo(page)
 
 
 @app.command()

@@ -5,6 +5,7 @@ PipelineError
 ├── AnotherRun         another run holds the lock
 ├── DestinationFailed  the warehouse or the published file could not be written or read
 ├── NothingYet         there is no published file to read
+├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
 └── Interrupted        Ctrl-C
 """
 
@@ -42,6 +43,14 @@ class NothingYet(PipelineError):
         )
 
 
+class NotebookFailed(PipelineError):
+    def __init__(self, notebook: str, evidence: str) -> None:
+        super().__init__(
+            f"No report: {notebook} ended in {evidence}. The report that was there is as it was. "
+            "Open the notebook (make lab) and run it from the top to see where."
+        )
+
+
 class Interrupted(PipelineError):
     def __init__(self) -> None:
         super().__init__("interrupted. What was loaded before is as it was; the next run reads what this one missed.")
@@ -57,6 +66,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadReply: 4,
     AnotherRun: 5,
     DestinationFailed: 6,
+    NotebookFailed: 6,
     Interrupted: 130,
 }
 EXIT_BUG = 70  # sysexits.h EX_SOFTWARE: an error that nobody foresaw

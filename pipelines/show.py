@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from typing import Any
+import sys
+from typing import Any, Literal
 
 from pipelines.screen import console, table
 from pipelines.warehouse import read_rows
@@ -11,13 +13,16 @@ from pipelines.warehouse import read_rows
 Row = dict[str, Any]
 
 
-def show(name: str, *, as_json: bool = False) -> None:
-    """Prints the table `carriers` or `windows`; as JSON, the view's rows whole."""
+def show(name: str, form: Literal["table", "csv", "json"] = "table") -> None:
+    """Prints the table `carriers` or `windows`; as CSV or JSON, the view's rows whole, times in ISO 8601."""
     rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
-    if as_json:
+    if form == "json":
         print(json.dumps(rows, default=str, ensure_ascii=False))  # noqa: T201  # what was asked for
-        return
-    if name == "carriers":
+    elif form == "csv":
+        written = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+        written.writeheader()
+        written.writerows(rows)
+    elif name == "carriers":
         _carriers([row for row in rows if row["country"] == "all"])
     else:
         _windows(rows)
@@ -25,8 +30,7 @@ def show(name: str, *, as_json: bool = False) -> None:
 
 def _carriers(rows: list[Row]) -> None:
     columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
-    # by the rate that one can be fairly sure of: one cancellation out of two must not top the list
-    ordered = sorted(rows, key=lambda r: (-(r["cancellation_rate_low"] or 0), r["carrier"]))
+    ordered = sorted(rows, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
     cells = [
         [
             r["carrier"],

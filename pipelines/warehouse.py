@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ import duckdb
 
 from pipelines import models
 from pipelines.errors import DestinationFailed, NothingYet
+from pipelines.narrow import Only, Since, narrow
 from pipelines.project import inside, readable_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DATASET = "sendcloud"
+EVERYTHING, IN_MEMORY = Only(), Path(":memory:")
 
 
 @contextmanager
@@ -61,18 +63,24 @@ def checkpoint(path: Path) -> None:
         connection.execute("checkpoint")
 
 
-def read(view: str, path: str | Path | None = None) -> pd.DataFrame:
+def read(
+    view: str, path: str | Path | None = None, *, carriers: Sequence[str] | None = None, since: Since = None
+) -> pd.DataFrame:
     """A view of `analytics` as a pandas frame, from the published file; the file is let go of at once.
 
     Args:
         view: the view's name, such as `carrier_cancellations`.
         path: the file to read; default `[publish] path` of the project at or above the working directory, or what
             `pickups demo` left as long as there is no such file.
+        carriers: only their pickups; default all.
+        since: only pickups that were booked then or later: a day such as "2026-01-31" (from midnight, UTC), a date, or
+            an instant. Every number of the view is then over these pickups only; runs and quarantine are as they are.
 
     Raises:
-        NothingYet: there is no such file, or no pickups in it. ValueError: no such view; the message lists them.
+        NothingYet: there is no such file, or no pickups in it. ValueError: no such view, or no such carrier; the
+        message lists them.
     """
-    with reading(path) as connection:
+    with reading(path, Only.of(carriers, since)) as connection:
         return connection.execute(_select(view)).df()
 
 
@@ -84,8 +92,11 @@ def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]
 
 
 @contextmanager
-def reading(path: str | Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection to the published file, see `read` for which one; NothingYet where it has no pickups."""
+def reading(path: str | Path | None = None, only: Only = EVERYTHING) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the published file, see `read` for which one, or to a part of it; nothing can be written.
+
+    Raises NothingYet where it has no pickups.
+    """
     if path:
         published = Path(path)
     else:
@@ -96,6 +107,11 @@ def reading(path: str | Path | None = None) -> Iterator[duckdb.DuckDBPyConnectio
     with opened(published, read_only=True) as connection:
         if not has_table(connection, "pickups"):
             raise NothingYet(published)
+        if only == EVERYTHING:
+            yield connection
+            return
+    with opened(IN_MEMORY) as connection:
+        narrow(connection, published, only)
         yield connection
 
 

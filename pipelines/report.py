@@ -1,0 +1,96 @@
+"""`pickups report`: the notebooks, executed, as one page that needs nothing else, for a browser or a printer."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
+from pipelines.narrow import Only
+from pipelines.page import chapter, page_of
+from pipelines.project import inside, readable_path
+from pipelines.warehouse import EVERYTHING, reading
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SECONDS_A_CELL = 600
+NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
+
+
+def report(
+    to: str | Path | None = None, *, only: Only = EVERYTHING, on_progress: Callable[[str], None] = lambda _name: None
+) -> Path:
+    """Writes the page; the file that was there stays until the new one is whole. Returns where it is.
+
+    Args:
+        to: the file; default `data/report/index.html` of the project.
+        only: which pickups the numbers are about.
+        on_progress: called with each notebook's name before it is executed.
+
+    Raises:
+        NothingYet: there are no pickups to tell of. NotConfigured: the notebooks' libraries are not installed.
+        NotebookFailed: a cell failed. DestinationFailed: the file could not be written.
+    """
+    if missing := [name for name in NEEDED if not find_spec(name)]:
+        raise NotConfigured(
+            f"A report needs {', '.join(missing)}, not installed here. pip install 'sendcloud-pickups[notebooks]'"
+        )
+    with inside() as project:
+        page, published = Path(to or project / "data" / "report" / "index.html").absolute(), readable_path(project)
+        with reading(published, only):
+            pass  # NothingYet before a kernel is started
+        chapters = []
+        for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+            on_progress(notebook.stem)
+            chapters.append(chapter(notebook.stem, _executed(notebook, published, only)))
+        _put_in_place(page, page_of(chapters, published, only))
+    return page
+
+
+def _executed(notebook: Path, published: Path, only: Only) -> Any:
+    """The notebook after a kernel of its own ran every cell; its one cell of settings says what `only` says."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+
+    run = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in run.cells:
+        if cell.get("id") == "only":
+            since = only.since.isoformat() if only.since else None
+            cell.source = f"carriers = {list(only.carriers) if only.carriers else None!r}\nsince = {since!r}"
+    sockets = tempfile.TemporaryDirectory()
+    settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
+    folder = {"metadata": {"path": str(NOTEBOOKS)}}
+    client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
+    try:
+        client.execute(env={**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()})
+    except CellExecutionError as error:
+        raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}") from None
+    finally:
+        sockets.cleanup()
+    return run
+
+
+def _python_path() -> str:
+    """So that the kernel finds these very modules, installed or not."""
+    return os.pathsep.join(filter(None, [str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")]))
+
+
+def _put_in_place(page: Path, html: str) -> None:
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{page.name}.", suffix=".new", dir=page.parent)
+        fresh = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(html)
+            fresh.chmod(0o644)  # a web server that serves the folder is another user
+            fresh.replace(page)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise DestinationFailed(str(page), str(error), "The report that was there is as it was.") from error
