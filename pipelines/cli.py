@@ -110,7 +110,7 @@ def report(
 ) -> None:
     """Write the notebooks as one page, for a browser or a printer. For example: pickups report --since 2026-01-01"""
     from pipelines import screen
-    from pipelines.narrow import Only
+    from pipelines.narrow import Only, UnknownCarrier
     from pipelines.report import report as write_report
 
     try:
@@ -118,7 +118,10 @@ def report(
     except ValueError:
         raise typer.BadParameter(f"{since!r} is no day, such as 2026-01-01", param_hint="--since") from None
     on_screen = screen.console(stderr=True)
-    page = write_report(to, only=only, on_progress=lambda name: on_screen.print(f"running {name}"))
+    try:
+        page = write_report(to, only=only, on_progress=lambda name: on_screen.print(f"running {name}"))
+    except UnknownCarrier as error:
+        raise typer.BadParameter(str(error), param_hint="--carrier") from None
     typer.echo(page)
 
 

@@ -12,6 +12,10 @@ from pipelines import models
 Since = str | date | None  # a datetime is a date too
 
 
+class UnknownCarrier(ValueError):
+    """The text lists those that there are."""
+
+
 class Only(NamedTuple):
     """Which pickups to look at: those of these carriers (None: of all), booked at that instant or later."""
 
@@ -33,7 +37,7 @@ class Only(NamedTuple):
 def narrow(connection: Any, published: Path, only: Only) -> None:
     """Fills an empty connection in memory with every table and view of the file, the pickups narrowed to `only`.
 
-    Raises ValueError for a carrier that the file doesn't know; the message lists those that it does.
+    Raises UnknownCarrier for one of which the file has no pickups.
     """
     quoted = str(published).replace("'", "''")
     connection.execute(f"attach '{quoted}' as published (read_only)")
@@ -42,7 +46,7 @@ def narrow(connection: Any, published: Path, only: Only) -> None:
         connection.execute(f'create view sendcloud."{table}" as select * from published.sendcloud."{table}"')  # noqa: S608  # a name from the catalogue
     known = [name for (name,) in connection.execute(_CARRIERS).fetchall()]
     if unknown := sorted(set(only.carriers or []) - set(known)):
-        raise ValueError(f"no carrier {unknown[0]!r}; there are {', '.join(known)}")
+        raise UnknownCarrier(f"no carrier {unknown[0]!r}; there are {', '.join(known)}")
     connection.execute("create table wanted as select unnest(?::text[]) as carrier", [list(only.carriers or known)])
     connection.execute("create table bounds as select ?::timestamptz as since", [only.since])
     connection.execute(_NARROWED)

@@ -35,7 +35,7 @@ def chapter(name: str, notebook: Any) -> Chapter:
     body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
     body = re.sub(r'(<h[1-6] id=")([^"]*)', lambda found: f"{found[1]}{name}-{_slug(found[2])}", body)
-    body = re.sub(r"<table[^>]*>", '<table tabindex="0">', body)
+    body = re.sub(r"<table[^>]*>", '<table tabindex="0">', body).replace("<th></th>", "<td></td>")
     body = _described(body)
     headings = re.findall(r'<h([12]) id="([^"]+)">(.*?)</h\1>', body, re.DOTALL)
     (_, anchor, heading), *sections = headings

@@ -118,7 +118,7 @@ def reading(path: str | Path | None = None, only: Only = EVERYTHING) -> Iterator
 def _select(view: str) -> str:
     names = [path.stem for path in models.views()]
     if view not in names:
-        raise ValueError(f"no view {view!r}; there are {', '.join(names)}")
+        raise ValueError(f"no view {view!r}; there are {', '.join(sorted(names))}")
     return f"select * from analytics.{view}"  # noqa: S608  # one of our own names
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -12,7 +14,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -119,6 +121,41 @@ def test_show_with_json_prints_the_view_whole(installation: Installation, api: S
     by_key = sorted(shown, key=str), sorted(expected, key=str)
     assert by_key[0] == by_key[1]
     assert len(shown) >= 2
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+@pytest.mark.parametrize(("table", "view"), [("carriers", "carrier_cancellations"), ("windows", "carrier_windows")])
+def test_show_as_csv_holds_every_column_of_the_view(
+    installation: Installation, api: Sandbox, table: str, view: str
+) -> None:
+    installation.run(api)
+
+    shown = list(csv.DictReader(io.StringIO(installation.command("show", table, "--format", "csv").stdout)))
+
+    expected = installation.rows(f"select * from analytics.{view}")
+    as_text = [{name: "" if value is None else str(value) for name, value in row.items()} for row in expected]
+    assert sorted(shown, key=str) == sorted(as_text, key=str)
+    assert len(shown) >= 2
+
+
+@pytest.mark.usefixtures("ten_booked_two_cancelled")
+def test_in_python_a_view_may_be_of_some_carriers_and_days_only(installation: Installation, api: Sandbox) -> None:
+    from pipelines.warehouse import read
+
+    installation.run(api)
+    published = installation.published
+
+    assert read("carrier_windows", published, carriers=["ups"])["pickups"].tolist() == [6]
+    booked = read("pickups", published).sort_values("created_at_utc")["created_at_utc"]
+    since = booked.iloc[4]
+    later = read("pickups", published, since=since.to_pydatetime())
+    assert sorted(later["created_at_utc"]) == [at for at in booked if at >= since]
+    for day in ("2026-12-01", date(2026, 12, 1), datetime(2026, 12, 1)):  # noqa: DTZ001  # a person's own words
+        assert len(read("pickups", published, since=day)) == 0
+    with pytest.raises(ValueError, match="no carrier 'UPS'; there are dhl, ups"):
+        read("pickups", published, carriers=["UPS"])
+    with pytest.raises(ValueError, match="carriers is a list"):
+        read("pickups", published, carriers="ups")
 
 
 @pytest.mark.usefixtures("ten_booked_two_cancelled")
@@ -234,7 +271,7 @@ def test_a_run_does_without_what_only_notebooks_need(installation: Installation,
     assert not imported & {"numpy.linalg", "pandas._libs", "pyarrow._dataset", "tornado.gen"}
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "show", "status", "sandbox"])
+@pytest.mark.parametrize("command", ["run", "demo", "show", "report", "status", "sandbox"])
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
 
@@ -260,5 +297,5 @@ def test_in_python_run_returns_the_receipt_and_read_a_frame(
 
     assert receipt.exit_code == 0
     assert frame.query("country == 'all' and carrier == 'dhl'")["cancellation_rate"].tolist() == [0.25]
-    with pytest.raises(ValueError, match=r"no view 'pickup'; there are pickups, carrier_cancellations"):
+    with pytest.raises(ValueError, match=r"no view 'pickup'; there are cancellation_timing, cancellations_by_booking"):
         read("pickup", installation.published)

@@ -1,0 +1,93 @@
+"""The report as a person opens it: in a real Chromium, from the disk, without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_report import page, shop  # noqa: F401  # fixtures
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-engines does that")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (Debian: apt-get install chromium)")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE, SCREEN = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=[PHONE, SCREEN], ids=["phone", "screen"])
+def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator[Any]:  # noqa: F811
+    """The page in a window, with what it asked for and what it said on its console."""
+    window = browser.new_page(viewport=request.param)
+    window.asked, window.said = [], []
+    window.on("request", lambda asked: window.asked.append(asked.url))
+    window.on("console", lambda said: window.said.append(said.text))
+    window.on("pageerror", lambda error: window.said.append(str(error)))
+    window.goto(page.as_uri())
+    yield window
+    window.close()
+
+
+def test_it_asks_for_nothing_but_itself_and_says_nothing(opened: Any, page: Path) -> None:  # noqa: F811
+    assert [url for url in opened.asked if not url.startswith("data:")] == [page.as_uri()]
+    assert opened.said == []
+
+
+def test_every_picture_is_loaded_and_shows_something(opened: Any) -> None:
+    from matplotlib.image import imread
+
+    pictures = opened.locator("img").all()
+    assert len(pictures) >= 12
+    for picture in pictures:
+        drawn = imread(BytesIO(picture.screenshot()))
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
+        assert drawn[..., :3].std() > 0.05  # a blank one has no contrast
+
+
+def test_nothing_is_wider_than_the_window(opened: Any) -> None:
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    cut = "element => element.getBoundingClientRect().right > window.innerWidth + 1"
+    assert [e.inner_text() for e in opened.locator("p, li, h1, h2, h3, img, nav").all() if e.evaluate(cut)] == []
+
+
+def test_the_contents_lead_to_their_headings(opened: Any) -> None:
+    for link in opened.locator("nav a").all():
+        link.click()
+        heading = opened.locator(f"[id='{link.get_attribute('href')[1:]}']")
+        assert heading.inner_text().strip() == link.inner_text().strip()
+        assert heading.evaluate("element => Math.abs(element.getBoundingClientRect().top) < window.innerHeight")
+
+
+def test_axe_finds_nothing_to_complain_of(opened: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="make test-engines installs axe-core")
+
+    found = axe.Axe().run(opened).response["violations"]
+
+    assert [(rule["id"], rule["nodes"][0]["html"][:80]) for rule in found] == []
+
+
+def test_a_printed_page_loses_nothing(browser: Any, page: Path) -> None:  # noqa: F811
+    window = browser.new_page()
+    window.goto(page.as_uri())
+    printed = window.pdf(format="A4")
+    window.close()
+
+    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 3 or printed.count(b"/Page") >= 4
