@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -84,10 +85,13 @@ def test_axe_finds_nothing_to_complain_of(opened: Any) -> None:
     assert [(rule["id"], rule["nodes"][0]["html"][:80]) for rule in found] == []
 
 
-def test_a_printed_page_loses_nothing(browser: Any, page: Path) -> None:  # noqa: F811
+def test_printed_each_notebook_begins_on_a_page_of_its_own(browser: Any, page: Path) -> None:  # noqa: F811
     window = browser.new_page()
     window.goto(page.as_uri())
+    window.emulate_media(media="print")
+    breaks = window.eval_on_selector_all("article", "all => all.map(one => getComputedStyle(one).breakBefore)")
     printed = window.pdf(format="A4")
     window.close()
 
-    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 3 or printed.count(b"/Page") >= 4
+    assert breaks == ["page"] * 3
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 4
