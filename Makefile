@@ -23,13 +23,19 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-duckdb2 lint check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-engines test-duckdb2 lint check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests (soak and bench are left out)
+test: $(READY)  ## all tests; left out: test-engines, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
+
+# real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
+ON_ENGINES := report_in_a_browser
+test-engines: $(READY)  ## the tests that need a browser
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --group engines
+	@.venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_ENGINES:%=tests/test_%.py)
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
 ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists
@@ -64,6 +70,7 @@ IDLE ?= 1000
 soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, RUNS=10000 of accounts that live on (an hour or so)
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
+	@$(RUN)/python -m tests.soak.intervals
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo

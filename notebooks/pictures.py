@@ -1,4 +1,5 @@
-"""Makes the pictures of the READMEs: runs the notebooks over what `pickups demo` left, keeps each one's first picture.
+"""Makes the pictures of the READMEs: runs the notebooks over what `pickups demo` left, keeps each one's first picture,
+and, where there is a Chromium, the first screen of the report.
 
 make pictures
 """
@@ -6,6 +7,9 @@ make pictures
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -26,7 +30,20 @@ def first_picture(notebook: Path) -> bytes:
     raise LookupError(f"{notebook.name} shows no picture")
 
 
+def first_screen(page: Path, picture: Path, chromium: str) -> None:
+    """The page as it comes up in a window of 1100 by 1500."""
+    with tempfile.TemporaryDirectory() as profile:
+        quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
+        asked = ["--window-size=1100,1500", f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
+        subprocess.run([chromium, *quiet, *asked], check=True, capture_output=True, timeout=120)
+
+
 if __name__ == "__main__":
     (HERE / "pictures").mkdir(exist_ok=True)
     for name, file in PICTURES.items():
         (HERE / "pictures" / file).write_bytes(first_picture(HERE / f"{name}.ipynb"))
+    if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
+        from pipelines.report import report
+
+        with tempfile.TemporaryDirectory() as folder:
+            first_screen(report(Path(folder) / "index.html"), HERE / "pictures" / "report.png", chromium)

@@ -1,0 +1,119 @@
+"""How often the 95 % intervals hold the true rate, and whether the rate is biased: many worlds whose rates are known.
+
+make soak, or: python -m tests.soak.intervals --worlds 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+from math import sqrt
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from pipelines import models
+from sources.sendcloud.sandbox import World
+from sources.sendcloud.sandbox.carriers import CARRIERS
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PICKUPS = 4_000
+RECENT = timedelta(days=14)
+TRUE_RATES = {carrier.code: carrier.cancelled for carrier in CARRIERS}
+FIELDS = ("id", "carrier", "country", "pickup_status", "created_at", "pickup_from", "pickup_until", "cancelled_at")
+TABLES = """
+    create schema sendcloud;
+    create table sendcloud.pickups as
+    select 'shop' as account, id, carrier, country, null::text as tracking_number,
+        pickup_from::timestamptz as pickup_from, pickup_until::timestamptz as pickup_until, pickup_status,
+        created_at::timestamptz as created_at, cancelled_at::timestamptz as cancelled_at,
+        null::bigint as contract, null::json as extra, '1' as _dlt_load_id
+    from records where created_at::timestamptz >= $since;
+    create table sendcloud.pickup_runs as
+    select 'shop' as account, 'succeeded' as outcome, $now::timestamptz as observed_at;
+"""
+OURS = """
+    select carrier, mature_cancelled, rated, cancellation_rate_low, cancellation_rate_high
+    from analytics.carrier_cancellations where country = 'all'
+"""
+# all cancelled ones at once, the kept ones when their windows are over: what one counts who doesn't think of maturity
+NAIVE = """
+    select
+        carrier,
+        count(*) filter (where is_cancelled) as k,
+        count(*) filter (where is_cancelled or (is_kept and is_mature)) as n
+    from analytics.pickups group by carrier
+"""
+
+
+class Seen(NamedTuple):
+    """One carrier in one world: k of n, and what was expected of n."""
+
+    k: int
+    n: int
+    rate: float
+    is_covered: bool = True
+
+
+def views_over(world: World, since: datetime) -> Any:
+    """A connection with the views that need nothing but pickups and runs, over what was booked since."""
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    records = [{field: record.get(field) for field in FIELDS} for record in world.records()]
+    connection.register("records", pa.Table.from_pylist(records))
+    for statement in TABLES.strip().split(";\n"):
+        parameters = {"since": since} if "$since" in statement else {"now": NOW} if "$now" in statement else {}
+        connection.execute(statement, parameters)
+    connection.execute("create schema analytics")
+    for path in models.views():
+        if path.stem in ("pickups", "carrier_cancellations"):
+            connection.execute(f"create view analytics.{path.stem} as {path.read_text()}")
+    return connection
+
+
+def seen_in(seed: int, since: datetime) -> tuple[list[Seen], list[Seen]]:
+    """Ours and the naive count, for each carrier of the world of that seed."""
+    with views_over(World.seeded(PICKUPS, seed=seed, until=NOW), since) as connection:
+        ours = [
+            Seen(k, n, TRUE_RATES[carrier], low <= TRUE_RATES[carrier] <= high)
+            for carrier, k, n, low, high in connection.execute(OURS).fetchall()
+            if n
+        ]
+        naive = [Seen(k, n, TRUE_RATES[carrier]) for carrier, k, n in connection.execute(NAIVE).fetchall() if n]
+    return ours, naive
+
+
+def bias(seen: list[Seen]) -> tuple[float, float]:
+    """Cancelled ones too many, as a share of all rated; and in standard deviations of chance."""
+    too_many = sum(one.k - one.n * one.rate for one in seen)
+    chance = sqrt(sum(one.n * one.rate * (1 - one.rate) for one in seen))
+    return too_many / sum(one.n for one in seen), too_many / chance
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    whole, ours, naive = [], list[Seen](), list[Seen]()
+    for seed in range(options.seed, options.seed + options.worlds):
+        whole += seen_in(seed, NOW - timedelta(days=4_000))[0]
+        recent = seen_in(seed, NOW - RECENT)
+        ours, naive = ours + recent[0], naive + recent[1]
+        if seed % 20 == 0:
+            print(f"  {seed - options.seed + 1} of {options.worlds} worlds", file=sys.stderr, flush=True)
+    covered = sum(one.is_covered for one in whole) / len(whole)
+    (by, deviations), (naive_by, naive_deviations) = bias(ours), bias(naive)
+    print(
+        f"{len(whole)} intervals in {options.worlds} worlds: {covered:.1%} hold the true rate.",
+        f"Over the last {RECENT.days} days' bookings our rate is off by {by:+.2%} ({deviations:+.1f} standard "
+        f"deviations), the naive one by {naive_by:+.2%} ({naive_deviations:+.1f}).",
+        sep="\n",
+    )
+    sys.exit(not (0.94 <= covered <= 0.965 and abs(deviations) < 3 and naive_deviations > 5))
+
+
+if __name__ == "__main__":
+    main()
