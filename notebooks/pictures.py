@@ -35,7 +35,7 @@ def first_screen(page: Path, picture: Path, chromium: str) -> None:
     with tempfile.TemporaryDirectory() as profile:
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
         asked = ["--window-size=1100,1500", f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
-        subprocess.run([chromium, *quiet, *asked], check=True, capture_output=True, timeout=120)
+        subprocess.run([chromium, *quiet, *asked], check=True, capture_output=True, timeout=120)  # noqa: S603  # ours
 
 
 if __name__ == "__main__":

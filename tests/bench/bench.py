@@ -30,8 +30,8 @@ def all_cases(*, small: bool) -> dict[str, Case]:
     slow_ones = [name for name in OTHERS if small or "dlt" not in name or "parquet" in name]
     return {
         "first-10k": _first(10_000, ["ours", *FLOORS, *OTHERS, *TOOLS]),
-        "first-100k": _first(100_000, ["ours", *FLOORS, *OTHERS, *TOOLS]),
-        "first-1m": _first(million, ["ours", *FLOORS, *slow_ones]),
+        "first-100k": _first(100_000, ["ours", *FLOORS, "pages_only", *OTHERS, *TOOLS]),
+        "first-1m": _first(million, ["ours", *FLOORS, "pages_only", *slow_ones]),
         "latency": (
             f"first load of {DELAYED:,}, {DELAY_SECONDS * 1000:.0f} ms a request",
             partial(cases.slow_network, DELAYED, ["ours", "floor", "plain_dlt parquet"], delay_seconds=DELAY_SECONDS),

@@ -77,7 +77,8 @@ def draw(told: dict[str, Any]) -> None:
 
     figure, panels = plt.subplots(1, len(told), figsize=(4.2 * len(told), 3.2), squeeze=False, layout="constrained")
     for panel, case in zip(panels[0], told.values(), strict=True):
-        ways = sorted(case["results"].items(), key=lambda way: -way[1]["median_s"])
+        shown = {who: took for who, took in case["results"].items() if who != "pages_only"}
+        ways = sorted(shown.items(), key=lambda way: -way[1]["median_s"])
         names = [name.replace("_", " ") for name, _ in ways]
         seconds = [took["median_s"] for _, took in ways]
         bars = panel.barh(names, seconds, color=["#0072B2" if name == "ours" else "#BBBBBB" for name in names])

@@ -5,21 +5,16 @@ python best_floor.py FOLDER
 
 from __future__ import annotations
 
-import http.client
 import io
-import os
-import re
 import sys
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
 import pyarrow.json as pj
+from pages_only import bodies
 
-NEXT = re.compile(rb'"next":"([^"]+)"')
 PAGES_A_BATCH = 100
 INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -36,18 +31,6 @@ SCHEMA = pa.schema(
         ("contract", pa.int64()),
     ]
 )
-
-
-def bodies() -> Iterator[bytes]:
-    base = urlsplit(os.environ["SOURCES__SENDCLOUD__BASE_URL"])
-    connection = http.client.HTTPConnection(base.netloc)
-    path: str | None = f"{base.path}/pickups?limit=500"
-    while path:
-        connection.request("GET", path, headers={"Authorization": "Basic cHVibGljOnNlY3JldA=="})
-        body = connection.getresponse().read()
-        yield body
-        found = NEXT.search(body, 0, 400)
-        path = found[1].decode().split(base.netloc, 1)[1] if found else None
 
 
 def as_table(some: list[bytes]) -> pa.Table:
