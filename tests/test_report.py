@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,6 +158,42 @@ def test_a_wrong_day_or_carrier_is_told_at_once(
 
     assert done.returncode == code
     assert says in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_show_prints_the_numbers_of_the_notebooks_in_their_order(
+    shop: tuple[Installation, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    installation, _ = shop
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+    rates: dict[str, Any] = {}
+    windows: dict[str, Any] = {}
+    exec(code_of("01-cancellation-rates"), rates)
+    exec(code_of("02-pickup-windows"), windows)
+    plt.close("all")
+
+    shown = json.loads(installation.command("show", "carriers", "--format", "json").stdout)
+    by_carrier = {row["carrier"]: row for row in shown if row["country"] == "all"}
+    for row in rates["rated"].to_dict("records"):
+        for name in ("rated", "cancellation_rate", "cancellation_rate_low", "cancellation_rate_high", "failure_rate"):
+            assert by_carrier[row["carrier"]][name] == row[name]
+    printed = [line.split() for line in installation.command("show", "carriers").stdout.splitlines()]
+    best_first = list(rates["rated"]["carrier"][::-1])
+    assert [words[0] for words in printed if words and words[0] in by_carrier] == best_first
+    assert len(best_first) == 9
+
+    shown = json.loads(installation.command("show", "windows", "--format", "json").stdout)
+    for row in windows["windows"].to_dict("records"):
+        (told,) = [one for one in shown if one["carrier"] == row["carrier"]]
+        for name in ("with_window", "median_window_hours", "median_lead_time_hours", "open_ended_share"):
+            assert told[name] == row[name]
+
+
+def code_of(name: str) -> str:
+    cells = json.loads((reporting.NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
 def test_without_pickups_there_is_no_report(installation: Installation) -> None:
