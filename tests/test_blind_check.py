@@ -142,7 +142,7 @@ def test_the_grid_of_local_weekdays_and_hours(both: tuple[pd.DataFrame, Views]) 
     opens = told["pickup_from_local"]
     keys = [
         told["carrier"],
-        opens.dt.dayofweek.add(1).rename("window_opens_isodow_local"),
+        opens.dt.day_of_week.add(1).rename("window_opens_isodow_local"),
         opens.dt.hour.rename("window_opens_hour_local"),
     ]
     expected = told.groupby(keys).size().to_frame("pickups")
