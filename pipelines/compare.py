@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import quarantine, sweep
 from pipelines.warehouse import DATASET, has_table, opened
@@ -49,14 +50,19 @@ class Compared:
     def _different(self, connection: Any, rows: pa.Table) -> pa.Table:
         self._makes_table = not has_table(connection, "pickups")
         if self._makes_table:
-            self.new += rows.num_rows
+            self.new += _keys(rows)
             return rows
         found = connection.sql(_DIFFERENCE).to_arrow_table()
-        self.new += found["is_new"].to_pylist().count(True)
+        self.new += _keys(found.filter(found["is_new"]))
         self.changed += found["is_new"].to_pylist().count(False)
         self.unchanged += rows.num_rows - found.num_rows
         self.cancelled += found["newly_cancelled"].to_pylist().count(True)
         return found
+
+
+def _keys(rows: pa.Table) -> int:
+    """How many pickups these are; were one there twice, the check of doubles would see that rows don't add up."""
+    return int(pc.count_distinct(rows["id"]).as_py())
 
 
 # for the receipt's count only; what the analytics call cancelled is decided in models/analytics/pickups.sql, alike

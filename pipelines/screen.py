@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+import typer
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # rich is imported where there is something to draw: a run by a scheduler does without (40 ms, 4 MB)
+    from rich.console import Console
+    from rich.table import Table
+
     from pipelines.receipt import Receipt
     from sources.sendcloud import Reading
 
@@ -21,6 +22,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def console(*, stderr: bool = False) -> Console:
     """Rich's console; into a pipe or file tables keep their full width, for there is no edge to wrap at."""
+    from rich.console import Console
+
     made = Console(stderr=stderr, highlight=False)
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
@@ -32,17 +35,18 @@ def progress() -> Iterator[Callable[[str, Reading], None]]:
     The bar only moves: nobody knows how long the list is, so the date reached tells how far it has come. Goes to
     stderr: stdout is for results.
     """
-    screen = console(stderr=True)
-    if screen.is_terminal:
-        columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=screen, transient=True) as moving:
-            task = moving.add_task("asking Sendcloud", total=None)
-            yield lambda phase, reading: moving.update(task, description=_so_far(phase, reading))
-    else:
-        yield _plain_lines(screen)
+    if not sys.stderr.isatty():
+        yield _plain_lines()
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as moving:
+        task = moving.add_task("asking Sendcloud", total=None)
+        yield lambda phase, reading: moving.update(task, description=_so_far(phase, reading))
 
 
-def _plain_lines(screen: Console) -> Callable[[str, Reading], None]:
+def _plain_lines() -> Callable[[str, Reading], None]:
     last_phase, last_at = "", 0.0
 
     def line(phase: str, reading: Reading) -> None:
@@ -50,7 +54,7 @@ def _plain_lines(screen: Console) -> Callable[[str, Reading], None]:
         now = time.monotonic()
         if phase != last_phase or now - last_at >= SECONDS_BETWEEN_LINES:
             last_phase, last_at = phase, now
-            screen.print(_so_far(phase, reading))
+            typer.echo(_so_far(phase, reading), err=True)
 
     return line
 
@@ -70,6 +74,9 @@ def told(receipt: Receipt) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose first column is text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         made.add_column(column, justify="right" if number else "left", no_wrap=not number)

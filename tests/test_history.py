@@ -10,6 +10,7 @@ import pytest
 from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import Installation, as_rows
+from tests.settled import settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
@@ -17,11 +18,8 @@ FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
 
 @pytest.fixture
 def world() -> World:
-    """100 pickups, one a day, all settled: 20 pages of five, five packages of four."""
-    made = World(clock=NOW)
-    for number in range(100):
-        made.book(created_at=NOW - timedelta(days=120 - number), pickup_status="Failed")
-    return made
+    """100 settled pickups: 20 pages of five, five packages of four."""
+    return settled(100)
 
 
 @pytest.fixture

@@ -833,6 +833,17 @@ def test_ten_million_keys_are_not_grouped_again_when_the_rows_add_up(warehouse):
     assert doubles(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 
 
+def test_a_clock_that_was_set_back_makes_no_earlier_run_the_last_one(warehouse):
+    """2 and 1 new were 3 at a quarter past; the run that found a fourth row, with a new id, says half past nine."""
+    runs = [
+        run(started_at="2026-03-31 10:00Z", rows_in_table=2),
+        run(started_at="2026-03-31 10:15Z", rows_new=1, rows_in_table=3),
+        run(started_at="2026-03-31 09:30Z", rows_new=1, rows_in_table=4),
+    ]
+    con = warehouse(pickup(), pickup(), *PLANTED["unique_key"], runs=runs)
+    assert findings(con)["unique_key"] == [("shop", 901)]
+
+
 @pytest.mark.parametrize(
     ("before", "this"),
     [

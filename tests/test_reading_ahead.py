@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +14,7 @@ from sources.sendcloud.ahead import Ahead
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.installation import Installation, as_rows
+from tests.settled import settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 2}
@@ -21,11 +22,8 @@ FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 2}
 
 @pytest.fixture
 def world() -> World:
-    """40 settled pickups, one a day: 8 pages of five, four packages of two."""
-    made = World(clock=NOW)
-    for number in range(40):
-        made.book(created_at=NOW - timedelta(days=60 - number), pickup_status="Failed")
-    return made
+    """40 settled pickups: 8 pages of five, four packages of two."""
+    return settled(40)
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

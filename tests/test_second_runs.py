@@ -6,8 +6,10 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from sources.sendcloud import pages
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.installation import Installation, as_rows
 
@@ -449,3 +451,19 @@ def test_a_window_at_the_end_of_time_costs_no_run(installation: Installation, wo
 
     assert (receipt.open_pickups, receipt.open_beyond_lookback) == (2, 1)
     assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.parametrize("loaded_before", [True, False])
+def test_a_loader_that_doubles_a_row_is_found_out_by_the_run_itself(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, *, loaded_before: bool
+) -> None:
+    a_year_of_settled_pickups(world, 40)
+    if loaded_before:
+        installation.run(api)
+        world.book()
+    monkeypatch.setattr(pages, "latest_sightings", lambda tables: pa.concat_tables([*tables, tables[0].slice(0, 1)]))
+
+    receipt = installation.run(api)
+
+    assert receipt.checks_failed["unique_key"] == 1
+    assert receipt.exit_code == 1

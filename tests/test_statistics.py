@@ -208,6 +208,12 @@ def test_a_cancellation_is_rebooked_by_a_booking_within_24_hours_after_it(wareho
     assert only(con, "is_rebooked", "rebookings") is is_rebooked
 
 
+def test_a_cancellation_dated_before_its_own_booking_is_not_rebooked_by_it(warehouse):
+    con = warehouse(cancelled(created_at="2026-03-08 09:00:30Z", cancelled_at="2026-03-08 08:59Z"))
+
+    assert only(con, "is_rebooked, cancelled_at_utc::text", "rebookings") == (False, "2026-03-08 08:59:00")
+
+
 SOON = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the hour of the cancellation, and in the next
 
 

@@ -12,6 +12,7 @@ from pipelines.errors import DestinationFailed
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import Installation, as_rows
+from tests.settled import settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
@@ -20,11 +21,8 @@ UNLISTED = "select id, unlisted_since from sendcloud.pickups_unlisted order by i
 
 @pytest.fixture
 def world() -> World:
-    """100 pickups, one a day until three weeks ago, all settled: 20 pages of five. The oldest comes first in `ids`."""
-    made = World(clock=NOW)
-    for number in range(100):
-        made.book(created_at=NOW - timedelta(days=120 - number), pickup_status="Failed")
-    return made
+    """100 settled pickups: 20 pages of five."""
+    return settled(100)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from .rows import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
 MAX_REMEMBERED = 10_000  # records in quarantine
-# six shuffled rows happened to look sorted once in 10,000 runs over random accounts (2026-11); of ten rows it happens
-# to one shuffle in 3.6 million. Sendcloud's pages are far longer
+# six shuffled rows happened to look sorted once in 10,000 runs over random accounts (2026-11); of ten rows that lie
+# further apart than the overlap it happens to one shuffle in 3.6 million. Sendcloud's pages are far longer
 ROWS_OF_EVIDENCE = 10
 
 

@@ -4,6 +4,7 @@
 -- like a cancellation. Where something is booked every day anyway, the next day's booking looks like a rebooking too.
 -- How far that goes tells chance_of_a_booking: how likely some booking is within any 24 hours, if the key's bookings
 -- fell evenly over its time (Poisson). Near 1, is_rebooked says nothing.
+-- A cancellation dated before its own booking is taken to be of the moment of booking, or it would rebook itself.
 -- Bookings are first summed up by hour, so that what follows sorts hours and not pickups (a sixth of the time, 2026-11).
 
 with pickups as (
@@ -22,22 +23,25 @@ keyed as (
         is_mature,
         created_at_utc,
         cancelled_at_utc,
-        date_trunc('hour', created_at_utc) as booked_hour_utc,
-        date_trunc('hour', cancelled_at_utc) as cancelled_hour_utc
+        case when cancelled_at_utc is not null then greatest(cancelled_at_utc, created_at_utc) end as gone_at_utc
     from pickups
 ),
 
 cancellations as (
-    select * from keyed
-    where cancelled_at_utc is not null
+    select
+        *,
+        date_trunc('hour', gone_at_utc) as hour_utc
+    from keyed
+    where gone_at_utc is not null
 ),
 
 -- every hour in which a key was booked or cancelled
 events as (
-    select account, carrier, country_key, contract_key, has_no_contract, booked_hour_utc as hour_utc, created_at_utc
+    select account, carrier, country_key, contract_key, has_no_contract, date_trunc('hour', created_at_utc) as hour_utc,
+        created_at_utc
     from keyed
     union all
-    select account, carrier, country_key, contract_key, has_no_contract, cancelled_hour_utc, null
+    select account, carrier, country_key, contract_key, has_no_contract, hour_utc, null
     from cancellations
 ),
 
@@ -83,34 +87,21 @@ followed as (
 
 final as (
     select
-        cancellations.account,
+        account,
         cancellations.pickup_id,
-        cancellations.carrier,
+        carrier,
         cancellations.country,
         cancellations.is_mature,
         cancellations.cancelled_at_utc,
         coalesce(
-            followed.last_booked_at_utc > cancellations.cancelled_at_utc
-            or followed.next_hours_first_booked_at_utc <= cancellations.cancelled_at_utc + interval 24 hours,
+            followed.last_booked_at_utc > cancellations.gone_at_utc
+            or followed.next_hours_first_booked_at_utc <= cancellations.gone_at_utc + interval 24 hours,
             false
         ) as is_rebooked,
         1 - exp(-keys.bookings_a_day) as chance_of_a_booking
     from cancellations
-    inner join keys
-        on
-            keys.account = cancellations.account
-            and keys.carrier = cancellations.carrier
-            and keys.country_key = cancellations.country_key
-            and keys.contract_key = cancellations.contract_key
-            and keys.has_no_contract = cancellations.has_no_contract
-    inner join followed
-        on
-            followed.account = cancellations.account
-            and followed.carrier = cancellations.carrier
-            and followed.country_key = cancellations.country_key
-            and followed.contract_key = cancellations.contract_key
-            and followed.has_no_contract = cancellations.has_no_contract
-            and followed.hour_utc = cancellations.cancelled_hour_utc
+    inner join keys using (account, carrier, country_key, contract_key, has_no_contract)
+    inner join followed using (account, carrier, country_key, contract_key, has_no_contract, hour_utc)
 )
 
 select * from final

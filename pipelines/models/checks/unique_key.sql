@@ -3,7 +3,7 @@
 -- earlier versions doubled rows after a kill: every rate would count such a pickup twice.
 -- The same id under two accounts is fine: ids are only unique within an account as far as we know.
 -- To group ten million keys takes a second and a gigabyte, so an account is passed over whose rows add up: there are as
--- many as the run before left, without a double, and those that this run found to be new. A sweep groups them always,
+-- many as the run before left, without a double, and the keys that this run found to be new. A sweep groups them always,
 -- and so does a run after one that died with rows loaded, or whose clock was set back: then they don't add up.
 with runs as (
     select
@@ -25,6 +25,7 @@ added_up as (
         and this.sweep is null
         and not before.found_doubles
         and this.rows_in_table = before.rows_in_table + this.rows_new
+        and this.rows_in_table = (select count(*) from sendcloud.pickups as there where there.account = this.account)
 )
 
 select
