@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.by_hand import cancelled, fill, many, pickup
+from tests.by_hand import cancelled, fill, many, pickup, run
 
 ROOM = Path(__file__).parent.parent / "notebooks"
 RATES, WINDOWS, HEALTH = "01-cancellation-rates", "02-pickup-windows", "03-is-the-data-healthy"
@@ -29,6 +29,7 @@ BUSY = [
     *many(pickup, 20, carrier="ups", country="GB"),
     *many(pickup, 3, carrier="ups", country="CH", pickup_until=None, pickup_status="Failed"),
 ]
+KINDS = (pickup, cancelled)
 TO_COME = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
 
 
@@ -139,7 +140,15 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(executed, name, sentence
         [pickup(pickup_from=None, pickup_until=None)],
         [pickup(country="CH")],
         [pickup(pickup_until=None, created_at="2026-03-11 09:00Z")],
+        [pickup(pickup_until=None)],
+        [pickup(pickup_until="2026-03-10 08:00Z")],
+        [pickup(carrier="$\\frac{$ dpd"), cancelled(carrier="$\\frac{$ dpd"), cancelled(carrier="up$")],
         [pickup(carrier=f"carrier {n}", pickup_from=f"2026-03-{n:02} {n:02}:00Z") for n in range(10, 24)],
+        [
+            make(carrier=f"carrier number {n}", pickup_from=f"2026-03-{n:02} 07:00Z")
+            for n in range(10, 30)
+            for make in KINDS
+        ],
     ],
     ids=[
         "one kept",
@@ -150,13 +159,53 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(executed, name, sentence
         "one without a window",
         "one without a zone",
         "one open-ended before its booking",
+        "one open-ended",
+        "one that ends before it begins",
+        "names that look like mathematics",
         "fourteen carriers",
+        "twenty carriers",
     ],
 )
 def test_no_account_is_too_odd_to_be_told(warehouse_read, name, pickups):
     warehouse_read(pickups)
 
+    told(name)
+
+
+FOUND = json.dumps({"known_carriers": 1})
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [run(outcome="failed")],
+        [run(outcome="failed", observed_at=None, started_at="2026-04-01 00:00Z", finished_at="2026-04-01 00:01Z")],
+        [
+            run(account="old", checks_failed=FOUND),
+            run(account="older", checks_failed=None),
+            run(
+                check_values=json.dumps({"known_carriers": ["dpd"]}),
+                checks_failed=FOUND,
+                unknown_fields='{"colour": 2}',
+            ),
+        ],
+    ],
+    ids=["a first load that died", "one that died before its first page", "accounts last read by older versions"],
+)
+def test_no_history_of_runs_is_too_odd_to_be_told(warehouse_read, name, runs):
+    warehouse_read([pickup(), cancelled()], runs)
+
+    told(name)
+
+
+def told(name):
+    """Every cell run in this process, and every picture drawn."""
+    import matplotlib.pyplot as plt
+
     exec(compile(code_of(COMMITTED[name]), name, "exec"), {})
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
 
 
 @pytest.fixture
@@ -166,8 +215,8 @@ def warehouse_read(monkeypatch):
 
     with duckdb.connect() as con:
 
-        def behind(pickups):
-            fill(con, pickups)
+        def behind(pickups, runs=None):
+            fill(con, pickups, runs)
             monkeypatch.setattr(
                 "pipelines.warehouse.read", lambda view, **_: con.execute(f"select * from analytics.{view}").df()
             )

@@ -1,6 +1,7 @@
 -- One row per run and account, failed ones too: what it read, what it found, how long it took.
 -- observed_at is the API's clock, started_at and finished_at are this machine's. checks_failed is JSON: how many rows
--- each check found; new_words is JSON: values that nobody told us of, by check.
+-- each check found; new_words is JSON: values that nobody told us of, by check; {} also where
+-- a run noted none, as runs of older versions do.
 -- hours_since_last_success is the age of what readers had before them when this run ended, null for the first success.
 
 with runs as (
@@ -44,9 +45,9 @@ final as (
                 )
             ) as double
         ) / 3600000000 as hours_since_last_success,
-        checks_failed,
-        check_values as new_words,
-        unknown_fields,
+        coalesce(checks_failed, '{}') as checks_failed,
+        coalesce(check_values, '{}') as new_words,
+        coalesce(unknown_fields, '{}') as unknown_fields,
         must_pass_failed,
         version
     from runs
