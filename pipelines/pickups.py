@@ -15,9 +15,10 @@ from dlt.extract import DltSource
 from pipelines.compare import Compared
 from pipelines.conclude import conclude, record_states, write_published, write_receipt
 from pipelines.errors import DestinationFailed
+from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
 from pipelines.project import account_label, inside, published_path, warehouse_path
-from pipelines.publish import publish, sweep_leftovers
+from pipelines.publish import publish
 from pipelines.quarantine import FirstSeen
 from pipelines.receipt import Receipt
 from pipelines.told import told

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
+from pipelines.in_place import sweep_leftovers, written_anew
 from pipelines.narrow import Only
 from pipelines.page import chapter, page_of
 from pipelines.project import inside, readable_path
 from pipelines.warehouse import EVERYTHING, reading
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-SECONDS_A_CELL = 600
+SECONDS_A_CELL, A_DAY = 600, 86_400
 NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
 
@@ -42,19 +46,43 @@ def report(
         page, published = Path(to or project / "data" / "report" / "index.html").absolute(), readable_path(project)
         with reading(published, only):
             pass  # NothingYet before a kernel is started
-        chapters = []
-        for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
-            on_progress(notebook.stem)
-            chapters.append(chapter(notebook.stem, _executed(notebook, published, only)))
-        _put_in_place(page, page_of(chapters, published, only))
+        try:
+            sweep_leftovers(page, older_than_seconds=A_DAY)
+            with _held_still(published) as still, written_anew(page) as fresh:
+                chapters = []
+                for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+                    on_progress(notebook.stem)
+                    chapters.append(chapter(notebook.stem, _executed(notebook, still, only)))
+                fresh.write_text(page_of(chapters, still, only), encoding="utf-8")
+        except OSError as error:
+            raise DestinationFailed(str(page), str(error), "The report that was there is as it was.") from error
     return page
+
+
+@contextmanager
+def _held_still(published: Path) -> Iterator[Path]:
+    """Another name for the published file as it is now: every notebook reads the same one, whatever is published.
+
+    Publishing renames and writes into no file, so a link is enough; where there can be none, a copy.
+    """
+    sweep_leftovers(published, "still", older_than_seconds=A_DAY)
+    with tempfile.TemporaryDirectory() as folder:
+        still = published.with_name(f".{published.name}.{uuid4().hex}.still")
+        try:
+            os.link(published.resolve(), still)
+        except OSError:
+            still = Path(shutil.copyfile(published, Path(folder) / published.name))
+        try:
+            yield still
+        finally:
+            still.unlink(missing_ok=True)
 
 
 def _executed(notebook: Path, published: Path, only: Only) -> Any:
     """The notebook after a kernel of its own ran every cell; its one cell of settings says what `only` says."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
 
     run = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
@@ -70,6 +98,10 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
         client.execute(env={**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()})
     except CellExecutionError as error:
         raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise NotebookFailed(notebook.name, f"a cell that took longer than {SECONDS_A_CELL} seconds") from None
+    except DeadKernelError:
+        raise NotebookFailed(notebook.name, "a kernel that died (killed, or out of memory?)") from None
     finally:
         sockets.cleanup()
     return run
@@ -78,19 +110,3 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
 def _python_path() -> str:
     """So that the kernel finds these very modules, installed or not."""
     return os.pathsep.join(filter(None, [str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")]))
-
-
-def _put_in_place(page: Path, html: str) -> None:
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{page.name}.", suffix=".new", dir=page.parent)
-        fresh = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(html)
-            fresh.chmod(0o644)  # a web server that serves the folder is another user
-            fresh.replace(page)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise DestinationFailed(str(page), str(error), "The report that was there is as it was.") from error

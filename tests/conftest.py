@@ -55,3 +55,32 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     folder = tmp_path / "project"
     (folder / ".dlt").mkdir(parents=True)
     return Installation(folder, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Sandbox]]:
+    """An installation with 2,000 pickups loaded."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / ".dlt").mkdir()
+    with pytest.MonkeyPatch.context() as patched, serve(World.seeded(2_000, seed=3, until=NOW)) as api:
+        installation = Installation(folder, patched)
+        installation.run(api, account="my-shop")
+        yield installation, api
+
+
+@pytest.fixture(scope="session")
+def page(shop: tuple[Installation, Sandbox]) -> Path:
+    """What `pickups report` wrote, without a word to say where."""
+    installation, _ = shop
+    done = installation.process("report")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split() == [
+        "running",
+        "01-cancellation-rates",
+        "running",
+        "02-pickup-windows",
+        "running",
+        "03-is-the-data-healthy",
+    ]
+    assert done.stdout.strip() == str(installation.folder / "data" / "report" / "index.html")
+    return Path(done.stdout.strip())

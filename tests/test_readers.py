@@ -13,10 +13,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import publish as publishing
+from pipelines import in_place
 from pipelines.errors import AnotherRun
+from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
-from pipelines.publish import publish, sweep_leftovers
+from pipelines.publish import publish
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows, rows_of
@@ -269,7 +270,7 @@ def windows(installation: Installation, held_for: int) -> Iterator[None]:
 
     with installation.monkeypatch.context() as patched:
         patched.setattr(Path, "replace", as_there)
-        patched.setattr(publishing, "WAITS", (0, 0))
+        patched.setattr(in_place, "WAITS", (0, 0))
         yield
 
 

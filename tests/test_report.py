@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from pipelines import report as reporting
-from sources.sendcloud.sandbox import Sandbox, World, serve
+from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BEYOND = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
 
 
@@ -38,35 +38,6 @@ class Tags(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Sandbox]]:
-    """An installation with 2,000 pickups loaded."""
-    folder = tmp_path_factory.mktemp("shop")
-    (folder / ".dlt").mkdir()
-    with pytest.MonkeyPatch.context() as patched, serve(World.seeded(2_000, seed=3, until=NOW)) as api:
-        installation = Installation(folder, patched)
-        installation.run(api, account="my-shop")
-        yield installation, api
-
-
-@pytest.fixture(scope="module")
-def page(shop: tuple[Installation, Sandbox]) -> Path:
-    """What `pickups report` wrote, without a word to say where."""
-    installation, _ = shop
-    done = installation.process("report")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.split() == [
-        "running",
-        "01-cancellation-rates",
-        "running",
-        "02-pickup-windows",
-        "running",
-        "03-is-the-data-healthy",
-    ]
-    assert done.stdout.strip() == str(installation.folder / "data" / "report" / "index.html")
-    return Path(done.stdout.strip())
 
 
 def test_the_page_needs_nothing_but_itself(page: Path) -> None:
@@ -124,24 +95,131 @@ def test_only_some_carriers_and_days_can_be_asked_for(shop: tuple[Installation, 
     assert "fedex" not in text
 
 
-def test_a_notebook_that_fails_costs_no_report(
-    shop: tuple[Installation, Sandbox], page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import nbformat
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """A function that puts a notebook of one cell in the place of ours."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(reporting, "NOTEBOOKS", folder)
 
-    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
-    nbformat.write(broken, tmp_path / "broken.ipynb")
-    monkeypatch.setattr(reporting, "NOTEBOOKS", tmp_path)
+    def write(name: str, code: str) -> None:
+        cells = [nbformat.v4.new_markdown_cell(f"# {name}?"), nbformat.v4.new_code_cell(code)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os; os._exit(9)", "a kernel that died (killed, or out of memory?)"),
+        ("import time; time.sleep(60)", "a cell that took longer than 2 seconds"),
+    ],
+    ids=["an error", "a kernel that dies", "a cell without an end"],
+)
+def test_a_notebook_that_fails_costs_no_report(
+    shop: tuple[Installation, Sandbox],
+    page: Path,
+    notebook: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    told: str,
+) -> None:
+    notebook("broken", code)
+    monkeypatch.setattr(reporting, "SECONDS_A_CELL", 2)
     before = page.read_bytes()
 
     done = shop[0].command("report")
 
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.splitlines()[-1].startswith(
-        "pickups: No report: broken.ipynb ended in ZeroDivisionError: division by zero. The report that was there is"
+        f"pickups: No report: broken.ipynb ended in {told}. The report that was there is as it was."
     )
     assert page.read_bytes() == before
     assert [file.name for file in page.parent.iterdir()] == ["index.html"]
+
+
+def test_a_page_that_cannot_take_the_old_ones_place_leaves_it_as_it_was(
+    shop: tuple[Installation, Sandbox],
+    page: Path,
+    notebook: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace, before = Path.replace, page.read_bytes()
+
+    def full(fresh: Path, target: Path) -> None:
+        if target == page:
+            assert "short" in fresh.read_text()  # the new one is whole by now
+            assert page.read_bytes() == before
+            raise OSError(28, "No space left on device")
+        replace(fresh, target)
+
+    notebook("short", "1")
+    monkeypatch.setattr(Path, "replace", full)
+
+    done = shop[0].command("report")
+
+    assert done.returncode == 6
+    assert f"The destination failed: {page}: [Errno 28] No space left on device. The report that was" in done.stderr
+    assert page.read_bytes() == before
+    assert [file.name for file in page.parent.iterdir()] == ["index.html"]
+
+
+def test_what_a_killed_report_left_is_swept_up_by_one_of_another_day(
+    shop: tuple[Installation, Sandbox],
+    page: Path,
+    notebook: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = [page.with_name(".index.html.a.new"), shop[0].published.with_name(".pickups.duckdb.a.still")]
+    for file in left:
+        file.write_text("x")
+    notebook("short", "1")
+
+    assert shop[0].command("report", "--to", str(page.with_name("other.html"))).returncode == 0
+    assert [file.exists() for file in left] == [True, True]  # somebody may be at it
+    monkeypatch.setattr(reporting, "A_DAY", 0)
+    before = page.read_bytes()
+    assert shop[0].command("report").returncode == 0
+
+    assert [file.exists() for file in left] == [False, False]
+    page.with_name("other.html").unlink()
+    page.write_bytes(before)
+
+
+@pytest.mark.parametrize("can_link", [True, False], ids=["by a link", "by a copy where there are no links"])
+def test_what_is_published_while_a_report_is_made_is_in_none_of_it(
+    installation: Installation,
+    world: World,
+    api: Sandbox,
+    notebook: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    can_link: bool,
+) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    def between(name: str) -> None:
+        if name == "second":
+            world.advance(hours=1)
+            world.book()
+            installation.run(api)
+
+    world.book()
+    installation.run(api)
+    for name in ("first", "second"):
+        notebook(name, "from pipelines.warehouse import read\nprint(len(read('pickups')), 'pickups')")
+    if not can_link:
+        monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+
+    text = " ".join(Tags(reporting.report(on_progress=between).read_text()).text)
+
+    assert len(installation.pickups()) == 2
+    assert re.findall(r"\d+ pickups", text) == ["1 pickups", "1 pickups"]
+    assert "as of 2026-11-20 12:00 UTC" in text
+    assert list(installation.published.parent.glob(".*.still")) == []
 
 
 @pytest.mark.parametrize(

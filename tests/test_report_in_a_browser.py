@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.test_report import page, shop  # noqa: F401  # fixtures
-
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-engines does that")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (Debian: apt-get install chromium)")
@@ -35,7 +33,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(params=[PHONE, SCREEN], ids=["phone", "screen"])
-def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator[Any]:  # noqa: F811
+def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator[Any]:
     """The page in a window, with what it asked for and what it said on its console."""
     window = browser.new_page(viewport=request.param)
     window.asked, window.said = [], []
@@ -47,7 +45,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator
     window.close()
 
 
-def test_it_asks_for_nothing_but_itself_and_says_nothing(opened: Any, page: Path) -> None:  # noqa: F811
+def test_it_asks_for_nothing_but_itself_and_says_nothing(opened: Any, page: Path) -> None:
     assert [url for url in opened.asked if not url.startswith("data:")] == [page.as_uri()]
     assert opened.said == []
 
@@ -85,7 +83,7 @@ def test_axe_finds_nothing_to_complain_of(opened: Any) -> None:
     assert [(rule["id"], rule["nodes"][0]["html"][:80]) for rule in found] == []
 
 
-def test_printed_each_notebook_begins_on_a_page_of_its_own(browser: Any, page: Path) -> None:  # noqa: F811
+def test_printed_each_notebook_begins_on_a_page_of_its_own(browser: Any, page: Path) -> None:
     window = browser.new_page()
     window.goto(page.as_uri())
     window.emulate_media(media="print")
