@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dlt
@@ -21,6 +21,10 @@ settings.register_profile(
 settings.load_profile("runs")
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
+HOSTILE = (
+    "<img src=http://evil.example/x.png onerror=alert(1)> ![x](http://evil.example/y.png)",
+    "<script>alert(2)</script> [x](javascript:alert(3)) $a$",
+)
 
 
 def pytest_report_header() -> str:
@@ -83,4 +87,26 @@ def page(shop: tuple[Installation, Sandbox]) -> Path:
         "03-is-the-data-healthy",
     ]
     assert done.stdout.strip() == str(installation.folder / "data" / "report" / "index.html")
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on an account in which every name that the API may send is markup."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / ".dlt").mkdir()
+    world = World(clock=NOW)
+    for number in range(160):
+        carrier, country = HOSTILE[number % 2], HOSTILE[number // 2 % 2]
+        made = world.book(created_at=NOW - timedelta(days=90, hours=number), carrier=carrier, country=country)
+        if number % 7 == 0:
+            world.change(made, pickup_status="Cancelled")
+        elif number % 11 == 0:
+            world.change(made, pickup_status="Failed", **{HOSTILE[0]: "new"})
+    world.book(carrier=HOSTILE[0], created_at=NOW - timedelta(days=80), pickup_status=HOSTILE[1])
+    with pytest.MonkeyPatch.context() as patched, serve(world) as api:
+        installation = Installation(folder, patched)
+        installation.run(api)
+        done = installation.process("report", "--carrier", HOSTILE[0], "--carrier", HOSTILE[1])
+    assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())

@@ -15,6 +15,7 @@ import pytest
 
 from pipelines import report as reporting
 from sources.sendcloud.sandbox import Sandbox, World
+from tests.conftest import HOSTILE
 from tests.installation import Installation
 
 BEYOND = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
@@ -45,6 +46,25 @@ def test_the_page_needs_nothing_but_itself(page: Path) -> None:
 
     assert BEYOND.findall(html) == []
     assert [image for image in Tags(html).of("img") if not image["src"].startswith("data:image/png;base64,")] == []
+
+
+def test_a_name_from_the_data_is_text_and_never_markup(hostile_page: Path) -> None:
+    found = Tags(hostile_page.read_text())
+    text = "".join(found.text)
+
+    assert found.of("script") == found.of("iframe") == []
+    assert all(image["src"].startswith("data:image/png;base64,") for image in found.of("img"))
+    assert [attributes for _, attributes in found.tags if any(name.startswith("on") for name in attributes)] == []
+    assert all(link["href"].startswith("#") for link in found.of("a"))
+    for sentence in ("is cancelled most often", "differs most", "fails most often", "is the most regular"):
+        assert any(f"{name} {sentence}" in text for name in HOSTILE), sentence
+    assert f"kept in extra: {HOSTILE[0]}." in text
+
+
+def test_the_page_itself_forbids_a_browser_to_run_or_fetch_anything(page: Path) -> None:
+    (policy,) = [meta["content"] for meta in Tags(page.read_text()).of("meta") if "http-equiv" in meta]
+
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
 def test_it_says_of_whom_as_of_when_and_by_which_version(page: Path) -> None:

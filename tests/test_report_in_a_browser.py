@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import HOSTILE
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-engines does that")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (Debian: apt-get install chromium)")
@@ -48,6 +50,26 @@ def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator
 def test_it_asks_for_nothing_but_itself_and_says_nothing(opened: Any, page: Path) -> None:
     assert [url for url in opened.asked if not url.startswith("data:")] == [page.as_uri()]
     assert opened.said == []
+
+
+@pytest.mark.parametrize("is_markup", [False, True], ids=["as it is written", "were a name taken for markup after all"])
+def test_names_that_are_markup_ask_for_nothing_and_say_nothing(
+    browser: Any, hostile_page: Path, tmp_path: Path, is_markup: bool
+) -> None:
+    html = hostile_page.read_text()
+    shown = tmp_path / "index.html"
+    shown.write_text(html.replace("<main>", f"<main>{' '.join(HOSTILE)}") if is_markup else html)
+    window = browser.new_page()
+    asked, dialogs = [], []
+    window.on("requestfinished", lambda request: asked.append(request.url))
+    window.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    window.goto(shown.as_uri())
+    window.wait_for_load_state("networkidle")
+
+    assert [url for url in asked if not url.startswith("data:")] == [shown.as_uri()]
+    assert dialogs == []
+    assert window.locator("script").count() == is_markup
+    window.close()
 
 
 def test_every_picture_is_loaded_and_shows_something(opened: Any) -> None:
