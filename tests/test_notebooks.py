@@ -4,6 +4,7 @@ import ast
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def test_the_rates_are_told_in_pictures_and_in_sentences(executed):
     assert "**dpd differs most: 25.0% in NL, 0.0% in DE** (40 and 40 pickups)" in answers
     # booked in one week, 10 cancelled after 48 hours and 20 after 95; nobody booked again
     assert (
-        "**There are too few mature weeks to tell a trend**, over all carriers. 1 weeks are mature, 0 are not"
-        in answers
+        "**There are too few whole weeks to tell a trend**, over all carriers. 1 weeks are whole with every carrier, "
+        "0 are not mature yet." in answers
     )
     assert "**Half of the cancellations come within 95 hours of the booking**, of the 30 that came" in answers
     assert "**Bookings are too dense to tell a rebooking from the next day's pickup.** Of dpd, ups it can't" in answers
@@ -199,20 +200,65 @@ def test_no_history_of_runs_is_too_odd_to_be_told(warehouse_read, name, runs):
     told(name)
 
 
-def told(name):
-    """Every cell run in this process, and every picture drawn."""
+def told(name, since=None):
+    """What every name of the notebook stands for, when every cell ran in this process and every picture was drawn."""
     import matplotlib.pyplot as plt
 
-    exec(compile(code_of(COMMITTED[name]), name, "exec"), {})
+    known = {}
+    plt.switch_backend("agg")
+    exec(compile(code_of(COMMITTED[name]).replace("since = None", f"since = {since!r}"), name, "exec"), known)
     for number in plt.get_fignums():
         plt.figure(number).canvas.draw()
+    plt.close("all")
+    return known
+
+
+def a_week(monday, cancelled_of_ten, **changes):
+    """Ten bookings on that Monday, for the next day, some of them cancelled."""
+    booked = datetime.fromisoformat(f"{monday} 09:00Z")
+    times = {
+        "created_at": booked,
+        "pickup_from": booked + timedelta(hours=24),
+        "pickup_until": booked + timedelta(hours=27),
+    }
+    gone = many(cancelled, cancelled_of_ten, **times | {"cancelled_at": booked + timedelta(hours=1)} | changes)
+    return gone + many(pickup, 10 - cancelled_of_ten, **times | changes)
+
+
+MONDAYS = ["2026-02-02", "2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09"]
+
+
+def test_the_trend_is_over_weeks_in_which_every_carrier_is_mature(warehouse_read):
+    """Two carriers that never change, 1 and 3 of 10 a week; of the slow one the last two weeks are not over."""
+    quick = [made for monday in MONDAYS for made in a_week(monday, 1)]
+    slow = [made for monday in MONDAYS for made in a_week(monday, 3, carrier="ups")]
+    late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **TO_COME) for monday in MONDAYS[-2:]]
+    warehouse_read(quick + slow + late)
+
+    assert told(RATES)["movement"]() == (
+        "20.0% were cancelled of the last 2 whole weeks' bookings, 20.0% of the 2 before"
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "whole"),
+    [("2026-02-08", MONDAYS[1:]), ("2026-02-09", MONDAYS[2:]), ("2026-02-11", MONDAYS[2:]), (None, MONDAYS)],
+    ids=["a Sunday", "a Monday, whose first hour is on UTC's Sunday", "a Wednesday", "from the beginning"],
+)
+def test_a_week_that_since_cuts_into_is_not_whole(tmp_path, monkeypatch, since, whole):
+    with duckdb.connect(tmp_path / "pickups.duckdb") as con:
+        every_day = [datetime.fromisoformat(f"{MONDAYS[0]} 09:00Z") + timedelta(days=day) for day in range(42)]
+        fill(con, [make(created_at=at) for at in every_day for make in KINDS])
+    monkeypatch.setenv("PUBLISH__PATH", str(tmp_path / "pickups.duckdb"))
+
+    over_all = told(RATES, since=since)["over_all"]
+
+    assert [f"{monday:%Y-%m-%d}" for monday in over_all.index] == whole
 
 
 @pytest.fixture
 def warehouse_read(monkeypatch):
     """A function that puts an account behind `pipelines.warehouse.read`, in this process and without a file."""
-    import matplotlib.pyplot as plt
-
     with duckdb.connect() as con:
 
         def behind(pickups, runs=None):
@@ -221,9 +267,7 @@ def warehouse_read(monkeypatch):
                 "pipelines.warehouse.read", lambda view, **_: con.execute(f"select * from analytics.{view}").df()
             )
 
-        plt.switch_backend("agg")
         yield behind
-        plt.close("all")
 
 
 # --- as committed
