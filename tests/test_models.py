@@ -65,7 +65,7 @@ COLUMNS = {
         account pickup_id carrier country is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
     "cancellation_timing": "carrier age_hours at_risk cancelled share_cancelled",
     "cancellations_by_booking": """
-        carrier measure from_hours until_hours
+        carrier is_every_carrier measure from_hours until_hours
         rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high""",
     "runs": """
         run_id account started_at_utc finished_at_utc observed_at_utc has_succeeded error

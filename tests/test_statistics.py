@@ -447,6 +447,13 @@ def test_bands_hold_what_is_rated_and_measured_only(warehouse):
     ]
 
 
+def test_a_carrier_called_all_is_told_from_every_carrier(warehouse):
+    con = warehouse(cancelled(carrier="all"), pickup())
+
+    found = rows(con, "carrier, is_every_carrier, rated", "cancellations_by_booking", "measure = 'lead time'")
+    assert found == [("all", False, 1), ("all", True, 2), ("dpd", False, 1)]
+
+
 # --- runs
 
 

@@ -1,4 +1,4 @@
--- One row per carrier ('all' is every carrier together), measure ('lead time' or 'window length') and band of hours.
+-- One row per carrier (is_every_carrier: all of them together), measure ('lead time' or 'window length'), band of hours.
 -- The cancellation rate over mature pickups, see carrier_cancellations, by how long before its window a pickup was
 -- booked, and by how long the window is. A band holds from_hours <= hours < until_hours; the last has no end.
 -- Left out: windows that open before the booking have no lead time, open-ended and invalid ones no length.
@@ -50,6 +50,7 @@ banded as (
 
 counts as (
     select
+        grouping(carrier) = 1 as is_every_carrier,
         coalesce(carrier, 'all') as carrier,
         measure,
         from_hours,
@@ -71,6 +72,7 @@ fractions as (
 final as (
     select
         carrier,
+        is_every_carrier,
         measure,
         from_hours,
         cast(case
