@@ -114,7 +114,7 @@ def report(
     from pipelines.report import report as write_report
 
     try:
-        only = Only.of(carrier, since)
+        only = Only.of(carrier or None, since)
     except ValueError:
         raise typer.BadParameter(f"{since!r} is no day, such as 2026-01-01", param_hint="--since") from None
     on_screen = screen.console(stderr=True)

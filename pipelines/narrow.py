@@ -24,9 +24,11 @@ class Only(NamedTuple):
 
     @classmethod
     def of(cls, carriers: Sequence[str] | None, since: Since) -> Only:
-        """From what a person writes: a day is its midnight in UTC. Raises ValueError for what is no date."""
+        """From what a person writes: a day is its midnight in UTC. Raises ValueError for what is no date or no list."""
         if isinstance(carriers, str):
             raise ValueError(f"carriers is a list: [{carriers!r}]")
+        if carriers is not None and not carriers:
+            raise ValueError("carriers is an empty list, so there is nothing to read; None means all of them")
         if isinstance(since, str):
             since = datetime.fromisoformat(since)
         if since is not None and not isinstance(since, datetime):

@@ -156,6 +156,8 @@ def test_in_python_a_view_may_be_of_some_carriers_and_days_only(installation: In
         read("pickups", published, carriers=["UPS"])
     with pytest.raises(ValueError, match="carriers is a list"):
         read("pickups", published, carriers="ups")
+    with pytest.raises(ValueError, match="carriers is an empty list, so there is nothing to read; None means all"):
+        read("pickups", published, carriers=[])
 
 
 @pytest.mark.usefixtures("ten_booked_two_cancelled")
