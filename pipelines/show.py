@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from datetime import datetime
 from typing import Any, Literal
 
 from pipelines.screen import console, table
@@ -17,15 +18,19 @@ def show(name: str, form: Literal["table", "csv", "json"] = "table") -> None:
     """Prints the table `carriers` or `windows`; as CSV or JSON, the view's rows whole, times in ISO 8601."""
     rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
     if form == "json":
-        print(json.dumps(rows, default=str, ensure_ascii=False))  # noqa: T201  # what was asked for
+        print(json.dumps([_written(row) for row in rows], ensure_ascii=False))  # noqa: T201  # what was asked for
     elif form == "csv":
-        written = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-        written.writeheader()
-        written.writerows(rows)
+        csv_file = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+        csv_file.writeheader()
+        csv_file.writerows(map(_written, rows))
     elif name == "carriers":
         _carriers([row for row in rows if row["country"] == "all"])
     else:
         _windows(rows)
+
+
+def _written(row: Row) -> Row:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _carriers(rows: list[Row]) -> None:
