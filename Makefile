@@ -38,7 +38,7 @@ test-engines: $(READY)  ## the tests that need a browser
 	@.venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_ENGINES:%=tests/test_%.py)
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
-ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists
+ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists statistics reading_ahead
 test-duckdb2: $(READY)  ## the tests that touch the database, on duckdb 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'

@@ -4,21 +4,19 @@ The everyday pickup: dpd, NL, booked on Friday 2026-03-06 09:00 UTC for Tuesday 
 (10:00 to 13:00 in Amsterdam), seen by a run on 2026-04-01. Each test changes what it is about and nothing else.
 """
 
-import re
 from datetime import date, datetime
 from itertools import count
-from pathlib import Path
 
 import duckdb
 import pytest
 
-MODELS = Path(__file__).parent.parent / "pipelines" / "models"
-VIEWS = {path.stem: path.read_text() for path in sorted((MODELS / "analytics").glob("*.sql"))}
-CHECKS = {path.stem: path.read_text() for path in sorted((MODELS / "checks").glob("*.sql"))}
+from pipelines import models
+
+VIEWS = {path.stem: path.read_text() for path in sorted(models.views())}
+CHECKS = {path.stem: path.read_text() for path in models.checks()}
 
 TABLES = """
 create schema sendcloud;
-create schema analytics;
 create table sendcloud.pickups (
     account text, id bigint, carrier text, country text, tracking_number text,
     pickup_from timestamptz, pickup_until timestamptz, pickup_status text,
@@ -82,19 +80,6 @@ def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **
     return {name: instant(value) if name.endswith("_at") else value for name, value in row.items()}
 
 
-def references(view):
-    return {name for name in re.findall(r"analytics\.(\w+)", VIEWS[view]) if name != view}
-
-
-def create_views(con):
-    """Each view after those it reads."""
-    built = set()
-    while built < VIEWS.keys():
-        for view in sorted(name for name in VIEWS.keys() - built if references(name) <= built):
-            con.execute(f"create view analytics.{view} as {VIEWS[view]}")
-            built.add(view)
-
-
 def fill(con, pickups, runs=None, session_zone="UTC"):
     """The two raw tables with these rows, and every view above them."""
     con.execute(TABLES)
@@ -103,7 +88,7 @@ def fill(con, pickups, runs=None, session_zone="UTC"):
         for row in rows:
             marks = ", ".join("?" * len(row))
             con.execute(f"insert into sendcloud.{table} ({', '.join(row)}) values ({marks})", list(row.values()))
-    create_views(con)
+    models.build(con)
     return con
 
 

@@ -14,25 +14,22 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from pipelines import models
 from sources.sendcloud.sandbox import World
 from sources.sendcloud.sandbox.carriers import CARRIERS
+from tests.by_hand import fill, run
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PICKUPS = 4_000
 RECENT = timedelta(days=14)
 TRUE_RATES = {carrier.code: carrier.cancelled for carrier in CARRIERS}
 FIELDS = ("id", "carrier", "country", "pickup_status", "created_at", "pickup_from", "pickup_until", "cancelled_at")
-TABLES = """
-    create schema sendcloud;
-    create table sendcloud.pickups as
-    select 'shop' as account, id, carrier, country, null::text as tracking_number,
-        pickup_from::timestamptz as pickup_from, pickup_until::timestamptz as pickup_until, pickup_status,
-        created_at::timestamptz as created_at, cancelled_at::timestamptz as cancelled_at,
-        null::bigint as contract, null::json as extra, '1' as _dlt_load_id
-    from records where created_at::timestamptz >= $since;
-    create table sendcloud.pickup_runs as
-    select 'shop' as account, 'succeeded' as outcome, $now::timestamptz as observed_at;
+PICKUPS_BOOKED = """
+    insert into sendcloud.pickups by name
+    select 'shop' as account, * replace (
+        pickup_from::timestamptz as pickup_from, pickup_until::timestamptz as pickup_until,
+        created_at::timestamptz as created_at, cancelled_at::timestamptz as cancelled_at
+    )
+    from records where created_at::timestamptz >= ?
 """
 OURS = """
     select carrier, mature_cancelled, rated, cancellation_rate_low, cancellation_rate_high
@@ -58,18 +55,11 @@ class Seen(NamedTuple):
 
 
 def views_over(world: World, since: datetime) -> Any:
-    """A connection with the views that need nothing but pickups and runs, over what was booked since."""
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
+    """A connection with the views over what was booked since."""
+    connection = fill(duckdb.connect(), [], [run(observed_at=NOW)])
     records = [{field: record.get(field) for field in FIELDS} for record in world.records()]
     connection.register("records", pa.Table.from_pylist(records))
-    for statement in TABLES.strip().split(";\n"):
-        parameters = {"since": since} if "$since" in statement else {"now": NOW} if "$now" in statement else {}
-        connection.execute(statement, parameters)
-    connection.execute("create schema analytics")
-    for path in models.views():
-        if path.stem in ("pickups", "carrier_cancellations"):
-            connection.execute(f"create view analytics.{path.stem} as {path.read_text()}")
+    connection.execute(PICKUPS_BOOKED, [since])
     return connection
 
 
