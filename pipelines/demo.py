@@ -81,7 +81,8 @@ def _next_steps(project: Path, folder: Path) -> str:
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
   own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: {command} run
   schedule   4-59/15 * * * * cd {project} && {command} run
-  notebooks  make lab   (01-cancellation-rates, 02-pickup-windows)"""
+  notebooks  make lab   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
+  report     {command} report   (the three of them as one page)"""
 
 
 def _command() -> str:
