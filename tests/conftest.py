@@ -96,8 +96,8 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     (folder / ".dlt").mkdir()
     world = World(clock=NOW)
-    for number in range(160):
-        carrier, country = HOSTILE[number % 2], HOSTILE[number // 2 % 2]
+    for number in range(240):
+        carrier, country = HOSTILE[number % 2], (*HOSTILE, "NL")[number // 2 % 3]
         made = world.book(created_at=NOW - timedelta(days=90, hours=number), carrier=carrier, country=country)
         if number % 7 == 0:
             world.change(made, pickup_status="Cancelled")
