@@ -61,7 +61,8 @@ class Access:
 
     def __init__(self, token_url: str, pair: Keys, keys: Keys, token: Token, wire: Wire, max_attempts: int) -> None:
         self._url, self._pair, self._keys, self._token = token_url, pair, keys, token
-        self._asking = Asking("token_url", token_url, pair, wire, max_attempts, oauth_message_of)
+        # by `pair` alone an answer is judged, for a token that was there before may come again; told is neither
+        self._asking = Asking("token_url", token_url, pair, wire, max_attempts, self._message_of)
         self._address = pair.masked(f"{origin_of(token_url)}{urlsplit(token_url).path}")
 
     def token(self, instead_of: str = "") -> str:
@@ -86,10 +87,13 @@ class Access:
         if not isinstance(token, str) or not FIT_FOR_A_HEADER.fullmatch(token):
             raise self._unusable("200, but without an access_token that a header can carry")
         if str(kind).lower() != "bearer":
-            raise self._unusable(f"200, but its token_type is {self._pair.masked(str(kind))!r} and not bearer")
+            raise self._unusable("200, but its token_type is not bearer")  # not shown: fields may be mixed up
         seconds = _lifetime_seconds(answer.get("expires_in"))
         self._token.text = token
         self._token.renew_at = asked_at + seconds - min(LEEWAY_SECONDS, seconds / 10)
+
+    def _message_of(self, response: requests.Response) -> str:
+        return self._keys.masked(oauth_message_of(response))
 
     def _error_of(self, response: requests.Response) -> SendcloudError:
         status, said = response.status_code, self._asking.said(response)
@@ -100,7 +104,7 @@ class Access:
             return Misconfigured("token_url", problem, f"Leave it out; Sendcloud's is {TOKEN_URL}.")
         if response.is_redirect:
             there = origin_of(absolute(self._url, response.headers["Location"])) or "no readable address"
-            return self._unusable(f"{status}, it redirects to {self._pair.masked(there)}; id and secret stay here")
+            return self._unusable(f"{status}, it redirects to {self._keys.masked(there)}; id and secret stay here")
         return self._unusable(f"{status} {said}".strip())
 
     def _unusable(self, evidence: str) -> SendcloudError:

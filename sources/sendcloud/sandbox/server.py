@@ -57,6 +57,11 @@ class Sandbox:
     def order(self, order: Order) -> None:
         self._api.order = order
 
+    @property
+    def access_token(self) -> str:
+        """The access token handed out last; empty for none."""
+        return self._api.tokens.newest
+
     def revoke_tokens(self) -> None:
         """No access token handed out so far is good any more."""
         self._api.tokens.revoke()

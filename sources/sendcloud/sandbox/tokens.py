@@ -52,6 +52,11 @@ class Tokens:
         until = self._good_until.get(token)
         return kind == "Bearer" and until is not None and now < until
 
+    @property
+    def newest(self) -> str:
+        """The token handed out last that is not revoked; empty for none."""
+        return next(reversed(self._good_until), "")
+
     def revoke(self) -> None:
         """No token handed out so far is good any more."""
         self._good_until.clear()
