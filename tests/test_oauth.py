@@ -118,6 +118,26 @@ def test_one_token_does_for_forty_pages_and_all_their_packages(
     assert installation.pickups() == as_rows(world.records())
 
 
+def test_one_token_does_for_the_head_and_for_the_history_that_a_run_which_died_had_left(
+    installation: Installation,
+) -> None:
+    """Two packages that are not read in one go: each asks on its own."""
+    settled = World(clock=NOW)
+    for days in range(100, 60, -1):
+        settled.book(created_at=NOW - timedelta(days=days), pickup_status="Failed")
+    with serve(settled, client_secret=SECRET) as api:
+        api.fault(faults.status(503), page=5, times=None)
+        assert run(installation, api).returncode == 4
+        api.heal()
+        api.requests.clear()
+
+        receipt = json.loads(run(installation, api, "--json").stdout)
+
+        assert (receipt["rows_new"], receipt["history_complete"]) == (20, True)
+        assert tokens_asked_for(api) == 1
+    assert installation.pickups() == as_rows(settled.records())
+
+
 def test_the_next_run_asks_for_a_token_of_its_own(installation: Installation, api: Sandbox) -> None:
     run(installation, api)
     run(installation, api)
