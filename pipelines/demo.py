@@ -101,7 +101,11 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
             f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
-            f"  {_command()} run"
+            f"  {_command()} run\n"
+            "As an integration with OAuth2, in place of the two keys:\n"
+            f"  export SOURCES__SENDCLOUD__TOKEN_URL={api.token_url}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_ID={api.client_id}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_SECRET={api.client_secret}"
         )
         while True:
             time.sleep(1)

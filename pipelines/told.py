@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import dlt
 import duckdb
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.exceptions import SignalReceivedException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
+from sources.sendcloud.errors import KeysMissing
 
 
 def told(error: BaseException, warehouse: Path) -> Exception:
@@ -22,10 +22,12 @@ def told(error: BaseException, warehouse: Path) -> Exception:
     for cause in causes:
         if isinstance(cause, KeyboardInterrupt | SignalReceivedException):
             return Interrupted()
+        if isinstance(cause, KeysMissing):
+            return NotConfigured(_what_is_missing(cause))
         if isinstance(cause, KNOWN):
             return cause
         if isinstance(cause, ConfigurationException):
-            return NotConfigured(_what_is_missing(cause))
+            return NotConfigured(" ".join(str(cause).split()))
     if any(isinstance(c, duckdb.Error | OSError) for c in causes) or _beyond_extraction(error):
         remedy = (
             "What was loaded before is as it was: mend the cause (disk, permissions, another program) and run again."
@@ -34,15 +36,12 @@ def told(error: BaseException, warehouse: Path) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
-def _what_is_missing(error: ConfigurationException) -> str:
-    """dlt's explanation in one sentence; its own, whole, comes with --debug."""
+def _what_is_missing(error: KeysMissing) -> str:
+    """The source's own sentence, with this project's file."""
     section = "sources.sendcloud.credentials"
-    missing = [key for key in ("public_key", "secret_key") if f"{section}.{key}" not in dlt.secrets]
-    if not isinstance(error, ConfigFieldMissingException) or not missing:
-        return " ".join(str(error).split())
-    variable = "__".join([*section.split("."), missing[0]]).upper()
+    variable = "__".join([*section.split("."), error.missing[0]]).upper()
     return (
-        f"Settings are missing: {', '.join(missing)}. Put them into [{section}] of "
+        f"Settings are missing: {', '.join(error.missing)}. Put them into [{section}] of "
         f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
         f"environment ({variable}). To try without an account: pickups demo."
     )

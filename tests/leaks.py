@@ -22,8 +22,10 @@ PUBLIC = "pub1ic/of+a=user"  # with characters that percent-encoding and base64 
 SECRET = "s3cret/that+must=not&show"
 PAIR = base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
 KEYS_TOML = f'[sources.sendcloud.credentials]\npublic_key = "{PUBLIC}"\nsecret_key = "{SECRET}"\n'
+OAUTH_TOML = f'[sources.sendcloud.credentials]\nclient_id = "{PUBLIC}"\nclient_secret = "{SECRET}"\n'
+TOKEN = "ory_at_"  # how every access token begins
 MAY_HOLD_THEM = ".dlt/secrets.toml"
-BASIC = rb"Basic [A-Za-z0-9+/_-]{16,}"  # longer than "authentication"
+BASIC = rb"(?:Basic|Bearer) [A-Za-z0-9+/._-]{16,}"  # longer than "authentication"
 ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78, and the byte of one of zlib's levels
 
 
@@ -48,11 +50,13 @@ def _inside_base64(key: bytes) -> Iterator[str]:
         yield from (whole, whole.replace("+", "-").replace("/", "_"))
 
 
-_KEYS = re.compile(b"|".join([BASIC, *(re.escape(s.encode()) for key in (PUBLIC, SECRET) for s in spellings(key))]))
+_KEYS = re.compile(
+    b"|".join([BASIC, *(re.escape(s.encode()) for key in (PUBLIC, SECRET, TOKEN) for s in spellings(key))])
+)
 
 
 def leaks(folder: Path, said: Iterable[str | Done] = ()) -> list[str]:
-    """Where either key shows: in what was said, and in every file of the folder but the one that may hold them."""
+    """Where a key or token shows: in what was said, and in every file of the folder but the one that may hold them."""
     texts = [text for one in said for text in ([one] if isinstance(one, str) else one[1:])]
     pieces = [Piece("said", text.encode()) for text in texts]
     for path in sorted(folder.rglob("*")):

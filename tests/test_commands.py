@@ -256,6 +256,16 @@ def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: 
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert len(json.load(answer)["pickups"]) == 5
+    lines = [serving.stdout.readline().strip().removeprefix("export ") for _ in range(5)]
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    client = ":".join(settings[f"SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_{name}"] for name in ("ID", "SECRET"))
+    request = urllib.request.Request(
+        settings["SOURCES__SENDCLOUD__TOKEN_URL"],
+        data=b"grant_type=client_credentials&scope=api",
+        headers={"Authorization": "Basic " + b64encode(client.encode()).decode()},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["token_type"] == "bearer"
     serving.send_signal(signal.SIGINT)
     _, errors = serving.communicate(timeout=10)
     assert (serving.returncode, errors) == (0, "")

@@ -14,13 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.leaks import KEYS_TOML, PAIR, PUBLIC, SECRET, leaks, spellings
+from tests.leaks import KEYS_TOML, PAIR, PUBLIC, SECRET, TOKEN, leaks, spellings
 
 
 def test_keys_are_found_however_they_are_spelled(tmp_path: Path) -> None:
     basic = b64encode(b"someone:else").decode()
     for text in (*spellings(PUBLIC), *spellings(SECRET), PAIR, f"Basic {basic}", quote(SECRET), quote(PAIR, "")):
         assert leaks(tmp_path, [f"before {text} after"]), text
+    for text in (
+        f"{TOKEN}x",
+        b64encode(f'{{"access_token": "{TOKEN}x"}}'.encode()).decode(),
+        "Bearer eyJhbGciOiJSUzI1NiJ9.e",
+    ):
+        assert leaks(tmp_path, [text]), text
     for before in ("", "a", "ab"):
         assert leaks(tmp_path, [b64encode(f"{before}{SECRET} and more".encode()).decode()]), before
     assert leaks(tmp_path, ["Basic authentication, public key, secret key, cHVibGlj"]) == []

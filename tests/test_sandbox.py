@@ -284,6 +284,66 @@ def test_without_the_right_keys_nothing_is_shown(seven: Sandbox, auth: tuple[str
     }
 
 
+FORM = {"grant_type": "client_credentials", "scope": "api"}
+
+
+def post(sandbox: Sandbox, **how: Any) -> requests.Response:
+    ours: dict[str, Any] = {"auth": (sandbox.client_id, sandbox.client_secret), "data": FORM, "timeout": 5}
+    return requests.post(sandbox.token_url, **ours | how)
+
+
+def bearer(token: str) -> dict[str, Any]:
+    return {"auth": None, "headers": {"Authorization": f"Bearer {token}"}}
+
+
+def test_a_token_opens_the_account_until_it_ends_by_the_worlds_clock(seven: Sandbox) -> None:
+    answer = post(seven)
+    token = answer.json()["access_token"]
+
+    assert answer.json() == {"access_token": token, "expires_in": 3600, "scope": "api", "token_type": "bearer"}
+    assert token.startswith("ory_at_")
+    assert seven.access_token == token
+    assert ids(get(seven, **bearer(token)).json()) == ids(get(seven).json())
+    seven.world.advance(minutes=59)
+    assert get(seven, **bearer(token)).status_code == 200
+    seven.world.advance(minutes=1)
+    assert get(seven, **bearer(token)).status_code == 401
+
+
+def test_tokens_can_be_revoked(seven: Sandbox) -> None:
+    token = post(seven).json()["access_token"]
+    seven.revoke_tokens()
+
+    assert get(seven, **bearer(token)).status_code == 401
+    assert get(seven, **bearer("")).status_code == 401
+    assert seven.access_token == ""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "error"),
+    [
+        ({"auth": None}, 401, "invalid_client"),
+        ({"auth": ("sandbox-client-id", "wrong")}, 401, "invalid_client"),
+        ({"auth": ("sandbox-public-key", "sandbox-secret-key")}, 401, "invalid_client"),
+        ({"auth": None, "headers": {"Authorization": "Basic %%%"}}, 401, "invalid_client"),
+        ({"auth": None, "data": FORM | {"client_id": "sandbox-client-id"}}, 401, "invalid_client"),
+        ({"data": None}, 400, "unsupported_grant_type"),
+        ({"data": FORM | {"grant_type": "password"}}, 400, "unsupported_grant_type"),
+        ({"data": FORM | {"scope": "api write:pickup"}}, 400, "invalid_scope"),
+    ],
+)
+def test_who_asks_otherwise_gets_no_token(seven: Sandbox, how: dict[str, Any], status: int, error: str) -> None:
+    answer = post(seven, **how)
+
+    assert (answer.status_code, answer.json()["error"], answer.json()["status_code"]) == (status, error, status)
+
+
+def test_client_and_keys_do_not_open_each_others_doors(seven: Sandbox) -> None:
+    assert get(seven, auth=(seven.client_id, seven.client_secret)).status_code == 401
+    assert requests.get(seven.token_url, auth=(seven.client_id, seven.client_secret), timeout=5).status_code == 405
+    assert requests.post(f"{seven.token_url}/", timeout=5).status_code == 404
+
+
 def test_one_pickup_is_shown_by_its_id(seven: Sandbox) -> None:
     assert get(seven, "/pickups/290003").json() == seven.world.record(290003)
 

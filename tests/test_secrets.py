@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import REPOSITORY, Done, Installation
-from tests.leaks import KEYS_TOML, PAIR, PUBLIC, SECRET, leaks
+from tests.leaks import KEYS_TOML, OAUTH_TOML, PAIR, PUBLIC, SECRET, TOKEN, leaks
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EVERYTHING = {"PICKUPS_DEBUG": "1", "RUNTIME__LOG_LEVEL": "DEBUG"}  # tracebacks, and all that dlt logs
@@ -33,7 +33,8 @@ def api() -> Iterator[Sandbox]:
     world = World(clock=NOW)
     for _ in range(20):
         world.book(created_at=NOW)
-    with serve(world, public_key=PUBLIC, secret_key=SECRET) as sandbox:
+    keys = {"public_key": PUBLIC, "secret_key": SECRET, "client_id": PUBLIC, "client_secret": SECRET}
+    with serve(world, **keys, token_seconds=2) as sandbox:
         yield sandbox
 
 
@@ -75,7 +76,8 @@ def loaded(once_loaded: Path, installation: Installation) -> Installation:
 
 def at(api: Sandbox) -> dict[str, str]:
     """The sandbox's address, and pages so small that there are several; no keys."""
-    return {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, **FIVE_A_PAGE}
+    addresses = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__TOKEN_URL": api.token_url}
+    return {**addresses, **FIVE_A_PAGE}
 
 
 def shown(loaded: Installation, said: list[Done], log: str = "") -> list[str]:
@@ -128,6 +130,64 @@ def test_no_fault_brings_a_key_to_light_in_a_log_an_error_a_trace_the_receipt_or
     assert "Bind incremental on pickups" in log.getvalue()  # dlt's own log is heard
     assert api.requests[asked].authorization == f"Basic {PAIR}"
     assert shown(loaded, [quiet, loud, *status], log.getvalue()) == []
+
+
+def with_token(api: Sandbox, status: int) -> faults.Fault:
+    """The token, repeated as the API may do with what it was sent, or the token endpoint with what it sends."""
+    return lambda due: echo(status, f'{{"x": "{api.access_token} of Bearer {api.access_token}, {SECRET}"}}')(due)
+
+
+TOKEN_FAULTS = {
+    "page 401": lambda api: ("page", with_token(api, 401)),
+    "page 500": lambda api: ("page", with_token(api, 500)),
+    "page 200": lambda api: ("page", with_token(api, 200)),
+    "page 404": lambda api: ("page", with_token(api, 404)),
+    "page stray link": lambda api: ("page", lambda due: faults.stray_link(f"{ELSEWHERE}/{api.access_token}")(due)),
+    "page redirect": lambda api: ("page", lambda due: faults.redirect(f"/{api.access_token}")(due)),
+    "token 401": lambda api: ("token", with_token(api, 401)),
+    "token 500": lambda api: ("token", with_token(api, 500)),
+    "token 200": lambda api: ("token", with_token(api, 200)),
+    "token cut": lambda _: ("token", faults.truncated(0.9)),
+    "token html": lambda _: ("token", faults.html()),
+    "token redirect": lambda _: ("token", faults.redirect(f"{ELSEWHERE}/{SECRET}")),
+    "token is the secret": lambda _: ("token", faults.token(access_token=SECRET)),
+    "token in another field": lambda _: ("token", faults.token(expires_in="ory_at_x", token_type="ory_at_y")),
+}
+
+
+@pytest.mark.parametrize("fault", TOKEN_FAULTS.values(), ids=TOKEN_FAULTS)
+def test_no_fault_brings_a_token_or_the_id_and_secret_that_it_was_got_for_to_light(
+    loaded: Installation, api: Sandbox, log: io.StringIO, fault: Callable[[Sandbox], tuple]
+) -> None:
+    (loaded.folder / ".dlt" / "secrets.toml").write_text(OAUTH_TOML)
+    asked = len(api.requests)
+    where, what = fault(api)
+    api.fault(what, page=1 if where == "page" else "token", times=None)
+    quiet = loaded.command("run", "--json", **at(api))
+    loud = loaded.command("run", **at(api), **EVERYTHING)
+    status = loaded.command("status", "--json")
+
+    assert (quiet.returncode, loud.returncode) in ((3, 3), (4, 4))
+    assert "Traceback" in loud.stderr
+    assert api.requests[asked].method == "POST"
+    assert (f"Bearer {TOKEN}" in str(api.requests[-1].authorization)) == (where == "page")
+    assert shown(loaded, [quiet, loud, status], log.getvalue()) == []
+
+
+@pytest.mark.parametrize("loudly", [{}, EVERYTHING], ids=["quietly", "loudly"])
+def test_a_good_run_with_several_tokens_leaves_none_in_any_file(
+    installation: Installation, api: Sandbox, log: io.StringIO, loudly: dict[str, str]
+) -> None:
+    """In the database, the trace, the state, the log and the working folder."""
+    (installation.folder / ".dlt" / "secrets.toml").write_text(OAUTH_TOML)
+    api.on_request = lambda sandbox, number: number % 3 == 0 and sandbox.revoke_tokens()
+    asked = len(api.requests)
+    said = [installation.command("run", "--json", **at(api), **loudly) for _ in range(2)]
+    api.on_request = None
+
+    assert [done.returncode for done in said] == [0, 0]
+    assert len([request for request in api.requests[asked:] if request.method == "POST"]) > 2
+    assert shown(installation, said, log.getvalue()) == []
 
 
 @pytest.mark.parametrize("loudly", [{}, EVERYTHING], ids=["quietly", "loudly"])
@@ -183,6 +243,9 @@ MISTAKES = {
     "a table": f'[sources.sendcloud.credentials.secret_key]\nvalue = "{SECRET}"\n',
     "a line break": KEYS_TOML.replace('"\n', '\\n"\n'),
     "one of two": KEYS_TOML.replace("secret_key", "secret"),
+    "half of the other": KEYS_TOML.replace("public_key", "client_id"),
+    "both pairs": KEYS_TOML + OAUTH_TOML.split("\n", 1)[1],
+    "half of OAuth": OAUTH_TOML.replace("client_id", "id"),
     "in the address": f'[sources.sendcloud]\nbase_url = "https://{IN_A_LINK}@127.0.0.1/"\n{KEYS_TOML}',
 }
 
@@ -200,9 +263,13 @@ def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
     assert shown(installation, [done], log.getvalue()) == []
 
 
+@pytest.mark.parametrize("toml", [KEYS_TOML, OAUTH_TOML], ids=["keys", "token"])
 @pytest.mark.parametrize("instant", ["dlt.Pipeline.normalize", "dlt.Pipeline.load", "pickups.publish"])
-def test_what_a_killed_run_leaves_lying_about_holds_no_key(loaded: Installation, api: Sandbox, instant: str) -> None:
+def test_what_a_killed_run_leaves_lying_about_holds_no_key(
+    loaded: Installation, api: Sandbox, instant: str, toml: str
+) -> None:
     """Its working folder with a package in it, its log, its lock: killed where dlt or we were about to go on."""
+    (loaded.folder / ".dlt" / "secrets.toml").write_text(toml)
     shutil.rmtree(loaded.folder / "data")
     script = f"""
 import os, dlt

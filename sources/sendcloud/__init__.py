@@ -18,9 +18,11 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from .client import REQUESTS_PER_MINUTE, Client, SendcloudCredentials
+from .client import REQUESTS_PER_MINUTE, Client
+from .credentials import SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
+from .oauth import TOKEN_URL
 from .pace import Pace
 from .reading import Reading
 from .rows import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
@@ -54,6 +56,7 @@ def _columns(schema: pa.Schema) -> Any:
 def sendcloud_source(
     credentials: SendcloudCredentials = dlt.secrets.value,
     base_url: str = BASE_URL,
+    token_url: str = TOKEN_URL,
     account: str = "default",
     page_size: int = 500,
     overlap_hours: float = 1.0,
@@ -68,8 +71,10 @@ def sendcloud_source(
     """The pickups of one Sendcloud account, and the records that could not be loaded.
 
     Args:
-        credentials: public and secret key of an API integration, `[sources.sendcloud.credentials]`.
+        credentials: public and secret key of an API integration, or client id and secret of one made with OAuth2,
+            `[sources.sendcloud.credentials]`.
         base_url: the API's address; https, unless the host is loopback. The keys go to its origin only.
+        token_url: where an access token is asked for, with OAuth2. As base_url; id and secret go to its origin only.
         account: label of the account, part of every row's key. Letters, digits, `_` and `-`.
         page_size: pickups to ask for in one page. The API's maximum isn't documented; what comes is taken.
         overlap_hours: how late a booking may be committed, and how far the order may waver.
@@ -97,7 +102,7 @@ def sendcloud_source(
     rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
     pace = Pace(requests_per_minute, reading.sent_at)  # one pace for all packages of a run
-    client = Client(base_url, credentials, request_max_attempts, pace)
+    client = Client(base_url, credentials, request_max_attempts, pace, token_url, reading.tokens)
     reading.account = account
     begun = False
     done: Walked | None = None  # the walk is made by `pickups`; what it refused goes to the other resource

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 import requests
@@ -68,7 +69,7 @@ def _mended(body: bytes) -> bytes:
     return body.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace")
 
 
-def holds_page(response: requests.Response) -> bool:
+def holds_object(response: requests.Response) -> bool:
     """Whether the body looks like a JSON object: a proxy's page doesn't, nor does one that ended early."""
     body = response.content.strip()
     return body.startswith(b"{") and body.endswith(b"}")
@@ -80,3 +81,13 @@ def message_of(response: requests.Response) -> str:
         return str(msgspec.json.decode(response.content)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
         return response.content[:4000].decode("utf-8", "replace")
+
+
+def oauth_message_of(response: requests.Response) -> str:
+    """What a token endpoint says of an error: OAuth2's fields, and nothing else of a body that may hold a token."""
+    try:
+        answer = msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""
+    told = (answer.get(name) for name in ("error", "error_description"))
+    return ": ".join(text for text in told if isinstance(text, str) and text)

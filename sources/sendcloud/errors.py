@@ -2,7 +2,10 @@
 
 SendcloudError
 ├── Misconfigured   a setting that can't work: mend it before anything is sent
+│   └── KeysMissing half of a pair of keys, or none
 ├── Refused         401 or 403: the keys. Retrying won't help
+│   ├── ClientRefused  the token endpoint refused client id and secret
+│   └── TokenRefused   the API refused an access token that is fresh
 ├── Unavailable     no usable answer after every retry. The next run catches up
 └── BadReply        an answer that the documents don't allow. Nothing of it was loaded
     ├── ExpiredLink 404 for a link that the API itself gave: walk again from the top
@@ -14,6 +17,10 @@ Each takes facts and builds its own sentence: what happened, on what evidence, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+WHERE = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
+
 
 class SendcloudError(Exception):
     """The family. The text is fit for a terminal: one line, and never a secret in it."""
@@ -24,30 +31,61 @@ class Misconfigured(SendcloudError):
         super().__init__(f"[sources.sendcloud] {setting} {problem}. {remedy}")
 
 
+class KeysMissing(Misconfigured):
+    def __init__(self, missing: Sequence[str]) -> None:
+        self.missing = missing
+        super().__init__("credentials", f"lack {' and '.join(missing)}", f"Put what is missing into {WHERE}.")
+
+
 class Refused(SendcloudError):
-    def __init__(self, status: int, path: str, message: str) -> None:
+    def __init__(
+        self, status: int, path: str, message: str, method: str = "GET", what: str = "the keys", remedy: str = ""
+    ) -> None:
         said = f" and said {message!r}" if message else ""
         super().__init__(
-            f"Sendcloud refused the keys: GET {path} was answered {status}{said}. "
-            "Check public_key and secret_key in [sources.sendcloud.credentials] of .dlt/secrets.toml "
-            "(Sendcloud panel: Settings, Integrations, your API integration)."
+            f"Sendcloud refused {what}: {method} {path} was answered {status}{said}. "
+            + (
+                remedy
+                or f"Check public_key and secret_key in {WHERE} (Sendcloud panel: Settings, Integrations, your API "
+                "integration). One that was made with OAuth2 takes client_id and client_secret in their place."
+            )
         )
 
 
+class ClientRefused(Refused):
+    def __init__(self, status: int, address: str, message: str) -> None:
+        remedy = (
+            f"Check client_id and client_secret in {WHERE} (Sendcloud panel: Settings, Integrations, your API "
+            "integration with OAuth2). One that was made without takes public_key and secret_key in their place."
+        )
+        super().__init__(status, address, message, "POST", "client_id and client_secret", remedy)
+
+
+class TokenRefused(Refused):
+    def __init__(self, status: int, path: str, message: str) -> None:
+        remedy = (
+            f"There was a token for client_id and client_secret in {WHERE}: check that their integration may read "
+            "pickups, and that base_url and token_url are of one Sendcloud."
+        )
+        super().__init__(status, path, message, what="a fresh access token", remedy=remedy)
+
+
 class Unavailable(SendcloudError):
-    def __init__(self, path: str, evidence: str, attempts: int) -> None:
+    def __init__(self, path: str, evidence: str, attempts: int, method: str = "GET") -> None:
         tries = "1 try" if attempts == 1 else f"{attempts} tries"
         super().__init__(
-            f"Sendcloud could not be read: GET {path}: {evidence}, after {tries}. "
+            f"Sendcloud could not be read: {method} {path}: {evidence}, after {tries}. "
             "What was loaded before is as it was; the next run reads what this one missed."
         )
 
 
 class BadReply(SendcloudError):
-    def __init__(self, path: str, evidence: str, remedy: str = "") -> None:
+    def __init__(
+        self, path: str, evidence: str, remedy: str = "", method: str = "GET", setting: str = "base_url"
+    ) -> None:
         super().__init__(
-            f"Sendcloud's answer can't be used: GET {path}: {evidence}. "
-            + (remedy or "Nothing of it was loaded; if base_url is right and the next run fails too, tell us.")
+            f"Sendcloud's answer can't be used: {method} {path}: {evidence}. "
+            + (remedy or f"Nothing of it was loaded; if {setting} is right and the next run fails too, tell us.")
         )
 
 

@@ -1,10 +1,17 @@
-"""Where an address leads, judged on the form in which requests sends it: parsers differ in what a host is."""
+"""Where an address leads, and whether keys may go there.
+
+Judged on the form in which requests sends it: parsers differ in what a host is.
+"""
 
 from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
 import requests
+
+from .errors import Misconfigured
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def absolute(base: str, link: str) -> str:
@@ -34,3 +41,21 @@ def origin_of(url: str) -> str:
     except ValueError:
         return ""
     return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
+
+
+def fit_for_keys(setting: str, address: str) -> str:
+    """The address of a setting without a slash at its end.
+
+    Raises Misconfigured for one that can't be asked safely: https, or a loopback host, and no keys in it.
+    """
+    parts = urlsplit(as_sent(address))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = address if "@" not in address else "…@…"
+        raise Misconfigured(setting, f"is {shown!r}, not a web address", "Leave it out; the default is Sendcloud's.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise Misconfigured(
+            setting,
+            f"is http on the foreign host {parts.hostname}: the keys would travel unencrypted",
+            "Use https; http is for loopback hosts only.",
+        )
+    return address.strip().rstrip("/")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from .ahead import Ahead
+from .oauth import Tokens
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Reading:
     goes_on_unsorted: bool = False  # from where an earlier run left a list without order
     on_page: Callable[[Reading], None] | None = None
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # for the pace of the run
+    tokens: Tokens = field(default_factory=dict, repr=False)  # one for all packages of the run
     begun_at: set[str] = field(default_factory=set, repr=False)  # links at which this run's packages of history began
     ahead: Ahead[Any] | None = field(default=None, repr=False)  # the pages of the next package, while one is loaded
 

@@ -11,7 +11,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from .answer import Answer
+from .faults import Page
 from .paging import InvalidCursor, Listing, Order
+from .tokens import PATH as TOKEN_PATH
+from .tokens import Tokens
 from .world import World
 
 ROOT = "/api/v2"
@@ -20,12 +23,13 @@ PICKUPS = f"{ROOT}/pickups"
 
 @dataclass(slots=True)
 class Api:
-    """The API of one account."""
+    """The API of one account with two integrations: one opens with keys, one with tokens."""
 
     world: World
     base_url: str
     public_key: str
     secret_key: str
+    tokens: Tokens
     default_limit: int
     max_limit: int
     order: Order
@@ -33,8 +37,10 @@ class Api:
     _pages: dict[str, int] = field(default_factory=dict)
     """By cursor."""
 
-    def answer(self, method: str, path: str, authorization: str | None, *, has_body: bool) -> Answer:
-        """What is due for a request; `path` with its query."""
+    def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
+        """What is due for a request; `path` with its query, no body is None."""
+        if urlsplit(path).path == TOKEN_PATH:
+            return self.tokens.answer(method, authorization, body or b"", self.world.clock)
         name = urlsplit(path).path.rstrip("/")
         if name != PICKUPS and name.rpartition("/")[0] != PICKUPS:
             return self._refusal(404, path, "Not found.")
@@ -43,17 +49,21 @@ class Api:
         if not self._admits(authorization):
             challenge = {"WWW-Authenticate": 'Basic realm="api"'}
             return self._refusal(401, path, "Invalid username/password.", **challenge)
-        if has_body:
+        if body is not None:
             return self._refusal(403, path, "A GET request must not have a body.")
         return self._page(path) if name == PICKUPS else self._single(path, name.rpartition("/")[2])
 
-    def page_number(self, path: str) -> int | None:
-        """Which page of a walk that address is, from 1; None when it isn't the list."""
+    def page_number(self, path: str) -> Page | None:
+        """Which page of a walk that address is, from 1, or `token`; None when it is neither."""
         asked = urlsplit(path)
+        if asked.path == TOKEN_PATH:
+            return "token"
         cursor = parse_qs(asked.query).get("cursor", [""])[-1]
         return self._pages.get(cursor, 1) if asked.path.rstrip("/") == PICKUPS else None
 
     def _admits(self, authorization: str | None) -> bool:
+        if self.tokens.admits(authorization, self.world.clock):
+            return True
         pair = b64encode(f"{self.public_key}:{self.secret_key}".encode())
         return compare_digest((authorization or "").encode("latin-1"), b"Basic " + pair)
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Literal
 
 from .answer import BLOCK, Answer
-from .timeline import utc
+from .timeline import ABSENT, utc
 
 Fault = Callable[[Answer], Answer]
+Page = int | Literal["token"]
+"""A page of a walk, from 1, or what the token endpoint answers."""
 
 
 def status(code: int) -> Fault:
@@ -125,6 +127,19 @@ def expired_cursor() -> Fault:
     return lambda due: Answer(404, body, url=due.url) if "cursor=" in due.url else due
 
 
+def token(**fields: Any) -> Fault:
+    """An access token whose answer has these fields as well, or in place of its own; other answers are left alone."""
+
+    def given(due: Answer) -> Answer:
+        answer = json.loads(due.body) if due.status == 200 else {}
+        if "access_token" not in answer:
+            return due
+        body = {name: value for name, value in {**answer, **fields}.items() if value is not ABSENT}
+        return replace(due, body=json.dumps(body).encode())
+
+    return given
+
+
 def _packed(body: bytes, padding: int) -> bytes:
     packer = zlib.compressobj(wbits=31)
     packed = [packer.compress(body)]
@@ -144,7 +159,7 @@ class Waiting:
     """A fault in line: for which page, and how many times yet."""
 
     fault: Fault
-    page: int | None
+    page: Page | None
     times: int | None
 
 
@@ -155,7 +170,7 @@ class Trouble:
         self._line: list[Waiting] = []
         self._lock = threading.Lock()
 
-    def add(self, fault: Fault, page: int | None, times: int | None) -> None:
+    def add(self, fault: Fault, page: Page | None, times: int | None) -> None:
         """Put a fault at the end of the line."""
         with self._lock:
             self._line.append(Waiting(fault, page, times))
@@ -165,7 +180,7 @@ class Trouble:
         with self._lock:
             self._line.clear()
 
-    def spoil(self, due: Answer, page: int | None) -> Answer:
+    def spoil(self, due: Answer, page: Page | None) -> Answer:
         """The answer after the first fault that concerns it; the answer that was due when none does."""
         with self._lock:
             for waiting in self._line:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from .answer import Answer
 from .api import ROOT, Api
-from .faults import Fault, Trouble
+from .faults import Fault, Page, Trouble
 from .paging import Order
+from .tokens import PATH as TOKEN_PATH
+from .tokens import Tokens
 from .wire import Server
 from .world import World
 
@@ -35,6 +37,9 @@ class Sandbox:
         self.base_url = api.base_url
         self.public_key = api.public_key
         self.secret_key = api.secret_key
+        self.token_url = api.tokens.url
+        self.client_id = api.tokens.client_id
+        self.client_secret = api.tokens.client_secret
         self.requests: list[Request] = []
         """Every request so far, oldest first."""
         self.on_request: Callable[[Sandbox, int], object] | None = None
@@ -52,8 +57,18 @@ class Sandbox:
     def order(self, order: Order) -> None:
         self._api.order = order
 
-    def fault(self, fault: Fault, *, page: int | None = None, times: int | None = 1) -> None:
-        """Let something go wrong: on that page of a walk (from 1), else on any request; None times: until healed.
+    @property
+    def access_token(self) -> str:
+        """The access token handed out last; empty for none."""
+        return self._api.tokens.newest
+
+    def revoke_tokens(self) -> None:
+        """No access token handed out so far is good any more."""
+        self._api.tokens.revoke()
+
+    def fault(self, fault: Fault, *, page: Page | None = None, times: int | None = 1) -> None:
+        """Let something go wrong: on that page of a walk (from 1), on `token`s, else on any request; None times: until
+        healed.
 
         Several faults stand in line; a request meets the first that concerns it.
         """
@@ -63,13 +78,13 @@ class Sandbox:
         """Nothing goes wrong any more."""
         self._trouble.clear()
 
-    def answer(self, method: str, path: str, authorization: str | None, has_body: bool) -> Answer:
+    def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
         """What goes on the wire for a request; it is noted in `requests`."""
         number = next(self._numbers)
         if self.on_request:
             self.on_request(self, number)
         with self._lock:
-            due = self._api.answer(method, path, authorization, has_body=has_body)
+            due = self._api.answer(method, path, authorization, body)
             given = self._trouble.spoil(due, self._api.page_number(path))
             self.requests.append(Request(method, path, 0 if given.reset else given.status, authorization))
         return given
@@ -81,15 +96,21 @@ def serve(
     *,
     public_key: str = "sandbox-public-key",
     secret_key: str = "sandbox-secret-key",  # noqa: S107 - opens this sandbox only
+    client_id: str = "sandbox-client-id",
+    client_secret: str = "sandbox-client-secret",  # noqa: S107
+    token_seconds: float = 3600,
     port: int = 0,
     default_limit: int = 100,
     max_limit: int = 500,
     order: Order = "descending",
 ) -> Iterator[Sandbox]:
-    """The world's pickups on 127.0.0.1 until the block is left; port 0 takes a free one."""
+    """The world's pickups on 127.0.0.1 until the block is left; port 0 takes a free one. A token lasts `token_seconds`
+    by the world's clock.
+    """
     server = Server(port)
-    base_url = f"http://127.0.0.1:{server.server_port}{ROOT}"
-    sandbox = Sandbox(Api(world, base_url, public_key, secret_key, default_limit, max_limit, order))
+    origin = f"http://127.0.0.1:{server.server_port}"
+    tokens = Tokens(client_id, client_secret, token_seconds, origin + TOKEN_PATH)
+    sandbox = Sandbox(Api(world, origin + ROOT, public_key, secret_key, tokens, default_limit, max_limit, order))
     server.answer, server.clock = sandbox.answer, lambda: world.clock
     # the default of 0.5 s would be waited for at every close
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

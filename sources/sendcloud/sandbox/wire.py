@@ -25,8 +25,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.answer: Callable[[str, str, str | None, bool], Answer]
-        """Of method, path with query, Authorization header, and whether the request has a body."""
+        self.answer: Callable[[str, str, str | None, bytes | None], Answer]
+        """Of method, path with query, Authorization header, and body, of which one in chunks is not read."""
         self.clock: Callable[[], datetime]
         self.closing = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -63,10 +63,10 @@ class Handler(BaseHTTPRequestHandler):
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         has_body = length > 0 or "Transfer-Encoding" in self.headers
-        self.rfile.read(length)
+        body = self.rfile.read(length)
         self.close_connection |= "Transfer-Encoding" in self.headers
         server = cast(Server, self.server)
-        answer = server.answer(self.command, self.path, self.headers.get("Authorization"), has_body)
+        answer = server.answer(self.command, self.path, self.headers.get("Authorization"), body if has_body else None)
         if answer.wait and server.closing.wait(answer.wait):
             return
         if answer.reset:

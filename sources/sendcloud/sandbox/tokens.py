@@ -1,0 +1,79 @@
+"""The token endpoint: client credentials by HTTP Basic, access tokens that end."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hmac import compare_digest
+from secrets import token_urlsafe
+from urllib.parse import parse_qs, unquote_plus
+
+import msgspec
+
+from .answer import Answer
+
+PATH = "/oauth2/token"
+SCOPE = "api"
+
+
+@dataclass(slots=True)
+class Tokens:
+    """The access tokens of one client, and until when each is good by the world's clock."""
+
+    client_id: str
+    client_secret: str
+    lifetime_seconds: float
+    url: str
+    _good_until: dict[str, datetime] = field(default_factory=dict)
+
+    def answer(self, method: str, authorization: str | None, form: bytes, now: datetime) -> Answer:
+        """What is due for a request to the endpoint."""
+        if method != "POST":
+            return self._refusal(405, "invalid_request", "The request method is not POST.", Allow="POST")
+        if not self._knows(authorization):
+            return self._refusal(
+                401, "invalid_client", "Client authentication failed.", **{"WWW-Authenticate": "Basic"}
+            )
+        fields = parse_qs(form.decode("latin-1"))
+        if fields.get("grant_type") != ["client_credentials"]:
+            return self._refusal(400, "unsupported_grant_type", "The grant type is not supported.")
+        if not set(fields.get("scope", [SCOPE])[0].split()) <= {SCOPE}:
+            return self._refusal(400, "invalid_scope", "The requested scope is not granted to this client.")
+        token = f"ory_at_{token_urlsafe(32)}.{token_urlsafe(32)}"
+        self._good_until[token] = now + timedelta(seconds=self.lifetime_seconds)
+        body = {"access_token": token, "expires_in": self.lifetime_seconds, "scope": SCOPE, "token_type": "bearer"}
+        return self._answer(200, body, {"Cache-Control": "no-store"})
+
+    def admits(self, authorization: str | None, now: datetime) -> bool:
+        """Whether that is a token which is still good."""
+        kind, _, token = (authorization or "").partition(" ")
+        until = self._good_until.get(token)
+        return kind == "Bearer" and until is not None and now < until
+
+    @property
+    def newest(self) -> str:
+        """The token handed out last that is not revoked; empty for none."""
+        return next(reversed(self._good_until), "")
+
+    def revoke(self) -> None:
+        """No token handed out so far is good any more."""
+        self._good_until.clear()
+
+    def _knows(self, authorization: str | None) -> bool:
+        """Id and secret, each spelled as in a form (RFC 6749, 2.3.1)."""
+        kind, _, pair = (authorization or "").partition(" ")
+        try:
+            client_id, _, secret = b64decode(pair, validate=True).decode().partition(":")
+        except ValueError:
+            return False
+        given, right = f"{unquote_plus(client_id)}:{unquote_plus(secret)}", f"{self.client_id}:{self.client_secret}"
+        return kind == "Basic" and compare_digest(given.encode(), right.encode())
+
+    def _refusal(self, status: int, error: str, description: str, **headers: str) -> Answer:
+        body = {"error": error, "error_description": description, "status_code": status}
+        return self._answer(status, body, headers)
+
+    def _answer(self, status: int, body: object, headers: Mapping[str, str]) -> Answer:
+        return Answer(status, msgspec.json.encode(body), headers, url=self.url)
