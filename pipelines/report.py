@@ -12,10 +12,9 @@ from typing import Any
 from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
 from pipelines.narrow import Only
 from pipelines.page import chapter, page_of
-from pipelines.project import inside, readable_path
+from pipelines.project import inside, notebooks_folder, readable_path
 from pipelines.warehouse import EVERYTHING, reading
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SECONDS_A_CELL = 600
 NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
@@ -43,7 +42,7 @@ def report(
         with reading(published, only):
             pass  # NothingYet before a kernel is started
         chapters = []
-        for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for notebook in sorted(notebooks_folder(project).glob("*.ipynb")):
             on_progress(notebook.stem)
             chapters.append(chapter(notebook.stem, _executed(notebook, published, only)))
         _put_in_place(page, page_of(chapters, published, only))
@@ -64,12 +63,12 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
             cell.source = f"carriers = {list(only.carriers) if only.carriers else None!r}\nsince = {since!r}"
     sockets = tempfile.TemporaryDirectory()
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
-    folder = {"metadata": {"path": str(NOTEBOOKS)}}
+    folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
     try:
         client.execute(env={**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()})
     except CellExecutionError as error:
-        raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}") from None
+        raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
     finally:
         sockets.cleanup()
     return run
@@ -77,7 +76,7 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
 
 def _python_path() -> str:
     """So that the kernel finds these very modules, installed or not."""
-    return os.pathsep.join(filter(None, [str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 
 def _put_in_place(page: Path, html: str) -> None:

@@ -41,10 +41,13 @@ def _what_is_missing(error: ConfigurationException) -> str:
     if not isinstance(error, ConfigFieldMissingException) or not missing:
         return " ".join(str(error).split())
     variable = "__".join([*section.split("."), missing[0]]).upper()
+    folder = Path(os.environ["DLT_PROJECT_DIR"])
+    where = f"Put them into [{section}] of {folder}/.dlt/secrets.toml"
+    if not (folder / ".dlt").is_dir():
+        where = f"There is no .dlt in {folder}: make a project folder (pickups init DIR) or name one (--project-dir)"
     return (
-        f"Settings are missing: {', '.join(missing)}. Put them into [{section}] of "
-        f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
-        f"environment ({variable}). To try without an account: pickups demo."
+        f"Settings are missing: {', '.join(missing)}. {where}, or put them into the environment ({variable}). "
+        "To try without an account: pickups demo."
     )
 
 

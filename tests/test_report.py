@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -12,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import report as reporting
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import Installation
+from tests.installation import REPOSITORY, Installation
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BEYOND = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
@@ -124,17 +124,17 @@ def test_only_some_carriers_and_days_can_be_asked_for(shop: tuple[Installation, 
     assert "fedex" not in text
 
 
-def test_a_notebook_that_fails_costs_no_report(
-    shop: tuple[Installation, Sandbox], page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_that_fails_costs_no_report(shop: tuple[Installation, Sandbox], page: Path) -> None:
     import nbformat
 
     broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
-    nbformat.write(broken, tmp_path / "broken.ipynb")
-    monkeypatch.setattr(reporting, "NOTEBOOKS", tmp_path)
+    installation, _ = shop
+    (installation.folder / "notebooks").mkdir()
+    nbformat.write(broken, installation.folder / "notebooks" / "broken.ipynb")
     before = page.read_bytes()
 
-    done = shop[0].command("report")
+    done = installation.command("report")
+    shutil.rmtree(installation.folder / "notebooks")
 
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.splitlines()[-1].startswith(
@@ -192,7 +192,7 @@ def test_show_prints_the_numbers_of_the_notebooks_in_their_order(
 
 
 def code_of(name: str) -> str:
-    cells = json.loads((reporting.NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    cells = json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
