@@ -103,6 +103,7 @@ def test_the_metadata_say_what_it_is_and_under_which_licence(wheel: Path, held: 
     for line in ("License-Expression: Apache-2.0", "Requires-Python: >=3.11", "Classifier: Typing :: Typed"):
         assert f"\n{line}\n" in metadata
     assert "\n# sendcloud-pickups\n" in metadata
+    assert f"pip install '{wheel.name}[notebooks]'" in metadata
     assert name.replace("METADATA", "licenses/LICENSE") in held
 
 
