@@ -32,10 +32,10 @@ test: $(READY)  ## all tests; left out: test-engines, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
-ON_ENGINES := report_in_a_browser
-test-engines: $(READY)  ## the tests that need a browser
+ON_ENGINES := report_in_a_browser installed
+test-engines: $(READY)  ## the tests that need a browser or the package index
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --group engines
-	@.venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_ENGINES:%=tests/test_%.py)
+	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
 ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists statistics reading_ahead

@@ -74,6 +74,16 @@ def run(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where there is none; . is this one.")],
+) -> None:
+    """Make a project folder: settings, a file for the keys, notebooks. For example: pickups init sendcloud"""
+    from pipelines.project_folder import make
+
+    typer.echo(make(folder))
+
+
+@app.command()
 def demo(
     pickups: Annotated[int, typer.Option(help="How many pickups the sandbox holds.", min=1, max=1_000_000)] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 7,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from pipelines import screen
 from pipelines.lock import one_run_at_a_time
 from pipelines.pickups import run
-from pipelines.project import demo_folder, inside
+from pipelines.project import came_with, command_in, demo_folder, inside
 from pipelines.show import show
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
@@ -76,19 +75,19 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _next_steps(project: Path, folder: Path) -> str:
-    command = _command()
+    command = command_in(project)
+    if project == came_with():
+        keys, lab = "cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in", "make lab"
+    elif (project / "notebooks").is_dir():
+        keys, lab = "put them into .dlt/secrets.toml", f"{command_in(project, 'jupyter')} lab notebooks"
+    else:
+        keys, lab = f"{command} init . makes .dlt/secrets.toml, put them in", f"{command} init . makes them"
     return f"""
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
-  own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml, put them in, then: {command} run
+  own keys   {keys}, then: {command} run
   schedule   4-59/15 * * * * cd {project} && {command} run
-  notebooks  make lab   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
+  notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
   report     {command} report   (the three of them as one page)"""
-
-
-def _command() -> str:
-    """How to call `pickups` from here, also where no shell knows it by name: cron, or outside `uv run`."""
-    installed = Path(sys.executable).with_name("pickups")
-    return str(installed.relative_to(Path.cwd()) if installed.is_relative_to(Path.cwd()) else installed)
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:
@@ -101,7 +100,7 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
             f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
-            f"  {_command()} run\n"
+            f"  {command_in(Path.cwd())} run\n"
             "As an integration with OAuth2, in place of the two keys:\n"
             f"  export SOURCES__SENDCLOUD__TOKEN_URL={api.token_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_ID={api.client_id}\n"

@@ -44,10 +44,10 @@ class NothingYet(PipelineError):
 
 
 class NotebookFailed(PipelineError):
-    def __init__(self, notebook: str, evidence: str) -> None:
+    def __init__(self, notebook: Path, evidence: str) -> None:
         super().__init__(
-            f"No report: {notebook} ended in {evidence}. The report that was there is as it was. "
-            "Open the notebook (make lab) and run it from the top to see where."
+            f"No report: {notebook.name} ended in {evidence}. The report that was there is as it was. "
+            f"Open {notebook} in JupyterLab and run it from the top to see where."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,24 @@ def find_project() -> Path:
         return Path(named).resolve()
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+
+
+def came_with() -> Path:
+    """The folder with the .dlt and the notebooks that came with this code: inside the wheel, else the checkout."""
+    inside_the_wheel = Path(__file__).with_name("template")  # pyproject.toml puts it there
+    return inside_the_wheel if inside_the_wheel.is_dir() else Path(__file__).parents[1]
+
+
+def notebooks_folder(project: Path) -> Path:
+    """Where the notebooks are that a report executes: the project's own, else those that came with this code."""
+    own = project / "notebooks"
+    return own if any(own.glob("*.ipynb")) else came_with() / "notebooks"
+
+
+def command_in(folder: Path, name: str = "pickups") -> str:
+    """How to call `name` in that folder, also where no shell knows it: cron, or outside `uv run`."""
+    installed = Path(sys.executable).with_name(name)
+    return str(installed.relative_to(folder) if installed.is_relative_to(folder) else installed)
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
 from pipelines.in_place import sweep_leftovers, written_anew
 from pipelines.narrow import Only
 from pipelines.page import chapter, page_of
-from pipelines.project import inside, readable_path
+from pipelines.project import inside, notebooks_folder, readable_path
 from pipelines.warehouse import EVERYTHING, reading
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SECONDS_A_CELL, A_DAY = 600, 86_400
 NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
@@ -50,7 +49,7 @@ def report(
             sweep_leftovers(page, older_than_seconds=A_DAY)
             with _held_still(published) as still, written_anew(page) as fresh:
                 chapters = []
-                for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+                for notebook in sorted(notebooks_folder(project).glob("*.ipynb")):
                     on_progress(notebook.stem)
                     chapters.append(chapter(notebook.stem, _executed(notebook, still, only)))
                 fresh.write_text(page_of(chapters, still, only), encoding="utf-8")
@@ -92,16 +91,16 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
             cell.source = f"carriers = {list(only.carriers) if only.carriers else None!r}\nsince = {since!r}"
     sockets = tempfile.TemporaryDirectory()
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
-    folder = {"metadata": {"path": str(NOTEBOOKS)}}
+    folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
     try:
         client.execute(env={**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()})
     except CellExecutionError as error:
-        raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}") from None
+        raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
     except CellTimeoutError:
-        raise NotebookFailed(notebook.name, f"a cell that took longer than {SECONDS_A_CELL} seconds") from None
+        raise NotebookFailed(notebook, f"a cell that took longer than {SECONDS_A_CELL} seconds") from None
     except DeadKernelError:
-        raise NotebookFailed(notebook.name, "a kernel that died (killed, or out of memory?)") from None
+        raise NotebookFailed(notebook, "a kernel that died (killed, or out of memory?)") from None
     finally:
         sockets.cleanup()
     return run
@@ -109,4 +108,4 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
 
 def _python_path() -> str:
     """So that the kernel finds these very modules, installed or not."""
-    return os.pathsep.join(filter(None, [str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))

@@ -40,10 +40,13 @@ def _what_is_missing(error: KeysMissing) -> str:
     """The source's own sentence, with this project's file."""
     section = "sources.sendcloud.credentials"
     variable = "__".join([*section.split("."), error.missing[0]]).upper()
+    folder = Path(os.environ["DLT_PROJECT_DIR"])
+    where = f"Put them into [{section}] of {folder}/.dlt/secrets.toml (example.secrets.toml shows how)"
+    if not (folder / ".dlt").is_dir():
+        where = f"There is no .dlt in {folder}: make a project folder (pickups init DIR) or name one (--project-dir)"
     return (
-        f"Settings are missing: {', '.join(error.missing)}. Put them into [{section}] of "
-        f"{os.environ['DLT_PROJECT_DIR']}/.dlt/secrets.toml (example.secrets.toml shows how), or into the "
-        f"environment ({variable}). To try without an account: pickups demo."
+        f"Settings are missing: {', '.join(error.missing)}. {where}, or put them into the environment ({variable}). "
+        "To try without an account: pickups demo."
     )
 
 

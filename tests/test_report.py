@@ -16,7 +16,7 @@ import pytest
 from pipelines import report as reporting
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.conftest import HOSTILE
-from tests.installation import Installation
+from tests.installation import REPOSITORY, Installation
 
 BEYOND = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
 
@@ -120,7 +120,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, 
     """A function that puts a notebook of one cell in the place of ours."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(reporting, "NOTEBOOKS", folder)
+    monkeypatch.setattr(reporting, "notebooks_folder", lambda _project: folder)
 
     def write(name: str, code: str) -> None:
         cells = [nbformat.v4.new_markdown_cell(f"# {name}?"), nbformat.v4.new_code_cell(code)]
@@ -290,7 +290,7 @@ def test_show_prints_the_numbers_of_the_notebooks_in_their_order(
 
 
 def code_of(name: str) -> str:
-    cells = json.loads((reporting.NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    cells = json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
