@@ -35,7 +35,7 @@ _NEW_STATES = f"""
     touched as (
         select pickups.*
         from sendcloud.pickups
-        where pickups._dlt_load_id in (select _dlt_load_id from unseen)
+        where pickups._dlt_load_id in (select _dlt_load_id from unseen) and pickups.account = $account
     ),
     latest as (
         select history.*
@@ -47,7 +47,7 @@ _NEW_STATES = f"""
     )
     insert into sendcloud.pickup_status_history
     select touched.account, touched.id, {", ".join(f"touched.{state}" for state in STATES)},
-           timestamptz '{{observed_at}}', touched._dlt_load_id
+           $observed_at, touched._dlt_load_id
     from touched
     left join latest on latest.account = touched.account and latest.id = touched.id
     where latest.id is null or {" or ".join(f"touched.{s} is distinct from latest.{s}" for s in STATES)}
@@ -59,10 +59,10 @@ def prepare(connection: Any) -> None:
     connection.execute(_TABLE)
 
 
-def record(connection: Any, observed_at: datetime) -> None:
-    """Adds a row for every pickup whose status, cancellation or window differs from its last recorded one.
+def record(connection: Any, account: str, observed_at: datetime) -> None:
+    """Adds a row for every pickup of the account whose status, cancellation or window differs from its last one.
 
-    `observed_at` is when the API was read (its own clock); `sendcloud.pickups` must exist.
+    `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.
     """
     prepare(connection)
-    connection.execute(_NEW_STATES.format(observed_at=observed_at.isoformat()))
+    connection.execute(_NEW_STATES, {"account": account, "observed_at": observed_at})
