@@ -32,7 +32,7 @@ _RECORDED = """
 # the two columns of load ids alone, not a condition on each row, which cost 1 s and 1 GB at ten million; and not what
 # is later than the last: dlt names a load by this machine's clock, which may be set back
 _UNSEEN = """
-    select distinct _dlt_load_id from sendcloud.pickups
+    select distinct _dlt_load_id from sendcloud.pickups where account = $account
     except
     select _dlt_load_id from sendcloud.pickup_states_recorded
 """
@@ -40,7 +40,7 @@ _NEW_STATES = f"""
     with touched as (
         select pickups.*
         from sendcloud.pickups
-        where pickups._dlt_load_id in (select unnest($unseen))
+        where pickups._dlt_load_id in (select unnest($unseen)) and pickups.account = $account
     ),
     latest as (
         select history.*
@@ -65,12 +65,12 @@ def prepare(connection: Any) -> None:
     connection.execute(_RECORDED)
 
 
-def record(connection: Any, observed_at: datetime) -> None:
-    """Adds a row for every pickup whose status, cancellation or window differs from its last recorded one.
+def record(connection: Any, account: str, observed_at: datetime) -> None:
+    """Adds a row for every pickup of the account whose status, cancellation or window differs from its last one.
 
-    `observed_at` is when the API was read (its own clock); `sendcloud.pickups` must exist.
+    `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.
     """
     prepare(connection)
-    if unseen := [load_id for (load_id,) in connection.execute(_UNSEEN).fetchall()]:
-        connection.execute(_NEW_STATES, {"unseen": unseen, "observed_at": observed_at})
+    if unseen := [load_id for (load_id,) in connection.execute(_UNSEEN, {"account": account}).fetchall()]:
+        connection.execute(_NEW_STATES, {"account": account, "unseen": unseen, "observed_at": observed_at})
         connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": unseen})
