@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HELD_OPEN = (5, 32)  # Windows' codes for a file that cannot be replaced while a program has it open
@@ -55,9 +55,10 @@ def sweep_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: fl
     whatever its age; else only what is older than anyone takes.
     """
     for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
-        # ctime: a link has the other times of the file that it is another name of
-        if leftover.stat().st_ctime <= time.time() - older_than_seconds:
-            leftover.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's, or gone meanwhile: it is in nobody's way
+            # ctime: a link has the other times of the file that it is another name of
+            if leftover.stat().st_ctime <= time.time() - older_than_seconds:
+                leftover.unlink()
 
 
 def _umask() -> int:

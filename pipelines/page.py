@@ -38,6 +38,7 @@ def chapter(name: str, notebook: Any) -> Chapter:
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
     body = re.sub(r'(<h[1-6] id=")([^"]*)', lambda found: f"{found[1]}{name}-{_slug(found[2])}", body)
     body = re.sub(r"<table[^>]*>", '<table tabindex="0">', body).replace("<th></th>", "<td></td>")
+    body = body.replace('<div class="output_png', '<div tabindex="0" class="output_png')  # it scrolls on a phone
     body = _described(body)
     headings = re.findall(r'<h([12]) id="([^"]+)">(.*?)</h\1>', body, re.DOTALL)
     (_, anchor, heading), *sections = headings

@@ -86,7 +86,16 @@ def test_every_picture_is_loaded_and_shows_something(opened: Any) -> None:
 def test_nothing_is_wider_than_the_window(opened: Any) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     cut = "element => element.getBoundingClientRect().right > window.innerWidth + 1"
-    assert [e.inner_text() for e in opened.locator("p, li, h1, h2, h3, img, nav").all() if e.evaluate(cut)] == []
+    assert [
+        e.inner_text() for e in opened.locator("p, li, h1, h2, h3, .output_png, nav").all() if e.evaluate(cut)
+    ] == []
+
+
+def test_pictures_are_wide_enough_to_be_read_and_scroll_where_the_window_is_not(opened: Any) -> None:
+    for picture in opened.locator(".output_png").all():
+        seen, whole = picture.evaluate("box => [box.clientWidth, box.scrollWidth]")
+        assert whole >= 540
+        assert (whole > seen) == (seen < 540)
 
 
 def test_the_contents_lead_to_their_headings(opened: Any) -> None:
