@@ -19,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text: one object, or one a line.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,7 +55,7 @@ def project(
 @app.command()
 def run(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="Label of the account; default: the one configured.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account; default: all that are configured.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Read settled pickups again too: once a week, say.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     json: AsJson = False,
@@ -65,12 +65,27 @@ def run(
 
     if context.obj["own_process"]:
         lean.do_without()
-    from pipelines.pickups import run as run_once
+    from pipelines.accounts import account_names, keys_of_nobody
+    from pipelines.errors import worst_of
+    from pipelines.pickups import run_accounts
+    from pipelines.project import inside
 
-    with screen.progress() as on_progress:
-        receipt = run_once(account=account, sweep=sweep, wait_seconds=wait, on_progress=on_progress)
-    typer.echo(receipt.as_json() if json else screen.told(receipt))
-    raise typer.Exit(receipt.exit_code)
+    with inside():
+        accounts = [account] if account else account_names()
+        if said := keys_of_nobody():
+            typer.echo(f"pickups: {said}", err=True)
+    with screen.progress(accounts) as on_progress:
+        receipts = run_accounts(None, accounts, sweep=sweep, wait_seconds=wait, on_progress=on_progress)
+    if len(accounts) == 1 and receipts[0].failure:
+        raise receipts[0].failure
+    for receipt in receipts:
+        if json:
+            typer.echo(receipt.as_json())
+        elif not receipt.failure:
+            typer.echo(screen.told(receipt, several=len(accounts) > 1))
+    for failure in {id(r.failure): r.failure for r in receipts if r.failure}.values():
+        _tell(failure, ", ".join(r.account for r in receipts if r.failure is failure))
+    raise typer.Exit(worst_of(receipt.exit_code for receipt in receipts))
 
 
 @app.command()
@@ -159,7 +174,7 @@ def main(*, own_process: bool = False) -> None:
         sys.exit(_tell(error))
 
 
-def _tell(error: BaseException) -> int:
+def _tell(error: BaseException, accounts: str = "") -> int:
     from pipelines.errors import EXIT_BUG, Interrupted, exit_code_of
 
     if isinstance(error, KeyboardInterrupt):
@@ -171,5 +186,6 @@ def _tell(error: BaseException) -> int:
         said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
     else:
         said = str(error)
-    print(f"pickups: {' '.join(said.split())}", file=sys.stderr)  # noqa: T201  # the error's one line
+    whose = f"{accounts}: " if accounts else ""
+    print(f"pickups: {whose}{' '.join(said.split())}", file=sys.stderr)  # noqa: T201  # the error's one line
     return code

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import quarantine, sweep
+from pipelines.turns import Turn
 from pipelines.warehouse import DATASET, has_table, opened
 from sources.sendcloud import Reading
 from sources.sendcloud.rows import ROW_SCHEMA
@@ -20,11 +21,13 @@ from sources.sendcloud.rows import ROW_SCHEMA
 class Compared:
     """Compares rows with the table as it is, and lets only those through that would change it.
 
-    A dlt step: `resource.add_map(Compared(path, reading))`. The counts are facts about the table, not about the load.
+    A dlt step: `resource.add_map(Compared(path, reading, turn))`. The counts are facts about the table, not about the
+    load.
     """
 
     warehouse: Path
     reading: Reading
+    turn: Turn
     new: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -37,7 +40,7 @@ class Compared:
 
         Into a warehouse without the table everything goes, an empty table too: it makes the columns.
         """
-        with opened(self.warehouse) as connection:
+        with self.turn, opened(self.warehouse) as connection:
             connection.register("listed", rows)
             found = self._different(connection, rows)
             connection.register("found", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -19,41 +20,50 @@ _COUNT = f"select account, count(*) from {DATASET}.pickups group by account"  # 
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 
 
-def record_states(warehouse: Path, observed_at: datetime) -> None:
-    """Brings the status history up to the table, see history.py; nothing where nothing was loaded yet."""
+def record_states(warehouse: Path, account: str, observed_at: datetime) -> None:
+    """Brings the account's status history up to the table, see history.py; nothing where nothing was loaded yet."""
     with opened(warehouse) as connection:
         if has_table(connection, "pickups"):
             connection.execute("begin")
-            history.record(connection, observed_at)
+            history.record(connection, account, observed_at)
             connection.execute("commit")
 
 
-def conclude(warehouse: Path, receipt: Receipt, reading: Reading) -> bool:
-    """Writes status history, receipt, views and checks as one transaction; tells whether there is aught to publish.
+def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bool:
+    """Writes status history, receipts, views and checks as one transaction; tells whether there is aught to publish.
 
-    Fills the receipt's `checks_failed`, and what a sweep found. Checks see the run's own `as_of`, so the receipt goes
-    in before them; it goes in again with what they found. After a failed first run there are no tables, and nothing
+    Fills the receipts' `checks_failed`, and what a sweep found. Checks see the run's own `as_of`, so the receipts go
+    in before them; they go in again with what was found. After a failed first run there are no tables, and nothing
     for readers.
     """
     with opened(warehouse) as connection:
         connection.execute("begin")
         if loaded := has_table(connection, "pickups"):
-            if receipt.observed_at:  # a run that read nothing saw no state; this machine's clock is none to date one by
-                history.record(connection, receipt.observed_at)
             history.prepare(connection)
             quarantine.prepare(connection)
             sweep.prepare(connection)
-            _sweep_into(connection, receipt, reading)
-            receipt.rows_in_table = dict(connection.execute(_COUNT).fetchall()).get(receipt.account, 0)
-            write_receipt(connection, receipt)  # the check of doubles looks at it
+            rows = dict(connection.execute(_COUNT).fetchall())
+            for receipt, reading in accounts:
+                if receipt.observed_at:  # a run that read nothing saw no state; no clock of ours is one to date it by
+                    history.record(connection, receipt.account, receipt.observed_at)
+                _sweep_into(connection, receipt, reading)
+                receipt.rows_in_table = rows.get(receipt.account, 0)
+                write_receipt(connection, receipt)  # the check of doubles looks at it
             models.build(connection)
-            results = [result for result in models.check(connection) if result.rows]
-            receipt.checks_failed = {result.name: result.rows for result in results}
-            receipt.check_values = {result.name: result.values for result in results if result.values}
-            receipt.must_pass_failed = any(result.must_pass for result in results)
-        write_receipt(connection, receipt)
+            _check(connection, [receipt for receipt, _ in accounts])
+        for receipt, _ in accounts:
+            write_receipt(connection, receipt)
         connection.execute("commit")
         return loaded
+
+
+def _check(connection: duckdb.DuckDBPyConnection, receipts: Sequence[Receipt]) -> None:
+    results = models.check(connection)
+    for receipt in receipts:
+        own = [result for result in results if result.account in (receipt.account, None)]
+        receipt.checks_failed = {result.name: result.rows for result in own}
+        receipt.check_values = {result.name: result.values for result in own if result.values}
+        receipt.must_pass_failed = any(result.must_pass for result in own)
 
 
 def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading: Reading) -> None:
@@ -97,7 +107,7 @@ def write_published(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> 
 def receipt_schema() -> pa.Schema:
     """Column names and Arrow types of `pickup_runs`, from the receipt's own fields; mappings are text."""
     fields: dict[str, Any] = get_type_hints(Receipt)
-    return pa.schema([(name, _arrow_type(hint)) for name, hint in fields.items()])
+    return pa.schema([(name, _arrow_type(hint)) for name, hint in fields.items() if name != "failure"])
 
 
 def _arrow_type(hint: Any) -> pa.DataType:

@@ -57,6 +57,7 @@ def _settings(api: Sandbox, folder: Path) -> dict[str, str]:
     return {
         "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
         "SOURCES__SENDCLOUD__ACCOUNT": "demo",
+        "SOURCES__SENDCLOUD__ACCOUNTS": "",  # none of the project's own
         "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
         "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
         "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "warehouse.duckdb"),

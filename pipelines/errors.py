@@ -11,6 +11,7 @@ PipelineError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sources.sendcloud.errors import BadReply, Misconfigured, Refused, SendcloudError, Unavailable
@@ -70,8 +71,15 @@ EXIT_CODES: dict[type[Exception], int] = {
     Interrupted: 130,
 }
 EXIT_BUG = 70  # sysexits.h EX_SOFTWARE: an error that nobody foresaw
+# of several accounts: done before failed, and of what failed first what mends itself, last what nobody understands
+FROM_GOOD_TO_BAD = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
 
 KNOWN = (SendcloudError, PipelineError)
+
+
+def worst_of(exit_codes: Iterable[int]) -> int:
+    """The exit code of a run over accounts that ended with these; 0 for none."""
+    return max(exit_codes, key=FROM_GOOD_TO_BAD.index, default=0)
 
 
 def exit_code_of(error: BaseException) -> int:

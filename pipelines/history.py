@@ -65,12 +65,17 @@ def prepare(connection: Any) -> None:
     connection.execute(_RECORDED)
 
 
-def record(connection: Any, observed_at: datetime) -> None:
-    """Adds a row for every pickup whose status, cancellation or window differs from its last recorded one.
+def record(connection: Any, account: str, observed_at: datetime) -> None:
+    """Adds a row for every pickup of the account whose status, cancellation or window differs from its last one.
 
-    `observed_at` is when the API was read (its own clock); `sendcloud.pickups` must exist.
+    `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.
     """
     prepare(connection)
-    if unseen := [load_id for (load_id,) in connection.execute(_UNSEEN).fetchall()]:
+    own = "select distinct _dlt_load_id from sendcloud.pickups where _dlt_load_id in (select unnest($unseen))"
+    unseen = [load_id for (load_id,) in connection.execute(_UNSEEN).fetchall()]
+    if unseen:  # a load is of one account; what another's dead run left is dated by that one's next run
+        loads = connection.execute(f"{own} and account = $account", {"unseen": unseen, "account": account}).fetchall()
+        unseen = [load_id for (load_id,) in loads]
+    if unseen:
         connection.execute(_NEW_STATES, {"unseen": unseen, "observed_at": observed_at})
         connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": unseen})

@@ -1,32 +1,28 @@
-"""One run: lock, read, load, check, publish, receipt."""
+"""A run: lock, read and load each account, check, publish, receipts."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-import dlt
 import duckdb
-from dlt.extract import DltSource
 
-from pipelines.compare import Compared
-from pipelines.conclude import conclude, record_states, write_published, write_receipt
-from pipelines.errors import DestinationFailed
+from pipelines.accounts import account_names, one_of
+from pipelines.conclude import conclude, write_published, write_receipt
+from pipelines.errors import DestinationFailed, Interrupted
 from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
-from pipelines.project import account_label, inside, published_path, warehouse_path
+from pipelines.one_account import OneAccount, Progress
+from pipelines.project import inside, published_path, warehouse_path
 from pipelines.publish import publish
-from pipelines.quarantine import FirstSeen
 from pipelines.receipt import Receipt
-from pipelines.told import told
-from pipelines.warehouse import checkpoint, opened, prepare
-from pipelines.working import fresh_pipeline
-from sources.sendcloud import Reading, sendcloud_source
-
-Progress = Callable[[str, Reading], None]  # the phase (reading, loading, publishing), and what was read so far
+from pipelines.turns import Turn, for_each
+from pipelines.warehouse import opened, prepare
+from sources.sendcloud import Reading
 
 
 def run(
@@ -41,7 +37,7 @@ def run(
 
     Args:
         project_dir: folder with `.dlt`; default DLT_PROJECT_DIR, else the nearest at or above the working directory.
-        account: label of the account; default `[sources.sendcloud] account`.
+        account: name of the account; default the only one that is configured, else `[sources.sendcloud] account`.
         sweep: read settled pickups again as well, to the end of the list; if it dies, the next run goes on with it.
         wait_seconds: how long to wait for another run to end, before AnotherRun is raised.
         on_progress: called after each page and at the start of each phase.
@@ -54,114 +50,121 @@ def run(
         before stays as it was.
     """
     with inside(project_dir) as project:
-        warehouse, published = warehouse_path(project), published_path(project)
-        with one_run_at_a_time(warehouse, wait_seconds):
-            return _locked_run(warehouse, published, account_label(account), sweep, on_progress)
-
-
-def _locked_run(warehouse: Path, published: Path, account: str, sweep: bool, on_progress: Progress) -> Receipt:
-    receipt = Receipt(account=account)
-    reading = Reading(account=account, on_page=lambda so_far: on_progress("reading", so_far))
-    try:
-        sweep_leftovers(published)
-        prepare(warehouse)
-        with opened(warehouse):  # the file is opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
-            _load(warehouse, receipt, reading, sweep, on_progress)
-    except (Exception, KeyboardInterrupt) as error:
-        raise _failed(told(error, warehouse), warehouse, published, receipt, reading) from error
-    finally:
-        reading.let_go()
-    on_progress("publishing", reading)
-    receipt.outcome = "succeeded"
-    _finish(receipt, reading, warehouse, published)
+        (receipt,) = _run(project, [one_of(account)], sweep, wait_seconds, on_progress)
+    if receipt.failure:
+        raise receipt.failure
     return receipt
 
 
-def _load(warehouse: Path, receipt: Receipt, reading: Reading, sweep: bool, on_progress: Progress) -> None:
-    """The head, and then the history package by package, each loaded before the next is read."""
-    source = sendcloud_source(account=receipt.account, part="sweep" if sweep else "head", reading=reading)
-    pipeline, compared = fresh_pipeline(warehouse, receipt), Compared(warehouse, reading)
-    earlier = timedelta(microseconds=1)  # what a run that died had loaded was seen before anything of this one
-    while True:
-        _extract(pipeline, source, compared, receipt)
-        if reading.observed_at and pipeline.list_extracted_load_packages():  # else nothing will change a state
-            record_states(warehouse, reading.observed_at - earlier)
-            earlier = timedelta(0)
-        _load_extracted(pipeline, compared, receipt, reading, on_progress)
-        if not reading.has_more:
-            return
-        checkpoint(
-            warehouse
-        )  # while a connection is open nobody else does it, and what is not in the file is in memory
-        source = sendcloud_source(account=receipt.account, part="history", reading=reading)
-        compared.outside = reading.frontier if reading.sweep and reading.history_complete else None
+def run_accounts(
+    project_dir: str | Path | None = None,
+    accounts: Sequence[str] | None = None,
+    *,
+    sweep: bool = False,
+    wait_seconds: float = 0,
+    on_progress: Progress = lambda _phase, _reading: None,
+) -> list[Receipt]:
+    """One run over these accounts, default all of them: read at the same time, published once. Arguments as of `run`.
+
+    Returns:
+        A receipt for each, in the order of the accounts. One that failed says so (`outcome`, `error`, `failure`) and
+        stops no other: what of the others was new is loaded and published.
+
+    Raises:
+        PipelineError for what no account could help: no such account, another run, Ctrl-C.
+    """
+    if isinstance(accounts, str):
+        raise ValueError(f"accounts is a list: [{accounts!r}]")
+    with inside(project_dir) as project:
+        names = account_names() if accounts is None else [one_of(account) for account in dict.fromkeys(accounts)]
+        receipts = _run(project, names, sweep, wait_seconds, on_progress)
+    for receipt in receipts:
+        if isinstance(receipt.failure, Interrupted):
+            raise receipt.failure
+    return receipts
 
 
-def _extract(pipeline: dlt.Pipeline, source: DltSource, compared: Compared, receipt: Receipt) -> None:
-    source.resources["pickups"].add_map(compared)
-    source.resources["pickups_quarantine"].add_map(FirstSeen(compared.warehouse))
-    started, changed = time.monotonic(), compared.changed
-    try:
-        pipeline.extract(source, loader_file_format="parquet")
-    finally:
-        receipt.seconds_read += time.monotonic() - started
-    if compared.changed == changed and (table := pipeline.default_schema.tables.get("pickups")):
-        # nothing to replace: a merge would look for it all the same, a seventh of a first load (2026-11). Of a run
-        # that dies after it, the rows are in the table, and the next run finds them there
-        table["write_disposition"] = "append"
+def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_progress: Progress) -> list[Receipt]:
+    warehouse, published = warehouse_path(project), published_path(project)
+    with one_run_at_a_time(warehouse, wait):
+        turn, on_progress = Turn(), _one_at_a_time(on_progress) if len(accounts) > 1 else on_progress
+        parts = [OneAccount.of(account, warehouse, turn, on_progress) for account in accounts]
+        try:
+            sweep_leftovers(published)
+            prepare(warehouse)
+            with opened(warehouse):  # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
+                for_each(parts, lambda part: part.load(sweep=sweep), turn)
+        except (Exception, KeyboardInterrupt) as error:
+            turn.close()  # before anybody looks at the file
+            for part in parts:
+                part.fail(error)
+        if any(part.receipt.outcome == "succeeded" for part in parts):
+            on_progress("publishing", _all_of(parts))
+        _finish(parts, warehouse, published)
+        return [part.receipt for part in parts]
 
 
-def _load_extracted(
-    pipeline: dlt.Pipeline, compared: Compared, receipt: Receipt, reading: Reading, on_progress: Progress
-) -> None:
-    if pipeline.list_extracted_load_packages():
-        on_progress("loading", reading)
-        started = time.monotonic()
-        pipeline.normalize()
-        pipeline.load()
-        receipt.seconds_loaded += time.monotonic() - started
-    receipt.rows_new, receipt.rows_changed = compared.new, compared.changed
-    receipt.rows_unchanged, receipt.rows_cancelled = compared.unchanged, compared.cancelled
-    receipt.history_complete, receipt.sweep = reading.history_complete, reading.sweep
+def _one_at_a_time(on_progress: Progress) -> Progress:
+    lock = threading.Lock()
+
+    def called(phase: str, reading: Reading) -> None:
+        with lock:
+            on_progress(phase, reading)
+
+    return called
 
 
-def _finish(receipt: Receipt, reading: Reading, warehouse: Path, published: Path) -> None:
-    """Receipt, views, checks, published file; then the receipt once more with how long publishing took."""
-    _copy(reading, receipt)
+def _all_of(parts: Sequence[OneAccount]) -> Reading:
+    """What was read of all accounts together, for progress."""
+    readings = [part.reading for part in parts]
+    if len(readings) == 1:
+        return readings[0]
+    return Reading(pages=sum(r.pages for r in readings), rows_read=sum(r.rows_read for r in readings))
+
+
+def _finish(parts: Sequence[OneAccount], warehouse: Path, published: Path) -> None:
+    """Receipts, views, checks, published file; then the receipts once more with how long publishing took.
+
+    Where that fails, so has each account that had not failed before: the first error is the one to tell.
+    """
+    if not warehouse.exists():  # it could not even be made; a receipt would make half of it
+        return
+    receipts = [part.receipt for part in parts]
     where, left = warehouse, "The pickups are loaded; the published file is as it was. Mend the cause and run again."
     try:
-        receipt.finished_at = datetime.now(UTC)
-        if not conclude(warehouse, receipt, reading):
+        _copy(parts)
+        if not conclude(warehouse, [(part.receipt, part.reading) for part in parts]):
             return
         where, started = published, time.monotonic()
         publish(warehouse, published)
-        receipt.seconds_published = time.monotonic() - started
-        where, left = (
-            warehouse,
-            "The pickups are loaded and published; only the receipt is not complete. Mend the cause.",
-        )
-        receipt.finished_at = datetime.now(UTC)
+        where = warehouse
+        left = "The pickups are loaded and published; only the receipt is not complete. Mend the cause."
+        for receipt in receipts:
+            receipt.seconds_published, receipt.finished_at = time.monotonic() - started, datetime.now(UTC)
         with opened(warehouse) as connection:
-            write_published(connection, receipt)
-    except (OSError, duckdb.Error) as error:
+            for receipt in receipts:
+                write_published(connection, receipt)
+    except (OSError, duckdb.Error, DestinationFailed) as error:
         failed = DestinationFailed(str(where), str(error).split("\n")[0], left)
-        receipt.outcome, receipt.error = "failed", f"{type(failed).__name__}: {failed}"
+        failed.__cause__ = error
+        _fail(receipts, error if isinstance(error, DestinationFailed) else failed, warehouse)
+
+
+def _fail(receipts: Sequence[Receipt], failure: DestinationFailed, warehouse: Path) -> None:
+    for receipt in receipts:
         receipt.finished_at = datetime.now(UTC)
-        with suppress(OSError, duckdb.Error, DestinationFailed), opened(warehouse) as connection:
+        if not receipt.failure:
+            receipt.outcome, receipt.failure = "failed", failure
+            receipt.error = f"{type(failure).__name__}: {failure}"
+    with suppress(OSError, duckdb.Error, DestinationFailed), opened(warehouse) as connection:
+        for receipt in receipts:
             write_receipt(connection, receipt)
-        raise failed from error
 
 
-def _failed(error: Exception, warehouse: Path, published: Path, receipt: Receipt, reading: Reading) -> Exception:
-    """The error to raise; before that, a receipt of the failed run, if the destination can still take one."""
-    receipt.error = f"{type(error).__name__}: {error}"
-    with suppress(DestinationFailed):  # the first error is the one to tell
-        if warehouse.exists():  # where it could not even be made, a receipt would make half of it
-            _finish(receipt, reading, warehouse, published)
-    return error
-
-
-def _copy(reading: Reading, receipt: Receipt) -> None:
-    """The reading's facts into the receipt's fields of the same name, but for those that count once they are loaded."""
-    for name in vars(reading).keys() & vars(receipt).keys() - {"history_complete", "sweep"}:
-        setattr(receipt, name, getattr(reading, name))
+def _copy(parts: Sequence[OneAccount]) -> None:
+    """The readings' facts into the receipts' fields of the same name, but for those that count once they are loaded."""
+    for part in parts:
+        reading, receipt = vars(part.reading), vars(part.receipt)
+        for name in reading.keys() & receipt.keys() - {"history_complete", "sweep"}:
+            setattr(part.receipt, name, reading[name])
+        part.receipt.finished_at = datetime.now(UTC)

@@ -61,14 +61,6 @@ def _read_settings() -> None:
         raise NotConfigured(f"The configuration can't be read. {' '.join(str(error).split())}") from None
 
 
-def account_label(account: str | None) -> str:
-    """The account that a run is about: the one named, else `[sources.sendcloud] account`."""
-    import dlt
-
-    key = "sources.sendcloud.account"
-    return account or (str(dlt.config.get(key)) if key in dlt.config else "default")
-
-
 def warehouse_path(project: Path) -> Path:
     """The file that runs write: `[destination.duckdb] credentials`."""
     return _path(project, "destination.duckdb.credentials", "data/warehouse.duckdb")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.turns import Turn
 from pipelines.warehouse import has_table, opened
 from sources.sendcloud.rows import INSTANT, QUARANTINE_SCHEMA
 
@@ -48,15 +49,16 @@ def resolve(connection: Any, observed_at: datetime) -> None:
 
 
 class FirstSeen:
-    """A dlt step, `resource.add_map(FirstSeen(path))`: a record met again keeps the instant when it was first seen."""
+    """A dlt step, `resource.add_map(FirstSeen(path, turn))`: a record met again keeps when it was first seen."""
 
-    def __init__(self, warehouse: Path) -> None:
+    def __init__(self, warehouse: Path, turn: Turn) -> None:
         self._warehouse = warehouse
+        self._turn = turn
 
     def __call__(self, refused: pa.Table) -> pa.Table:
         if not refused.num_rows:
             return refused
-        with opened(self._warehouse) as connection:
+        with self._turn, opened(self._warehouse) as connection:
             if not has_table(connection, "pickups_quarantine"):
                 return refused
             connection.register("refused", refused)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pipelines.errors import EXIT_CHECK_FAILED
+from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
 
 
 def _version() -> str:
@@ -69,20 +69,26 @@ class Receipt:
     check_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=_version)
+    failure: Exception | None = None  # what `error` tells of; for who called the run, and in no table
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 when the run is done but a check that must pass did not."""
+        """0; 1 when the run is done but a check that must pass did not; that of the error when it failed."""
+        if self.failure:
+            return exit_code_of(self.failure)
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
 
     def as_row(self) -> dict[str, Any]:
         """The fields by name, mappings and lists as JSON text: what the database holds."""
-        row = dataclasses.asdict(self)
+        row = self._facts()
         return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict | list) else v for k, v in row.items()}
 
     def as_json(self) -> str:
         """The receipt as one JSON object, instants in ISO 8601."""
-        return json.dumps(dataclasses.asdict(self), default=datetime.isoformat, ensure_ascii=False)
+        return json.dumps(self._facts(), default=datetime.isoformat, ensure_ascii=False)
+
+    def _facts(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "failure"}
 
     def __str__(self) -> str:
         return " · ".join([self._counts(), *self._state()])

@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:  # rich is imported where there is something to draw: a run by a scheduler does without (40 ms, 4 MB)
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
     from pipelines.receipt import Receipt
@@ -29,47 +30,61 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, Reading], None]]:
+def progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, Reading], None]]:
     """What to call with a phase and what was read so far: a moving bar on a terminal, else a line now and then.
 
-    The bar only moves: nobody knows how long the list is, so the date reached tells how far it has come. Goes to
-    stderr: stdout is for results.
+    For several accounts a bar each, and each line begins with the account. The bar only moves: nobody knows how long
+    the list is, so the date reached tells how far it has come. Goes to stderr: stdout is for results.
     """
+    several = len(accounts) > 1
     if not sys.stderr.isatty():
-        yield _plain_lines()
+        yield _plain_lines(several)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as moving:
-        task = moving.add_task("asking Sendcloud", total=None)
-        yield lambda phase, reading: moving.update(task, description=_so_far(phase, reading))
+        yield _bars(moving, accounts if several else [])
 
 
-def _plain_lines() -> Callable[[str, Reading], None]:
-    last_phase, last_at = "", 0.0
+def _bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, Reading], None]:
+    waiting = {account: f"{account}: waiting" for account in accounts} or {"": "asking Sendcloud"}
+    tasks = {account: moving.add_task(description, total=None) for account, description in waiting.items()}
+
+    def update(phase: str, reading: Reading) -> None:
+        for account, task in tasks.items():
+            if account in ("", reading.account) or not reading.account:
+                moving.update(task, description=_so_far(phase, reading, several=bool(accounts)))
+
+    return update
+
+
+def _plain_lines(several: bool) -> Callable[[str, Reading], None]:
+    last: dict[str, tuple[str, float]] = {}
 
     def line(phase: str, reading: Reading) -> None:
-        nonlocal last_phase, last_at
         now = time.monotonic()
+        last_phase, last_at = last.get(reading.account, ("", 0.0))
         if phase != last_phase or now - last_at >= SECONDS_BETWEEN_LINES:
-            last_phase, last_at = phase, now
-            typer.echo(_so_far(phase, reading), err=True)
+            last[reading.account] = phase, now
+            typer.echo(_so_far(phase, reading, several), err=True)
 
     return line
 
 
-def _so_far(phase: str, reading: Reading) -> str:
+def _so_far(phase: str, reading: Reading, several: bool) -> str:
     pages = "1 page" if reading.pages == 1 else f"{reading.pages:,} pages"
     back_to = f", back to {reading.reached:%Y-%m-%d}" if reading.reached else ""
     waits = f", waited {reading.waited_seconds:.0f} s" if reading.waited_seconds >= 1 else ""
     pickups = "1 pickup" if reading.rows_read == 1 else f"{reading.rows_read:,} pickups"
-    return f"{phase}: {pages}, {pickups}{back_to}{waits}"
+    whose = f"{reading.account}: " if several and reading.account else ""
+    return f"{whose}{phase}: {pages}, {pickups}{back_to}{waits}"
 
 
-def told(receipt: Receipt) -> str:
-    """The receipt for a person: its line, and a line for every remark."""
-    return "\n".join([str(receipt), *(f"  {remark}" for remark in receipt.remarks())])
+def told(receipt: Receipt, *, several: bool = False) -> str:
+    """The receipt for a person: its line, with the account where there are several, and a line for every remark."""
+    whose = f"{receipt.account}: " if several else ""
+    return "\n".join([f"{whose}{receipt}", *(f"  {remark}" for remark in receipt.remarks())])
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

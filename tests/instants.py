@@ -22,14 +22,14 @@ from dlt.common.storages import LoadStorage
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
-from pipelines import conclude, models, pickups
+from pipelines import conclude, models, one_account, pickups
 from pipelines.cli import main
 from pipelines.project import find_project, warehouse_path
 
 PHASES: dict[str, tuple[Any, str]] = {
     "extract": (dlt.Pipeline, "extract"),
     "normalise": (dlt.Pipeline, "normalize"),
-    "record states": (pickups, "record_states"),
+    "record states": (one_account, "record_states"),
     "load": (dlt.Pipeline, "load"),
     "conclude": (pickups, "conclude"),
     "publish": (pickups, "publish"),

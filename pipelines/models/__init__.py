@@ -16,9 +16,10 @@ FIRST_FEW = 3
 
 
 class CheckResult(NamedTuple):
-    """One check's outcome: how many rows are wrong, and whether the run counts as failed for them."""
+    """What a check found of one account: how many rows are wrong, and whether the run counts as failed for them."""
 
     name: str
+    account: str | None  # None where the row itself doesn't tell
     rows: int
     must_pass: bool
     values: list[str]  # the first few words that are new to us, where the check has a column `new_word`
@@ -51,18 +52,20 @@ def build(connection: Any) -> None:
 
 
 def check(connection: Any) -> list[CheckResult]:
-    """Runs every check; a check is a query for rows that are wrong."""
+    """Runs every check, a query for rows that are wrong; what was found, by check and account."""
     results = []
     for path in checks():
         sql = path.read_text(encoding="utf-8").rstrip().rstrip(";")
         severity = SEVERITY.match(sql)
         assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # a file of ours
-        rows = connection.execute(f"select count(*) from ({sql}\n) as wrong").fetchall()[0][0]  # noqa: S608  # as above
-        values = _new_words(connection, sql) if rows and " as new_word" in sql else []
-        results.append(CheckResult(path.stem, rows, severity[1] == "must-pass", values))
+        counts = f"select account, count(*) from ({sql}\n) as wrong group by account order by account"  # noqa: S608  # as above
+        for account, rows in connection.execute(counts).fetchall():
+            values = _new_words(connection, sql, account) if " as new_word" in sql else []
+            results.append(CheckResult(path.stem, account, rows, severity[1] == "must-pass", values))
     return results
 
 
-def _new_words(connection: Any, sql: str) -> list[str]:
-    words = f"select distinct new_word from ({sql}\n) as wrong order by new_word limit {FIRST_FEW}"  # noqa: S608  # a file of ours
-    return [str(word) for (word,) in connection.execute(words).fetchall()]
+def _new_words(connection: Any, sql: str, account: str | None) -> list[str]:
+    own = f"select distinct new_word from ({sql}\n) as wrong where account is not distinct from ?"  # noqa: S608  # a file of ours
+    words = f"{own} order by new_word limit {FIRST_FEW}"
+    return [str(word) for (word,) in connection.execute(words, [account]).fetchall()]
