@@ -6,6 +6,7 @@ account's pickups would be loaded under its name (dlt 1.31). Its keys are read f
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from sources.sendcloud.origin import origin_of
 from sources.sendcloud.walk import Part
 
 WHO_IT_IS = ("public_key",)  # accounts of one server that share it are one account
-NOT_ITS_OWN = ("account", "part", "reading")  # of the source's arguments
+NOT_ITS_OWN = ("account", "credentials", "part", "reading")  # of the source's arguments
 KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 Settings = dict[str, Any]
@@ -39,17 +40,10 @@ def settings_of(account: str) -> Settings:
     accounts = configured()
     if account not in accounts:
         return {"account": account}  # the one account: dlt finds the rest itself
-    _check(account, accounts[account])
     credentials = _own_credentials(account)
     _check_that_nobody_else_has(credentials, account, accounts)
-    spec = _spec()
-    own = {"account": account, "credentials": credentials}
-    try:
-        resolved = resolve_configuration(spec, sections=tuple(section(account).split(".")), explicit_value=own)
-    except ConfigurationException as error:
-        raise NotConfigured(f"A setting of [{section(account)}] can't be: {' '.join(str(error).split())}.") from None
-    settings = {name: value for name, value in dict(resolved).items() if name not in ("part", "reading")}
-    return settings | {"begin_at": _begin_at(account)}
+    own = _own_settings(account, accounts[account])  # what it has none of, dlt finds among the common ones
+    return {"account": account, "credentials": credentials, "begin_at": _begin_at(account), **own}
 
 
 def source_of(settings: Settings, part: Part, reading: Reading) -> DltSource:
@@ -75,24 +69,34 @@ def where_to_look(error: Exception, account: str) -> Exception:
     return error
 
 
-def _spec() -> Any:
-    return get_fun_spec(sendcloud_source)()
-
-
-def _check(account: str, own: Settings) -> None:
-    """What dlt would not tell: a misspelt setting, and a value that is not of its kind, with the place where it is."""
-    kinds = {name: kind for name, kind in _spec().get_resolvable_fields().items() if name not in NOT_ITS_OWN}
-    for name, value in own.items():
-        where = f"{file('config')}: [{section(account)}] {name}"
-        if name not in (*kinds, "pickups"):
+def _own_settings(account: str, there: Settings) -> Settings:
+    """Those in its own section, in the environment first. A common one in the environment doesn't hide them, as dlt
+    alone would have it. `there` is what the files have, misspelt or not.
+    """
+    fields = get_fun_spec(sendcloud_source)().get_resolvable_fields()
+    kinds = {name: kind for name, kind in fields.items() if name not in NOT_ITS_OWN}
+    own = {}
+    for name in there:
+        if name not in (*kinds, "credentials", "pickups"):
+            where = f"{file('config')}: [{section(account)}] {name}"
             raise NotConfigured(f"{where} is no setting; {there_are(name, [*kinds])}.")
-        if kind := KINDS.get(kinds.get(name)):  # type: ignore[arg-type]
-            try:
-                if value == "" or isinstance(value, bool):
-                    raise ValueError(value)
-                deserialize_value(name, value, kinds[name])
-            except ValueError:
-                raise NotConfigured(f"{where} is {value!r}; it must be {kind}.") from None
+    for name, kind in kinds.items():
+        value: object = dlt.config.get(f"{section(account)}.{name}")
+        if value is not None:
+            own[name] = _of_its_kind(f"{section(account)}.{name}", value, kind)
+    return own
+
+
+def _of_its_kind(key: str, value: object, kind: type[Any]) -> Any:
+    try:
+        if value == "" or isinstance(value, bool):
+            raise ValueError(value)
+        return deserialize_value(key, value, kind)
+    except ValueError:
+        place, name = key.rsplit(".", 1)
+        variable = key.replace(".", "__").upper()
+        where = variable if variable in os.environ else f"{file('config')}: [{place}] {name}"
+        raise NotConfigured(f"{where} is {value!r}; it must be {KINDS[kind]}.") from None
 
 
 def _own_credentials(account: str) -> SendcloudCredentials:

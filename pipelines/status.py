@@ -6,9 +6,15 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipelines.accounts import account_names
+from pipelines.project import inside, published_path, readable_path
 from pipelines.screen import console
 from pipelines.warehouse import has_table, reading
 
+NOT_CONFIGURED = (
+    "no longer, or by another name. Its rows stay, and count in every view, as they were after its last good run. "
+    "How to delete them, or give them the new name: pipelines/README.md, Accounts"
+)
 # per account: its newest run, its newest good run, and what the tables hold
 _STATUS = """
     select
@@ -49,12 +55,16 @@ def status(*, as_json: bool = False) -> None:
 
 
 def read_status() -> list[dict[str, Any]]:
-    """What the published file knows of each account; instants are UTC."""
+    """What the published file knows of each account, `is_configured` or not; instants are UTC."""
+    with inside() as project:
+        is_demo = readable_path(project) != published_path(project)  # its account is nobody's to configure
+        names = None if is_demo else account_names()
     with reading() as connection:
         accounts: list[dict[str, Any]] = connection.sql(_STATUS).to_arrow_table().to_pylist()
         oldest = dict(connection.execute(_OLDEST).fetchall())
         for account in accounts:
             account["oldest"] = oldest.get(account["account"])
+            account["is_configured"] = names is None or account["account"] in names
         for name, query in _COUNTS.items():
             there = has_table(connection, "pickups" if name == "pickups" else "pickups_quarantine")
             rows = dict(connection.execute(query).fetchall()) if there else {}
@@ -66,6 +76,7 @@ def read_status() -> list[dict[str, Any]]:
 def _lines(account: dict[str, Any]) -> list[tuple[str, str]]:
     failed = json.loads(account["checks_failed"] or "{}")
     return [
+        *([] if account["is_configured"] else [("configured", NOT_CONFIGURED)]),
         ("last run", f"{account['last_outcome']}, {_ago(account['last_run_at'])}"),
         *([("error", account["last_error"])] if account["last_error"] else []),
         ("last good run", _ago(account["last_success_at"])),
