@@ -32,7 +32,7 @@ _RECORDED = """
 # the two columns of load ids alone, not a condition on each row, which cost 1 s and 1 GB at ten million; and not what
 # is later than the last: dlt names a load by this machine's clock, which may be set back
 _UNSEEN = """
-    select distinct _dlt_load_id from sendcloud.pickups where account = $account
+    select distinct _dlt_load_id from sendcloud.pickups
     except
     select _dlt_load_id from sendcloud.pickup_states_recorded
 """
@@ -40,7 +40,7 @@ _NEW_STATES = f"""
     with touched as (
         select pickups.*
         from sendcloud.pickups
-        where pickups._dlt_load_id in (select unnest($unseen)) and pickups.account = $account
+        where pickups._dlt_load_id in (select unnest($unseen))
     ),
     latest as (
         select history.*
@@ -71,6 +71,11 @@ def record(connection: Any, account: str, observed_at: datetime) -> None:
     `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.
     """
     prepare(connection)
-    if unseen := [load_id for (load_id,) in connection.execute(_UNSEEN, {"account": account}).fetchall()]:
-        connection.execute(_NEW_STATES, {"account": account, "unseen": unseen, "observed_at": observed_at})
+    own = "select distinct _dlt_load_id from sendcloud.pickups where _dlt_load_id in (select unnest($unseen))"
+    unseen = [load_id for (load_id,) in connection.execute(_UNSEEN).fetchall()]
+    if unseen:  # a load is of one account; what another's dead run left is dated by that one's next run
+        loads = connection.execute(f"{own} and account = $account", {"unseen": unseen, "account": account}).fetchall()
+        unseen = [load_id for (load_id,) in loads]
+    if unseen:
+        connection.execute(_NEW_STATES, {"unseen": unseen, "observed_at": observed_at})
         connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": unseen})

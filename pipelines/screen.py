@@ -40,11 +40,10 @@ def progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, Reading], 
     if not sys.stderr.isatty():
         yield _plain_lines(several)
         return
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Moving
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Moving(*columns, console=console(stderr=True), transient=True) as moving:
+    with Progress(*columns, console=console(stderr=True), transient=True) as moving:
         yield _bars(moving, accounts if several else [])
 
 
