@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.inject import get_fun_spec
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.utils import deserialize_value
@@ -20,11 +20,11 @@ from dlt.extract import DltSource
 from pipelines.accounts import COMMON, Sections, configured, file, section, there_are
 from pipelines.errors import NotConfigured
 from sources.sendcloud import BASE_URL, NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
-from sources.sendcloud.errors import Misconfigured, SendcloudError
+from sources.sendcloud.errors import KeysMissing, Misconfigured, SendcloudError
 from sources.sendcloud.origin import origin_of
 from sources.sendcloud.walk import Part
 
-WHO_IT_IS = ("public_key",)  # accounts of one server that share it are one account
+WHO_IT_IS = ("public_key", "client_id")  # accounts of one server that share it are one account
 NOT_ITS_OWN = ("account", "credentials", "part", "reading")  # of the source's arguments
 KINDS = {int: "a whole number", float: "a number", str: "text"}
 
@@ -105,10 +105,10 @@ def _own_credentials(account: str) -> SendcloudCredentials:
     own = whole if isinstance(whole, str) else _exactly_in(place)
     try:
         return resolve_configuration(SendcloudCredentials(), explicit_value=own)
-    except ConfigFieldMissingException as error:
-        variable = f"{place}.{error.fields[0]}".replace(".", "__").upper()
+    except KeysMissing as error:
+        variable = f"{place}.{error.missing[0]}".replace(".", "__").upper()
         raise NotConfigured(
-            f"Account {account!r} has no keys of its own: {', '.join(error.fields)}. Put them into [{place}] of "
+            f"Account {account!r} has no keys of its own: {', '.join(error.missing)}. Put them into [{place}] of "
             f"{file('secrets')}, or into the environment ({variable}). It is not given those of [{COMMON}.credentials]."
         ) from None
     except ConfigurationException as error:
@@ -125,7 +125,7 @@ def _exactly_in(place: str) -> dict[str, str | None]:
 def _check_that_nobody_else_has(credentials: SendcloudCredentials, account: str, accounts: Sections) -> None:
     for other in accounts.keys() - {account}:
         theirs = _exactly_in(f"{section(other)}.credentials")
-        same = [name for name in WHO_IT_IS if credentials[name] == theirs.get(name)]
+        same = [name for name in WHO_IT_IS if credentials[name] and credentials[name] == theirs[name]]
         if same and _origin(account) == _origin(other):
             raise NotConfigured(
                 f"Accounts {account!r} and {other!r} have the same {same[0]}: the same pickups would be loaded twice. "

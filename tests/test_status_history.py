@@ -158,6 +158,6 @@ def test_a_clock_of_this_machine_that_was_set_back_hides_no_state() -> None:
                 f"null::timestamptz as pickup_until, '{load}' as _dlt_load_id"
             )
             for _ in range(2):  # once more changes nothing
-                history.record(connection, NOW + timedelta(hours=200 - int(load)))
+                history.record(connection, "default", NOW + timedelta(hours=200 - int(load)))
         told = connection.execute("select pickup_status from sendcloud.pickup_status_history order by observed_at")
         assert [status for (status,) in told.fetchall()] == ["Created", "Cancelled", "Created"]

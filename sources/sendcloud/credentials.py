@@ -25,14 +25,17 @@ class SendcloudCredentials(CredentialsConfiguration):
     """
 
     __section__: ClassVar[str] = "credentials"
-    public_key: TSecretStrValue | None = None
-    secret_key: TSecretStrValue | None = None
+    public_key: TSecretStrValue = None  # type: ignore[assignment]  # required, so that `dlt init` asks for them
+    secret_key: TSecretStrValue = None  # type: ignore[assignment]
     client_id: TSecretStrValue | None = None
     client_secret: TSecretStrValue | None = None
 
     def __post_init__(self) -> None:
         """A pair handed in whole is taken as it is: dlt would look for the other one in the configuration."""
         self.__is_resolved__ = self._given() in (BASIC, OAUTH2)
+
+    def on_partial(self) -> None:
+        self.resolve()  # without the keys: then it is the other pair, or one of the errors of `pair`
 
     def on_resolved(self) -> None:
         self.pair()
