@@ -71,6 +71,7 @@ soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing,
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
 	@$(RUN)/python -m tests.soak.intervals
+	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/test_readers.py -k never_block
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo

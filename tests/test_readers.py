@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows, rows_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+RUNS_BESIDE_READERS = int(os.environ.get("RUNS_BESIDE_READERS", "20"))
 # a run's pickups, receipts and states, each counted in its own table, and how many pickups differ from their last state
 LOOK = """
     select (select count(*) from sendcloud.pickups),
@@ -81,7 +83,8 @@ def a_reader(published: Path, how: str) -> Iterator[list[int]]:
 def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see_half_of_one(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Fifty runs, four of five with news, beside one who opens the file again and again and one who keeps it open."""
+    """Twenty runs (`make soak`: two hundred), four of five with news, beside one who opens the file again and again
+    and one who keeps it open."""
     booked = [world.book()]
     installation.run(api)
 
@@ -89,7 +92,7 @@ def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see
         a_reader(installation.published, "opens it again") as again,
         a_reader(installation.published, "keeps it open") as kept,
     ):
-        for number in range(50):
+        for number in range(RUNS_BESIDE_READERS):
             world.advance(minutes=15)
             if number % 5:
                 booked.append(world.book())
