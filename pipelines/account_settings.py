@@ -7,6 +7,7 @@ account's pickups would be loaded under its name (dlt 1.31). Its keys are read f
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -101,10 +102,8 @@ def _of_its_kind(key: str, value: object, kind: type[Any]) -> Any:
 
 def _own_credentials(account: str) -> SendcloudCredentials:
     place = f"{section(account)}.credentials"
-    whole: object = dlt.secrets.get(place)
-    own = whole if isinstance(whole, str) else _exactly_in(place)
     try:
-        return resolve_configuration(SendcloudCredentials(), explicit_value=own)
+        return resolve_configuration(SendcloudCredentials(), explicit_value=_given(account))
     except KeysMissing as error:
         variable = f"{place}.{error.missing[0]}".replace(".", "__").upper()
         raise NotConfigured(
@@ -115,8 +114,12 @@ def _own_credentials(account: str) -> SendcloudCredentials:
         raise NotConfigured(f"{file('secrets')}: [{place}] can't be read: {' '.join(str(error).split())}") from None
 
 
-def _exactly_in(place: str) -> dict[str, str | None]:
-    """Every field of the credentials, None where it isn't: what dlt is handed, be it None, it doesn't look for."""
+def _given(account: str) -> str | dict[str, str | None]:
+    """One text, or every field, None where it isn't: what dlt is handed, be it None, it doesn't look for."""
+    place = f"{section(account)}.credentials"
+    whole: object = dlt.secrets.get(place)
+    if isinstance(whole, str):
+        return whole
     names = SendcloudCredentials().get_resolvable_fields()
     found: dict[str, object] = {name: dlt.secrets.get(f"{place}.{name}") for name in names}
     return {name: None if value is None or value == "" else str(value) for name, value in found.items()}
@@ -124,7 +127,9 @@ def _exactly_in(place: str) -> dict[str, str | None]:
 
 def _check_that_nobody_else_has(credentials: SendcloudCredentials, account: str, accounts: Sections) -> None:
     for other in accounts.keys() - {account}:
-        theirs = _exactly_in(f"{section(other)}.credentials")
+        given, theirs = _given(other), SendcloudCredentials()
+        with suppress(ValueError):  # what can't be read is that account's own failure
+            theirs.update(given) if isinstance(given, dict) else theirs.parse_native_representation(given)
         same = [name for name in WHO_IT_IS if credentials[name] and credentials[name] == theirs[name]]
         if same and _origin(account) == _origin(other):
             raise NotConfigured(

@@ -423,6 +423,48 @@ def test_two_accounts_with_the_same_public_key_are_refused_and_a_third_is_read(
         assert installation.command("run", "--account", "north").returncode == 3
 
 
+def test_two_accounts_with_the_same_keys_are_refused_however_they_are_written(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(installation, {**apis, "south": apis["north"]}, keys={"south": None})
+    both = {"public_key": "public-north", "secret_key": apis["north"].secret_key}
+
+    with nothing_is_sent_to(apis["north"]):
+        done = installation.command("run", SOURCES__SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS=json.dumps(both))
+
+    assert done.returncode == 3
+    assert "Accounts 'north' and 'south' have the same public_key" in done.stderr
+
+
+def oauth2_of(api: Sandbox) -> list[str]:
+    return [f"client_id = '{api.client_id}'", f"client_secret = '{api.client_secret}'"]
+
+
+def test_an_account_may_have_an_oauth2_client_where_the_others_have_keys(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(installation, apis, own={"south": {"token_url": apis["south"].token_url}}, keys={"south": None})
+    add(installation, "secrets.toml", "[sources.sendcloud.accounts.south.credentials]", *oauth2_of(apis["south"]))
+
+    assert installation.command("run").returncode == 0
+    assert installation.pickups() == rows_of_worlds(apis)
+
+
+def test_half_an_oauth2_client_is_not_made_whole_by_the_common_one(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(installation, {"south": apis["south"]}, keys={"south": None})
+    half, whole = oauth2_of(apis["south"])[:1], oauth2_of(apis["south"])
+    add(installation, "secrets.toml", "[sources.sendcloud.accounts.south.credentials]", *half)
+    add(installation, "secrets.toml", "[sources.sendcloud.credentials]", *whole)
+
+    with nothing_is_sent_to(apis["south"]):
+        done = installation.command("run", SOURCES__SENDCLOUD__TOKEN_URL=apis["south"].token_url)
+
+    assert done.returncode == 3
+    assert "has no keys of its own: client_secret. " in done.stderr
+
+
 # names and settings that can't be
 
 
