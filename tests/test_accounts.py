@@ -372,7 +372,9 @@ def test_nor_where_the_common_keys_are_in_the_environment_or_half_of_its_own_are
 ) -> None:
     configure(installation, {"north": apis["north"]}, keys={"north": None})
     common = "SOURCES__SENDCLOUD__CREDENTIALS__"
-    variables = {f"{common}PUBLIC_KEY": "public-north", f"{common}SECRET_KEY": apis["north"].secret_key}
+    secret_key = apis["north"].secret_key
+    variables = {f"{common}PUBLIC_KEY": "public-north", f"{common}SECRET_KEY": secret_key}
+    variables["CREDENTIALS__SECRET_KEY"] = secret_key  # where dlt looks last of all
     if where != "in the environment":
         secret = "" if where == "half of them" else "secret_key = ''"
         add(
