@@ -160,6 +160,18 @@ def test_a_notebook_that_fails_costs_no_report(
     assert [file.name for file in page.parent.iterdir()] == ["index.html"]
 
 
+def test_a_projects_own_notebooks_are_taken_before_those_that_came_with_us(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.run(api)
+    own = installation.folder / "notebooks"
+    own.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Mine?")]), own / "mine.ipynb")
+
+    assert installation.command("report").stderr.split() == ["running", "mine"]
+
+
 def test_a_page_that_cannot_take_the_old_ones_place_leaves_it_as_it_was(
     shop: tuple[Installation, Sandbox],
     page: Path,
