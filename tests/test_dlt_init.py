@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from dlt.common.pipeline import get_dlt_repos_dir
 from packaging.requirements import Requirement
 
 from sources.sendcloud.sandbox import Sandbox, World
@@ -36,8 +38,8 @@ def repository(tree: Path) -> Path:  # noqa: F811
 @pytest.fixture(scope="module")
 def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same behind an address, as a hub serves it."""
-    served = tmp_path_factory.mktemp("hub")
-    bare = served / "owner" / "sendcloud-pickups.git"
+    served, owner = tmp_path_factory.mktemp("hub"), f"tests-{os.getpid()}"
+    bare = served / owner / "sendcloud-pickups.git"
     subprocess.run(["git", "clone", "-q", "--bare", str(repository), str(bare)], check=True)
     subprocess.run(["git", "update-server-info"], cwd=bare, check=True)
 
@@ -50,14 +52,15 @@ def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/owner/sendcloud-pickups.git"
+        yield f"http://127.0.0.1:{server.server_port}/{owner}/sendcloud-pickups.git"
         server.shutdown()
+    shutil.rmtree(Path(get_dlt_repos_dir()) / owner, ignore_errors=True)  # for root it is in /var/dlt, whatever HOME is
 
 
 def init(folder: Path, location: str) -> str:
     dlt = [str(Path(sys.executable).with_name("dlt")), "--non-interactive"]
     command = [*dlt, "init", "sendcloud", "duckdb", "--location", location]
-    variables = {**os.environ, "DLT_DATA_DIR": str(folder / "dlt")}
+    variables = {**os.environ, "DLT_DATA_DIR": str(folder / "dlt"), "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
