@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from pipelines import cli, errors, models
+from pipelines.settings import OURS
 from sources.sendcloud import sendcloud_source
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation
@@ -46,13 +47,12 @@ def test_every_command_and_option_is_in_the_readme() -> None:
         assert option in README
 
 
-def test_the_settings_of_the_readme_are_those_of_the_source_with_their_defaults() -> None:
-    told = {}
-    for line in section(README, "Settings").splitlines():
-        if found := re.match(r"\| `(\w+)` \| `([^`]+)` \|", line):
-            told[found[1]] = found[2]
+def test_the_settings_of_the_readme_are_those_of_the_source_and_ours_with_their_defaults() -> None:
+    told = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]+?)`? \|", section(README, "Settings"), re.MULTILINE))
 
-    assert told == {name: str(default) for name, default in settings().items()}
+    ours = {key: "none" if wanted.default is None else str(wanted.default) for key, wanted in OURS.items()}
+    of_the_source = {name: str(default) for name, default in settings().items()}
+    assert told == {"destination.duckdb.credentials": "data/warehouse.duckdb"} | ours | of_the_source
 
 
 def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
@@ -60,8 +60,10 @@ def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
 
     assert configured["sources"]["sendcloud"] == settings()
     assert configured["destination"]["duckdb"]["credentials"] == "data/warehouse.duckdb"
-    assert configured["publish"] == {"path": "data/pickups.duckdb"}
-    assert set(configured) == {"runtime", "normalize", "destination", "publish", "sources"}
+    for key, wanted in OURS.items():
+        place, name = key.split(".")
+        assert configured.get(place, {}).get(name) == wanted.default, key
+    assert set(configured) == {"runtime", "normalize", "destination", "publish", "status", "keep", "sources"}
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:

@@ -94,7 +94,8 @@ def sendcloud_source(
     Raises:
         Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
     """
-    _check(account, overlap_hours, settle_days, max_lookback_days)
+    _check_account(account)
+    _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
     _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
     _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
     _check_start_date()
@@ -156,11 +157,15 @@ def _batches(rows: pa.Table) -> Iterator[pa.Table]:
         yield rows.slice(start, BATCH_ROWS)
 
 
-def _check(account: str, *spans: float) -> None:
+def _check_account(account: str) -> None:
     if not NAME.fullmatch(account):
         raise Misconfigured("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
-    if not all(0 <= span <= 36_500 for span in spans):
-        raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is out of range", "Give 0 to 36500.")
+
+
+def _check_spans(**settings: float) -> None:
+    for name, value in settings.items():
+        if not 0 <= value <= 36_500:
+            raise Misconfigured(name, f"is {value}", "Give 0 to 36500.")
 
 
 def _check_numbers(**settings: int) -> None:
