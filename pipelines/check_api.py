@@ -10,7 +10,7 @@ from pipelines.account_settings import Settings, settings_of, where_to_look
 from pipelines.errors import NotConfigured
 from pipelines.finding import Finding, wrong
 from pipelines.told import told
-from sources.sendcloud import SendcloudCredentials, SendcloudError
+from sources.sendcloud import SendcloudCredentials, SendcloudError, address_of, version_of
 from sources.sendcloud.client import Client, Reply
 from sources.sendcloud.credentials import BASIC, OAUTH2
 from sources.sendcloud.errors import BadReply, Refused
@@ -30,7 +30,7 @@ def api(account: str, warehouse: Path) -> Iterator[Finding]:
     yield Finding("keys", "ok", " and ".join(settings["credentials"].pair()), account)
     try:
         reply = _first_page(settings)
-        page = read_page(reply.body, account)
+        page = read_page(reply.body, account, version_of(settings["api_version"]), reply.link)
     except (SendcloudError, ValueError) as error:  # the second is msgspec's
         yield wrong("api", _explained(error, settings, account), account)
         return
@@ -54,8 +54,10 @@ def _explained(error: Exception, settings: Settings, account: str) -> Exception:
 
 def _first_page(settings: Settings) -> Reply:
     """One try, for whoever asks waits for the answer."""
-    client = Client(settings["base_url"], settings["credentials"], 1, token_url=settings["token_url"])
-    return client.get(f"{client.base_url}/pickups?limit=1")
+    version = version_of(settings["api_version"])
+    address = address_of(settings["base_url"], version)
+    client = Client(address, settings["credentials"], 1, token_url=settings["token_url"], version=version)
+    return client.get(client.first_page(1))
 
 
 def _swapped(settings: Settings, account: str) -> NotConfigured | None:

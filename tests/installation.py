@@ -121,19 +121,29 @@ def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
     }
 
 
-def as_rows(records: list[dict[str, Any]], account: str = "default") -> list[dict[str, Any]]:
-    """The rows that the table must hold for these wire records: nothing of the product is used to work them out."""
-    rows = [as_row(record, account) for record in records]
+def as_rows(records: list[dict[str, Any]], account: str = "default", api_version: str = "v2") -> list[dict[str, Any]]:
+    """The rows that the table must hold for these records of a world: nothing of the product is used to work them out."""
+    rows = [as_row(record, account, api_version) for record in records]
     return sorted(rows, key=lambda row: row["id"])
 
 
-def as_row(record: dict[str, Any], account: str = "default") -> dict[str, Any]:
+def as_row(record: dict[str, Any], account: str = "default", api_version: str = "v2") -> dict[str, Any]:
     unknown = {name: value for name, value in record.items() if name not in FIELDS}
     row = {"account": account, **{name: record.get(name) for name in FIELDS}}
     for name in INSTANTS:
         row[name] = utc(row[name]) if row[name] else None
-    row["extra"] = json.dumps(unknown, sort_keys=True, separators=(",", ":")) if unknown else None
+    row["extra"] = compact(unknown) if unknown else None
+    row["time_slots"], row["api_version"] = None, api_version
+    if api_version == "v3":
+        row["pickup_status"] = record["pickup_status"].upper()
+        until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
+        row["time_slots"] = compact([{"start_at": record["pickup_from"], **until}] if record.get("pickup_from") else [])
     return row
+
+
+def compact(value: Any) -> str:
+    """As the tables hold JSON: keys in order, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def utc(text: str) -> datetime:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sources.sendcloud.records import Page, read_page
 from sources.sendcloud.rows import as_table, latest_sightings
+from sources.sendcloud.v2 import V2
 from tests.installation import as_row
 
 PLAIN = {
@@ -31,7 +32,7 @@ PLAIN = {
 
 def page_of(*records: Any, next_link: str | None = None) -> Page:
     body = {"next": next_link, "previous": None, "pickups": list(records)}
-    return read_page(json.dumps(body).encode(), "default")
+    return read_page(json.dumps(body).encode(), "default", V2)
 
 
 def test_a_plain_record_is_a_row_of_its_own_values() -> None:
@@ -117,7 +118,7 @@ def test_a_record_that_is_no_object_goes_to_quarantine_too(record: Any) -> None:
 
 def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
     body = b'{"next": null, "pickups": [{"id": 1, "carrier": "\\ud800"}, %s]}' % json.dumps(PLAIN).encode()
-    page = read_page(body, "default")
+    page = read_page(body, "default", V2)
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
     assert json.loads(page.rejected[0].record) == {"id": 1, "carrier": "\\ud800"}
@@ -158,7 +159,7 @@ def test_unknown_fields_are_kept_whole_and_counted() -> None:
 )
 def test_a_body_that_is_no_page_is_an_error_and_not_an_empty_page(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        read_page(body, "default")
+        read_page(body, "default", V2)
 
 
 bookings = st.datetimes(datetime(1970, 1, 2), datetime(2064, 12, 30))  # noqa: DTZ001  # as above

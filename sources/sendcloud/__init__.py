@@ -26,11 +26,23 @@ from .oauth import TOKEN_URL
 from .pace import Pace
 from .reading import Reading
 from .rows import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
+from .v2 import V2
+from .v3 import V3
+from .version import Version
 from .walk import Part, Span, Walked, walk
 
-__all__ = ["NEVER_DROP_SECONDS", "Reading", "SendcloudCredentials", "SendcloudError", "sendcloud_source"]
+__all__ = [
+    "NEVER_DROP_SECONDS",
+    "Reading",
+    "SendcloudCredentials",
+    "SendcloudError",
+    "address_of",
+    "sendcloud_source",
+    "version_of",
+]
 
-BASE_URL = "https://panel.sendcloud.sc/api/v2"
+VERSIONS = {version.name: version for version in (V2, V3)}
+BASE_URL = V2.base_url
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # an account's label ends up in keys, paths and messages
 
 BATCH_ROWS = 200_000  # what one Arrow table holds on its way through dlt; 50,000 took 6 % longer (2026-11)
@@ -38,7 +50,7 @@ BATCH_ROWS = 200_000  # what one Arrow table holds on its way through dlt; 50,00
 NEVER_DROP_SECONDS = 3e9
 
 _TYPES = {pa.string(): "text", pa.int64(): "bigint", INSTANT: "timestamp"}
-_JSON = ("extra", "record")
+_JSON = ("extra", "record", "time_slots")
 
 
 def _columns(schema: pa.Schema) -> Any:
@@ -55,6 +67,7 @@ def _columns(schema: pa.Schema) -> Any:
 @dlt.source(name="sendcloud", max_table_nesting=0)
 def sendcloud_source(
     credentials: SendcloudCredentials = dlt.secrets.value,
+    api_version: str = "v2",
     base_url: str = BASE_URL,
     token_url: str = TOKEN_URL,
     account: str = "default",
@@ -73,7 +86,9 @@ def sendcloud_source(
     Args:
         credentials: public and secret key of an API integration, or client id and secret of one made with OAuth2,
             `[sources.sendcloud.credentials]`.
-        base_url: the API's address; https, unless the host is loopback. The keys go to its origin only.
+        api_version: `v2` or `v3` of the API: the same pickups in the same tables.
+        base_url: the API's address; https, unless the host is loopback. The keys go to its origin only. One
+            that ends in `/v2` follows `api_version`.
         token_url: where an access token is asked for, with OAuth2. As base_url; id and secret go to its origin only.
         account: label of the account, part of every row's key. Letters, digits, `_` and `-`.
         page_size: pickups to ask for in one page. The API's maximum isn't documented; what comes is taken.
@@ -104,8 +119,10 @@ def sendcloud_source(
     rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
     pace = Pace(requests_per_minute, reading.sent_at)  # one pace for all packages of a run
-    client = Client(base_url, credentials, request_max_attempts, pace, token_url, reading.tokens)
-    reading.account = account
+    version = version_of(api_version)
+    address = address_of(base_url, version)
+    client = Client(address, credentials, request_max_attempts, pace, token_url, reading.tokens, version)
+    reading.account, reading.api_version = account, api_version
     begun = False
     done: Walked | None = None  # the walk is made by `pickups`; what it refused goes to the other resource
 
@@ -150,6 +167,27 @@ def sendcloud_source(
             yield done.quarantine
 
     return pickups, pickups_quarantine
+
+
+def version_of(name: str) -> Version:
+    """The API's version of that name. Raises Misconfigured for none."""
+    if name not in VERSIONS:
+        raise Misconfigured("api_version", f"is {name!r}", f"Give {' or '.join(VERSIONS)}.")
+    return VERSIONS[name]
+
+
+def address_of(base_url: str, version: Version) -> str:
+    """The address to ask: `base_url`, with `/v2` at its end made that of the version.
+
+    The other way round nothing is guessed: Misconfigured for an address of v3 where v2 is to be read.
+    """
+    root, _, last = base_url.strip().rstrip("/").rpartition("/")
+    if last not in VERSIONS or last == version.name:
+        return base_url
+    if last != V2.name:
+        remedy = f"Set api_version = {last!r}, or leave base_url out."
+        raise Misconfigured("base_url", f"is one of {last}, and api_version is {version.name}", remedy)
+    return f"{root}/{version.name}"
 
 
 def _batches(rows: pa.Table) -> Iterator[pa.Table]:

@@ -75,12 +75,9 @@ def holds_object(response: requests.Response) -> bool:
     return body.startswith(b"{") and body.endswith(b"}")
 
 
-def message_of(response: requests.Response) -> str:
-    """What the API says of an error: v2's error.message, else the start of the body."""
-    try:
-        return str(msgspec.json.decode(response.content)["error"]["message"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
-        return response.content[:4000].decode("utf-8", "replace")
+def beginning_of(response: requests.Response) -> str:
+    """The start of a body that is not what it should be."""
+    return response.content[:4000].decode("utf-8", "replace")
 
 
 def oauth_message_of(response: requests.Response) -> str:

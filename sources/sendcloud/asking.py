@@ -71,7 +71,8 @@ class Asking:
             kind = self._keys.masked(response.headers.get("Content-Type", "no content type"))
             evidence = f"200, but no JSON page ({kind}): {self.said(response)}".removesuffix(": ")
             raise Unavailable(path, evidence, self._wire.tries, method)
-        if response.status_code == 200 and self._keys.stand_in(response.content):
+        link = response.headers.get("Link", "").encode("latin-1", "replace")
+        if response.status_code == 200 and (self._keys.stand_in(response.content) or self._keys.stand_in(link)):
             evidence = "200, but it repeats the secret key or an access token, which have no place in the tables"
             raise self.unusable(method, path, evidence)
         return response

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus, urlsplit
 
 import requests
 
-from .answer import message_of, served_at
+from .answer import beginning_of, served_at
 from .asking import Asking
 from .credentials import OAUTH2, SendcloudCredentials
 from .errors import BadReply, ExpiredLink, Misconfigured, Refused, SendcloudError, StrayLink, TokenRefused
@@ -16,6 +16,8 @@ from .keys import Keys
 from .oauth import TOKEN_URL, Access, Bearer, Token, Tokens
 from .origin import absolute, as_sent, fit_for_keys, origin_of
 from .pace import Pace
+from .v2 import V2
+from .version import Version
 from .wire import Wire
 
 REQUESTS_PER_MINUTE = 400  # the older of the documented limits is 420, the newer 1000
@@ -23,10 +25,11 @@ MAX_REDIRECTS = 3  # Sendcloud's own links end in a slash that its documented pa
 
 
 class Reply(NamedTuple):
-    """A page's body, undecoded, and the API's own clock when it answered (its Date header; UTC)."""
+    """A page's body, undecoded, its Link header, and the API's own clock when it answered (its Date header; UTC)."""
 
     body: bytes
     served_at: datetime
+    link: str = ""
 
 
 class Client:
@@ -44,19 +47,23 @@ class Client:
         pace: Pace | None = None,
         token_url: str = TOKEN_URL,
         tokens: Tokens | None = None,
+        version: Version = V2,
     ) -> None:
         self.base_url, token_url = fit_for_keys("base_url", base_url), fit_for_keys("token_url", token_url)
+        self.version = version
         self._origin = origin_of(self.base_url)
         pair = credentials.pair()
         # what is asked for a token reads both as form fields (RFC 6749, 2.3.1; Ory's server does)
         spelled = quote_plus if tuple(pair) == OAUTH2 else str
         self._keys = Keys(pair, spelled)
         self.wire = Wire(pace or Pace(REQUESTS_PER_MINUTE))
-        self._asking = Asking("base_url", self.base_url, self._keys, self.wire, max_attempts, message_of)
+        self._asking = Asking("base_url", self.base_url, self._keys, self.wire, max_attempts, self._message_of)
         self._access: Access | None = None
         if tuple(pair) == OAUTH2:
-            token = ({} if tokens is None else tokens).setdefault((self._origin, token_url, *pair.values()), Token())
-            self._access = Access(token_url, Keys(pair, spelled), self._keys, token, self.wire, max_attempts)
+            whose = (self._origin, token_url, version.scope, *pair.values())
+            token = ({} if tokens is None else tokens).setdefault(whose, Token())
+            its_keys = Keys(pair, spelled)
+            self._access = Access(token_url, version.scope, its_keys, self._keys, token, self.wire, max_attempts)
 
     def get(self, url: str) -> Reply:
         """The page at `url`, which may be any link of the configured origin.
@@ -68,11 +75,15 @@ class Client:
         for _ in range(MAX_REDIRECTS + 1):
             response = self._ask(url, path)
             if response.status_code == 200:
-                return Reply(response.content, served_at(response.headers))
+                return Reply(response.content, served_at(response.headers), response.headers.get("Link", ""))
             if not response.is_redirect:
                 raise self._error_of(response, path)
             url = self._of_our_origin(absolute(url, response.headers["Location"]), "redirect")
         raise BadReply(path, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def first_page(self, page_size: int) -> str:
+        """The address of the newest page."""
+        return self.version.first_page(self.base_url, page_size)
 
     def path_of(self, url: str) -> str:
         """The path of an address of ours, fit for a message: a server may have echoed a key into its links."""
@@ -100,6 +111,10 @@ class Client:
             return response
         return self._asking.ask("GET", url, path, Bearer(self._access.token(instead_of=token)))
 
+    def _message_of(self, response: requests.Response) -> str:
+        message = self.version.message_of(response)
+        return beginning_of(response) if message is None else message
+
     def _error_of(self, response: requests.Response, path: str) -> SendcloudError:
         status, message = response.status_code, self._asking.said(response)
         if status in (401, 403):
@@ -108,6 +123,8 @@ class Client:
             return ExpiredLink(path, message)
         if status == 404:
             return Misconfigured(
-                "base_url", f"has no pickups: GET {path} was answered 404", "It should end in /api/v2."
+                "base_url",
+                f"has no pickups: GET {path} was answered 404",
+                f"It should end in /api/{self.version.name}.",
             )
         return BadReply(path, f"{status} {message}".strip())

@@ -50,6 +50,7 @@ class Memory(TypedDict, total=False):
     is_listed_once: bool  # the list was read to its end before: what goes on behind the head is read again
     is_sweep: bool  # it is read again because a sweep was asked for
     sweep_began_at: datetime  # the last sweep, also when it is over
+    api_version: str  # which list all of this is about; absent in memories of before there were two: v2
 
 
 def frontier_of(memory: Memory, rules: Rules) -> datetime | None:

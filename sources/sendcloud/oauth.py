@@ -22,7 +22,6 @@ from .wire import Wire
 
 # without a slash at its end: a redirected POST would lose its form
 TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - an address
-FORM = {"grant_type": "client_credentials", "scope": "api"}
 LIFETIME_SECONDS = 3_600.0  # as documented; for an expires_in that can't be one
 LONGEST_SECONDS = 86_400.0
 LEEWAY_SECONDS = 60.0  # renewed so long before the end, but at most a tenth of the lifetime
@@ -39,7 +38,7 @@ class Token:
 
 
 Tokens = dict[tuple[str, ...], Token]
-"""By the API's origin, the token endpoint, and whose they are: no token goes where it wasn't asked for."""
+"""By the API's origin, the token endpoint, its scope, and whose it is: no token goes where it wasn't asked for."""
 
 
 class Bearer(AuthBase):
@@ -59,8 +58,11 @@ class Access:
     `token` is shared by whoever reads for the same run, on any thread. Those handed out are hidden by `keys`.
     """
 
-    def __init__(self, token_url: str, pair: Keys, keys: Keys, token: Token, wire: Wire, max_attempts: int) -> None:
+    def __init__(
+        self, token_url: str, scope: str, pair: Keys, keys: Keys, token: Token, wire: Wire, max_attempts: int
+    ) -> None:
         self._url, self._pair, self._keys, self._token = token_url, pair, keys, token
+        self._form = {"grant_type": "client_credentials", "scope": scope}
         # by `pair` alone an answer is judged, for a token that was there before may come again; told is neither
         self._asking = Asking("token_url", token_url, pair, wire, max_attempts, self._message_of)
         self._address = pair.masked(f"{origin_of(token_url)}{urlsplit(token_url).path}")
@@ -79,7 +81,7 @@ class Access:
 
     def _renew(self) -> None:
         asked_at = time.monotonic()  # not when the answer was there: what is too early does no harm
-        response = self._asking.ask("POST", self._url, self._address, self._pair.pair, data=FORM)
+        response = self._asking.ask("POST", self._url, self._address, self._pair.pair, data=self._form)
         if response.status_code != 200:
             raise self._error_of(response)
         answer = _decoded(response.content)

@@ -108,7 +108,7 @@ def _pages(client: Client, url: str, reading: Reading) -> Iterator[Listed]:
             raise LoopingLink(client.path_of(link), pages_before + len(followed))
         followed.add(link)
         reply = _reply(client, link, reading)
-        page = _page(reply, client.path_of(link), reading)
+        page = _page(reply, client, client.path_of(link), reading)
         link = absolute(link, page.next) if page.next else ""
         yield Listed(page, link or None, reply.served_at)
 
@@ -124,9 +124,9 @@ def _reply(client: Client, link: str, reading: Reading) -> Reply:
         reading.waited_seconds += wire.waited_seconds - waited_seconds
 
 
-def _page(reply: Reply, path: str, reading: Reading) -> Page:
+def _page(reply: Reply, client: Client, path: str, reading: Reading) -> Page:
     try:
-        page = read_page(reply.body, reading.account)
+        page = read_page(reply.body, reading.account, client.version, reply.link)
     except msgspec.DecodeError as error:
         raise BadReply(path, f"200, but not a page of pickups: {error}") from None
     reading.empty_in_a_row = 0 if page.rows.num_rows or page.rejected else reading.empty_in_a_row + 1

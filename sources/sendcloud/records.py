@@ -1,7 +1,7 @@
 """A record on the wire becomes a row, or goes to quarantine with the reason. Rows travel as Arrow tables.
 
-`Pickup` is the statement of what a record is. A page of plain ones is decoded in one pass as `KnownPickup`, and its
-times by Arrow; any other page is taken apart record by record with `Pickup`. A test holds that both ways agree.
+A version's `pickup` is the statement of what a record is (v2.py, v3.py). A page of plain ones is decoded in one pass as
+`known`, and its times by Arrow; any other page is taken apart record by record. A test holds that both ways agree.
 """
 
 from __future__ import annotations
@@ -9,59 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from datetime import UTC
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
 
+from .record import Instant
 from .rows import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, Rejected, as_table, instants_of_text
-
-# an instant must carry its offset: a time without one is refused, never guessed
-Instant = Annotated[datetime, Meta(tz=True)]
-Word = Annotated[str, Meta(min_length=1)]
-
-
-class _Sent(Struct, gc=False, kw_only=True):
-    """A pickup as the v2 list sends it (seed OpenAPI, PickupList), but for its times.
-
-    Only what the tables need is required: `country`, `pickup_from` and `cancelled_at` are required by the document
-    but may be missing here without harm. `tracking_number` may come as a bare integer (seen in published v3
-    examples); it is text.
-    """
-
-    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    carrier: Word
-    pickup_status: Word
-    country: str | None = None
-    tracking_number: str | int | None = None
-    contract: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-
-
-class Pickup(_Sent, gc=False, kw_only=True):
-    """Any pickup that can be loaded, and fields that nobody told us of beside it."""
-
-    created_at: Instant
-    pickup_from: Instant | None = None
-    pickup_until: Instant | None = None
-    cancelled_at: Instant | None = None
-
-
-class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """One without such fields, its times left as text: the quick way is for pages of nothing else."""
-
-    created_at: str
-    pickup_from: str | None = None
-    pickup_until: str | None = None
-    cancelled_at: str | None = None
-
-
-class Envelope(Struct, gc=False):
-    """A page: `pickups` is left undecoded; an absent or null `next` is the end of the list."""
-
-    pickups: Raw
-    next: str | None = None
+from .version import Version
 
 
 class _Booked(Struct, gc=False):
@@ -79,67 +39,94 @@ class Page(NamedTuple):
     next: str | None
 
 
-FIELDS = frozenset(Pickup.__struct_fields__)
-_envelope = msgspec.json.Decoder(Envelope)
-_known = msgspec.json.Decoder(list[KnownPickup])
-_pickup = msgspec.json.Decoder(Pickup)
-_booked = msgspec.json.Decoder(_Booked)
-_raws = msgspec.json.Decoder(list[Raw])
+class _Decoders(NamedTuple):
+    """Of one version."""
+
+    envelope: Decoder[Any]
+    known: Decoder[list[Any]]
+    pickup: Decoder[Any]
+    fields: frozenset[str]  # as on the wire
+
+
+@cache
+def _decoders(version: Version) -> _Decoders:
+    known: Any = list[version.known]  # type: ignore[name-defined]  # a type made at run time
+    fields = frozenset(field.encode_name for field in msgspec.structs.fields(version.pickup))
+    return _Decoders(Decoder(version.envelope), Decoder(known), Decoder(version.pickup), fields)
+
+
+_booked = Decoder(_Booked)
+_raws = Decoder(list[Raw])
 _sorted_json = msgspec.json.Encoder(order="deterministic")
 
 
-def read_page(body: bytes, account: str) -> Page:
-    """The page in `body`, a JSON object with `pickups` and `next`; rows are stamped with `account`.
+def read_page(body: bytes, account: str, version: Version, link: str = "") -> Page:
+    """The page in `body`, a JSON object as `version` has it, `link` its Link header; rows are stamped with `account`.
 
     Raises msgspec.DecodeError when the body is not such a page. A bad record is not an error: it is in `rejected`.
     """
+    decoders = _decoders(version)
     try:
-        envelope = _envelope.decode(body)
+        envelope = decoders.envelope.decode(body)
     except msgspec.DecodeError as error:
-        return _read_one_by_one(*_taken_apart(body, error), account)
+        envelope = _taken_apart(body, version, error)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply to be read") from None
+    following = version.next_of(envelope, link)
     try:
-        known = _known.decode(envelope.pickups)
-        rows = as_table(known, [None] * len(known), account, instants_of_text(known))
-        return Page(rows, [], {}, envelope.next)
+        known = decoders.known.decode(envelope.records)
+        slots = version.slots_of(known)
+        rows = as_table(known, [None] * len(known), slots, account, version.name, instants_of_text(known))
+        return Page(rows, [], {}, following)
     except (msgspec.DecodeError, ValueError):
-        return _read_one_by_one(_raws.decode(envelope.pickups), envelope.next, account)
+        return _read_one_by_one(_records(envelope.records), following, account, version)
 
 
-def _taken_apart(body: bytes, error: msgspec.DecodeError) -> tuple[list[Raw], str | None]:
-    """The records of a page that msgspec won't even skip through (half a surrogate pair, NaN): one must not cost all.
+def _records(raw: Raw) -> Sequence[Raw]:
+    """The records of a page; one pickup in the list's place is one record."""
+    return [raw] if bytes(raw).lstrip().startswith(b"{") else _raws.decode(raw)
+
+
+def _taken_apart(body: bytes, version: Version, error: msgspec.DecodeError) -> Struct:
+    """A page that msgspec won't even skip through (half a surrogate pair, NaN): one record must not cost all.
 
     The standard library is more lenient; what it lets pass is still refused record by record.
     """
     try:
         page = msgspec.convert(json.loads(body), dict[str, Any])
-        records = msgspec.convert(page.get("pickups"), list[Any])
-        return [Raw(json.dumps(record).encode()) for record in records], msgspec.convert(page.get("next"), str | None)
-    except (ValueError, RecursionError, msgspec.ValidationError):
+        records = msgspec.convert(page.pop(version.envelope.key), list[Any])  # type: ignore[attr-defined]
+        envelope = msgspec.convert({**page, version.envelope.key: Raw(b"[]")}, version.envelope)  # type: ignore[attr-defined]
+        envelope.records = Raw(json.dumps(records).encode())  # type: ignore[attr-defined]
+        return envelope
+    except (KeyError, ValueError, RecursionError, msgspec.ValidationError):
         raise error from None
 
 
-def _read_one_by_one(raws: list[Raw], next_link: str | None, account: str) -> Page:
-    pickups: list[Pickup] = []
+def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, version: Version) -> Page:
+    decoders = _decoders(version)
+    pickups: list[Any] = []
     extras: list[str | None] = []
+    slots: list[str | None] = []
     rejected: list[Rejected] = []
     unknown_fields: dict[str, int] = {}
     for raw in raws:
         try:
-            pickup = _dated(_pickup.decode(raw))
-            unknown = {k: v for k, v in msgspec.json.decode(raw).items() if k not in FIELDS}
+            pickup = _dated(decoders.pickup.decode(raw))
+            sent = msgspec.json.decode(raw)
         except (msgspec.DecodeError, OverflowError) as error:
             rejected.append(_reject(raw, str(error)))
             continue
+        unknown = {k: v for k, v in sent.items() if k not in decoders.fields}
         for field in unknown:
             unknown_fields[field] = unknown_fields.get(field, 0) + 1
         pickups.append(pickup)
         extras.append(_sorted_json.encode(unknown).decode() if unknown else None)
-    return Page(as_table(pickups, extras, account), rejected, unknown_fields, next_link)
+        there = sent.get("time_slots") if "time_slots" in decoders.fields else None
+        slots.append(None if there is None else _sorted_json.encode(there).decode())
+    return Page(as_table(pickups, extras, slots, account, version.name), rejected, unknown_fields, next_link)
 
 
-def _dated(pickup: Pickup) -> Pickup:
+def _dated(pickup: Any) -> Any:
     """The pickup, if all its times are years 1 to 9999 in UTC too, and it was booked when dlt's incremental lets it
     through (rows.py); OverflowError naming the field otherwise.
     """

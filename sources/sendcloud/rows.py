@@ -24,6 +24,8 @@ ROW_SCHEMA = pa.schema(
         pa.field("cancelled_at", INSTANT),
         pa.field("contract", pa.int64()),
         pa.field("extra", pa.string()),
+        pa.field("time_slots", pa.string()),
+        pa.field("api_version", pa.string()),  # null in rows of before there were two
     ]
 )
 # years 1 to 9999, all that Python knows
@@ -54,14 +56,21 @@ class Rejected(NamedTuple):
 
 
 def as_table(
-    pickups: Sequence[Any], extras: Sequence[str | None], account: str, instants: dict[str, pa.Array] | None = None
+    pickups: Sequence[Any],
+    extras: Sequence[str | None],
+    slots: Sequence[str | None],
+    account: str,
+    api_version: str,
+    instants: dict[str, pa.Array] | None = None,
 ) -> pa.Table:
-    """The pickups (records.Pickup) as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds.
+    """The pickups (a version's) as rows of ROW_SCHEMA, in the order given; instants become UTC with microseconds.
 
     `instants` are their columns of INSTANTS where these are at hand already.
     """
     columns: dict[str, Any] = {
         "account": [account] * len(pickups),
+        "api_version": [api_version] * len(pickups),
+        "time_slots": slots,
         "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
         "extra": extras,
         **(instants or {}),

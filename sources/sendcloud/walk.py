@@ -7,7 +7,7 @@ a sweep, or a list that turned out to have no order.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,8 +53,8 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
     With `span.until` set (a window given by a scheduler) the memory stays as it was, as dlt's own incremental does.
     Raises the errors of client.py, BadReply for a page that isn't one, LoopingLink for a link seen before.
     """
-    if not span.until and _reaches_further_back(span, memory):
-        memory = {}
+    if not span.until:
+        memory = _still_good(memory, client.version.name, span, reading)
     if part == "history":
         return _history(client, memory, rules, span, reading)
     if part != "whole" and memory.get("history_unsorted") and not span.until:
@@ -66,23 +66,19 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
 
 def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
     begins_anew = "newest_listed_at" not in memory or (part == "whole" and "history_next" in memory)
-    reading.is_first_read = not memory
+    reading.is_first_read = not memory and not reading.api_version_before
     frontier = None if span.until or begins_anew else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
     in_packages = part != "whole" and not span.until  # a scheduler's window keeps no link to go on at
     budget = rules.pages_per_package if in_packages else None
     stop = Stop(reading.frontier, budget, only_unsorted=not begins_anew)
-    read = read_pages(client, _top(client, rules), order, stop, reading)
+    read = read_pages(client, client.first_page(rules.page_size), order, stop, reading)
     if order.broken:
         reading.frontier = span.since  # to the end, whatever had been meant
     behind = None if begins_anew and reading.stopped_because != "chunk" else _behind(part, read, memory, reading)
     after, near = _after(read, behind, part, memory, rules, span, reading)
     return _walked(read, after, near, part, memory, span, reading)
-
-
-def _top(client: Client, rules: Rules) -> str:
-    return f"{client.base_url}/pickups?limit={rules.page_size}"
 
 
 def _behind(part: Part, read: Read, memory: Memory, reading: Reading) -> str | None:
@@ -115,7 +111,7 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, reading: 
     if starts_again:
         # what lies before the stored link may have changed since, the order too: now all of it in this very run
         reading.goes_on_unsorted = False
-        behind = _top(client, rules)
+        behind = client.first_page(rules.page_size)
     after, near = _after(read, behind, "history", memory, rules, span, reading)
     walked = _walked(read, after, near, "history", memory, span, reading)
     if starts_again:
@@ -152,7 +148,7 @@ def _after(
         memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=starts_over, further_back=further_back
     )
     after["quarantined"] = first_seen_at(memory.get("quarantined", {}), met, now, rules.settle)
-    after["read_since"] = span.since
+    after["read_since"], after["api_version"] = span.since, reading.api_version
     after["is_listed_once"] = was_read_to_its_end(memory) or not behind
     begins_sweep = part == "sweep" and "history_next" not in memory
     if began_at := now if begins_sweep else memory.get("sweep_began_at"):
@@ -205,7 +201,15 @@ def _within(span: Span, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _reaches_further_back(span: Span, memory: Memory) -> bool:
-    """Whether an earlier start is asked for than was read: what lies between has never been seen."""
-    read_since: Any = memory.get("read_since")
-    return read_since is not None and (span.since is None or span.since < read_since)
+def _still_good(memory: Memory, api_version: str, span: Span, reading: Reading) -> Memory:
+    """The memory, empty where it speaks of another list than the one to be read: then all is read again, and merged.
+
+    Another version of the API has other links, and may have another order; an earlier start than was read asks for
+    what has never been seen.
+    """
+    before, since = memory.get("api_version", "v2" if memory else api_version), memory.get("read_since")
+    if before != api_version:
+        reading.api_version_before = before
+        return {}
+    reaches_further_back = since is not None and (span.since is None or span.since < since)
+    return {} if reaches_further_back else memory

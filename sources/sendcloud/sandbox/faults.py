@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from typing import Any, Literal
 
 from .answer import BLOCK, Answer
+from .forms import V2, V3
 from .timeline import ABSENT, utc
 
 Fault = Callable[[Answer], Answer]
@@ -107,24 +108,47 @@ def redirect(url: str, code: int = 302) -> Fault:
 
 def stray_link(url: str) -> Fault:
     """The page's rows with a next link to that address, on another origin for instance."""
-    return lambda due: _edited(due, next=url)
+    return lambda due: _edited(due, url)
 
 
 def loop() -> Fault:
     """The page's rows with a next link to the page itself."""
-    return lambda due: _edited(due, next=due.url)
+    return lambda due: _edited(due, due.url)
 
 
 def empty_page() -> Fault:
     """An empty page in front of the right one: its next link, a new address, leads to the rows that were due."""
-    return lambda due: _edited(due, pickups=[], next=f"{due.url}{'&' if '?' in due.url else '?'}empty=1")
+    return lambda due: _edited(due, f"{due.url}{'&' if '?' in due.url else '?'}empty=1", [])
 
 
 def expired_cursor() -> Fault:
     """404 Invalid cursor for a request that brings a cursor; others are left alone."""
-    error = {"code": 404, "request": "api/v2/pickups", "message": "Invalid cursor"}
-    body = json.dumps({"error": error}).encode()
-    return lambda due: Answer(404, body, url=due.url) if "cursor=" in due.url else due
+
+    def given(due: Answer) -> Answer:
+        form = V3 if V3.root in due.url else V2
+        body = json.dumps(form.error(404, f"{form.root}/pickups", "Invalid cursor")).encode()
+        return Answer(404, body, url=due.url) if "cursor=" in due.url else due
+
+    return given
+
+
+def errors_as(form: Literal["list", "object"], status: str | int, code: int = 400, detail: str = "No.") -> Fault:
+    """v3's errors as they are documented, or one object in the list's place; their status as text or as a number."""
+    error = {"status": status, "code": "invalid", "detail": detail}
+    body = json.dumps({"errors": [error] if form == "list" else error}).encode()
+    return lambda due: Answer(code, body, url=due.url)
+
+
+def lone_record() -> Fault:
+    """A page of v3 whose `data` is its first record itself, not a list (a published example has it so)."""
+    return lambda due: _with(due, "data", lambda records: records[0])
+
+
+def without_slots() -> Fault:
+    """A page of v3 on which no pickup has time slots (FedEx's, in the published examples)."""
+    return lambda due: _with(
+        due, "data", lambda records: [{k: v for k, v in r.items() if k != "time_slots"} for r in records]
+    )
 
 
 def token(**fields: Any) -> Fault:
@@ -147,11 +171,30 @@ def _packed(body: bytes, padding: int) -> bytes:
     return b"".join(packed) + packer.flush()
 
 
-def _edited(due: Answer, **fields: Any) -> Answer:
-    page = json.loads(due.body) if due.status == 200 and due.body else None
-    if not isinstance(page, dict) or "pickups" not in page:
+def _edited(due: Answer, link: str, records: list[Any] | None = None) -> Answer:
+    """The page with that next link, in the body or in the header as its version has it, and with those records."""
+    page = _page_of(due)
+    if page is None:
         return due
-    return replace(due, body=json.dumps({**page, **fields}).encode())
+    key = "data" if "data" in page else "pickups"
+    page = page if records is None else {**page, key: records}
+    if key == "pickups":
+        return replace(due, body=json.dumps({**page, "next": link}).encode())
+    return replace(due, body=json.dumps(page).encode(), headers={**due.headers, "Link": f'<{link}>; rel="next"'})
+
+
+def _with(due: Answer, key: str, change: Callable[[list[Any]], Any]) -> Answer:
+    page = _page_of(due)
+    return (
+        due
+        if not page or not page.get(key)
+        else replace(due, body=json.dumps({**page, key: change(page[key])}).encode())
+    )
+
+
+def _page_of(due: Answer) -> dict[str, Any] | None:
+    page = json.loads(due.body) if due.status == 200 and due.body else None
+    return page if isinstance(page, dict) and page.keys() & {"pickups", "data"} else None
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ from itertools import count
 from typing import NamedTuple
 
 from .answer import Answer
-from .api import ROOT, Api
+from .api import Api
 from .faults import Fault, Page, Trouble
+from .forms import V2, V3
 from .paging import Order
 from .tokens import PATH as TOKEN_PATH
 from .tokens import Tokens
@@ -34,7 +35,8 @@ class Sandbox:
     def __init__(self, api: Api) -> None:
         self._api = api
         self.world = api.world
-        self.base_url = api.base_url
+        self.base_url = api.origin + V2.root
+        self.base_url_v3 = api.origin + V3.root
         self.public_key = api.public_key
         self.secret_key = api.secret_key
         self.token_url = api.tokens.url
@@ -110,7 +112,7 @@ def serve(
     server = Server(port)
     origin = f"http://127.0.0.1:{server.server_port}"
     tokens = Tokens(client_id, client_secret, token_seconds, origin + TOKEN_PATH)
-    sandbox = Sandbox(Api(world, origin + ROOT, public_key, secret_key, tokens, default_limit, max_limit, order))
+    sandbox = Sandbox(Api(world, origin, public_key, secret_key, tokens, default_limit, max_limit, order))
     server.answer, server.clock = sandbox.answer, lambda: world.clock
     # the default of 0.5 s would be waited for at every close
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -15,7 +15,7 @@ import msgspec
 from .answer import Answer
 
 PATH = "/oauth2/token"
-SCOPE = "api"
+SCOPES = frozenset({"api", "read:pickup"})
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Tokens:
     lifetime_seconds: float
     url: str
     _good_until: dict[str, datetime] = field(default_factory=dict)
+    _scopes: dict[str, set[str]] = field(default_factory=dict)
 
     def answer(self, method: str, authorization: str | None, form: bytes, now: datetime) -> Answer:
         """What is due for a request to the endpoint."""
@@ -39,11 +40,13 @@ class Tokens:
         fields = parse_qs(form.decode("latin-1"))
         if fields.get("grant_type") != ["client_credentials"]:
             return self._refusal(400, "unsupported_grant_type", "The grant type is not supported.")
-        if not set(fields.get("scope", [SCOPE])[0].split()) <= {SCOPE}:
+        scopes = set(fields["scope"][0].split()) if "scope" in fields else set(SCOPES)  # none asked for: all granted
+        if not scopes <= SCOPES:
             return self._refusal(400, "invalid_scope", "The requested scope is not granted to this client.")
         token = f"ory_at_{token_urlsafe(32)}.{token_urlsafe(32)}"
-        self._good_until[token] = now + timedelta(seconds=self.lifetime_seconds)
-        body = {"access_token": token, "expires_in": self.lifetime_seconds, "scope": SCOPE, "token_type": "bearer"}
+        self._good_until[token], self._scopes[token] = now + timedelta(seconds=self.lifetime_seconds), scopes
+        told = {"scope": " ".join(sorted(scopes)), "token_type": "bearer"}
+        body = {"access_token": token, "expires_in": self.lifetime_seconds, **told}
         return self._answer(200, body, {"Cache-Control": "no-store"})
 
     def admits(self, authorization: str | None, now: datetime) -> bool:
@@ -51,6 +54,10 @@ class Tokens:
         kind, _, token = (authorization or "").partition(" ")
         until = self._good_until.get(token)
         return kind == "Bearer" and until is not None and now < until
+
+    def grants(self, authorization: str | None, scope: str) -> bool:
+        """Whether that token was got for this."""
+        return scope in self._scopes.get((authorization or "").partition(" ")[2], set())
 
     @property
     def newest(self) -> str:

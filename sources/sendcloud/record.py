@@ -1,0 +1,14 @@
+"""What a field of a record may be, in any version of the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+# an instant must carry its offset: a time without one is refused, never guessed
+Instant = Annotated[datetime, Meta(tz=True)]
+Word = Annotated[str, Meta(min_length=1)]
+ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+CONTRACT = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
