@@ -154,10 +154,7 @@ def test_a_base_url_without_pickups_behind_it(loaded: Installation, api: Sandbox
     code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=elsewhere))
 
     assert code == 3
-    assert (
-        "base_url (SOURCES__SENDCLOUD__BASE_URL in the environment) has no pickups: GET /api/v1/pickups was answered 404"
-        in message
-    )
+    assert "base_url (SOURCES__SENDCLOUD__BASE_URL in the environment) has no pickups: GET /api/v1/pickups" in message
 
 
 def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:
