@@ -2,6 +2,7 @@
 
 PipelineError
 ├── NotConfigured      a setting or key is missing or unusable
+├── IdsDiffer          another version of the API calls the pickups by other ids
 ├── AnotherRun         another run holds the lock
 ├── DestinationFailed  the warehouse or the published file could not be written or read
 ├── NothingYet         there is no published file to read
@@ -12,6 +13,7 @@ PipelineError
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from sources.sendcloud.errors import BadReply, Misconfigured, Refused, SendcloudError, Unavailable
@@ -23,6 +25,18 @@ class PipelineError(Exception):
 
 class NotConfigured(PipelineError):
     pass
+
+
+class IdsDiffer(PipelineError):
+    def __init__(
+        self, account: str, version_before: str, version: str, id_before: int, id_: int, carrier: str, booked: datetime
+    ) -> None:
+        super().__init__(
+            f"Sendcloud's {version} has other ids than {version_before} had: what {carrier} booked at "
+            f"{booked:%Y-%m-%d %H:%M:%S} UTC was {id_before} and is {id_}. Nothing was merged, for every pickup of "
+            f"account {account!r} would be there twice. Set its api_version back to {version_before}, or give "
+            f"{version} a name of its own in [sources.sendcloud.accounts], and tell us."
+        )
 
 
 class AnotherRun(PipelineError):
@@ -62,6 +76,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     Misconfigured: 3,
     Refused: 3,
     NotConfigured: 3,
+    IdsDiffer: 3,
     NothingYet: 3,
     Unavailable: 4,
     BadReply: 4,

@@ -11,6 +11,10 @@ from typing import Any
 
 STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
 
+# another spelling is no other state: v2 says Created, v3 CREATED
+_SPELLED = "replace(lower({0}.{{0}}::text), ' ', '_')"
+_DIFFERS = f"{_SPELLED.format('touched')} is distinct from {_SPELLED.format('latest')}"
+
 _TABLE = """
     create table if not exists sendcloud.pickup_status_history (
         account text not null,
@@ -55,7 +59,7 @@ _NEW_STATES = f"""
            $observed_at, touched._dlt_load_id
     from touched
     left join latest on latest.account = touched.account and latest.id = touched.id
-    where latest.id is null or {" or ".join(f"touched.{s} is distinct from latest.{s}" for s in STATES)}
+    where latest.id is null or {" or ".join(_DIFFERS.format(state) for state in STATES)}
 """  # noqa: S608  # names of our own
 
 

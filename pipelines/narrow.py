@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines import models
+from pipelines.upgrade import missing
 
 Since = str | date | None  # a datetime is a date too
 
@@ -44,6 +45,7 @@ def narrow(connection: Any, published: Path, only: Only) -> None:
     quoted = str(published).replace("'", "''")
     connection.execute(f"attach '{quoted}' as published (read_only)")
     connection.execute("create schema sendcloud")
+    later = ", ".join(f"null as {name}" for name in missing(connection, "pickups", "published"))
     for (table,) in connection.execute(_TABLES).fetchall():
         connection.execute(f'create view sendcloud."{table}" as select * from published.sendcloud."{table}"')  # noqa: S608  # a name from the catalogue
     known = [name for (name,) in connection.execute(_CARRIERS).fetchall()]
@@ -51,7 +53,7 @@ def narrow(connection: Any, published: Path, only: Only) -> None:
         raise UnknownCarrier(f"no carrier {unknown[0]!r}; there are {', '.join(known)}")
     connection.execute("create table wanted as select unnest(?::text[]) as carrier", [list(only.carriers or known)])
     connection.execute("create table bounds as select ?::timestamptz as since", [only.since])
-    connection.execute(_NARROWED)
+    connection.execute(_NARROWED.format(later=f", {later}" if later else ""))
     models.build(connection)
 
 
@@ -61,7 +63,7 @@ _TABLES = """
 _CARRIERS = "select distinct carrier from published.sendcloud.pickups order by carrier"
 _NARROWED = """
     create or replace view sendcloud.pickups as
-    select *
+    select *{later}
     from published.sendcloud.pickups
     where carrier in (select carrier from wanted)
         and (select created_at >= coalesce(since, created_at) from bounds)

@@ -21,6 +21,7 @@ from pipelines.project import inside, published_path, warehouse_path
 from pipelines.publish import publish
 from pipelines.receipt import Receipt
 from pipelines.turns import Turn, for_each
+from pipelines.upgrade import upgrade
 from pipelines.verify import verify
 from pipelines.warehouse import opened, prepare
 from sources.sendcloud import Reading
@@ -96,7 +97,10 @@ def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_pr
         try:
             sweep_leftovers(published)
             prepare(warehouse)
-            with opened(warehouse):  # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
+            with opened(
+                warehouse
+            ) as connection:  # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
+                upgrade(connection)
                 for_each(ready, OneAccount.load, turn)
         except (Exception, KeyboardInterrupt) as error:
             turn.close()  # before anybody looks at the file

@@ -29,6 +29,8 @@ class Receipt:
 
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     account: str = "default"
+    api_version: str = "v2"
+    api_version_before: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished_at: datetime | None = None
     observed_at: datetime | None = None
@@ -119,6 +121,8 @@ class Receipt:
             remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
         if self.unknown_fields:
             remarks.append(f"fields nobody told us of, kept in extra: {', '.join(sorted(self.unknown_fields))}")
+        if self.api_version_before:
+            remarks.append(f"API: {self.api_version}, was {self.api_version_before}; everything is read again")
         if self.order == "unsorted":
             remarks.append("order: unsorted; the list was not newest first, so it was read to the end")
         if self.open_beyond_lookback:

@@ -20,7 +20,8 @@ create schema sendcloud;
 create table sendcloud.pickups (
     account text, id bigint, carrier text, country text, tracking_number text,
     pickup_from timestamptz, pickup_until timestamptz, pickup_status text,
-    created_at timestamptz, cancelled_at timestamptz, contract bigint, extra json, _dlt_load_id text
+    created_at timestamptz, cancelled_at timestamptz, contract bigint, extra json, _dlt_load_id text,
+    time_slots json, api_version text
 );
 create table sendcloud.pickup_runs (
     run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
@@ -60,6 +61,8 @@ def pickup(**changes):
         "cancelled_at": None,
         "contract": 57,
         "extra": None,
+        "time_slots": None,
+        "api_version": "v2",
         "_dlt_load_id": "1774000000.5",
     }
     assert changes.keys() <= everyday.keys()

@@ -122,7 +122,7 @@ def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
 
 
 def as_rows(records: list[dict[str, Any]], account: str = "default", api_version: str = "v2") -> list[dict[str, Any]]:
-    """The rows that the table must hold for these records of a world: nothing of the product is used to work them out."""
+    """The rows that the table must hold for these records: nothing of the product is used to work them out."""
     rows = [as_row(record, account, api_version) for record in records]
     return sorted(rows, key=lambda row: row["id"])
 

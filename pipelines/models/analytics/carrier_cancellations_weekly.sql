@@ -18,7 +18,7 @@ counts as (
         count(*) filter (where is_mature and is_cancelled) as mature_cancelled,
         count(*) filter (where is_mature and is_kept) as mature_kept,
         count(*) filter (where is_mature and is_failed) as mature_failed,
-        count(*) filter (where has_window and not is_mature) as still_to_come,
+        count(*) filter (where not is_mature) as still_to_come,
         min(as_of_utc) as as_of_utc
     from pickups
     group by carrier, booked_week_local_start

@@ -1,28 +1,21 @@
 -- One row per carrier, local weekday (ISO, 1 = Monday) and local start hour at which at least one window opens.
--- Every booked window counts, whatever became of the pickup. Left out: pickups without a window, and those in a
--- country without a zone of ours, whose local hour nobody knows (carrier_windows counts both).
+-- Every booked window counts, whatever became of the pickup; one of two time slots counts where each of them opens.
+-- Left out: pickups without a window, and those in a country without a zone of ours, whose local hour nobody knows
+-- (carrier_windows counts both).
 
-with pickups as (
-    select * from analytics.pickups
-),
-
-opened as (
-    select
-        carrier,
-        window_opens_isodow_local,
-        window_opens_hour_local
-    from pickups
-    where has_window and has_local_time
+with slots as (
+    select * from analytics.pickup_slots
 ),
 
 final as (
     select
         carrier,
-        window_opens_isodow_local,
-        window_opens_hour_local,
+        slot_opens_isodow_local as window_opens_isodow_local,
+        slot_opens_hour_local as window_opens_hour_local,
         count(*) as pickups
-    from opened
-    group by carrier, window_opens_isodow_local, window_opens_hour_local
+    from slots
+    where has_local_time
+    group by carrier, slot_opens_isodow_local, slot_opens_hour_local
 )
 
 select * from final

@@ -1,9 +1,13 @@
 -- One row per pickup: names and nulls cleaned, and every derived column that the other views use.
 -- A pickup is exactly one of cancelled, failed, pending, kept, in that order: cancelled when the status says so OR
 -- cancelled_at is set (the API lists Created pickups with a cancelled_at: has_status_conflict); failed and pending
--- (announcing) by status; kept is everything else, a refused cancellation and a status nobody has heard of included.
+-- (announcing, or a cancellation that was asked for and not decided) by status; kept is everything else, a refused
+-- cancellation (is_cancellation_refused) and a status nobody has heard of included. pickup_status is spelled as v2 does
+-- it, whichever version it came by: CREATED is Created, CANCELLATION_REQUESTED Cancellation_requested.
 -- as_of is when the account's newest succeeded run observed it, never now(). Mature looks at the window alone, never
--- at the status: a cancelled pickup counts no earlier than a kept one. Without a window or a run nothing is mature.
+-- at the status: a cancelled pickup counts no earlier than a kept one. A pickup without a window is taken to be over
+-- seven days after its booking, the longest that a published one lies ahead. Without a run nothing is mature.
+-- window_hours is the sum of the time slots, where a carrier comes twice a day (v3); the window reaches over both.
 -- Local is the clock of the pickup's country; a country without a zone of ours stays in UTC (has_local_time is false).
 -- Kept does not mean carried out: the API has no status for that, and a driver who never came leaves the pickup Created.
 
@@ -13,6 +17,25 @@ with pickups as (
 
 runs as (
     select * from sendcloud.pickup_runs
+),
+
+-- v3's pickups of several slots, the few whose JSON has to be looked at
+slotted as (
+    select
+        account,
+        id,
+        unnest(from_json(time_slots, '[{"start_at": "TIMESTAMPTZ", "end_at": "TIMESTAMPTZ"}]')) as slot
+    from pickups
+    where time_slots like '%},{%'
+),
+
+several as (
+    select
+        account,
+        id,
+        sum(greatest(epoch_us(slot.end_at) - epoch_us(slot.start_at), 0)) as slots_us
+    from slotted
+    group by account, id
 ),
 
 observed as (
@@ -32,21 +55,28 @@ cleaned as (
         upper(nullif(pickups.country, '')) as country,
         pickups.contract as contract_id,
         nullif(pickups.tracking_number, '') as tracking_number,
-        pickups.pickup_status,
-        case
-            when lower(pickups.pickup_status) = 'cancelled' or pickups.cancelled_at is not null then 'cancelled'
-            when lower(pickups.pickup_status) = 'failed' then 'failed'
-            when lower(pickups.pickup_status) = 'announcing' then 'pending'
-            else 'kept'
+        upper(left(pickups.pickup_status, 1)) || replace(lower(substr(pickups.pickup_status, 2)), ' ', '_')
+            as pickup_status,
+        case replace(lower(pickups.pickup_status), ' ', '_')
+            when 'cancelled' then 'cancelled'
+            when 'failed' then case when pickups.cancelled_at is null then 'failed' else 'cancelled' end
+            when 'announcing' then case when pickups.cancelled_at is null then 'pending' else 'cancelled' end
+            when 'cancellation_requested' then 'pending'
+            when 'cancellation_failed' then 'kept'
+            when 'cancellation_rejected' then 'kept'
+            else case when pickups.cancelled_at is null then 'kept' else 'cancelled' end
         end as state,
         pickups.created_at,
         pickups.pickup_from,
         pickups.pickup_until,
         pickups.cancelled_at,
         observed.as_of,
+        several.slots_us,
+        coalesce(pickups.api_version, 'v2') as api_version,
         pickups._dlt_load_id as last_load_id
     from pickups
     left join observed on observed.account = pickups.account
+    left join several on several.account = pickups.account and several.id = pickups.id
 ),
 
 -- each zone is written out: given as a column, DuckDB looks it up for every row (1.8 s in place of 0.1 s per million)
@@ -111,12 +141,15 @@ measured as (
         *,
         case
             when pickup_until > pickup_from
-                then cast(epoch_us(pickup_until) - epoch_us(pickup_from) as double) / 3600000000
+                then cast(coalesce(slots_us, epoch_us(pickup_until) - epoch_us(pickup_from)) as double) / 3600000000
         end as window_hours,
         cast(epoch_us(pickup_from) - epoch_us(created_at) as double) / 3600000000 as lead_time_hours,
         cast(epoch_us(cancelled_at) - epoch_us(created_at) as double) / 3600000000 as hours_to_cancel,
         cast(epoch_us(pickup_from) - epoch_us(cancelled_at) as double) / 3600000000 as cancellation_notice_hours,
-        coalesce(greatest(pickup_from, pickup_until) < as_of, false) as is_mature
+        coalesce(
+            coalesce(epoch_us(greatest(pickup_from, pickup_until)), epoch_us(created_at) + 604800000000) < epoch_us(as_of),
+            false
+        ) as is_mature
     from localised
 ),
 
@@ -150,7 +183,8 @@ final as (
         state = 'pending' as is_pending,
         state = 'kept' as is_kept,
         state = 'pending' and is_mature as is_stuck,
-        state = 'cancelled' and lower(pickup_status) <> 'cancelled' as has_status_conflict,
+        state = 'cancelled' and pickup_status <> 'Cancelled' as has_status_conflict,
+        pickup_status in ('Cancellation_failed', 'Cancellation_rejected') as is_cancellation_refused,
 
         pickup_from is not null as has_window,
         pickup_from is not null and pickup_until is null as is_open_ended,
@@ -164,6 +198,7 @@ final as (
         coalesce(cancellation_notice_hours < 24, false) as is_late_cancellation,
         coalesce(cancellation_notice_hours <= 0, false) as is_cancelled_after_start,
 
+        api_version,
         last_load_id
     from measured
 )

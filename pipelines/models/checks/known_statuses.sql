@@ -7,7 +7,7 @@ with named as (
 ),
 
 unknown as (
-    select lower(pickup_status) as status from named
+    select replace(lower(pickup_status), ' ', '_') as status from named
     except
     select status
     from (
@@ -22,4 +22,4 @@ select
     id,
     pickup_status as new_word
 from sendcloud.pickups
-where lower(pickup_status) in (select status from unknown)
+where replace(lower(pickup_status), ' ', '_') in (select status from unknown)
