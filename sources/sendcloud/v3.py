@@ -18,7 +18,7 @@ from .version import Version
 
 # one link of a Link header (RFC 8288): an address, and parameters whose quoted values may hold anything
 LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)')
-REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+PARAMETER = re.compile(r';\s*([\w*]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?')
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -97,9 +97,9 @@ class Envelope(Struct, gc=False):
 def _next(_envelope: Any, header: str) -> str | None:
     """The address whose relations include `next`, of any number of links in any order."""
     for address, parameters in LINK.findall(header):
-        relation = REL.search(parameters)
-        if relation and "next" in (relation[1] or relation[2]).lower().split():
-            return str(address)
+        for name, quoted, bare in PARAMETER.findall(parameters):
+            if name.lower() == "rel" and "next" in (quoted or bare).lower().split():
+                return str(address)
     return None
 
 
