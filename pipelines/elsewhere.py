@@ -10,8 +10,10 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import dlt
+from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import UnknownDestinationModule
 
 from pipelines.account_settings import settings_of, source_of, where_to_look
@@ -32,7 +34,9 @@ def load(account: str, *, sweep: bool = False) -> Reading:
     """
     with tempfile.TemporaryDirectory() as scratch:  # as on a machine that is new each time: the destination remembers
         destination = _destination()
-        pipeline = dlt.pipeline(f"sendcloud_pickups_{account}", scratch, None, destination, dataset_name=DATASET)
+        pipeline: dlt.Pipeline = dlt.pipeline(
+            f"sendcloud_pickups_{account}", pipelines_dir=scratch, destination=destination, dataset_name=DATASET
+        )
         formats = destination.capabilities().supported_loader_file_formats
         reading, settings = Reading(account=account), settings_of(account)
         source = source_of(settings, "sweep" if sweep else "head", reading)
@@ -46,7 +50,7 @@ def load(account: str, *, sweep: bool = False) -> Reading:
             reading.let_go()
 
 
-def _destination() -> dlt.destinations.destination:
+def _destination() -> Destination[Any, Any]:
     kind: object = dlt.config.get(f"{PLACE}.destination_type")
     if not kind:
         variable = f"{PLACE}.destination_type".replace(".", "__").upper()
@@ -56,7 +60,9 @@ def _destination() -> dlt.destinations.destination:
     except UnknownDestinationModule:
         raise NotConfigured(f"[{PLACE}] destination_type is {kind!r}, which is no destination that dlt has.") from None
     if "delete-insert" not in (destination.capabilities().supported_merge_strategies or []):
-        raise NotConfigured(f"[{PLACE}] destination_type {kind!r} can't replace rows by key: each change would be a copy.")
+        raise NotConfigured(
+            f"[{PLACE}] destination_type {kind!r} can't replace rows by key: each change would be a copy."
+        )
     return destination
 
 

@@ -44,7 +44,7 @@ def _contents() -> Iterator[tuple[str, bytes]]:
 
 
 def made(path: Path, content: bytes, mode: int) -> str:
-    """Writes the file where there is none; says what became of it (made, same, kept). One half written is taken away."""
+    """Writes the file where there is none; tells what became of it. One half written is taken away."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)

@@ -89,7 +89,9 @@ def written(texts: Mapping[str, str], folder: Path) -> str:
         for name, text in texts.items():
             if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text:
                 raise DestinationFailed(str(folder / name), "it is there, and differs from this one", remedy)
-        return "\n".join(f"{made(folder / name, text.encode(), 0o666)}  {folder / name}" for name, text in texts.items())
+        return "\n".join(
+            f"{made(folder / name, text.encode(), 0o666)}  {folder / name}" for name, text in texts.items()
+        )
     except OSError as error:
         remedy = "Name a folder that you may write to."
         raise DestinationFailed(str(folder), error.strerror or str(error), remedy) from error
@@ -101,7 +103,9 @@ def only_here() -> list[str]:
 
 
 def _check(kind: Kind, path: str, *, is_program: bool) -> None:
-    forbidden = "\\'\"" if kind == "systemd" and is_program else "\\"  # systemd starts no program with a quote in its path
+    forbidden = (
+        "\\'\"" if kind == "systemd" and is_program else "\\"
+    )  # systemd starts no program with a quote in its path
     wrong = sorted({char for char in path if char in forbidden or not char.isprintable()})
     if wrong:
         raise NotConfigured(

@@ -71,7 +71,7 @@ def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:
 def _working_folder(warehouse: Path) -> Path:
     """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path.
 
-    Raises NotConfigured where its path has a % or a ': dlt puts it into a template of Python's, and unquoted into SQL (1.31).
+    Raises NotConfigured where its path has a % or a ': dlt puts it unquoted into a template and into SQL (1.31).
     """
     folder = warehouse.parent / ".dlt-pipelines" / warehouse.stem
     if base := os.environ.get("DLT_DATA_DIR"):

@@ -525,4 +525,6 @@ def test_a_folder_that_dlt_can_not_work_in_is_told_as_such(
     done = installation.command("run", api=api, DESTINATION__DUCKDB__CREDENTIALS=f"{folder}/warehouse.duckdb")
 
     assert (done.returncode, done.stdout) == (3, "")
-    assert re.search(f"{folder}/.dlt-pipelines/warehouse: there is a [%'] in its path. Let .destination.duckdb", done.stderr)
+    assert re.search(
+        f"{folder}/.dlt-pipelines/warehouse: there is a [%'] in its path. Let .destination.duckdb", done.stderr
+    )

@@ -1,5 +1,5 @@
-"""What `pickups schedule` prints, as far as a machine goes on which nothing of it is scheduled: systemd reads the units,
-sh gets the crontab's lines as cron hands them over, the workflow's commands are run twice, each time on a new machine.
+"""What `pickups schedule` prints, as far as a machine without schedules goes: systemd itself reads its units,
+sh gets the crontab's lines as cron hands them over, the workflow's commands run twice, each time on a new machine.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def nasty(tmp_path: Path, api: Sandbox, world: World, monkeypatch: pytest.Monkey
 
     The data not below a % or ', where dlt can't work.
     """
-    program, project = tmp_path / "bin 100% $x é;" / "pickups", tmp_path / "it's 50% \"of\" $HOME `é`"
-    data = tmp_path / "\"all\" $data `é`"
+    program, project = tmp_path / "bin 100% $x é;" / "pickups", tmp_path / 'it\'s 50% "of" $HOME `é`'
+    data = tmp_path / '"all" $data `é`'
     for folder in (program.parent, project / ".dlt", data):
         folder.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m pipelines "$@"\n')
@@ -109,7 +109,8 @@ def understood(units: Path, name: str) -> dict[str, list[str]]:
 
 def words_of(line: str) -> list[str]:
     """The words of a line that is quoted as for a shell."""
-    return subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True).stdout.split("\0")[:-1]
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True)
+    return done.stdout.split("\0")[:-1]
 
 
 @on_systemd
@@ -311,7 +312,7 @@ def test_the_workflow_loads_what_changed_though_every_runner_is_new(installation
             world.book(created_at=NOW - timedelta(hours=hours + 1))
     remote = tmp_path / "remote.duckdb"
     with serving(worlds) as apis:
-        configure(installation, apis, keys={name: None for name in apis}, common={"page_size": 5})
+        configure(installation, apis, keys=dict.fromkeys(apis), common={"page_size": 5})
         runner = Runner(installation, secrets_of(apis, remote), tmp_path)
         ordinary, sweep = [on["cron"] for on in runner.workflow[True]["schedule"]]  # `on` is YAML's true
         first = runner.run(ordinary)
@@ -358,14 +359,18 @@ def test_a_runner_needs_no_memory_of_its_own_to_read_no_further_than_it_must(
         ({"WAREHOUSE_TYPE": "dukdb"}, 3, "destination_type is 'dukdb', which is no destination that dlt has"),
         ({"WAREHOUSE_TYPE": "filesystem"}, 3, "'filesystem' can't replace rows by key: each change would be a copy"),
         ({"SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY": ""}, 3, "Account 'south' has no keys of its own"),
-        ({"WAREHOUSE_CREDENTIALS": "/nowhere/x.duckdb"}, 6, "The destination failed: [destination.warehouse]: IO Error"),
+        (
+            {"WAREHOUSE_CREDENTIALS": "/nowhere/x.duckdb"},
+            6,
+            "The destination failed: [destination.warehouse]: IO Error",
+        ),
     ],
 )
 def test_what_the_workflow_can_not_do_is_a_line_and_an_exit_code(
     installation: Installation, tmp_path: Path, changes: dict[str, str], code: int, says: str
 ) -> None:
     with serving({"north": World(clock=NOW), "south": World(clock=NOW)}) as apis:
-        configure(installation, apis, keys={name: None for name in apis})
+        configure(installation, apis, keys=dict.fromkeys(apis))
         secrets = {**secrets_of(apis, tmp_path / "remote.duckdb"), **changes}
         done = Runner(installation, secrets, tmp_path).run("")
 

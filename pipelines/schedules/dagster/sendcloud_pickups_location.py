@@ -4,6 +4,6 @@ import os
 
 os.environ["DLT_PROJECT_DIR"] = "@PROJECT@"
 
-from pipelines.schedules.dagster_location import defs  # noqa: E402  # it looks for the project where that says
+from pipelines.schedules.dagster_location import defs  # it looks for the project where that says
 
 __all__ = ["defs"]
