@@ -38,11 +38,12 @@ def load(account: str, *, sweep: bool = False) -> Reading:
             f"sendcloud_pickups_{account}", pipelines_dir=scratch, destination=destination, dataset_name=DATASET
         )
         formats = destination.capabilities().supported_loader_file_formats
+        how: dict[str, Any] = {"loader_file_format": "parquet"} if "parquet" in formats else {}
         reading, settings = Reading(account=account), settings_of(account)
         source = source_of(settings, "sweep" if sweep else "head", reading)
         try:
             while True:
-                pipeline.run(source, loader_file_format="parquet" if "parquet" in formats else None)
+                pipeline.run(source, **how)
                 if not reading.has_more:
                     return reading
                 source = source_of(settings, "history", reading)
