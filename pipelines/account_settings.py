@@ -6,28 +6,26 @@ account's pickups would be loaded under its name (dlt 1.31). Its keys are read f
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.configuration.inject import get_fun_spec
 from dlt.common.configuration.resolve import resolve_configuration
-from dlt.common.configuration.utils import deserialize_value
 from dlt.extract import DltSource
 
-from pipelines.accounts import COMMON, Sections, configured, file, section, there_are
+from pipelines.accounts import Sections, configured, section
 from pipelines.errors import NotConfigured
-from sources.sendcloud import BASE_URL, NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
+from pipelines.settings import COMMON, file, known, place_of, set_to, setting, variable_of
+from pipelines.verify import verify_account
+from sources.sendcloud import NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import KeysMissing, Misconfigured, SendcloudError
 from sources.sendcloud.origin import origin_of
 from sources.sendcloud.walk import Part
 
 WHO_IT_IS = ("public_key", "client_id")  # accounts of one server that share it are one account
-NOT_ITS_OWN = ("account", "credentials", "part", "reading")  # of the source's arguments
-KINDS = {int: "a whole number", float: "a number", str: "text"}
+BEGIN_AT = "pickups.created_at.initial_value"
 
 Settings = dict[str, Any]
 
@@ -36,15 +34,20 @@ def settings_of(account: str) -> Settings:
     """What `source_of` makes the account's source of.
 
     Raises NotConfigured for a setting that there isn't or that can't be, and for keys that are not the account's own,
-    or another account's too. It names file, section and key.
+    or another account's too. It names file, section and key. KeysMissing where the one account has none.
     """
     accounts = configured()
     if account not in accounts:
-        return {"account": account}  # the one account: dlt finds the rest itself
+        for name in SendcloudCredentials().get_resolvable_fields():
+            set_to(f"{COMMON}.credentials.{name}")
+        credentials = resolve_configuration(SendcloudCredentials(), sections=tuple(COMMON.split(".")))
+        return {**_settings(), "account": account, "credentials": credentials}
+    own = section(account)
+    verify_account(own)
     credentials = _own_credentials(account)
     _check_that_nobody_else_has(credentials, account, accounts)
-    own = _own_settings(account, accounts[account])  # what it has none of, dlt finds among the common ones
-    return {"account": account, "credentials": credentials, "begin_at": _begin_at(account), **own}
+    begin_at = set_to(f"{own}.{BEGIN_AT}", like=f"{COMMON}.{BEGIN_AT}")  # a common one dlt finds itself
+    return {**_settings(own), "account": account, "credentials": credentials, "begin_at": begin_at}
 
 
 def source_of(settings: Settings, part: Part, reading: Reading) -> DltSource:
@@ -59,45 +62,31 @@ def source_of(settings: Settings, part: Part, reading: Reading) -> DltSource:
 
 
 def where_to_look(error: Exception, account: str) -> Exception:
-    """The source's error; it names the account's own section where that is the one to mend, not the common one."""
-    own = configured().get(account)
-    if own is not None and isinstance(error, SendcloudError):
-        text = str(error).replace(f"[{COMMON}.credentials]", f"[{section(account)}.credentials]")
-        setting = text.removeprefix(f"[{COMMON}] ").split(" ")[0].split(".")[0]
-        if isinstance(error, Misconfigured) and setting in (*own, "credentials"):
-            text = text.replace(f"[{COMMON}]", f"[{section(account)}]")
-        error.args = (text,)
+    """The source's error, with the place that is to be mended: the account's own section where that is the one."""
+    if not isinstance(error, SendcloudError):
+        return error
+    own = section(account) if account in configured() else COMMON
+    text = str(error).replace(f"[{COMMON}.credentials]", f"[{own}.credentials]")
+    if isinstance(error, Misconfigured) and error.setting.split(".")[0] not in ("credentials", "pickups"):
+        text = text.removeprefix(f"[{COMMON}] {error.setting}")
+        like = f"{COMMON}.{error.setting}"
+        its_own = own != COMMON and set_to(f"{own}.{error.setting}", like=like) is not None
+        text = place_of(f"{own if its_own else COMMON}.{error.setting}") + text
+    error.args = (text,)
     return error
 
 
-def _own_settings(account: str, there: Settings) -> Settings:
-    """Those in its own section, in the environment first. A common one in the environment doesn't hide them, as dlt
-    alone would have it. `there` is what the files have, misspelt or not.
+def _settings(own: str | None = None) -> Settings:
+    """The source's settings: the account's own, in the environment first, else the common ones. A common one in the
+    environment doesn't hide the account's, as dlt alone would have it.
     """
-    fields = get_fun_spec(sendcloud_source)().get_resolvable_fields()
-    kinds = {name: kind for name, kind in fields.items() if name not in NOT_ITS_OWN}
-    own = {}
-    for name in there:
-        if name not in (*kinds, "credentials", "pickups"):
-            where = f"{file('config')}: [{section(account)}] {name}"
-            raise NotConfigured(f"{where} is no setting; {there_are(name, [*kinds])}.")
-    for name, kind in kinds.items():
-        value: object = dlt.config.get(f"{section(account)}.{name}")
-        if value is not None:
-            own[name] = _of_its_kind(f"{section(account)}.{name}", value, kind)
-    return own
-
-
-def _of_its_kind(key: str, value: object, kind: type[Any]) -> Any:
-    try:
-        if value == "" or isinstance(value, bool):
-            raise ValueError(value)
-        return deserialize_value(key, value, kind)
-    except ValueError:
-        place, name = key.rsplit(".", 1)
-        variable = key.replace(".", "__").upper()
-        where = variable if variable in os.environ else f"{file('config')}: [{place}] {name}"
-        raise NotConfigured(f"{where} is {value!r}; it must be {KINDS[kind]}.") from None
+    settings = {}
+    for key in known():
+        name = key.removeprefix(f"{COMMON}.")
+        if key != name and "." not in name:
+            value = set_to(f"{own}.{name}", like=key) if own else None
+            settings[name] = setting(key) if value is None else value
+    return settings
 
 
 def _own_credentials(account: str) -> SendcloudCredentials:
@@ -105,7 +94,7 @@ def _own_credentials(account: str) -> SendcloudCredentials:
     try:
         return resolve_configuration(SendcloudCredentials(), explicit_value=_given(account))
     except KeysMissing as error:
-        variable = f"{place}.{error.missing[0]}".replace(".", "__").upper()
+        variable = variable_of(f"{place}.{error.missing[0]}")
         raise NotConfigured(
             f"Account {account!r} has no keys of its own: {', '.join(error.missing)}. Put them into [{place}] of "
             f"{file('secrets')}, or into the environment ({variable}). It is not given those of [{COMMON}.credentials]."
@@ -139,17 +128,5 @@ def _check_that_nobody_else_has(credentials: SendcloudCredentials, account: str,
 
 
 def _origin(account: str) -> str:
-    addresses: list[object] = [dlt.config.get(f"{place}.base_url") for place in (section(account), COMMON)]
-    return origin_of(str(next(filter(None, addresses), BASE_URL)))
-
-
-def _begin_at(account: str) -> datetime | None:
-    """The account's own start date; a common one dlt finds itself."""
-    place = f"{section(account)}.pickups.created_at"
-    begin_at: object = dlt.config.get(f"{place}.initial_value")
-    if begin_at is None or (isinstance(begin_at, datetime) and begin_at.tzinfo):
-        return begin_at
-    where = f"{file('config')}: [{place}] initial_value"
-    raise NotConfigured(
-        f"{where} is {begin_at!r}, no instant with offset. Write it without quotes: 2026-01-31T00:00:00Z."
-    )
+    own: str | None = set_to(f"{section(account)}.base_url", like=f"{COMMON}.base_url")
+    return origin_of(own or setting(f"{COMMON}.base_url"))

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import dlt
 
 from pipelines.errors import NotConfigured
+from pipelines.settings import ALL, COMMON, File, file, setting, there_are
 from sources.sendcloud import NAME
 
-COMMON, ALL = "sources.sendcloud", "sources.sendcloud.accounts"
 VARIABLE = "SOURCES__SENDCLOUD__ACCOUNTS"
 RESERVED = ("credentials", "pickups")  # what dlt would look up in its place
 
 Sections = dict[str, dict[str, Any]]
-File = Literal["config", "secrets"]
 
 
 def account_names() -> list[str]:
@@ -83,22 +81,12 @@ def keys_of_nobody() -> str | None:
 
 def label() -> str:
     """`[sources.sendcloud] account`: what the account is called where none is named."""
-    told: object = dlt.config.get(f"{COMMON}.account")
-    return "default" if told is None else str(told)
+    told: str = setting(f"{COMMON}.account")
+    return told
 
 
 def section(account: str) -> str:
     return f"{ALL}.{account}"
-
-
-def file(name: File) -> str:
-    return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{name}.toml"
-
-
-def there_are(name: str, known: Sequence[str]) -> str:
-    """The known ones, and which of them was meant if one looks like the name."""
-    close = get_close_matches(name, known, 1)
-    return f"there are {', '.join(known) or 'none'}" + (f" (did you mean {close[0]}?)" if close else "")
 
 
 def _sections(where: File) -> Sections:

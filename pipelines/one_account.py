@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import dlt
 from dlt.extract import DltSource
 
-from pipelines.account_settings import settings_of, source_of, where_to_look
+from pipelines.account_settings import Settings, settings_of, source_of, where_to_look
 from pipelines.compare import Compared
 from pipelines.conclude import record_states
 from pipelines.quarantine import FirstSeen
@@ -35,6 +35,8 @@ class OneAccount:
     warehouse: Path
     turn: Turn
     on_progress: Progress
+    settings: Settings = field(default_factory=dict, repr=False)
+    source: DltSource = field(init=False, repr=False)  # the first that is read of it
 
     @classmethod
     def of(cls, account: str, warehouse: Path, turn: Turn, on_progress: Progress) -> OneAccount:
@@ -44,10 +46,18 @@ class OneAccount:
 
         return cls(Receipt(account=account), Reading(account=account, on_page=on_page), warehouse, turn, on_progress)
 
-    def load(self, *, sweep: bool) -> None:
+    def configure(self, *, sweep: bool) -> None:
+        """Reads its settings; afterwards it is ready or has failed, before anything was made or sent."""
+        try:
+            self.settings = settings_of(self.receipt.account)
+            self.source = source_of(self.settings, "sweep" if sweep else "head", self.reading)
+        except Exception as error:
+            self.fail(error)
+
+    def load(self) -> None:
         """Reads and loads it; afterwards it has succeeded or failed."""
         try:
-            _load(self, sweep)
+            _load(self)
             with self.turn:
                 self.receipt.outcome = "succeeded"
         except (Exception, KeyboardInterrupt) as error:
@@ -69,10 +79,9 @@ class OneAccount:
         self.receipt.failure, self.receipt.error = failure, f"{type(failure).__name__}: {failure}"
 
 
-def _load(one: OneAccount, sweep: bool) -> None:
+def _load(one: OneAccount) -> None:
     """The head, and then the history package by package, each loaded before the next is read."""
-    settings = settings_of(one.receipt.account)
-    source = source_of(settings, "sweep" if sweep else "head", one.reading)
+    source = one.source
     with one.turn:
         pipeline = fresh_pipeline(one.warehouse, one.receipt)
     compared = Compared(one.warehouse, one.reading, one.turn)
@@ -88,7 +97,7 @@ def _load(one: OneAccount, sweep: bool) -> None:
                 return
             # while a connection is open nobody else does it, and what is not in the file is in memory
             checkpoint(one.warehouse)
-        source = source_of(settings, "history", one.reading)
+        source = source_of(one.settings, "history", one.reading)
         is_swept = one.reading.sweep and one.reading.history_complete
         compared.outside = one.reading.frontier if is_swept else None
 

@@ -13,7 +13,7 @@ import duckdb
 
 from pipelines.accounts import account_names, one_of
 from pipelines.conclude import conclude, write_published, write_receipt
-from pipelines.errors import DestinationFailed, Interrupted
+from pipelines.errors import DestinationFailed, Interrupted, NotConfigured
 from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
 from pipelines.one_account import OneAccount, Progress
@@ -21,6 +21,7 @@ from pipelines.project import inside, published_path, warehouse_path
 from pipelines.publish import publish
 from pipelines.receipt import Receipt
 from pipelines.turns import Turn, for_each
+from pipelines.verify import verify
 from pipelines.warehouse import opened, prepare
 from sources.sendcloud import Reading
 
@@ -86,14 +87,17 @@ def run_accounts(
 
 def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_progress: Progress) -> list[Receipt]:
     warehouse, published = warehouse_path(project), published_path(project)
+    turn, on_progress = Turn(), _one_at_a_time(on_progress) if len(accounts) > 1 else on_progress
+    parts = [OneAccount.of(account, warehouse, turn, on_progress) for account in accounts]
+    ready = _configured(parts, sweep)
+    if not ready and not warehouse.exists():  # nothing to do and nowhere to tell it: nothing is made
+        return [part.receipt for part in parts]
     with one_run_at_a_time(warehouse, wait):
-        turn, on_progress = Turn(), _one_at_a_time(on_progress) if len(accounts) > 1 else on_progress
-        parts = [OneAccount.of(account, warehouse, turn, on_progress) for account in accounts]
         try:
             sweep_leftovers(published)
             prepare(warehouse)
             with opened(warehouse):  # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
-                for_each(parts, lambda part: part.load(sweep=sweep), turn)
+                for_each(ready, OneAccount.load, turn)
         except (Exception, KeyboardInterrupt) as error:
             turn.close()  # before anybody looks at the file
             for part in parts:
@@ -102,6 +106,19 @@ def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_pr
             on_progress("publishing", _all_of(parts))
         _finish(parts, warehouse, published)
         return [part.receipt for part in parts]
+
+
+def _configured(parts: Sequence[OneAccount], sweep: bool) -> list[OneAccount]:
+    """Those whose settings can be; what is wrong with the common ones is every account's failure."""
+    try:
+        verify()
+    except NotConfigured as error:
+        for part in parts:
+            part.fail(error)
+        return []
+    for part in parts:
+        part.configure(sweep=sweep)
+    return [part for part in parts if not part.receipt.failure]
 
 
 def _one_at_a_time(on_progress: Progress) -> Progress:

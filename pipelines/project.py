@@ -82,12 +82,18 @@ def _read_settings() -> None:
 
 def warehouse_path(project: Path) -> Path:
     """The file that runs write: `[destination.duckdb] credentials`."""
-    return _path(project, "destination.duckdb.credentials", "data/warehouse.duckdb")
+    import dlt
+
+    key = "destination.duckdb.credentials"
+    told: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
+    return _file(project, key, told.get("database") if isinstance(told, Mapping) else told)  # or dlt's long form of it
 
 
 def published_path(project: Path) -> Path:
     """The file that people read: `[publish] path`."""
-    return _path(project, "publish.path", "data/pickups.duckdb")
+    from pipelines.settings import setting
+
+    return _file(project, "publish.path", setting("publish.path"))
 
 
 def readable_path(project: Path) -> Path:
@@ -101,14 +107,12 @@ def demo_folder(project: Path) -> Path:
     return project / "data" / "demo"
 
 
-def _path(project: Path, key: str, default: str) -> Path:
+def _file(project: Path, key: str, value: object) -> Path:
     """The file that a setting names, relative to the project. Raises NotConfigured for what is no file's name."""
-    import dlt
-
-    value: object = dlt.config.get(key) if key in dlt.config else default
-    if isinstance(value, Mapping):  # dlt's long form: [destination.duckdb.credentials] database = "…"
-        value = value.get("database")
     name = str(value).removeprefix("duckdb:///")
     if not isinstance(value, str) or not name or name.startswith((":", "md:", "motherduck:")) or "://" in name:
-        raise NotConfigured(f"{key} is {value!r}; it must be the path of a file, such as {default!r}.")
+        from pipelines.settings import place_of
+
+        example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
+        raise NotConfigured(f"{place_of(key)} is {value!r}; it must be the path of a file, such as {example!r}.")
     return (project / Path(name).expanduser()).resolve()

@@ -390,7 +390,8 @@ def test_nor_where_the_common_keys_are_in_the_environment_or_half_of_its_own_are
         done = installation.command("run", **variables)
 
     assert done.returncode == 3
-    assert "[sources.sendcloud.accounts.north.credentials] of " in done.stderr
+    place = "[sources.sendcloud.accounts.north.credentials]"
+    assert f"{place} secret_key is empty" in done.stderr if where == "empty" else f"{place} of " in done.stderr
     assert "secret_key" in done.stderr
 
 
@@ -507,8 +508,8 @@ def test_a_name_that_cannot_be_is_told_with_its_place(
         ({"page_sise": 5}, "north] page_sise is no setting; there are "),
         ({"page_size": "many"}, "north] page_size is 'many'; it must be a whole number"),
         ({"page_size": True}, "north] page_size is True; it must be a whole number"),
-        ({"settle_days": ""}, "north] settle_days is ''; it must be a number"),
-        ({"base_url": ""}, "north] base_url is ''; it must be text"),
+        ({"settle_days": ""}, "north] settle_days is empty; it must be a number"),
+        ({"base_url": ""}, "north] base_url is empty; it must be text"),
         ({"account": "x"}, "north] account is no setting"),
         ({"page_size": 0}, "[sources.sendcloud.accounts.north] page_size is 0."),
         ({"base_url": "http://example.com"}, "[sources.sendcloud.accounts.north] base_url is http on the foreign host"),
@@ -541,7 +542,7 @@ def test_a_start_date_of_an_account_that_is_no_instant_is_told_with_its_place(
     place = "[sources.sendcloud.accounts.north.pickups.created_at]"
     add(installation, "config.toml", place, "initial_value = '2026-11-03'")
 
-    assert f"{place} initial_value is '2026-11-03', no instant with offset" in installation.command("run").stderr
+    assert f"{place} initial_value is '2026-11-03'; it must be an instant" in installation.command("run").stderr
 
 
 def test_a_setting_of_an_account_in_the_environment_counts_and_is_told_with_its_name(
@@ -555,7 +556,7 @@ def test_a_setting_of_an_account_in_the_environment_counts_and_is_told_with_its_
     done = installation.command("run", **{variable: "many"})
 
     assert done.returncode == 3
-    assert f"{variable} is 'many'; it must be a whole number" in done.stderr
+    assert f"{variable} in the environment is 'many'; it must be a whole number" in done.stderr
 
 
 def test_a_setting_that_is_common_is_told_as_the_common_one(

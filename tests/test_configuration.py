@@ -24,13 +24,28 @@ def told(installation: Installation, api: Sandbox, config: str, **variables: str
     ("config", "evidence"),
     [
         ("[sources.sendcloud\n", "config.toml"),
-        ("[destination.duckdb]\ncredentials = ':memory:'", "destination.duckdb.credentials is ':memory:'"),
-        ("[destination.duckdb]\ncredentials = 'md:mine'", "destination.duckdb.credentials is 'md:mine'"),
-        ("[publish]\npath = 5", "publish.path is 5"),
-        ("[publish]\npath = ''", "publish.path is ''"),
-        ("[sources.sendcloud.pickups.created_at]\ninitial_value = '2026-10-01'", "bounded by '2026-10-01'"),
-        ("[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01", "no instant with offset"),
-        ("[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01T00:00:00", "no instant with offset"),
+        (
+            "[destination.duckdb]\ncredentials = ':memory:'",
+            "[destination.duckdb] credentials is ':memory:'; it must be the path",
+        ),
+        (
+            "[destination.duckdb]\ncredentials = 'md:mine'",
+            "[destination.duckdb] credentials is 'md:mine'; it must be the path",
+        ),
+        ("[publish]\npath = 5", "[publish] path is 5; it must be text"),
+        ("[publish]\npath = ''", "[publish] path is empty"),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = '2026-10-01'",
+            "[sources.sendcloud.pickups.created_at] initial_value is '2026-10-01'; it must be an instant",
+        ),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01",
+            "it must be an instant, with its offset",
+        ),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01T00:00:00",
+            "it must be an instant, with its offset",
+        ),
         ("[sources.sendcloud]\npage_size = 'many'", "page_size"),
         ("[runtime]\nrequest_max_retry_delay = 'abc'", "request_max_retry_delay"),
     ],

@@ -94,10 +94,12 @@ def sendcloud_source(
     Raises:
         Misconfigured: a setting that can't work. While extracting: the other errors of errors.py.
     """
-    _check(account, overlap_hours, settle_days, max_lookback_days)
+    _check_account(account)
+    _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
     _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
     _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
     _check_start_date()
+    _check_whose(base_url=base_url, token_url=token_url)
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
     rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
@@ -156,17 +158,32 @@ def _batches(rows: pa.Table) -> Iterator[pa.Table]:
         yield rows.slice(start, BATCH_ROWS)
 
 
-def _check(account: str, *spans: float) -> None:
+def _check_account(account: str) -> None:
     if not NAME.fullmatch(account):
         raise Misconfigured("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
-    if not all(0 <= span <= 36_500 for span in spans):
-        raise Misconfigured("overlap_hours, settle_days or max_lookback_days", "is out of range", "Give 0 to 36500.")
+
+
+def _check_spans(**settings: float) -> None:
+    for name, value in settings.items():
+        if not 0 <= value <= 36_500:
+            raise Misconfigured(name, f"is {value}", "Give 0 to 36500.")
 
 
 def _check_numbers(**settings: int) -> None:
     for name, value in settings.items():
         if value < 1:
             raise Misconfigured(name, f"is {value}", "Give a whole number from 1.")
+
+
+def _check_whose(**addresses: str) -> None:
+    """Raises Misconfigured for an address that dlt found where it is not this source's: it looks in ever shorter
+    sections, and the keys would go wherever a BASE_URL in somebody's environment leads (tried on 1.31, 2026-11).
+    """
+    for name, address in addresses.items():
+        strays: list[object] = [dlt.config.get(key) for key in (name, f"sources.{name}")]
+        if address in strays and dlt.config.get(f"sources.sendcloud.{name}") != address:
+            remedy = f"If it is meant, say it there or as SOURCES__SENDCLOUD__{name.upper()}."
+            raise Misconfigured(name, f"is set, but not in [sources.sendcloud]: no key goes to {address!r}", remedy)
 
 
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:

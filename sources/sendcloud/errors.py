@@ -28,6 +28,7 @@ class SendcloudError(Exception):
 
 class Misconfigured(SendcloudError):
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
+        self.setting = setting
         super().__init__(f"[sources.sendcloud] {setting} {problem}. {remedy}")
 
 
