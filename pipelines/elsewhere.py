@@ -18,9 +18,10 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 
 from pipelines.account_settings import settings_of, source_of, where_to_look
 from pipelines.accounts import account_names
-from pipelines.errors import NotConfigured, exit_code_of, worst_of
+from pipelines.errors import KNOWN, NotConfigured, exit_code_of, worst_of
 from pipelines.project import inside
 from pipelines.told import told
+from pipelines.verify import verify
 from pipelines.warehouse import DATASET
 from sources.sendcloud import Reading
 
@@ -72,19 +73,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.elsewhere", description=__doc__.split("\n")[0])
     parser.add_argument("--sweep", action="store_true", help="read settled pickups again too: once a week, say")
     sweep: bool = parser.parse_args().sweep
-    with inside():
-        return worst_of(_loaded(account, sweep) for account in account_names())
+    try:
+        with inside():
+            verify()
+            return worst_of(_loaded(account, sweep) for account in account_names())
+    except KNOWN as error:
+        return _tell(error)
 
 
 def _loaded(account: str, sweep: bool) -> int:
     try:
         read = load(account, sweep=sweep)
     except Exception as error:
-        failure = where_to_look(told(error, Path(f"[{PLACE}]")), account)
-        print(f"pickups: {account}: {' '.join(str(failure).split())}", file=sys.stderr)  # noqa: T201  # its one line
-        return exit_code_of(failure)
+        return _tell(where_to_look(told(error, Path(f"[{PLACE}]")), account), f"{account}: ")
     print(f"{account}: {read.rows_read:,} pickups read in {read.pages:,} pages, {read.quarantined:,} unreadable")  # noqa: T201
     return 0
+
+
+def _tell(error: Exception, whose: str = "") -> int:
+    print(f"pickups: {whose}{' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201  # the error's one line
+    return exit_code_of(error)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from pipelines.accounts import ALL, COMMON, configured
+from pipelines.accounts import configured
 from pipelines.errors import DestinationFailed, NotConfigured
 from pipelines.project import inside, published_path, warehouse_path
 from pipelines.project_folder import made
+from pipelines.settings import ALL, COMMON
 
 Kind = Literal["systemd", "cron", "github", "dagster"]
 

@@ -358,7 +358,11 @@ def test_a_runner_needs_no_memory_of_its_own_to_read_no_further_than_it_must(
         ({"WAREHOUSE_TYPE": ""}, 3, "No destination: put destination_type into [destination.warehouse]"),
         ({"WAREHOUSE_TYPE": "dukdb"}, 3, "destination_type is 'dukdb', which is no destination that dlt has"),
         ({"WAREHOUSE_TYPE": "filesystem"}, 3, "'filesystem' can't replace rows by key: each change would be a copy"),
-        ({"SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY": ""}, 3, "Account 'south' has no keys of its own"),
+        (
+            {"SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY": ""},
+            3,
+            "SOUTH__CREDENTIALS__SECRET_KEY in the environment is empty",
+        ),
         (
             {"WAREHOUSE_CREDENTIALS": "/nowhere/x.duckdb"},
             6,
@@ -407,3 +411,18 @@ def test_no_account_of_the_demo_or_shell_is_needed_to_print_a_schedule(installat
         done = installation.command("schedule", kind)
         assert (done.returncode, done.stderr) == (0, "")
         assert not re.search(r"@[A-Z]+@", done.stdout), kind
+
+
+def test_every_file_that_the_docs_speak_of_is_printed_and_every_printed_one_is_spoken_of() -> None:
+    docs = (REPOSITORY / "pipelines" / "README.md").read_text().split("\n## Schedules\n")[1].split("\n## ")[0]
+    there = {path.name for path in (REPOSITORY / "pipelines" / "schedules").rglob("*") if path.is_file()}
+
+    spoken_of = set(re.findall(r"[\w-]+@?\.(?:service|timer)|dagster\.yaml|\w+_location\.py", docs))
+
+    assert spoken_of <= there
+    assert there - spoken_of <= {
+        "sendcloud-pickups-sweep.service",  # by its timer
+        "sendcloud-pickups.yml",
+        "crontab",
+        "dagster_location.py",
+    }, there - spoken_of
