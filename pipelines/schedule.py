@@ -20,7 +20,7 @@ from pipelines.settings import ALL, COMMON
 Kind = Literal["systemd", "cron", "github", "dagster"]
 
 BLANK = re.compile(r"@([A-Z]+)@")
-OF_THIS_SHELL = ("SOURCES__", "DESTINATION__", "PUBLISH__", "DLT_DATA_DIR")
+OF_THIS_SHELL = ("SOURCES__", "DESTINATION__", "PUBLISH__", "STATUS__", "ALERTS__", "KEEP__", "DLT_DATA_DIR")
 HOMES = ("/home", "/root", "/run/user")
 
 

@@ -39,7 +39,7 @@ def nasty(tmp_path: Path, api: Sandbox, world: World, monkeypatch: pytest.Monkey
 
     The data not below a % or ', where dlt can't work.
     """
-    program, project = tmp_path / "bin 100% $x é;" / "pickups", tmp_path / 'it\'s 50% "of" $HOME `é`'
+    program, project = tmp_path / "bin 100%n $x é;" / "pickups", tmp_path / 'it\'s 50%h "of" $HOME `é`'
     data = tmp_path / '"all" $data `é`'
     for folder in (program.parent, project / ".dlt", data):
         folder.mkdir(parents=True)
