@@ -81,9 +81,9 @@ def printed(texts: Mapping[str, str]) -> str:
 
 
 def written(texts: Mapping[str, str], folder: Path) -> str:
-    """Writes them into the folder, all or none; returns what became of each, a line for each.
+    """Writes them into the folder; returns what became of each, a line for each.
 
-    Raises DestinationFailed where one is there already and differs, or can't be written.
+    Raises DestinationFailed where one is there already and differs, then nothing is written; or where none can be.
     """
     remedy = "Nothing was written. Compare it with what this command prints without --to, and move it away."
     try:
@@ -104,9 +104,8 @@ def only_here() -> list[str]:
 
 
 def _check(kind: Kind, path: str, *, is_program: bool) -> None:
-    forbidden = (
-        "\\'\"" if kind == "systemd" and is_program else "\\"
-    )  # systemd starts no program with a quote in its path
+    # systemd starts no program with a quote in its path (252)
+    forbidden = "\\'\"" if kind == "systemd" and is_program else "\\"
     wrong = sorted({char for char in path if char in forbidden or not char.isprintable()})
     if wrong:
         raise NotConfigured(

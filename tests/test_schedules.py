@@ -361,7 +361,7 @@ def test_a_runner_needs_no_memory_of_its_own_to_read_no_further_than_it_must(
         (
             {"SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY": ""},
             3,
-            "SOUTH__CREDENTIALS__SECRET_KEY in the environment is empty",
+            "SOUTH__CREDENTIALS__SECRET_KEY in the environment) is empty",
         ),
         (
             {"WAREHOUSE_CREDENTIALS": "/nowhere/x.duckdb"},
