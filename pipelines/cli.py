@@ -170,6 +170,41 @@ def status(json: AsJson = False) -> None:
 
 
 @app.command()
+def schedule(
+    kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="What is to run it.")],
+    user: Annotated[
+        str | None,
+        typer.Option(help="Who runs it (systemd, cron); default: whose the project folder is, `pickups` if root's."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Write the files there in place of printing them.")
+    ] = None,
+) -> None:
+    """Print what runs it every 15 minutes, and the sweep on Sundays, with this installation's paths.
+
+    systemd: to /etc/systemd/system, then: systemctl enable --now sendcloud-pickups.timer sendcloud-pickups-sweep.timer
+
+    cron: paste it into what crontab -e opens, as the user who runs it
+
+    github: to .github/workflows of a private repository, and commit it (writes to a remote destination, no DuckDB file)
+
+    dagster: to the folder that DAGSTER_HOME names, then there: dagster dev -f sendcloud_pickups_location.py
+
+    For example: pickups schedule systemd --to /etc/systemd/system
+    """
+    from pipelines import schedule as schedules
+
+    texts = schedules.files(kind, user)
+    typer.echo(schedules.written(texts, to) if to else schedules.printed(texts), nl=bool(to))
+    if names := schedules.only_here():
+        typer.echo(
+            f"pickups: set in this shell, where no schedule sees it: {', '.join(names)}. "
+            "Settings belong in .dlt/config.toml, keys in .dlt/secrets.toml.",
+            err=True,
+        )
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8321,
     pickups: Annotated[int, typer.Option(help="How many pickups it holds.", min=0, max=1_000_000)] = 20_000,

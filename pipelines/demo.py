@@ -86,7 +86,7 @@ def _next_steps(project: Path, folder: Path) -> str:
     return f"""
 The tables are in {folder / "pickups.duckdb"} (the runs write {folder / "warehouse.duckdb"}). Next:
   own keys   {keys}, then: {command} run
-  schedule   4-59/15 * * * * cd {project} && {command} run
+  schedule   {command} schedule systemd   (or cron, github, dagster: prints what runs it every 15 minutes)
   notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
   report     {command} report   (the three of them as one page)"""
 

@@ -22,7 +22,7 @@ def make(folder: Path) -> str:
     said = [f"{project}"]
     for name, content in _contents():
         try:
-            said.append(f"  {_made(project / name, content, mode=0o600 if name == SECRETS else 0o666)}  {name}")
+            said.append(f"  {made(project / name, content, mode=0o600 if name == SECRETS else 0o666)}  {name}")
         except OSError as error:
             remedy = "What was there is as it was; name a folder that you may write to."
             raise DestinationFailed(str(project / name), error.strerror or str(error), remedy) from error
@@ -43,8 +43,8 @@ def _contents() -> Iterator[tuple[str, bytes]]:
         yield f"notebooks/{path.name}", path.read_bytes()
 
 
-def _made(path: Path, content: bytes, mode: int) -> str:
-    """Writes the file where there is none; says what became of it. A file half written is taken away again."""
+def made(path: Path, content: bytes, mode: int) -> str:
+    """Writes the file where there is none; tells what became of it. One half written is taken away."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)

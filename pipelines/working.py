@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 
+from pipelines.errors import NotConfigured
 from pipelines.receipt import Receipt
 from pipelines.warehouse import DATASET
 
@@ -68,8 +69,15 @@ def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:
 
 
 def _working_folder(warehouse: Path) -> Path:
-    """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path."""
+    """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path.
+
+    Raises NotConfigured where its path has a % or a ': dlt puts it unquoted into a template and into SQL (1.31).
+    """
+    folder = warehouse.parent / ".dlt-pipelines" / warehouse.stem
     if base := os.environ.get("DLT_DATA_DIR"):
         mark = hashlib.sha256(str(warehouse).encode()).hexdigest()[:8]
-        return Path(base) / "pipelines" / f"{warehouse.stem}-{mark}"
-    return warehouse.parent / ".dlt-pipelines" / warehouse.stem
+        folder = Path(base) / "pipelines" / f"{warehouse.stem}-{mark}"
+    if found := {"%", "'"} & {*str(folder)}:
+        remedy = "Let [destination.duckdb] credentials name a file elsewhere, or DLT_DATA_DIR a folder."
+        raise NotConfigured(f"dlt can't work in {folder}: there is a {found.pop()} in its path. {remedy}")
+    return folder

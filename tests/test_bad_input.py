@@ -4,6 +4,7 @@ shows, and what was loaded before stays as it was."""
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -516,3 +517,17 @@ def test_reading_before_anything_was_loaded(installation: Installation, words: l
     assert code == 3
     assert "There are no pickups yet" in message
     assert "pickups demo" in message
+
+
+@pytest.mark.parametrize("folder", ["100% data", "today's data"])
+def test_a_folder_that_dlt_can_not_work_in_is_told_as_such(
+    installation: Installation, world: World, api: Sandbox, folder: str
+) -> None:
+    world.book()
+
+    done = installation.command("run", api=api, DESTINATION__DUCKDB__CREDENTIALS=f"{folder}/warehouse.duckdb")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert re.search(
+        f"{folder}/.dlt-pipelines/warehouse: there is a [%'] in its path. Let .destination.duckdb", done.stderr
+    )
