@@ -44,9 +44,12 @@ COLUMNS = {
         created_at_utc pickup_from_utc pickup_until_utc cancelled_at_utc as_of_utc
         time_zone has_local_time window_opens_local window_closes_local
         window_opens_hour_local window_opens_isodow_local booked_week_local_start
-        is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict
+        is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
         has_window is_open_ended is_window_invalid is_window_before_booking window_hours lead_time_hours
-        hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start last_load_id""",
+        hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start api_version last_load_id""",
+    "pickup_slots": """
+        account pickup_id slot_number carrier country has_local_time
+        slot_opens_utc slot_closes_utc slot_opens_local slot_opens_isodow_local slot_opens_hour_local slot_hours""",
     "carrier_cancellations": """
         carrier country pickups mature_pickups immature_pickups immature_cancelled
         mature_cancelled mature_kept mature_failed mature_pending
@@ -108,7 +111,7 @@ def test_a_pickup_keeps_its_values_under_plainer_names(warehouse):
 
     assert only(
         con, "account, pickup_id, carrier, country, contract_id, tracking_number, pickup_status, last_load_id"
-    ) == ("shop", 7, "dpd", "NL", 57, "0091", "CREATED", "1774000000.5")
+    ) == ("shop", 7, "dpd", "NL", 57, "0091", "Created", "1774000000.5")
 
 
 def test_an_empty_text_becomes_null(warehouse):
@@ -291,6 +294,8 @@ SUNDAY = "2026-03-08 09:00Z"
         ("CANCELLATION_REQUESTED", None, IS_KEPT),
         ("CANCELLATION_FAILED", None, IS_KEPT),  # the driver may still come
         ("CANCELLATION_REJECTED", None, IS_KEPT),
+        ("CANCELLATION_REQUESTED", SUNDAY, IS_KEPT),  # when it was asked for, perhaps; nobody has cancelled it
+        ("Cancellation rejected", SUNDAY, IS_KEPT),
         ("Teleported", None, IS_KEPT),
         ("Created", SUNDAY, IS_CANCELLED_AGAINST_ITS_STATUS),
         ("Failed", SUNDAY, IS_CANCELLED_AGAINST_ITS_STATUS),
@@ -302,6 +307,57 @@ def test_a_pickup_is_cancelled_failed_pending_or_kept_and_never_two(warehouse, s
 
     assert state == only(con, STATES)
     assert sum(state[:4]) == 1
+
+
+@pytest.mark.parametrize("status", ["CANCELLATION_FAILED", "Cancellation rejected"])
+def test_a_refused_cancellation_is_flagged(warehouse, status):
+    con = warehouse(pickup(pickup_status=status), pickup(), pickup(pickup_status="CANCELLATION_REQUESTED"))
+
+    assert rows(con, "is_cancellation_refused") == [(False,), (False,), (True,)]
+
+
+MORNING = '{"end_at":"2026-03-10T11:00:00Z","start_at":"2026-03-10T09:00:00Z"}'
+AFTERNOON = '{"end_at":"2026-03-10T16:30:00Z","start_at":"2026-03-10T13:00:00Z"}'
+INVERTED = '{"end_at":"2026-03-10T11:00:00Z","start_at":"2026-03-10T13:00:00Z"}'
+OPEN = '{"end_at":null,"start_at":"2026-03-10T13:00:00Z"}'
+
+
+@pytest.mark.parametrize(
+    ("slots", "until", "hours", "each"),
+    [
+        ([MORNING], "2026-03-10 11:00Z", 2.0, [2.0]),
+        ([MORNING, AFTERNOON], "2026-03-10 16:30Z", 5.5, [2.0, 3.5]),
+        ([MORNING, INVERTED], "2026-03-10 11:00Z", 2.0, [2.0, None]),
+        ([MORNING, OPEN], None, None, [2.0, None]),  # open-ended: it has no length
+        (None, "2026-03-10 12:00Z", 3.0, [3.0]),
+    ],
+    ids=["one", "two", "one of them inverted", "one of them open-ended", "as v2 sends it"],
+)
+def test_a_window_is_as_long_as_its_slots_together(warehouse, slots, until, hours, each):
+    time_slots = None if slots is None else f"[{','.join(slots)}]"
+    con = warehouse(pickup(pickup_until=until, time_slots=time_slots, api_version="v3"))
+
+    assert hours == only(con, "window_hours")
+    numbered = [(number, length) for number, length in enumerate(each, start=1)]
+    assert numbered == rows(con, "slot_number, slot_hours", "pickup_slots")
+
+
+def test_each_slot_opens_by_the_clock_of_the_pickups_country_and_counts_in_the_grid(warehouse):
+    """09:00 and 13:00 UTC on a Tuesday in winter: 10 and 14 o'clock in Amsterdam."""
+    con = warehouse(pickup(pickup_until="2026-03-10 16:30Z", time_slots=f"[{MORNING},{AFTERNOON}]"))
+
+    assert rows(
+        con,
+        "slot_number, slot_opens_utc, slot_closes_utc, slot_opens_local, slot_opens_isodow_local, slot_opens_hour_local",
+        "pickup_slots",
+    ) == [
+        (1, "2026-03-10 09:00:00", "2026-03-10 11:00:00", "2026-03-10 10:00:00", 2, 10),
+        (2, "2026-03-10 13:00:00", "2026-03-10 16:30:00", "2026-03-10 14:00:00", 2, 14),
+    ]
+    assert rows(con, "window_opens_isodow_local, window_opens_hour_local, pickups", "carrier_window_grid") == [
+        (2, 10, 1),
+        (2, 14, 1),
+    ]
 
 
 def test_a_pickup_still_announcing_after_its_window_is_stuck(warehouse):
@@ -328,7 +384,7 @@ def test_a_pickup_still_announcing_after_its_window_is_stuck(warehouse):
         ("2026-04-01 01:00Z", None, False),
         ("2026-04-02 09:00Z", "2025-04-02 12:00Z", False),  # inverted: the later of the two decides
         (None, "2026-03-31 12:00Z", True),
-        (None, None, False),
+        (None, None, True),  # booked on 6 March: without a window it is taken to be over a week later
     ],
 )
 def test_a_pickup_is_mature_when_its_window_ended_before_the_run(warehouse, pickup_from, pickup_until, is_mature):

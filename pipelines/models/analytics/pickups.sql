@@ -1,9 +1,9 @@
 -- One row per pickup: names and nulls cleaned, and every derived column that the other views use.
 -- A pickup is exactly one of cancelled, failed, pending, kept, in that order: cancelled when the status says so OR
 -- cancelled_at is set (the API lists Created pickups with a cancelled_at: has_status_conflict); failed and pending
--- (announcing, or a cancellation that was asked for and not decided) by status; kept is everything else, a refused
--- cancellation (is_cancellation_refused) and a status nobody has heard of included. pickup_status is spelled as v2 does
--- it, whichever version it came by: CREATED is Created, CANCELLATION_REQUESTED Cancellation_requested.
+-- (announcing) by status; kept is everything else: a cancellation that was asked for and not decided, or was refused
+-- (is_cancellation_refused), whatever cancelled_at says, and a status nobody has heard of. pickup_status is spelled as
+-- v2 does it, whichever version it came by: CREATED is Created, CANCELLATION_REQUESTED Cancellation_requested.
 -- as_of is when the account's newest succeeded run observed it, never now(). Mature looks at the window alone, never
 -- at the status: a cancelled pickup counts no earlier than a kept one. A pickup without a window is taken to be over
 -- seven days after its booking, the longest that a published one lies ahead. Without a run nothing is mature.
@@ -61,7 +61,7 @@ cleaned as (
             when 'cancelled' then 'cancelled'
             when 'failed' then case when pickups.cancelled_at is null then 'failed' else 'cancelled' end
             when 'announcing' then case when pickups.cancelled_at is null then 'pending' else 'cancelled' end
-            when 'cancellation_requested' then 'pending'
+            when 'cancellation_requested' then 'kept'
             when 'cancellation_failed' then 'kept'
             when 'cancellation_rejected' then 'kept'
             else case when pickups.cancelled_at is null then 'kept' else 'cancelled' end
