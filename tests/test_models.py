@@ -46,7 +46,8 @@ COLUMNS = {
         window_opens_hour_local window_opens_isodow_local booked_week_local_start
         is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
         has_window is_open_ended is_window_invalid is_window_before_booking window_hours lead_time_hours
-        hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start api_version last_load_id""",
+        hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start
+        api_version last_load_id""",
     "pickup_slots": """
         account pickup_id slot_number carrier country has_local_time
         slot_opens_utc slot_closes_utc slot_opens_local slot_opens_isodow_local slot_opens_hour_local slot_hours""",
@@ -348,7 +349,8 @@ def test_each_slot_opens_by_the_clock_of_the_pickups_country_and_counts_in_the_g
 
     assert rows(
         con,
-        "slot_number, slot_opens_utc, slot_closes_utc, slot_opens_local, slot_opens_isodow_local, slot_opens_hour_local",
+        "slot_number, slot_opens_utc, slot_closes_utc, "
+        "slot_opens_local, slot_opens_isodow_local, slot_opens_hour_local",
         "pickup_slots",
     ) == [
         (1, "2026-03-10 09:00:00", "2026-03-10 11:00:00", "2026-03-10 10:00:00", 2, 10),
