@@ -46,7 +46,7 @@ class Setting(NamedTuple):
 def _may_be_asked(address: str) -> bool:
     """Whether nobody on the way can read it: whoever knows such an address can use it."""
     parts = urlsplit(as_sent(address))
-    return bool(parts.hostname) and (parts.scheme == "https" or parts.hostname in LOOPBACK)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
 
 ADDRESS = Setting(str, None, "an address with https (http on loopback only) and no password", _may_be_asked, True)

@@ -286,7 +286,14 @@ def test_a_host_that_is_not_there_fails_no_run(installation: Installation, api: 
 
 @pytest.mark.parametrize("name", ["RUNTIME__SLACK_INCOMING_HOOK", "ALERTS__PING_URL"])
 @pytest.mark.parametrize(
-    "address", ["http://example.com/s3cret-path", "example.com/s3cret-path", "https://u:s3cret-path@example.com/", "ü"]
+    "address",
+    [
+        "http://example.com/s3cret-path",
+        "example.com/s3cret-path",
+        "ftp://localhost/s3cret",
+        "https://u:s3cret-path@example.com/",
+        "ü",
+    ],
 )
 def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_and_is_not_shown(
     installation: Installation, api: Sandbox, name: str, address: str

@@ -43,7 +43,17 @@ def test_every_command_and_option_is_in_the_readme() -> None:
     for name, command in get_command(cli.app).commands.items():  # type: ignore[attr-defined]
         assert f"`pickups {name}" in README, name
         assert command.help, name
-    for option in ("--json", "--account", "--sweep", "--wait", "--project-dir", "--debug", "--install-completion"):
+    for option in (
+        "--json",
+        "--account",
+        "--sweep",
+        "--wait",
+        "--log-format",
+        "--max-age",
+        "--project-dir",
+        "--debug",
+        "--install-completion",
+    ):
         assert option in README
 
 
