@@ -48,7 +48,7 @@ class Watched:
 
 @contextmanager
 def watched(account: str | None) -> Iterator[Watched]:
-    """A run over all accounts or one, whose end is told; what it left goes into `receipts`.
+    """A run over all accounts or one, inside its project, whose end is told; what it left goes into `receipts`.
 
     Raises what the block raises, and NotConfigured for addresses that can't be, before anything is done.
     """
@@ -60,7 +60,7 @@ def watched(account: str | None) -> Iterator[Watched]:
             run.ping_url = setting(PING)
             run.known = account_names()
             run.accounts = [account] if account else run.known
-        yield run
+            yield run
     except NO_INCIDENT:
         raise
     except Exception as error:
@@ -129,8 +129,8 @@ def _begun(began: Incidents, failing: Mapping[str, str]) -> Iterator[str]:
 
 def _ended(over: Incidents) -> Iterator[str]:
     for name, one in over.items():
-        runs = "1 run" if one.failed_runs == 1 else f"{one.failed_runs:,} runs"
-        yield f"{_named([name])}: well again after {_lasted(one)} ({runs} failed since {one.since:%Y-%m-%d %H:%M} UTC)"
+        runs = {0: "failing", 1: "1 run failed"}.get(one.failed_runs, f"{one.failed_runs:,} runs failed")
+        yield f"{_named([name])}: well again after {_lasted(one)} ({runs} since {one.since:%Y-%m-%d %H:%M} UTC)"
 
 
 def _lasted(one: Incident) -> timedelta:

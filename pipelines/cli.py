@@ -75,19 +75,17 @@ def run(
     from pipelines.alerts import watched
     from pipelines.errors import worst_of
     from pipelines.pickups import run_accounts
-    from pipelines.project import inside
 
     with watched(account) as the_run:
-        with inside():
-            if said := keys_of_nobody():
-                log_lines.say("notice", said)
+        if said := keys_of_nobody():
+            log_lines.say("notice", said)
         with screen.progress(the_run.accounts) as on_progress:
             the_run.receipts = run_accounts(
                 None, the_run.accounts, sweep=sweep, wait_seconds=wait, on_progress=on_progress
             )
+        for receipt in the_run.receipts:
+            log_lines.note(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **receipt.numbers())
     receipts = the_run.receipts
-    for receipt in receipts:
-        log_lines.note(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **receipt.numbers())
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for receipt in receipts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from copy import copy
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ class Incident(msgspec.Struct):
     """Of one account. Instants are UTC, by this machine's clock."""
 
     since: datetime
-    failed_runs: int = 0
+    failed_runs: int = 0  # those counted; 0 where none could be
     is_told: bool = False
     well_at: datetime | None = None  # it is over, and that is still to be told
 
@@ -55,17 +55,27 @@ def after(
 def read(path: Path) -> Incidents:
     """Those in the file; none where it isn't there or can't be read: better told twice than not at all."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Incidents)
+        if not (written := path.read_bytes()):  # the disk was full
+            return {EVERY: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
+        return msgspec.json.decode(written, type=Incidents)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
 
 
 def write(path: Path, incidents: Incidents) -> None:
-    """Puts them into the file, and takes it away where there are none. If that can't be, the next run tells again."""
-    with suppress(OSError):
+    """Puts them into the file, and takes it away where there are none. If that can't be, the next run tells again.
+
+    A disk that is full has room for a file without a byte: since its time all have failed, and that is told.
+    """
+    try:
         if not incidents:
             path.unlink(missing_ok=True)
             return
         sweep_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
         with written_anew(path) as fresh:
             fresh.write_bytes(msgspec.json.encode(incidents))
+    except OSError:
+        if incidents and all(incident.is_told for incident in incidents.values()):
+            with suppress(OSError):
+                if not path.exists() or path.stat().st_size:  # or its time would move
+                    path.write_bytes(b"")

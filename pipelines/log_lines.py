@@ -10,8 +10,8 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, TextIO
@@ -46,21 +46,28 @@ class JsonLines(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
-    def close(self) -> None:
-        """What was begun becomes a line; the stream beneath is somebody else's to close."""
-        if not self.closed and self._begun:
-            self.write("\n")
-        super().close()
+    def flush(self) -> None:
+        """Lines are flushed when they are whole."""
+
+    def end(self) -> None:
+        self.write("\n")
 
 
-def as_asked_for(words: Sequence[str]) -> AbstractContextManager[object]:
+@contextmanager
+def as_asked_for(words: Sequence[str]) -> Iterator[None]:
     """Inside the block stderr is as these words of a command line want it.
 
     By the words, and not by the parsed option, for a command line that can't be parsed is told on stderr too.
     """
-    if f"{OPTION}=json" in words or (OPTION, "json") in pairwise(words):
-        return redirect_stderr(JsonLines(sys.stderr))
-    return nullcontext()
+    if f"{OPTION}=json" not in words and (OPTION, "json") not in pairwise(words):
+        yield
+        return
+    lines = JsonLines(sys.stderr)
+    try:
+        with redirect_stderr(lines):
+            yield
+    finally:
+        lines.end()
 
 
 def are_wanted() -> bool:

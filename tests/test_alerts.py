@@ -150,6 +150,22 @@ def test_where_no_incident_can_be_noted_every_run_tells_of_it(
     assert len(chat.messages) == 2
 
 
+def test_on_a_full_disk_it_is_told_once_too(installation: Installation, api: Sandbox, chat: Listening) -> None:
+    """From the moment that the run reads on, no file may grow beyond a byte."""
+    installation.command("run", api=api)
+    for _ in range(2):
+        api.world.book(created_at=NOW)
+        full = installation.begin("full", "extract", "1", "run", api=api, module="tests.instants")
+        full.communicate(timeout=60)
+        assert full.returncode == 6
+    assert installation.command("run", api=api).returncode == 0
+
+    began, over = (message.splitlines()[1] for message in chat.messages)
+    assert "default: failing since" in began
+    assert re.fullmatch(r"default: well again after 0:00:\d\d \(failing since 20.* UTC\)", over)
+    assert incidents_file(installation) == []
+
+
 def test_a_check_that_must_pass_is_an_incident(installation: Installation, api: Sandbox, chat: Listening) -> None:
     api.world.book(created_at=NOW)
     installation.command("run", api=api)
@@ -265,7 +281,6 @@ def test_a_message_that_is_not_taken_fails_no_run_shows_no_address_and_is_told_b
     assert f"pickups: [alerts] ping_url: {why}. The run itself is done.\n" in said[1].stderr
     assert f"pickups: [runtime] slack_incoming_hook: {why}. The next run tells it again.\n" in said[2].stderr
     assert [method for method, _ in chat.asked] == ["POST", "POST"]
-    assert "(" not in chat.messages[1].splitlines()[1].split(".")[0]
     assert leaks(installation.folder, said) == []
 
 
@@ -312,7 +327,7 @@ def test_what_the_api_says_is_no_markup_in_a_message(installation: Installation,
     said = json.dumps({"error": {"message": "<!channel> & <http://evil.example|*us*>" + "x" * 2_000}}).encode()
     api.fault(lambda due: replace(due, status=401, body=said), times=None)
 
-    installation.command("run", api=api)
+    installation.command("run", api=api, HTTP_PROXY="http://127.0.0.1:9")  # no proxy is asked on this machine
 
     (message,) = chat.messages
     assert "&lt;!channel&gt; &amp; &lt;http://evil.example|*us*&gt;" in message
