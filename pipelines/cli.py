@@ -163,6 +163,17 @@ def report(
 
 
 @app.command()
+def check(
+    account: Annotated[str | None, typer.Option(help="Only this account; default: all that are configured.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Look at settings, keys, API, clock, files and disk before a run stumbles over them. Writes nothing."""
+    from pipelines.check import check as look
+
+    raise typer.Exit(look(account, as_json=json))
+
+
+@app.command()
 def status(
     json: AsJson = False,
     max_age: Annotated[

@@ -289,7 +289,7 @@ def test_a_run_does_without_what_only_notebooks_need(installation: Installation,
     assert not imported & {"numpy.linalg", "pandas._libs", "pyarrow._dataset", "tornado.gen"}
 
 
-@pytest.mark.parametrize("command", ["run", "init", "demo", "show", "report", "status", "sandbox"])
+@pytest.mark.parametrize("command", ["run", "init", "check", "demo", "show", "report", "status", "sandbox"])
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
 

@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from pipelines import cli, errors, models
-from pipelines.settings import OURS
+from pipelines.settings import OURS, known
 from sources.sendcloud import sendcloud_source
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation
@@ -20,6 +20,10 @@ from tests.installation import Installation
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 TABLES = (ROOT / "pipelines" / "README.md").read_text()
+READMES = [
+    ROOT / "README.md",
+    *(ROOT / room / "README.md" for room in ("pipelines", "sources/sendcloud", "notebooks", "tests")),
+]
 NOT_SETTINGS = {"credentials", "part", "reading"}
 
 
@@ -39,22 +43,53 @@ def first_cells(markdown: str) -> list[str]:
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
-def test_every_command_and_option_is_in_the_readme() -> None:
-    for name, command in get_command(cli.app).commands.items():  # type: ignore[attr-defined]
-        assert f"`pickups {name}" in README, name
-        assert command.help, name
-    for option in (
-        "--json",
-        "--account",
-        "--sweep",
-        "--wait",
-        "--log-format",
-        "--max-age",
-        "--project-dir",
-        "--debug",
-        "--install-completion",
-    ):
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+CODE = {path: "\n".join(re.findall(r"```.*?```|`[^`\n]+`", path.read_text(), re.DOTALL)) for path in READMES}
+
+
+def options(command: str) -> set[str]:
+    """The long options of a command, but --help."""
+    return {opt for param in COMMANDS[command].params for opt in param.opts if opt.startswith("--")} - {"--help"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_row_in_the_readme_with_every_option(command: str) -> None:
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `pickups {command}")]
+
+    assert COMMANDS[command].help
+    assert set(re.findall(r"(--[a-z-]+)", row)) == options(command)
+
+
+def test_the_options_before_the_command_are_told() -> None:
+    for option in ("--project-dir", "--debug", "--install-completion"):
         assert option in README
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_command_and_option_that_the_docs_speak_of_is_there(readme: Path) -> None:
+    before = {"--project-dir", "--debug", "--install-completion", "--version", "--help"}
+    called = r"(?:^|[`/])pickups((?: --[a-z-]+(?: [\w/.$]+)?)*) ([a-z]+)\b([^`\n|;&)]*)"
+    for words in re.findall(called, CODE[readme], re.MULTILINE):
+        called_with, command, rest = words
+        assert command in COMMANDS, words
+        assert set(re.findall(r"(--[a-z-]+)", rest)) <= options(command) | before, words
+        assert set(re.findall(r"(--[a-z-]+)", called_with)) <= before, words
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_setting_that_the_docs_speak_of_is_there(readme: Path) -> None:
+    variables = {key.replace(".", "__").upper() for key in known()}
+    for variable in re.findall(r"\b(?:SOURCES|PUBLISH|STATUS|ALERTS|KEEP|DESTINATION__DUCKDB)__\w+", CODE[readme]):
+        assert re.sub(r"ACCOUNTS__[A-Z]+__", "", variable) in variables, variable
+    for section, name in re.findall(r"`\[([\w.]+)\] (\w+)`", CODE[readme]):
+        assert f"{section}.{name}" in known(), (section, name)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_exit_code_that_the_docs_speak_of_is_there(readme: Path) -> None:
+    codes = {0, 2, 137, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
+    told = re.findall(r"(?:exits?|exit codes?)(?: with)? (\d+)", readme.read_text())
+    assert {int(code) for code in told} <= codes
 
 
 def test_the_settings_of_the_readme_are_those_of_the_source_and_ours_with_their_defaults() -> None:
@@ -148,12 +183,6 @@ def test_every_test_that_the_promise_names_is_there() -> None:
         for name in re.findall(r"`(test_\w+)`", tests):
             assert name in there, f"{file}: {name}"
     assert len(re.findall(r"`test_\w+\.py`: `test_", PROMISE)) == PROMISE.count(".py`")
-
-
-READMES = [
-    ROOT / "README.md",
-    *(ROOT / room / "README.md" for room in ("pipelines", "sources/sendcloud", "notebooks", "tests")),
-]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))

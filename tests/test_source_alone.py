@@ -267,3 +267,21 @@ def test_its_keys_are_masked_wherever_they_are_printed() -> None:
     credentials = SendcloudCredentials(public_key="p", secret_key="do-not-print")
 
     assert "do-not-print" not in f"{credentials} {credentials!r}"
+
+
+@pytest.mark.parametrize("name", ["BASE_URL", "SOURCES__BASE_URL", "TOKEN_URL"])
+def test_no_key_goes_where_a_variable_of_somebody_elses_leads(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str
+) -> None:
+    """dlt finds such a variable where the source's own setting is missing."""
+    for setting, value in environment(api).items():
+        if not (name.endswith("BASE_URL") and setting.endswith("BASE_URL")):
+            monkeypatch.setenv(setting, value)
+    with serve(World(clock=NOW)) as stranger:
+        monkeypatch.setenv(name, stranger.base_url)
+        pipeline = dlt.pipeline(
+            "plain", destination=dlt.destinations.duckdb(str(folder / "plain.duckdb")), pipelines_dir=str(folder)
+        )
+        with pytest.raises(Misconfigured, match=r"is set, but not in \[sources.sendcloud\]"):
+            pipeline.run(sendcloud_source())
+        assert (stranger.requests, api.requests) == ([], [])

@@ -99,6 +99,7 @@ def sendcloud_source(
     _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
     _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
     _check_start_date()
+    _check_whose(base_url=base_url, token_url=token_url)
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
     rules = Rules(*spans, page_size, pages_per_package)
     reading = reading or Reading()
@@ -172,6 +173,17 @@ def _check_numbers(**settings: int) -> None:
     for name, value in settings.items():
         if value < 1:
             raise Misconfigured(name, f"is {value}", "Give a whole number from 1.")
+
+
+def _check_whose(**addresses: str) -> None:
+    """Raises Misconfigured for an address that dlt found where it is not this source's: it looks in ever shorter
+    sections, and the keys would go wherever a BASE_URL in somebody's environment leads (tried on 1.31, 2026-11).
+    """
+    for name, address in addresses.items():
+        strays: list[object] = [dlt.config.get(key) for key in (name, f"sources.{name}")]
+        if address in strays and dlt.config.get(f"sources.sendcloud.{name}") != address:
+            remedy = f"If it is meant, say it there or as SOURCES__SENDCLOUD__{name.upper()}."
+            raise Misconfigured(name, f"is set, but not in [sources.sendcloud]: no key goes to {address!r}", remedy)
 
 
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
