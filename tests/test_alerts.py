@@ -15,7 +15,7 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from pipelines import alerts
+from pipelines import alerts, pickups
 from pipelines.incidents import EVERY, Incident, after
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.accounts import NOW, add, configure, serving
@@ -324,7 +324,7 @@ def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_a
 
 
 def test_what_the_api_says_is_no_markup_in_a_message(installation: Installation, api: Sandbox, chat: Listening) -> None:
-    said = json.dumps({"error": {"message": "<!channel> & <http://evil.example|*us*>" + "x" * 2_000}}).encode()
+    said = json.dumps({"error": {"message": "<!channel> & <http://evil.example|*us*>"}}).encode()
     api.fault(lambda due: replace(due, status=401, body=said), times=None)
 
     installation.command("run", api=api, HTTP_PROXY="http://127.0.0.1:9")  # no proxy is asked on this machine
@@ -332,7 +332,21 @@ def test_what_the_api_says_is_no_markup_in_a_message(installation: Installation,
     (message,) = chat.messages
     assert "&lt;!channel&gt; &amp; &lt;http://evil.example|*us*&gt;" in message
     assert "<" not in message
-    assert max(map(len, message.splitlines())) < 800
+
+
+def test_an_error_that_nobody_foresaw_is_told_too_but_not_whole(
+    installation: Installation, api: Sandbox, chat: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("0123456789" * 1_000)
+
+    monkeypatch.setattr(pickups, "run_accounts", fails)
+
+    assert installation.command("run", api=api).returncode == 70
+
+    line = chat.messages[0].splitlines()[1]
+    assert "an error that nobody foresaw, ZeroDivisionError: 0123456789" in line
+    assert len(line) < 700
 
 
 # the ping
