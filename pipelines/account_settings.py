@@ -67,9 +67,8 @@ def where_to_look(error: Exception, account: str) -> Exception:
         return error
     own = section(account) if account in configured() else COMMON
     text = str(error).replace(f"[{COMMON}.credentials]", f"[{own}.credentials]")
-    if isinstance(error, Misconfigured) and error.setting.split(".")[0] not in ("credentials", "pickups"):
+    if isinstance(error, Misconfigured) and (like := f"{COMMON}.{error.setting}") in known():
         text = text.removeprefix(f"[{COMMON}] {error.setting}")
-        like = f"{COMMON}.{error.setting}"
         its_own = own != COMMON and set_to(f"{own}.{error.setting}", like=like) is not None
         text = place_of(f"{own if its_own else COMMON}.{error.setting}") + text
     error.args = (text,)

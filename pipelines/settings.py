@@ -108,9 +108,9 @@ def file(name: File) -> str:
 
 def place_of(key: str) -> str:
     """Where a setting stands, for a person: the variable, else file, section and key."""
-    if (variable := variable_of(key)) in os.environ:
-        return f"{variable} in the environment"
     section, name = key.rsplit(".", 1)
+    if (variable := variable_of(key)) in os.environ:
+        return f"[{section}] {name} ({variable} in the environment)"
     in_secrets, _ = dlt.secrets.writable_provider.get_value(name, Any, None, *section.split("."))
     return f"{file('config' if in_secrets is None else 'secrets')}: [{section}] {name}"
 

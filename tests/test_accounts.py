@@ -556,7 +556,7 @@ def test_a_setting_of_an_account_in_the_environment_counts_and_is_told_with_its_
     done = installation.command("run", **{variable: "many"})
 
     assert done.returncode == 3
-    assert f"{variable} in the environment is 'many'; it must be a whole number" in done.stderr
+    assert f"({variable} in the environment) is 'many'; it must be a whole number" in done.stderr
 
 
 def test_a_setting_that_is_common_is_told_as_the_common_one(

@@ -85,7 +85,10 @@ def test_a_key_that_can_be_none(installation: Installation, api: Sandbox, key: s
         code, message = outcome(installation.command("run", api=api, **wrong))
 
     assert code == 3
-    assert f"credentials.public_key {problem}" in message
+    assert (
+        f".credentials] public_key (SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY in the environment) {problem}"
+        in message
+    )
 
 
 def test_one_key_of_the_two(installation: Installation) -> None:
@@ -103,8 +106,8 @@ def test_one_key_of_the_two(installation: Installation) -> None:
         ("SETTLE_DAYS", "-1", "settle_days"),
         ("OVERLAP_HOURS", "nan", "overlap_hours"),
         ("MAX_LOOKBACK_DAYS", "1e12", "max_lookback_days"),
-        ("ACCOUNT", "../../etc", "account is '../../etc'"),
-        ("ACCOUNT", "a b", "account is 'a b'"),
+        ("ACCOUNT", "../../etc", "is '../../etc'. Use 1 to 40"),
+        ("ACCOUNT", "a b", "is 'a b'. Use 1 to 40"),
     ],
 )
 def test_a_setting_that_cannot_work(
@@ -151,7 +154,7 @@ def test_a_base_url_without_pickups_behind_it(loaded: Installation, api: Sandbox
     code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=elsewhere))
 
     assert code == 3
-    assert "base_url has no pickups: GET /api/v1/pickups was answered 404" in message
+    assert "base_url (SOURCES__SENDCLOUD__BASE_URL in the environment) has no pickups: GET /api/v1/pickups" in message
 
 
 def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:

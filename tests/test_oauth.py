@@ -377,7 +377,10 @@ def test_an_address_where_no_tokens_are_is_told(installation: Installation, api:
     code, message = outcome(run(installation, api, **{TOKEN_URL: f"{api.base_url}/nowhere"}))
 
     assert code == 3
-    assert "[sources.sendcloud] token_url has no tokens: POST " in message
+    assert (
+        "[sources.sendcloud] token_url (SOURCES__SENDCLOUD__TOKEN_URL in the environment) has no tokens: POST "
+        in message
+    )
     assert oauth.TOKEN_URL in message
 
 
@@ -476,7 +479,7 @@ def test_a_token_address_that_cannot_be_asked_safely_is_refused(
         code, message = outcome(run(installation, api, **{TOKEN_URL: token_url}))
 
     assert code == 3
-    assert "[sources.sendcloud] token_url is " in message
+    assert "[sources.sendcloud] token_url " in message
 
 
 def test_a_token_address_that_carries_the_secret_is_refused_and_not_shown(
@@ -485,7 +488,7 @@ def test_a_token_address_that_carries_the_secret_is_refused_and_not_shown(
     code, message = outcome(run(installation, api, **{TOKEN_URL: f"https://id:{SECRET}@127.0.0.1/"}))
 
     assert code == 3
-    assert "token_url is '…@…', not a web address" in message
+    assert "is '…@…', not a web address" in message
 
 
 def test_the_default_is_the_documented_address() -> None:
@@ -551,7 +554,7 @@ SETTINGS = {
     "both": ({PUBLIC_KEY: "p", SECRET_KEY: "s"}, "credentials hold public_key, secret_key, client_id, client_secret"),
     "one and a half": ({PUBLIC_KEY: "p"}, "credentials hold public_key, client_id, client_secret"),
     "a half of each": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials hold public_key, client_secret"),
-    "no header can carry it": ({CLIENT_ID: "“quoted”"}, "credentials.client_id has characters that no key has"),
+    "no header can carry it": ({CLIENT_ID: "“quoted”"}, "has characters that no key has"),
 }
 
 
@@ -577,7 +580,7 @@ def test_an_empty_key_is_told(installation: Installation, api: Sandbox) -> None:
     code, message = outcome(run(installation, api, **{CLIENT_ID: "", CLIENT_SECRET: ""}))
 
     assert code == 3
-    assert "credentials.client_id is empty" in message
+    assert ".credentials] client_id is empty" in message
 
 
 def test_id_and_secret_in_the_file_are_read(installation: Installation, api: Sandbox, world: World) -> None:

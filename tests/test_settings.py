@@ -76,7 +76,7 @@ def test_the_same_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(variable_of(key), value)
         with pytest.raises(NotConfigured) as told, inside(tmp_path):
             verify()
-        assert str(told.value).startswith(f"{variable_of(key)} in the environment is ")
+        assert f"] {key.rsplit('.', 1)[1]} ({variable_of(key)} in the environment) is " in str(told.value)
     monkeypatch.delenv(variable_of(key))
     monkeypatch.setenv(variable_of(key) + "X", "1")
     with pytest.raises(NotConfigured, match=f"^{variable_of(key)}X in the environment is no setting"), inside(tmp_path):
@@ -150,7 +150,9 @@ def test_a_wrong_setting_of_a_warehouse_in_use_leaves_a_receipt_that_says_so(
 
     *_, last = installation.rows("select outcome, error from sendcloud.pickup_runs order by started_at")
     assert last["outcome"] == "failed"
-    assert last["error"].startswith("NotConfigured: SOURCES__SENDCLOUD__PAGE_SIZE in the environment is 'many'")
+    assert last["error"].startswith(
+        "NotConfigured: [sources.sendcloud] page_size (SOURCES__SENDCLOUD__PAGE_SIZE in the environment) is 'many'"
+    )
 
 
 @pytest.mark.parametrize("name", ["BASE_URL", "ACCOUNT", "PAGE_SIZE", "SOURCES__BASE_URL", "PATH_", "PUBLISH"])
