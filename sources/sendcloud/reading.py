@@ -19,6 +19,7 @@ class Reading:
     """
 
     account: str = ""
+    run_id: str = ""  # what the caller calls the run, for progress
     observed_at: datetime | None = None  # when the first page was served: every row was seen then or later
     pages: int = 0
     requests: int = 0
