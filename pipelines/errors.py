@@ -7,6 +7,8 @@ PipelineError
 ├── NothingYet         there is no published file to read
 ├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
 └── Interrupted        Ctrl-C
+
+SIGTERM and --timeout raise nothing: they end the process with 143, see ending.py.
 """
 
 from __future__ import annotations
