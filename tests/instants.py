@@ -44,8 +44,8 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
     "check": (models, "check"),  # leaving: inside the transaction of conclude, before its commit
     "write a receipt": (conclude, "write_receipt"),  # in the same transaction
-    "rename": (Path, "chmod"),  # entering: the copy is whole; only publishing changes a file's mode
-    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the published file counts
+    "rename": (Path, "chmod"),  # entering: the copy is whole; nothing else changes a file's mode
+    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the file counts
 }
 HALF = "in the middle of the copy"
 # once for every package; leaving one of the first three is, on the disk, entering the next
