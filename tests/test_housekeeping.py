@@ -217,18 +217,20 @@ class TenYearsAhead(datetime):
 # the file
 
 
-def leave_free(installation: Installation, rows: int) -> int:
-    """The size of the warehouse, in which eight bytes a row now lie free."""
+def leave_free(installation: Installation, megabytes: int) -> int:
+    """The size of the warehouse, in which so many megabytes now lie free."""
     with duckdb.connect(str(installation.warehouse)) as connection:
-        connection.execute(f"create table waste as select random() as x from range({rows})")
+        connection.execute("set force_compression = 'uncompressed'")
+        connection.execute(f"create table waste as select i from range({megabytes * 125_000}) as numbers(i)")
         connection.execute("checkpoint")
-        connection.execute(
-            "create table sendcloud.last as select random() as x from range(1_000)"
-        )  # behind it, so that the file isn't cut off
+        # behind it, so that the file isn't cut off
+        connection.execute("create table sendcloud.last as select repeat('.', 1_000_000) as x")
         connection.execute("checkpoint")
         connection.execute("drop table waste")
         connection.execute("checkpoint")
-    return installation.warehouse.stat().st_size
+    size = installation.warehouse.stat().st_size
+    assert size > megabytes * 1_000_000
+    return size
 
 
 COMMENTS = "select view_name, comment from duckdb_views() where schema_name = 'analytics' order by 1"
@@ -244,7 +246,7 @@ def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
 ) -> None:
     monkeypatch.setattr(housekeeping, "WORTH_IT_BYTES", 2**22)
     installation.run(api, **PAGES)
-    large = leave_free(installation, 2_000_000)
+    large = leave_free(installation, 16)
     before = [rows_of(installation.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)]
     monkeypatch.setenv("KEEP__FREE_SHARE", "1.0")
     installation.run(api, **PAGES)
@@ -268,7 +270,7 @@ def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
 ) -> None:
     monkeypatch.setattr(housekeeping, "WORTH_IT_BYTES", 2**22)
     installation.run(api, **PAGES)
-    large = leave_free(installation, 2_000_000)
+    large = leave_free(installation, 16)
     in_the_way = installation.warehouse.with_name(".warehouse.duckdb.smaller.new")
     in_the_way.mkdir()
 
@@ -285,7 +287,7 @@ def test_killed_while_the_file_is_put_in_place_nothing_is_lost(
 ) -> None:
     """The copy is whole and not yet in place; it is in place and not yet published."""
     installation.run(api, **PAGES)
-    large = leave_free(installation, 18_000_000)
+    large = leave_free(installation, 80)
     before = as_rows(world.records())
     world.book()
     running = installation.begin("kill", instant, "1", "run", api=api, module="tests.instants", **PAGES)
