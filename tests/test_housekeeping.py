@@ -109,7 +109,7 @@ def test_of_the_loads_in_the_history_those_stay_that_a_pickup_is_of(
     """One pickup changes every day: of each of its loads there is no pickup, once the next one is there."""
     installation.run(api, **PAGES)
     changing = world.book()
-    for day in range(3):
+    for day in range(4):
         world.advance(days=1)
         world.change(changing, tracking_number=f"T{day}")
         installation.run(api, **PAGES)
