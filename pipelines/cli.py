@@ -60,6 +60,12 @@ def run(
     account: Annotated[str | None, typer.Option(help="Only this account; default: all that are configured.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Read settled pickups again too: once a week, say.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help="End after so long (exit 143), counted from the start, --wait included.", min=1
+        ),
+    ] = None,
     json: AsJson = False,
     _log_format: Annotated[
         Literal["text", "json"],
@@ -67,10 +73,13 @@ def run(
     ] = "text",
 ) -> None:
     """Load what is new or changed, check it, and publish it for readers. For example: pickups run --json"""
-    from pipelines import lean, screen
+    from pipelines import ending, lean, screen
 
     if context.obj["own_process"]:
+        ending.listen(timeout)
         lean.do_without()
+    elif timeout:
+        raise typer.BadParameter("it ends a process, and this one is not the run's own", param_hint="--timeout")
     from pipelines.accounts import keys_of_nobody
     from pipelines.alerts import watched
     from pipelines.errors import worst_of

@@ -8,6 +8,8 @@ PipelineError
 ├── Stale              the last good run is too long ago, or there never was one
 ├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
 └── Interrupted        Ctrl-C
+
+SIGTERM and --timeout raise nothing: they end the process with 143, see ending.py.
 """
 
 from __future__ import annotations
