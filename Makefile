@@ -63,13 +63,15 @@ bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## speed and memory be
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
 	  && touch $@ || rm -rf $(@D)
 
-# an hour on two cores; the seed that was used is printed, SEED=… repeats it
+# an hour and a half on two cores; the seed that was used is printed, SEED=… repeats it
 KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000
-soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, RUNS=10000 of accounts that live on (an hour or so)
+DAYS ?= 500
+soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, RUNS=10000 of accounts that live on (an hour and a half)
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
+	@$(RUN)/python -m tests.soak.year --days $(DAYS)
 	@$(RUN)/python -m tests.soak.intervals
 	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/test_readers.py -k never_block
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipelines import log_lines
+
 app = typer.Typer(
     name="pickups",
     help="Every Sendcloud pickup, and every later change to it, in DuckDB.",
@@ -58,34 +60,53 @@ def run(
     account: Annotated[str | None, typer.Option(help="Only this account; default: all that are configured.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Read settled pickups again too: once a week, say.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help="End after so long (exit 143), counted from the start, --wait included.", min=1
+        ),
+    ] = None,
     json: AsJson = False,
+    _log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(log_lines.OPTION, help="json: each line on stderr is an object, with event and numbers."),
+    ] = "text",
 ) -> None:
     """Load what is new or changed, check it, and publish it for readers. For example: pickups run --json"""
-    from pipelines import lean, screen
+    from pipelines import ending, lean, screen
 
     if context.obj["own_process"]:
+        ending.listen(timeout)
         lean.do_without()
-    from pipelines.accounts import account_names, keys_of_nobody
+    elif timeout:
+        raise typer.BadParameter("it ends a process, and this one is not the run's own", param_hint="--timeout")
+    from pipelines.accounts import keys_of_nobody
+    from pipelines.alerts import watched
     from pipelines.errors import worst_of
     from pipelines.pickups import run_accounts
-    from pipelines.project import inside
 
-    with inside():
-        accounts = [account] if account else account_names()
+    with watched(account) as the_run:
         if said := keys_of_nobody():
-            typer.echo(f"pickups: {said}", err=True)
-    with screen.progress(accounts) as on_progress:
-        receipts = run_accounts(None, accounts, sweep=sweep, wait_seconds=wait, on_progress=on_progress)
-    if len(accounts) == 1 and receipts[0].failure:
+            log_lines.say("notice", said)
+        with screen.progress(the_run.accounts) as on_progress:
+            the_run.receipts = run_accounts(
+                None, the_run.accounts, sweep=sweep, wait_seconds=wait, on_progress=on_progress
+            )
+        for receipt in the_run.receipts:
+            log_lines.note(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **receipt.numbers())
+    receipts = the_run.receipts
+    if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for receipt in receipts:
         if json:
             typer.echo(receipt.as_json())
         elif not receipt.failure:
-            typer.echo(screen.told(receipt, several=len(accounts) > 1))
+            typer.echo(screen.told(receipt, several=len(receipts) > 1))
     for failure in {id(r.failure): r.failure for r in receipts if r.failure}.values():
         _tell(failure, ", ".join(r.account for r in receipts if r.failure is failure))
-    raise typer.Exit(worst_of(receipt.exit_code for receipt in receipts))
+    exit_code = worst_of(receipt.exit_code for receipt in receipts)
+    log_lines.note("ended", exit_code=exit_code)
+    raise typer.Exit(exit_code)
 
 
 @app.command()
@@ -162,11 +183,21 @@ def check(
 
 
 @app.command()
-def status(json: AsJson = False) -> None:
-    """Tell when the last run was, how it went, and what is in the tables."""
+def status(
+    json: AsJson = False,
+    max_age: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            help="How old the last good run may be, else exit 1; default [status] max_age_hours.",
+            min=0,
+        ),
+    ] = None,
+) -> None:
+    """Tell when the last run was, how it went, and what is in the tables. Exit 1 when the last good one is too old."""
     from pipelines.status import status as tell
 
-    tell(as_json=json)
+    tell(as_json=json, max_age_hours=max_age)
 
 
 @app.command()
@@ -224,24 +255,20 @@ def main(*, own_process: bool = False) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show a dot must not cost a run
-    try:
-        app(prog_name="pickups", obj={"own_process": own_process})
-    except (Exception, KeyboardInterrupt) as error:
-        sys.exit(_tell(error))
+    with log_lines.as_asked_for(sys.argv):
+        try:
+            app(prog_name="pickups", obj={"own_process": own_process})
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(_tell(error))
 
 
 def _tell(error: BaseException, accounts: str = "") -> int:
-    from pipelines.errors import EXIT_BUG, Interrupted, exit_code_of
+    from pipelines.errors import Interrupted, exit_code_of, sentence_of
 
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted()
     if os.environ.get("PICKUPS_DEBUG"):
         traceback.print_exception(error)
     code = exit_code_of(error)
-    if code == EXIT_BUG:
-        said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
-    else:
-        said = str(error)
-    whose = f"{accounts}: " if accounts else ""
-    print(f"pickups: {whose}{' '.join(said.split())}", file=sys.stderr)  # noqa: T201  # the error's one line
+    log_lines.say("error", f"{accounts}: {sentence_of(error)}" if accounts else sentence_of(error), exit_code=code)
     return code

@@ -6,13 +6,16 @@ PipelineError
 ├── AnotherRun         another run holds the lock
 ├── DestinationFailed  the warehouse or the published file could not be written or read
 ├── NothingYet         there is no published file to read
+├── Stale              the last good run is too long ago, or there never was one
 ├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
 └── Interrupted        Ctrl-C
+
+SIGTERM and --timeout raise nothing: they end the process with 143, see ending.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +61,15 @@ class NothingYet(PipelineError):
         )
 
 
+class Stale(PipelineError):
+    def __init__(self, max_age_hours: float, last_good_runs: Mapping[str, str]) -> None:
+        which = ", ".join(f"{account} (last: {when})" for account, when in last_good_runs.items())
+        super().__init__(
+            f"No good run within {max_age_hours:g} h: {which}. See what a run says (pickups run), and whether the "
+            "schedule starts any."
+        )
+
+
 class NotebookFailed(PipelineError):
     def __init__(self, notebook: Path, evidence: str) -> None:
         super().__init__(
@@ -78,6 +90,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     NotConfigured: 3,
     IdsDiffer: 3,
     NothingYet: 3,
+    Stale: 1,
     Unavailable: 4,
     BadReply: 4,
     AnotherRun: 5,
@@ -100,3 +113,11 @@ def worst_of(exit_codes: Iterable[int]) -> int:
 def exit_code_of(error: BaseException) -> int:
     """The exit code for an error: the nearest class of EXIT_CODES in its ancestry, else EXIT_BUG."""
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), EXIT_BUG)
+
+
+def sentence_of(error: BaseException) -> str:
+    """What a person is told of an error, as one line."""
+    said = str(error)
+    if exit_code_of(error) == EXIT_BUG:
+        said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
+    return " ".join(said.split())

@@ -44,7 +44,9 @@ class OneAccount:
             turn.check()
             on_progress("reading", so_far)
 
-        return cls(Receipt(account=account), Reading(account=account, on_page=on_page), warehouse, turn, on_progress)
+        receipt = Receipt(account=account)
+        reading = Reading(account=account, run_id=receipt.run_id, on_page=on_page)
+        return cls(receipt, reading, warehouse, turn, on_progress)
 
     def configure(self, *, sweep: bool) -> None:
         """Reads its settings; afterwards it is ready or has failed, before anything was made or sent."""

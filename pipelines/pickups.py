@@ -14,6 +14,7 @@ import duckdb
 from pipelines.accounts import account_names, one_of
 from pipelines.conclude import conclude, write_published, write_receipt
 from pipelines.errors import DestinationFailed, Interrupted, NotConfigured
+from pipelines.housekeeping import clear_away, shrink
 from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
 from pipelines.one_account import OneAccount, Progress
@@ -96,6 +97,7 @@ def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_pr
     with one_run_at_a_time(warehouse, wait):
         try:
             sweep_leftovers(published)
+            clear_away(warehouse)
             prepare(warehouse)
             with opened(
                 warehouse
@@ -156,6 +158,7 @@ def _finish(parts: Sequence[OneAccount], warehouse: Path, published: Path) -> No
         _copy(parts)
         if not conclude(warehouse, [(part.receipt, part.reading) for part in parts]):
             return
+        shrink(warehouse)
         where, started = published, time.monotonic()
         publish(warehouse, published)
         where = warehouse

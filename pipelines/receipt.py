@@ -80,6 +80,11 @@ class Receipt:
             return exit_code_of(self.failure)
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
 
+    def numbers(self) -> dict[str, Any]:
+        """How it ended, in numbers, for a log."""
+        names = [name for name, value in vars(self).items() if isinstance(value, int | float)]
+        return {name: getattr(self, name) for name in names} | {"exit_code": self.exit_code}
+
     def as_row(self) -> dict[str, Any]:
         """The fields by name, mappings and lists as JSON text: what the database holds."""
         row = self._facts()

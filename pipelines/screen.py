@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipelines import log_lines
+
 if TYPE_CHECKING:  # rich is imported where there is something to draw: a run by a scheduler does without (40 ms, 4 MB)
     from rich.console import Console
     from rich.progress import Progress
@@ -31,14 +33,18 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, Reading], None]]:
-    """What to call with a phase and what was read so far: a moving bar on a terminal, else a line now and then.
+    """What to call with a phase and what was read so far: a moving bar on a terminal, else a line, or an event, now
+    and then.
 
     For several accounts a bar each, and each line begins with the account. The bar only moves: nobody knows how long
     the list is, so the date reached tells how far it has come. Goes to stderr: stdout is for results.
     """
     several = len(accounts) > 1
+    if log_lines.are_wanted():
+        yield _now_and_then(_note)
+        return
     if not sys.stderr.isatty():
-        yield _plain_lines(several)
+        yield _now_and_then(lambda phase, reading: typer.echo(_so_far(phase, reading, several), err=True))
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -59,17 +65,23 @@ def _bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, Reading],
     return update
 
 
-def _plain_lines(several: bool) -> Callable[[str, Reading], None]:
+def _now_and_then(line: Callable[[str, Reading], None]) -> Callable[[str, Reading], None]:
+    """A line for each phase of an account, and for one that takes long another every SECONDS_BETWEEN_LINES."""
     last: dict[str, tuple[str, float]] = {}
 
-    def line(phase: str, reading: Reading) -> None:
+    def called(phase: str, reading: Reading) -> None:
         now = time.monotonic()
         last_phase, last_at = last.get(reading.account, ("", 0.0))
         if phase != last_phase or now - last_at >= SECONDS_BETWEEN_LINES:
             last[reading.account] = phase, now
-            typer.echo(_so_far(phase, reading, several), err=True)
+            line(phase, reading)
 
-    return line
+    return called
+
+
+def _note(phase: str, reading: Reading) -> None:
+    facts = {"pages": reading.pages, "rows_read": reading.rows_read, "waited_seconds": round(reading.waited_seconds, 3)}
+    log_lines.note(phase, reading.account, reading.run_id, **facts)
 
 
 def _so_far(phase: str, reading: Reading, several: bool) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
 
 import dlt
 from dlt.common.configuration.inject import get_fun_spec
@@ -21,6 +22,7 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 
 from pipelines.errors import NotConfigured
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
+from sources.sendcloud.origin import LOOPBACK, as_sent
 
 COMMON, ALL = "sources.sendcloud", "sources.sendcloud.accounts"
 NOT_FOR_PEOPLE = ("credentials", "part", "reading")  # of the source's arguments
@@ -41,10 +43,17 @@ class Setting(NamedTuple):
     is_secret: bool = False
 
 
+def _may_be_asked(address: str) -> bool:
+    """Whether nobody on the way can read it: whoever knows such an address can use it."""
+    parts = urlsplit(as_sent(address))
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+ADDRESS = Setting(str, None, "an address with https (http on loopback only) and no password", _may_be_asked, True)
 OURS = {
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
-    "alerts.ping_url": Setting(str, is_secret=True),
+    "alerts.ping_url": ADDRESS,
     "keep.receipt_days": Setting(int, 366, "366 or more: the newest year is kept", lambda days: days >= 366),
     "keep.bookkeeping_days": Setting(int, 30, "1 or more", lambda days: days >= 1),
     "keep.free_share": Setting(float, 0.5, "more than 0 and at most 1", lambda share: 0 < share <= 1),
@@ -61,7 +70,7 @@ def known() -> dict[str, Setting]:
     found = dict(OURS)
     for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
         for name, hint in spec.get_resolvable_fields().items():
-            found[f"{place}.{name}"] = Setting(_kind(hint), is_secret=name == "slack_incoming_hook")
+            found[f"{place}.{name}"] = ADDRESS if name == "slack_incoming_hook" else Setting(_kind(hint))
     for name, hint in source.get_resolvable_fields().items():
         if name not in NOT_FOR_PEOPLE:
             found[f"{COMMON}.{name}"] = Setting(_kind(hint), getattr(source, name))

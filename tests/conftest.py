@@ -21,6 +21,7 @@ settings.register_profile(
 settings.load_profile("runs")
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
+OURS = ("SOURCES__", "DESTINATION__", "PUBLISH__", "STATUS__", "ALERTS__", "KEEP__", "RUNTIME__", "NORMALIZE__", "DLT_")
 HOSTILE = (
     "<img src=http://evil.example/x.png onerror=alert(1)> ![x](http://evil.example/y.png)",
     "<script>alert(2)</script> [x](javascript:alert(3)) $a$",
@@ -35,7 +36,7 @@ def pytest_report_header() -> str:
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of this machine's reaches a test, and retries don't wait."""
     for name in os.environ:
-        if name.startswith(("SOURCES__", "DESTINATION__", "PUBLISH__", "DLT_", "PICKUPS_", "RUNTIME__", "NORMALIZE__")):
+        if name.startswith((*OURS, "PICKUPS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")

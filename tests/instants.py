@@ -1,6 +1,7 @@
 """`pickups …` as a process of its own to which something happens at a chosen instant of the run:
 
 python -m tests.instants kill "leaving load" 2 run     SIGKILL when it has loaded its second package
+python -m tests.instants hang "leaving load" 2 run     then it says so on stdout, and goes no further
 python -m tests.instants full load 0 run               from its first load on, no file grows beyond the warehouse's size
 python -m tests.instants tell - 0 run                  where it has come to, line by line on stdout
 """
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 from dlt.common.storages import LoadStorage
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
-from pipelines import conclude, models, one_account, pickups
+from pipelines import conclude, lock, models, one_account, pickups
 from pipelines.cli import main
 from pipelines.project import find_project, warehouse_path
 
@@ -36,13 +38,14 @@ PHASES: dict[str, tuple[Any, str]] = {
     "last receipt": (pickups, "write_published"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {
+    "wait for the lock": (lock.FileLock, "acquire"),
     "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: in the table
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
     "check": (models, "check"),  # leaving: inside the transaction of conclude, before its commit
     "write a receipt": (conclude, "write_receipt"),  # in the same transaction
-    "rename": (Path, "chmod"),  # entering: the copy is whole; only publishing changes a file's mode
-    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the published file counts
+    "rename": (Path, "chmod"),  # entering: the copy is whole; nothing else changes a file's mode
+    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the file counts
 }
 HALF = "in the middle of the copy"
 # once for every package; leaving one of the first three is, on the disk, entering the next
@@ -105,6 +108,12 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hang() -> None:
+    """In a query that has no end, where the interpreter calls no handler."""
+    print("arrived", flush=True)
+    duckdb.connect(config={"threads": 1}).execute("select sum(i) from range(1_000_000_000_000_000) as endless(i)")
+
+
 def no_room(limit: int) -> None:
     """From now on the operating system refuses to write any file beyond the limit (EFBIG); 0: the warehouse's size."""
     size = limit or warehouse_path(find_project()).stat().st_size
@@ -120,8 +129,8 @@ def tell_all() -> None:
 
 if __name__ == "__main__":
     kind, where, number_or_limit, *words = sys.argv[1:]
-    if kind == "kill":
-        happen_at(where, int(number_or_limit), die)
+    if kind in ("kill", "hang"):
+        happen_at(where, int(number_or_limit), die if kind == "kill" else hang)
     elif kind == "full":
         happen_at(f"entering {where}", 1, lambda: no_room(int(number_or_limit)))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from pipelines import cli, errors, models
+from pipelines import cli, ending, errors, models
 from pipelines.settings import OURS, known
 from sources.sendcloud import sendcloud_source
 from sources.sendcloud.sandbox import Sandbox, World
@@ -87,7 +87,7 @@ def test_every_setting_that_the_docs_speak_of_is_there(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
 def test_every_exit_code_that_the_docs_speak_of_is_there(readme: Path) -> None:
-    codes = {0, 2, 137, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
+    codes = {0, 2, 137, ending.EXIT_ENDED, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
     told = re.findall(r"(?:exits?|exit codes?)(?: with)? (\d+)", readme.read_text())
     assert {int(code) for code in told} <= codes
 
@@ -114,7 +114,7 @@ def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
 def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
 
-    assert told == {0, 2, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
+    assert told == {0, 2, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, ending.EXIT_ENDED, *errors.EXIT_CODES.values()}
 
 
 @pytest.fixture(scope="module")

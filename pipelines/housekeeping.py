@@ -1,0 +1,139 @@
+"""What a warehouse lets go of by itself, so that a run every 15 minutes for years doesn't make it grow without bound.
+
+Rows once a day, in the transaction of the day's first run that read something; the file when more of it lies free than
+`keep.free_share`. Ages count from the API's clock or from this machine's, whichever is earlier: one that is wrong and
+ahead must not cost a year of receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines.errors import DestinationFailed
+from pipelines.in_place import sweep_leftovers
+from pipelines.receipt import Receipt
+from pipelines.settings import setting
+from pipelines.warehouse import IN_MEMORY, opened
+
+WORTH_IT_BYTES = 64 * 2**20  # free, before the file is written anew
+
+_LAST_READ = "select max(observed_at) from sendcloud.pickup_runs where run_id not in (select unnest($these))"
+# what `pickups status`, the views' as_of and a message of recovery look for, be it older than a year
+_RECEIPTS = """
+    delete from sendcloud.pickup_runs
+    where coalesce(observed_at, started_at) < $receipts_from and run_id not in (
+        select needed from (
+            select unnest([
+                arg_max(run_id, started_at),
+                arg_max(run_id, started_at) filter (where outcome = 'succeeded'),
+                arg_max(run_id, observed_at) filter (where outcome = 'succeeded'),
+                arg_max(run_id, started_at) filter (where history_complete is not null),
+                arg_max(run_id, observed_at) filter (where sweep = 'complete')
+            ]) as needed
+            from sendcloud.pickup_runs where run_id not in (select unnest($these)) group by account
+        ) where needed is not null
+    )
+"""
+# dlt restores the state whose load has the last id among those that were completed (dlt 1.31, get_stored_state)
+_STATES = """
+    delete from sendcloud._dlt_pipeline_state
+    where created_at < $bookkeeping_from and _dlt_load_id not in (
+        select max(loads.load_id)
+        from sendcloud._dlt_pipeline_state as states
+        join sendcloud._dlt_loads as loads on loads.load_id = states._dlt_load_id
+        where loads.status = 0 group by states.pipeline_name
+    )
+"""
+_LOADS = """
+    delete from sendcloud._dlt_loads
+    where inserted_at < $bookkeeping_from
+        and load_id not in (select _dlt_load_id from sendcloud._dlt_pipeline_state)
+"""
+# the newest schema of each name is the current one; a load that is still told of names its own
+_SCHEMAS = """
+    delete from sendcloud._dlt_version
+    where inserted_at < $bookkeeping_from
+        and version_hash not in (
+            select arg_max(version_hash, inserted_at) from sendcloud._dlt_version group by schema_name
+        )
+        and version_hash not in (select schema_version_hash from sendcloud._dlt_loads)
+"""
+# a load of which no pickup is left is asked after by nobody, see history.py
+_RECORDED = """
+    delete from sendcloud.pickup_states_recorded
+    where _dlt_load_id not in (select distinct _dlt_load_id from sendcloud.pickups)
+"""
+
+
+def keep_house(connection: Any, receipts: Sequence[Receipt]) -> None:
+    """Deletes rows that are older than `[keep]` says and needed by nobody. Call it inside the run's transaction, when
+    its receipts are written. Does nothing but once a day, and nothing in a run that had no answer from the API.
+    """
+    observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]
+    if not observed:
+        return
+    these = [receipt.run_id for receipt in receipts]
+    now = min(*observed, datetime.now(UTC))
+    ((last_read,),) = connection.execute(_LAST_READ, {"these": these}).fetchall()
+    if last_read is None or last_read.astimezone(UTC).date() == now.date():
+        return
+    receipts_from = now - timedelta(days=setting("keep.receipt_days"))
+    bookkeeping_from = now - timedelta(days=setting("keep.bookkeeping_days"))
+    connection.execute(_RECEIPTS, {"receipts_from": receipts_from, "these": these})
+    for old in (_STATES, _LOADS, _SCHEMAS):
+        connection.execute(old, {"bookkeeping_from": bookkeeping_from})
+    connection.execute(_RECORDED)
+
+
+def shrink(warehouse: Path) -> None:
+    """Writes the file anew where too much of it lies free, and puts it in place in one step. For who holds the lock.
+
+    Where that can't be done, the warehouse is as it was, and the next run tries again.
+    """
+    if warehouse.stat().st_size <= WORTH_IT_BYTES:
+        return
+    with suppress(OSError, duckdb.Error, DestinationFailed):  # a disk without room for two: nothing is lost by waiting
+        if _lies_free(warehouse):
+            _write_anew(warehouse)
+
+
+def clear_away(warehouse: Path) -> None:
+    """What a run left that died while it wrote the file anew."""
+    for suffix in ("new", "new.wal"):
+        sweep_leftovers(warehouse, suffix)
+
+
+def _lies_free(warehouse: Path) -> bool:
+    sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
+    with opened(warehouse) as connection:
+        ((free_bytes, share),) = connection.execute(sizes).fetchall()
+    return bool(free_bytes > WORTH_IT_BYTES and share > setting("keep.free_share"))
+
+
+def _write_anew(warehouse: Path) -> None:
+    """A log that could not be folded in belongs to the old file alone, which then stays."""
+    fresh = warehouse.with_name(f".{warehouse.name}.smaller.new")
+    clear_away(warehouse)
+    try:
+        with opened(IN_MEMORY) as connection:
+            old, new = (str(path).replace("'", "''") for path in (warehouse, fresh))
+            connection.execute(f"attach '{old}' as old (read_only)")
+            ((kept,),) = connection.execute(_FORMAT).fetchall()
+            connection.execute(f"attach '{new}' as new (storage_version '{kept}')")
+            connection.execute("copy from database old to new")
+            connection.execute("checkpoint new")
+        fresh.chmod(warehouse.stat().st_mode)
+        if not warehouse.with_name(warehouse.name + ".wal").exists():
+            fresh.replace(warehouse)
+    finally:
+        clear_away(warehouse)
+
+
+# so that an older duckdb that can read the old file can read the new one
+_FORMAT = "select rtrim(tags['storage_version'], '+') from duckdb_databases() where database_name = 'old'"

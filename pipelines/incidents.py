@@ -1,0 +1,81 @@
+"""Which accounts fail, and since when: what has to outlive the process, so that an incident is told once.
+
+A file of its own beside the warehouse, for an incident may be that the warehouse can't be opened, or was never made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from copy import copy
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from pipelines.in_place import sweep_leftovers, written_anew
+
+EVERY = "*"  # no account's name: a run that fails before it knows whose it is
+ABANDONED_SECONDS = 3600.0  # nobody takes so long to write the file
+
+
+class Incident(msgspec.Struct):
+    """Of one account. Instants are UTC, by this machine's clock."""
+
+    since: datetime
+    failed_runs: int = 0  # those counted; 0 where none could be
+    is_told: bool = False
+    well_at: datetime | None = None  # it is over, and that is still to be told
+
+
+Incidents = dict[str, Incident]
+
+
+def after(
+    before: Incidents, failing: Collection[str], well: Collection[str], known: Collection[str], now: datetime
+) -> Incidents:
+    """The incidents after a run in which these accounts failed and these were well; `known` are all that there are.
+
+    What failed before the accounts were known was every account's. One that is no longer configured has no incident.
+    """
+    incidents = {name: copy(incident) for name, incident in before.items()}
+    if known:
+        if every := incidents.pop(EVERY, None):
+            incidents = {name: copy(every) for name in known} | incidents
+        incidents = {name: incident for name, incident in incidents.items() if name in {*known, *failing}}
+    for name in failing:
+        if name not in incidents or incidents[name].well_at:
+            incidents[name] = Incident(now)
+        incidents[name].failed_runs += 1
+    for name in incidents.keys() & well:
+        incidents[name].well_at = incidents[name].well_at or now
+    return incidents
+
+
+def read(path: Path) -> Incidents:
+    """Those in the file; none where it isn't there or can't be read: better told twice than not at all."""
+    try:
+        if not (written := path.read_bytes()):  # the disk was full
+            return {EVERY: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
+        return msgspec.json.decode(written, type=Incidents)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
+def write(path: Path, incidents: Incidents) -> None:
+    """Puts them into the file, and takes it away where there are none. If that can't be, the next run tells again.
+
+    A disk that is full has room for a file without a byte: since its time all have failed, and that is told.
+    """
+    try:
+        if not incidents:
+            path.unlink(missing_ok=True)
+            return
+        sweep_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
+        with written_anew(path) as fresh:
+            fresh.write_bytes(msgspec.json.encode(incidents))
+    except OSError:
+        if incidents and all(incident.is_told for incident in incidents.values()):
+            with suppress(OSError):
+                if not path.exists() or path.stat().st_size:  # or its time would move
+                    path.write_bytes(b"")
