@@ -126,6 +126,12 @@ def _check_that_nobody_else_has(credentials: SendcloudCredentials, account: str,
             )
 
 
+def version_used_by(account: str) -> str:
+    """`v2` or `v3`, by which the account is read. Raises NotConfigured for what can't be."""
+    own = set_to(f"{section(account)}.api_version", like=f"{COMMON}.api_version") if configured() else None
+    return str(own or setting(f"{COMMON}.api_version"))
+
+
 def _origin(account: str) -> str:
     own: str | None = set_to(f"{section(account)}.base_url", like=f"{COMMON}.base_url")
     return origin_of(own or setting(f"{COMMON}.base_url"))

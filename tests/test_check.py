@@ -55,7 +55,7 @@ def test_where_all_is_well_it_says_so_asks_once_and_writes_nothing(
     assert done.returncode == 0
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
     assert list(lines_of(done)) == [
-        "project", "versions", "settings", "keys", "api", "clock", "warehouse", "published", "disk"
+        "project", "versions", "settings", "keys", "api", "clock", "version", "warehouse", "published", "disk"
     ]  # fmt: skip
     assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in lines_of(done)["api"][0]
     assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=1"]
@@ -293,6 +293,18 @@ def test_every_account_is_looked_at_and_the_worst_is_the_exit_code(installation:
     assert (whole.returncode, north.returncode) == (3, 0)
     assert [line.split()[:2] for line in lines_of(whole)["api"]] == [["ok", "north:"], ["wrong", "south:"]]
     assert len(lines_of(north)["api"]) == 1
+
+
+def test_who_reads_v2_is_told_once_of_v3(installation: Installation) -> None:
+    worlds = {name: World(clock=datetime.now(UTC)) for name in ("north", "south", "west")}
+    with serving(worlds) as apis:
+        configure(installation, apis, own={"west": {"api_version": "v3"}})
+        (said,) = lines_of(installation.command("check"))["version"]
+        only = installation.command("check", "--account", "west")
+
+    assert said.startswith('ok north, south: v2, which works on but gets nothing new. With api_version = "v3"')
+    assert "version" not in lines_of(only)
+    assert [request.path for request in apis["west"].requests][0] == "/api/v3/pickups?page_size=1"
 
 
 def test_as_json_it_is_a_list_of_what_was_found(installation: Installation) -> None:
