@@ -49,7 +49,7 @@ def booked_on(*days: int) -> pa.Table:
     [
         (pickup(1, january(1), january(3), january(4)), january(11)),
         (pickup(1, january(1), january(3)), january(10)),  # open-ended: seven days after it opens
-        (pickup(1, january(1)), january(8)),  # no window at all: seven days after booking
+        (pickup(1, january(1)), january(15)),  # no window: taken to be over on the 8th
         (pickup(1, january(1), january(5), january(3)), january(12)),  # inverted: the later of the two
         (pickup(1, january(9), january(1), january(2)), january(16)),  # window before booking: booking counts
         (pickup(1, january(1), january(3), january(4), status="Announcing"), january(11)),

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from .rows import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
+NO_WINDOW = timedelta(days=7)  # the longest that a published window lies ahead of its booking
 MAX_REMEMBERED = 10_000  # records in quarantine
 # six shuffled rows happened to look sorted once in 10,000 runs over random accounts (2026-11); of ten rows that lie
 # further apart than the overlap it happens to one shuffle in 3.6 million. Sendcloud's pages are far longer
@@ -75,9 +76,12 @@ def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
     """When each row can no longer change, whatever its status says: `settle` after the last of its instants.
 
     The latest of booking, window start and window end, so that an inverted window or one that lies before the
-    booking (both published) keeps a pickup open for longer, never for less.
+    booking (both published) keeps a pickup open for longer, never for less. One without a window (v3) is taken to be
+    over NO_WINDOW after its booking, as the views take it.
     """
-    last_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("created_at", "pickup_from", "pickup_until")))
+    booked_us = _epoch_us(rows["created_at"])
+    window_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
+    last_us = pc.max_element_wise(booked_us, pc.coalesce(window_us, pc.add(booked_us, _us(NO_WINDOW))))
     return pc.min_element_wise(pc.add(last_us, _us(settle)), END_OF_TIME_US).cast(INSTANT)
 
 
