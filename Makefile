@@ -23,12 +23,12 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-engines test-duckdb2 lint check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-engines test-duckdb2 test-v3 lint check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests; left out: test-engines, soak, bench
+test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
@@ -43,6 +43,12 @@ test-duckdb2: $(READY)  ## the tests that touch the database, on duckdb 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'
 	@.venv/duckdb2/bin/pytest -q -n auto --dist worksteal $(ON_DUCKDB:%=tests/test_%.py)
+
+# the promise once more over the other version of the API; what is particular to it is in test_v3*.py, with `make test`
+ON_V3 := second_runs history sweep quarantine status_history worlds worlds_machine bad_input retries reading_ahead \
+  after_a_crash after_a_crash_at_an_instant
+test-v3: $(READY)  ## the tests of the promise, on the API's version 3
+	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal $(ON_V3:%=tests/test_%.py)
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
@@ -70,6 +76,7 @@ IDLE ?= 1000
 DAYS ?= 500
 soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, RUNS=10000 of accounts that live on (an hour and a half)
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
+	@TESTED_API_VERSION=v3 $(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
 	@$(RUN)/python -m tests.soak.year --days $(DAYS)
 	@$(RUN)/python -m tests.soak.intervals
