@@ -139,9 +139,16 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
     row["time_slots"], row["api_version"] = None, api_version
     if api_version == "v3":
         row["pickup_status"] = record["pickup_status"].upper()
-        until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
-        row["time_slots"] = compact([{"start_at": record["pickup_from"], **until}] if record.get("pickup_from") else [])
+        row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
     return row
+
+
+def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """As v3 tells the window of a world's record: one slot, none, or not at all."""
+    if not {"pickup_from", "pickup_until"} & record.keys():
+        return None
+    until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
+    return [{"start_at": record["pickup_from"], **until}] if record.get("pickup_from") else []
 
 
 def compact(value: Any) -> str:

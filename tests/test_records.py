@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from sources.sendcloud.records import Page, read_page
 from sources.sendcloud.rows import as_table, latest_sightings
+from sources.sendcloud.sandbox.forms import V3 as V3_FORM
 from sources.sendcloud.v2 import V2
+from sources.sendcloud.v3 import V3
 from tests.installation import as_row
 
 PLAIN = {
@@ -133,7 +135,7 @@ def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> N
 
 def test_a_page_that_is_nested_without_end_is_an_error_and_not_a_crash() -> None:
     with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
-        read_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default")
+        read_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default", V2)
 
 
 def test_the_same_broken_record_has_the_same_hash_whatever_the_order_of_its_fields() -> None:
@@ -194,6 +196,20 @@ def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[st
     assert careful.rows.slice(0, len(sent)).equals(quick.rows)
 
 
+@settings(max_examples=200)
+@given(st.lists(records, max_size=5))
+def test_so_they_do_by_version_3(sent: list[dict[str, Any]]) -> None:
+    as_v3 = [V3_FORM.record(record) for record in sent]
+    quick, careful = (
+        read_page(json.dumps({"data": page}).encode(), "default", V3)
+        for page in (as_v3, [*as_v3, V3_FORM.record(PLAIN) | {"colour": "green"}])
+    )
+
+    assert quick.rejected == careful.rejected == []
+    assert quick.rows.to_pylist() == [as_row(record, api_version="v3") for record in sent]
+    assert careful.rows.slice(0, len(sent)).equals(quick.rows)
+
+
 @pytest.mark.parametrize("field", ["created_at", "pickup_from", "pickup_until", "cancelled_at"])
 @pytest.mark.parametrize(
     "sent",
@@ -237,4 +253,4 @@ def test_of_several_sightings_the_last_one_stays_in_its_place() -> None:
 
 
 def test_no_pages_are_an_empty_table_with_all_columns() -> None:
-    assert latest_sightings([]).equals(as_table([], [], "default"))
+    assert latest_sightings([]).equals(as_table([], [], [], "default", "v2"))

@@ -69,7 +69,8 @@ def read_page(body: bytes, account: str, version: Version, link: str = "") -> Pa
     try:
         envelope = decoders.envelope.decode(body)
     except msgspec.DecodeError as error:
-        envelope = _taken_apart(body, version, error)
+        envelope, raws = _taken_apart(body, version, error)
+        return _read_one_by_one(raws, version.next_of(envelope, link), account, version)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply to be read") from None
     following = version.next_of(envelope, link)
@@ -79,26 +80,22 @@ def read_page(body: bytes, account: str, version: Version, link: str = "") -> Pa
         rows = as_table(known, [None] * len(known), slots, account, version.name, instants_of_text(known))
         return Page(rows, [], {}, following)
     except (msgspec.DecodeError, ValueError):
-        return _read_one_by_one(_records(envelope.records), following, account, version)
+        raw: Raw = envelope.records
+        is_lone = version.lone_record and bytes(raw).lstrip().startswith(b"{")
+        return _read_one_by_one([raw] if is_lone else _raws.decode(raw), following, account, version)
 
 
-def _records(raw: Raw) -> Sequence[Raw]:
-    """The records of a page; one pickup in the list's place is one record."""
-    return [raw] if bytes(raw).lstrip().startswith(b"{") else _raws.decode(raw)
-
-
-def _taken_apart(body: bytes, version: Version, error: msgspec.DecodeError) -> Struct:
-    """A page that msgspec won't even skip through (half a surrogate pair, NaN): one record must not cost all.
-
-    The standard library is more lenient; what it lets pass is still refused record by record.
+def _taken_apart(body: bytes, version: Version, error: msgspec.DecodeError) -> tuple[Any, list[Raw]]:
+    """The envelope and records of a page that msgspec won't even skip through (half a surrogate pair, NaN): one record
+    must not cost all. The standard library is more lenient; what it lets pass is still refused record by record.
     """
+    key: str = version.envelope.key  # type: ignore[attr-defined]
     try:
         page = msgspec.convert(json.loads(body), dict[str, Any])
-        records = msgspec.convert(page.pop(version.envelope.key), list[Any])  # type: ignore[attr-defined]
-        envelope = msgspec.convert({**page, version.envelope.key: Raw(b"[]")}, version.envelope)  # type: ignore[attr-defined]
-        envelope.records = Raw(json.dumps(records).encode())  # type: ignore[attr-defined]
-        return envelope
-    except (KeyError, ValueError, RecursionError, msgspec.ValidationError):
+        records = msgspec.convert(page.get(key), list[Any])
+        envelope = _decoders(version).envelope.decode(json.dumps({"next": page.get("next"), key: []}))
+        return envelope, [Raw(json.dumps(record).encode()) for record in records]
+    except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None
 
 

@@ -78,6 +78,7 @@ V2 = Version(
     page_size_name="limit",
     largest_page=None,
     envelope=Envelope,
+    lone_record=False,
     known=KnownPickup,
     pickup=Pickup,
     slots_of=_no_slots,

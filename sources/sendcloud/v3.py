@@ -124,6 +124,7 @@ V3 = Version(
     page_size_name="page_size",
     largest_page=100,
     envelope=Envelope,
+    lone_record=True,
     known=KnownPickup,
     pickup=Pickup,
     slots_of=_slots,

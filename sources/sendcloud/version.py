@@ -18,6 +18,7 @@ class Version(NamedTuple):
     page_size_name: str
     largest_page: int | None  # None: not documented
     envelope: type[Struct]  # a page, with `records` left undecoded, and `next` where the body holds the link
+    lone_record: bool  # whether one record may stand in the list's place
     known: type[Struct]  # a record of nothing but what we know, its times as text: the quick way
     pickup: type[Struct]  # any record that can be loaded
     slots_of: Callable[[Sequence[Any]], list[str | None]]  # the time slots of known records, as JSON
