@@ -33,7 +33,9 @@ def one_of(account: str | None) -> str:
     """The account asked for, else the only one. Raises NotConfigured where there is no such, or a choice."""
     names = list(configured())
     if not names:
-        return account or label()
+        if account not in (None, label()):  # a slip of the keyboard would be an account more, of the same pickups
+            raise NotConfigured(f"There is no account {account!r}; {there_are(str(account), [label()])}.")
+        return label()
     if account is None and len(names) > 1:
         raise NotConfigured(f"There are several accounts: {', '.join(names)}. Name one, or call run_accounts for all.")
     if account is not None and account not in names:
@@ -95,7 +97,7 @@ def _sections(where: File) -> Sections:
     sections = found if isinstance(found, dict) else {} if found is None else {"accounts": found}
     for name, own in sections.items():
         if not isinstance(own, dict):
-            raise NotConfigured(f"{file(where)}: [{ALL}] {name} is {own!r}; an account is a section, [{ALL}.NAME].")
+            raise NotConfigured(f"{file(where)}: [{ALL}] {name} is a value; an account is a section, [{ALL}.NAME].")
     return sections
 
 

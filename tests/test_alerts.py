@@ -317,7 +317,7 @@ def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_a
         done = installation.command("run", api=api, **{name: address})
 
     assert done.returncode == 3
-    assert f"({name} in the environment) is not that; it must be " in done.stderr
+    assert f"({name} in the environment) can't be used; it must be " in done.stderr
     assert "https" in done.stderr
     assert "s3cret" not in done.stderr
     assert not installation.warehouse.exists()
