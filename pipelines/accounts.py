@@ -12,7 +12,7 @@ from typing import Any
 import dlt
 
 from pipelines.errors import NotConfigured
-from pipelines.settings import ALL, COMMON, File, file, setting, there_are
+from pipelines.settings import ALL, COMMON, File, file, setting, there_are, variable_of
 from sources.sendcloud import NAME
 
 VARIABLE = "SOURCES__SENDCLOUD__ACCOUNTS"
@@ -78,6 +78,13 @@ def keys_of_nobody() -> str | None:
     return (
         f"[{keys}] has keys that no account uses, for there are accounts by name ({', '.join(names)}). If they are "
         f"yet another's, move them to [{section(label())}.credentials]: it goes on with the rows of {label()!r}."
+    )
+
+
+def has_keys() -> bool:
+    """Whether anybody has put in keys, or named an account: whether there is something to run."""
+    return bool(configured() or dlt.secrets.get(f"{COMMON}.credentials")) or any(
+        variable.startswith(f"{variable_of(COMMON)}__CREDENTIALS") for variable in os.environ
     )
 
 

@@ -21,13 +21,6 @@ SECRET = {"alerts", "credentials"}
 OTHER_KINDS: dict[type[Any], str] = {int: "'many'", float: "'soon'", str: "5", bool: "'perhaps'", object: "''"}
 
 
-@pytest.fixture
-def nothing_of_dlts_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the other tests set there for speed would hide the files."""
-    for name in ("RUNTIME__REQUEST_BACKOFF_FACTOR", "RUNTIME__DLTHUB_TELEMETRY"):
-        monkeypatch.delenv(name)
-
-
 def write(folder: Path, key: str, value: str) -> str:
     """The setting in the file that it belongs into; returns its place as a person would look for it."""
     section, name = key.rsplit(".", 1)
