@@ -12,7 +12,7 @@ from typing import Any
 import dlt
 
 from pipelines.errors import NotConfigured
-from pipelines.settings import ALL, COMMON, File, file, setting, there_are
+from pipelines.settings import ALL, COMMON, File, file, setting, there_are, variable_of
 from sources.sendcloud import NAME
 
 VARIABLE = "SOURCES__SENDCLOUD__ACCOUNTS"
@@ -33,7 +33,9 @@ def one_of(account: str | None) -> str:
     """The account asked for, else the only one. Raises NotConfigured where there is no such, or a choice."""
     names = list(configured())
     if not names:
-        return account or label()
+        if account not in (None, label()):  # a slip of the keyboard would be an account more, of the same pickups
+            raise NotConfigured(f"There is no account {account!r}; {there_are(str(account), [label()])}.")
+        return label()
     if account is None and len(names) > 1:
         raise NotConfigured(f"There are several accounts: {', '.join(names)}. Name one, or call run_accounts for all.")
     if account is not None and account not in names:
@@ -79,6 +81,13 @@ def keys_of_nobody() -> str | None:
     )
 
 
+def has_keys() -> bool:
+    """Whether anybody has put in keys, or named an account: whether there is something to run."""
+    return bool(configured() or dlt.secrets.get(f"{COMMON}.credentials")) or any(
+        variable.startswith(f"{variable_of(COMMON)}__CREDENTIALS") for variable in os.environ
+    )
+
+
 def label() -> str:
     """`[sources.sendcloud] account`: what the account is called where none is named."""
     told: str = setting(f"{COMMON}.account")
@@ -95,7 +104,7 @@ def _sections(where: File) -> Sections:
     sections = found if isinstance(found, dict) else {} if found is None else {"accounts": found}
     for name, own in sections.items():
         if not isinstance(own, dict):
-            raise NotConfigured(f"{file(where)}: [{ALL}] {name} is {own!r}; an account is a section, [{ALL}.NAME].")
+            raise NotConfigured(f"{file(where)}: [{ALL}] {name} is a value; an account is a section, [{ALL}.NAME].")
     return sections
 
 

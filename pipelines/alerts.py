@@ -8,7 +8,7 @@ import html
 import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 import requests
 
 from pipelines import incidents
-from pipelines.accounts import account_names
-from pipelines.errors import AnotherRun, Interrupted, sentence_of
+from pipelines.accounts import account_names, one_of
+from pipelines.errors import AnotherRun, Interrupted, NotConfigured, sentence_of
 from pipelines.incidents import EVERY, Incident, Incidents
 from pipelines.log_lines import note, say
-from pipelines.project import inside, warehouse_path
+from pipelines.project import find_project, inside, warehouse_path
 from pipelines.receipt import Receipt
 from pipelines.settings import setting
 from sources.sendcloud.origin import LOOPBACK, as_sent
@@ -40,7 +40,7 @@ class Watched:
     project: Path = Path()
     hook: str | None = None
     ping_url: str | None = None
-    incidents: Path | None = None
+    places: list[Path] = field(default_factory=list)  # where incidents are noted
     known: list[str] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
     receipts: Sequence[Receipt] = ()
@@ -52,19 +52,26 @@ def watched(account: str | None) -> Iterator[Watched]:
 
     Raises what the block raises, and NotConfigured for addresses that can't be, before anything is done.
     """
-    run = Watched()
+    run = Watched(find_project())
+    run.places = [incidents.elsewhere(run.project)]
     try:
-        with inside() as run.project:
-            run.hook = setting(HOOK)
-            run.incidents = warehouse_path(run.project).with_suffix(".incidents.json")
-            run.ping_url = setting(PING)
-            run.known = account_names()
-            run.accounts = [account] if account else run.known
-            yield run
+        try:
+            with inside() as run.project:
+                run.hook, run.ping_url = setting(HOOK), setting(PING)
+                run.places = [warehouse_path(run.project).with_suffix(".incidents.json"), *run.places]
+                run.known = account_names()
+                run.accounts = [one_of(account)] if account else run.known
+                yield run
+        except NotConfigured:
+            if not run.hook:  # dlt refused the settings before anybody could read this one
+                with suppress(NotConfigured):
+                    run.hook = setting(HOOK)
+            raise
     except NO_INCIDENT:
         raise
     except Exception as error:
-        _tell(run, dict.fromkeys(run.accounts or [EVERY], sentence_of(error)), [])
+        if not (account and account not in run.known and run.known):  # a slip of the keyboard is nobody's incident
+            _tell(run, dict.fromkeys(run.accounts or [EVERY], sentence_of(error)), [])
         raise
     failing = {receipt.account: _what_happened(receipt) for receipt in run.receipts if receipt.exit_code}
     well = [receipt.account for receipt in run.receipts if not receipt.exit_code]
@@ -82,22 +89,19 @@ def _what_happened(receipt: Receipt) -> str:
 
 def _tell(run: Watched, failing: Mapping[str, str], well: Sequence[str]) -> None:
     if not run.hook:
-        if run.incidents:  # or an old one would silence a hook that is put in later
-            incidents.write(run.incidents, {})
+        incidents.write(run.places, {})  # or an old one would silence a hook that is put in later
         return
     known = [] if EVERY in failing else run.known
     now = datetime.now(UTC)
 
     def so_far() -> Incidents:
-        before = incidents.read(run.incidents) if run.incidents else {}
-        return incidents.after(before, failing, well, known, now)
+        return incidents.after(incidents.read(run.places), failing, well, known, now)
 
     told = _is_told(run, so_far(), failing)
     left = so_far()  # read anew: while a slow hook was waited for, a run of another account may have ended
     for name in told & left.keys():
         left[name].is_told = True
-    if run.incidents:
-        incidents.write(run.incidents, {n: one for n, one in left.items() if not (one.well_at and n in told)})
+    incidents.write(run.places, {n: one for n, one in left.items() if not (one.well_at and n in told)})
 
 
 def _is_told(run: Watched, current: Incidents, failing: Mapping[str, str]) -> set[str]:

@@ -17,7 +17,7 @@ from pipelines.check_api import api
 from pipelines.check_files import files
 from pipelines.errors import NotConfigured, worst_of
 from pipelines.finding import Finding, wrong
-from pipelines.project import inside, warehouse_path
+from pipelines.project import inside, published_path, warehouse_path
 from pipelines.screen import console
 from pipelines.settings import file
 from pipelines.verify import verify
@@ -53,13 +53,15 @@ def findings(project: Path, account: str | None = None) -> Iterator[Finding]:
     try:
         verify()
         names = [one_of(account)] if account else account_names()
+        warehouse = warehouse_path(project)
+        published_path(project)
         yield Finding("settings", "ok", f"accounts: {', '.join(names)}")
     except NotConfigured as error:
         yield wrong("settings", error)
         return
     yield from _secrets()
     for name in names:
-        yield from api(name, warehouse_path(project))
+        yield from api(name, warehouse)
     yield from _api_versions(names)
     yield from files(project)
 
@@ -100,8 +102,12 @@ def _api_versions(names: Sequence[str]) -> Iterator[Finding]:
 
 def _secrets() -> Iterator[Finding]:
     path = Path(file("secrets"))
-    if os.name == "posix" and path.exists() and path.stat().st_mode & 0o077:
-        yield Finding("secrets", "look", f"others may read {path}: chmod 600 it")
+    if os.name == "posix" and path.exists():
+        about = path.stat()
+        # root's file, for the service's group to read, is how the README installs it
+        if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):
+            remedy = "chmod 640, and chgrp it to the service" if about.st_uid == 0 else "chmod 600"
+            yield Finding("secrets", "look", f"others may read {path}: {remedy}")
     if said := keys_of_nobody():
         yield Finding("secrets", "look", said)
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipelines.account_settings import Settings, settings_of, where_to_look
+from pipelines.account_settings import Settings, settings_of, source_of, where_to_look
 from pipelines.errors import NotConfigured
 from pipelines.finding import Finding, wrong
 from pipelines.told import told
-from sources.sendcloud import SendcloudCredentials, SendcloudError, address_of, version_of
+from sources.sendcloud import Reading, SendcloudCredentials, SendcloudError, address_of, version_of
 from sources.sendcloud.client import Client, Reply
 from sources.sendcloud.credentials import BASIC, OAUTH2
-from sources.sendcloud.errors import BadReply, Refused
+from sources.sendcloud.errors import BadReply, KeysMissing, Misconfigured, Refused
 from sources.sendcloud.records import read_page
 
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
@@ -24,8 +24,13 @@ def api(account: str, warehouse: Path) -> Iterator[Finding]:
     """What there is to say about the account's keys, the API, and the clock."""
     try:
         settings = settings_of(account)
+        source_of(settings, "head", Reading())  # what can't be is refused there
     except Exception as error:
-        yield wrong("keys", where_to_look(told(error, warehouse), account), account)
+        yield wrong(
+            "settings" if isinstance(error, Misconfigured) and not isinstance(error, KeysMissing) else "keys",
+            where_to_look(told(error, warehouse), account),
+            account,
+        )
         return
     yield Finding("keys", "ok", " and ".join(settings["credentials"].pair()), account)
     try:

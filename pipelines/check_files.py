@@ -67,9 +67,11 @@ def _opened(warehouse: Path) -> Finding:
 
 
 def _command_of(pid: int) -> str:
-    """The command line of a process, where the system tells; it says more than an interpreter's name."""
+    """A process's program and script or module, where the system tells: more than an interpreter's name."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()[:120]
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        # no more: what stands behind may be long, or a secret
+        return " ".join(" ".join(words[:3] if words[1:2] == ["-m"] else words[:2]).split())[:120]
     return ""
 
 

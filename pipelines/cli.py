@@ -95,13 +95,13 @@ def run(
         for receipt in the_run.receipts:
             log_lines.note(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **receipt.numbers())
     receipts = the_run.receipts
-    if len(receipts) == 1 and receipts[0].failure:
-        raise receipts[0].failure
     for receipt in receipts:
         if json:
             typer.echo(receipt.as_json())
         elif not receipt.failure:
             typer.echo(screen.told(receipt, several=len(receipts) > 1))
+    if len(receipts) == 1 and receipts[0].failure:
+        raise receipts[0].failure
     for failure in {id(r.failure): r.failure for r in receipts if r.failure}.values():
         _tell(failure, ", ".join(r.account for r in receipts if r.failure is failure))
     exit_code = worst_of(receipt.exit_code for receipt in receipts)

@@ -33,8 +33,8 @@ def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bo
     """Writes status history, receipts, views and checks as one transaction; tells whether there is aught to publish.
 
     Fills the receipts' `checks_failed`, and what a sweep found. Checks see the run's own `as_of`, so the receipts go
-    in before them; they go in again with what was found. Once a day what is old goes, see housekeeping.py. After a
-    failed first run there are no tables, and nothing for readers.
+    in before them; they go in again with what was found. Afterwards, once a day, what is old goes (housekeeping.py).
+    After a failed first run there are no tables, and nothing for readers.
     """
     with opened(warehouse) as connection:
         connection.execute("begin")
@@ -49,12 +49,13 @@ def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bo
                 _sweep_into(connection, receipt, reading)
                 receipt.rows_in_table = rows.get(receipt.account, 0)
                 write_receipt(connection, receipt)  # the check of doubles looks at it
-            housekeeping.keep_house(connection, [receipt for receipt, _ in accounts])
             models.build(connection)
             _check(connection, [receipt for receipt, _ in accounts])
         for receipt, _ in accounts:
             write_receipt(connection, receipt)
         connection.execute("commit")
+        if loaded:
+            housekeeping.keep_house(connection, [receipt for receipt, _ in accounts])
         return loaded
 
 

@@ -1,8 +1,8 @@
 """What a warehouse lets go of by itself, so that a run every 15 minutes for years doesn't make it grow without bound.
 
-Rows once a day, in the transaction of the day's first run that read something; the file when more of it lies free than
-`keep.free_share`. Ages count from the API's clock or from this machine's, whichever is earlier: one that is wrong and
-ahead must not cost a year of receipts.
+Rows once a day, behind the transaction of the day's first run that read something; the file when more of it lies free
+than `keep.free_share`. Ages count from the API's clock or from this machine's, whichever is earlier: one that is wrong
+and ahead must not cost a year of receipts.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ _RECORDED = """
 
 
 def keep_house(connection: Any, receipts: Sequence[Receipt]) -> None:
-    """Deletes rows that are older than `[keep]` says and needed by nobody. Call it inside the run's transaction, when
-    its receipts are written. Does nothing but once a day, and nothing in a run that had no answer from the API.
+    """Deletes rows that are older than `[keep]` says and needed by nobody, in a transaction of its own, when the run's
+    receipts are written. Does nothing but once a day, and nothing in a run that had no answer from the API. Where it
+    can't, nothing is deleted and the run is none the worse: it is tried again the next day.
     """
     observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]
     if not observed:
@@ -87,10 +88,15 @@ def keep_house(connection: Any, receipts: Sequence[Receipt]) -> None:
     these = [receipt.run_id for receipt in receipts]
     receipts_from = now - timedelta(days=setting("keep.receipt_days"))
     bookkeeping_from = now - timedelta(days=setting("keep.bookkeeping_days"))
-    connection.execute(_RECEIPTS, {"receipts_from": receipts_from, "these": these})
-    for old in (_STATES, _LOADS, _SCHEMAS):
-        connection.execute(old, {"bookkeeping_from": bookkeeping_from})
-    connection.execute(_RECORDED)
+    connection.execute("begin")
+    try:
+        connection.execute(_RECEIPTS, {"receipts_from": receipts_from, "these": these})
+        for old in (_STATES, _LOADS, _SCHEMAS):
+            connection.execute(old, {"bookkeeping_from": bookkeeping_from})
+        connection.execute(_RECORDED)
+        connection.execute("commit")
+    except duckdb.Error:
+        connection.execute("rollback")
 
 
 def shrink(warehouse: Path) -> None:

@@ -5,7 +5,10 @@ A file of its own beside the warehouse, for an incident may be that the warehous
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
@@ -52,30 +55,54 @@ def after(
     return incidents
 
 
-def read(path: Path) -> Incidents:
-    """Those in the file; none where it isn't there or can't be read: better told twice than not at all."""
+def elsewhere(project: Path) -> Path:
+    """Where they are noted when it can't be beside the warehouse: that is not known, or its disk is read-only."""
+    mark = hashlib.sha256(str(project).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"sendcloud-pickups-{mark}.incidents.json"
+
+
+def read(places: Sequence[Path]) -> Incidents:
+    """Those in the newest of these files; none where there is none, or it can't be read: better told twice than not."""
     try:
+        path = max((place for place in places if _is_ours(place)), key=lambda place: place.stat().st_mtime)
         if not (written := path.read_bytes()):  # the disk was full
             return {EVERY: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
         return msgspec.json.decode(written, type=Incidents)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, ValueError, msgspec.DecodeError):
         return {}
 
 
-def write(path: Path, incidents: Incidents) -> None:
-    """Puts them into the file, and takes it away where there are none. If that can't be, the next run tells again.
+def write(places: Sequence[Path], incidents: Incidents) -> None:
+    """Puts them into the first of these files that can be written, and takes the others away. If none can be, the next
+    run tells again.
+    """
+    for place in places:
+        if _is_written(place, incidents):
+            incidents = {}
+
+
+def _is_written(path: Path, incidents: Incidents) -> bool:
+    """Whether the file says so now; without incidents there is none.
 
     A disk that is full has room for a file without a byte: since its time all have failed, and that is told.
     """
     try:
         if not incidents:
             path.unlink(missing_ok=True)
-            return
+            return True
         sweep_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
         with written_anew(path) as fresh:
             fresh.write_bytes(msgspec.json.encode(incidents))
+        return True
     except OSError:
         if incidents and all(incident.is_told for incident in incidents.values()):
             with suppress(OSError):
                 if not path.exists() or path.stat().st_size:  # or its time would move
                     path.write_bytes(b"")
+                return True
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    """In a folder for everybody a file may be somebody else's."""
+    return path.is_file() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())

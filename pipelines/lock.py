@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,13 @@ def one_run_at_a_time(warehouse: Path, wait_seconds: float = 0) -> Iterator[None
         raise AnotherRun(lock_path, _holder(holder_path)) from None
     except OSError as error:
         lock.release()
-        remedy = "Check that the folder is writable, and that nothing else has the lock's or the holder's name."
+        remedy = {
+            errno.ENOSPC: "Make room on that disk.",
+            errno.EROFS: "The disk is mounted read-only, as after an error of its own: look at the system's log.",
+        }.get(
+            error.errno or 0,
+            "Check that the folder is writable, and that nothing else has the lock's or holder's name.",
+        )
         raise DestinationFailed(str(lock_path), str(error), remedy) from None
     try:
         yield

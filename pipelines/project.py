@@ -71,13 +71,18 @@ def _read_settings() -> None:
     from dlt.common.configuration.providers.toml import TomlProviderReadException
     from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+    from pipelines.verify import verify_runtime
+
     try:
         Container()[PluggableRunContext].reload_providers()
         for key, value in OUR_DEFAULTS.items():
             if dlt.config.get(key) is None:
                 dlt.config[key] = value
-    except (TomlProviderReadException, ConfigurationException) as error:
-        raise NotConfigured(f"The configuration can't be read. {' '.join(str(error).split())}") from None
+    except (TomlProviderReadException, ConfigurationException, ValueError) as error:
+        if not isinstance(error, TomlProviderReadException):
+            verify_runtime()  # which of them it is; dlt names neither file nor section, and not every error is its own
+        remedy = "Give this user the right to read it (chgrp, and chmod 0640). " if "Errno 13" in str(error) else ""
+        raise NotConfigured(f"The configuration can't be read. {remedy}{' '.join(str(error).split())}") from None
 
 
 def warehouse_path(project: Path) -> Path:
@@ -91,9 +96,13 @@ def warehouse_path(project: Path) -> Path:
 
 def published_path(project: Path) -> Path:
     """The file that people read: `[publish] path`."""
-    from pipelines.settings import setting
+    from pipelines.settings import place_of, setting
 
-    return _file(project, "publish.path", setting("publish.path"))
+    published = _file(project, "publish.path", setting("publish.path"))
+    if published == warehouse_path(project):
+        why = "it is the file that runs write, and readers would stand in their way"
+        raise NotConfigured(f"{place_of('publish.path')} is {str(published)!r}; {why}. Name another.")
+    return published
 
 
 def readable_path(project: Path) -> Path:
@@ -114,5 +123,6 @@ def _file(project: Path, key: str, value: object) -> Path:
         from pipelines.settings import place_of
 
         example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
-        raise NotConfigured(f"{place_of(key)} is {value!r}; it must be the path of a file, such as {example!r}.")
+        shown = repr(str(value).split("?")[0]) if "@" not in name else "no file"  # what follows may be a token
+        raise NotConfigured(f"{place_of(key)} is {shown}; it must be the path of a file, such as {example!r}.")
     return (project / Path(name).expanduser()).resolve()

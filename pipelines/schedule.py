@@ -15,12 +15,13 @@ from pipelines.accounts import configured
 from pipelines.errors import DestinationFailed, NotConfigured
 from pipelines.project import inside, published_path, warehouse_path
 from pipelines.project_folder import made
-from pipelines.settings import ALL, COMMON
+from pipelines.settings import ALL, COMMON, variable_of
+from pipelines.verify import SECTIONS
 
 Kind = Literal["systemd", "cron", "github", "dagster"]
 
 BLANK = re.compile(r"@([A-Z]+)@")
-OF_THIS_SHELL = ("SOURCES__", "DESTINATION__", "PUBLISH__", "STATUS__", "ALERTS__", "KEEP__", "DLT_DATA_DIR")
+OF_THIS_SHELL = (*sorted({f"{variable_of(section.split('.')[0])}__" for section in SECTIONS}), "DLT_DATA_DIR")
 HOMES = ("/home", "/root", "/run/user")
 
 
@@ -100,7 +101,8 @@ def written(texts: Mapping[str, str], folder: Path) -> str:
 
 def only_here() -> list[str]:
     """The settings that this shell's environment has, and no scheduler's."""
-    return sorted(name for name in os.environ if name.startswith(OF_THIS_SHELL))
+    names = (name for name in os.environ if name.startswith(OF_THIS_SHELL))
+    return sorted(name for name in names if name != "RUNTIME__LOG_LEVEL")  # --debug sets that itself
 
 
 def _check(kind: Kind, path: str, *, is_program: bool) -> None:
@@ -130,10 +132,12 @@ def _homes(paths: list[Path]) -> str:
 
 def _keys(accounts: list[str]) -> str:
     """The lines of the workflow that hand on the keys: GitHub's secrets have letters, digits and _ in their names."""
-    lines = []
+    lines: dict[str, str] = {}
     for place in [f"{ALL}.{account}" for account in accounts] or [COMMON]:
         for key in ("public_key", "secret_key"):
             variable = f"{place}.credentials.{key}".replace(".", "__").upper()
             secret = variable.removeprefix("SOURCES__").replace("-", "_")
-            lines.append(f"{variable}: ${{{{ secrets.{secret} }}}}")
+            lines[f"{variable}: ${{{{ secrets.{secret} }}}}"] = secret
+    if len({*lines.values()}) < len(lines):
+        raise NotConfigured("Two accounts' names differ in '-' and '_' only: GitHub's secrets can't tell them apart.")
     return "\n          ".join(lines)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import dlt
 from dlt.common.configuration.inject import get_fun_spec
 from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 
@@ -54,9 +55,26 @@ OURS = {
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS,
-    "keep.receipt_days": Setting(int, 366, "366 or more: the newest year is kept", lambda days: days >= 366),
-    "keep.bookkeeping_days": Setting(int, 30, "1 or more", lambda days: days >= 1),
+    "keep.receipt_days": Setting(int, 366, "366 to 36500: the newest year is kept", lambda days: 366 <= days <= 36_500),
+    "keep.bookkeeping_days": Setting(int, 30, "1 to 36500", lambda days: 1 <= days <= 36_500),
     "keep.free_share": Setting(float, 0.5, "more than 0 and at most 1", lambda share: 0 < share <= 1),
+}
+
+
+# what dlt's own platform keeps in [runtime] too (dlt 1.31, WorkspaceRuntimeConfiguration)
+OF_DLTS_PLATFORM = (
+    "workspace_id",
+    "organization_id",
+    "auth_token",
+    "api_key",
+    "api_base_url",
+    "ai_context_api_url",
+    "invite_code",
+)
+LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+BY_NAME = {  # of dlt's own, what must be more than its kind
+    "slack_incoming_hook": ADDRESS,
+    "log_level": Setting(str, "CRITICAL", f"one of {', '.join(LEVELS)}", lambda level: level in LEVELS),
 }
 
 
@@ -70,7 +88,8 @@ def known() -> dict[str, Setting]:
     found = dict(OURS)
     for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
         for name, hint in spec.get_resolvable_fields().items():
-            found[f"{place}.{name}"] = ADDRESS if name == "slack_incoming_hook" else Setting(_kind(hint))
+            found[f"{place}.{name}"] = BY_NAME.get(name) or Setting(_kind(hint), is_secret=is_secret_hint(hint))
+    found |= {f"runtime.{name}": Setting(object, is_secret=True) for name in OF_DLTS_PLATFORM}
     for name, hint in source.get_resolvable_fields().items():
         if name not in NOT_FOR_PEOPLE:
             found[f"{COMMON}.{name}"] = Setting(_kind(hint), getattr(source, name))
@@ -106,13 +125,22 @@ def file(name: File) -> str:
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{name}.toml"
 
 
+def file_of(where: File, section: str, name: str) -> str:
+    """The file in which it really stands: the project's, a profile's of dlt's, or the one that all projects share."""
+    provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
+    location = provider.get_value_location(name, None, *section.split("."))
+    if location.startswith("global:"):
+        return f"{dlt.current.run_context().global_dir}/{location.removeprefix('global:')}"
+    return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
+
+
 def place_of(key: str) -> str:
     """Where a setting stands, for a person: the variable, else file, section and key."""
     section, name = key.rsplit(".", 1)
     if (variable := variable_of(key)) in os.environ:
         return f"[{section}] {name} ({variable} in the environment)"
     in_secrets, _ = dlt.secrets.writable_provider.get_value(name, Any, None, *section.split("."))
-    return f"{file('config' if in_secrets is None else 'secrets')}: [{section}] {name}"
+    return f"{file_of('config' if in_secrets is None else 'secrets', section, name)}: [{section}] {name}"
 
 
 def variable_of(key: str) -> str:
@@ -140,9 +168,10 @@ def _of_its_kind(key: str, told: Any, wanted: Setting) -> Any:
         except ValueError:
             fits = False
     if not (fits and wanted.fits(value)):
-        shown = "empty" if told == "" else "not that" if wanted.is_secret else repr(told)
-        must_be = ", ".join(filter(None, [KINDS.get(kind, "something"), wanted.must_be]))
-        raise NotConfigured(f"{place_of(key)} is {shown}; it must be {must_be}.")
+        place, rule = place_of(key), ", ".join(filter(None, [KINDS.get(kind, "something"), wanted.must_be]))
+        is_secret = wanted.is_secret or "secrets.toml: " in place
+        shown = "is empty" if told == "" else "can't be used" if is_secret else f"is {told!r}"
+        raise NotConfigured(f"{place} {shown}; it must be {rule}.")
     if wanted.is_secret and value.startswith(EXAMPLE):
         raise NotConfigured(f"{place_of(key)} is still the example's, {value!r}. Put your own in.")
     return value

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.accounts import account_names
+from pipelines.accounts import account_names, has_keys
 from pipelines.errors import NothingYet, Stale
 from pipelines.project import inside, published_path, readable_path
 from pipelines.screen import console
@@ -22,11 +22,11 @@ _GOOD = "filter (where outcome = 'succeeded')"
 # of each account. A receipt from the future (this machine's clock was wrong) would make it look fresh for as long
 _FACTS = {
     "last_outcome": "arg_max(outcome, started_at)",
-    "last_error": "arg_max(error, started_at)",
+    "last_error": "arg_max_null(error, started_at)",
     "last_run_at": "max(started_at)",
     "last_success_at": "max(finished_at) filter (where outcome = 'succeeded' and finished_at <= now())",
     "open_pickups": f"arg_max(open_pickups, started_at) {_GOOD}",
-    "frontier": f"arg_max(frontier, started_at) {_GOOD}",
+    "frontier": f"arg_max_null(frontier, started_at) {_GOOD}",
     "newest_created_at": f"arg_max(watermark, started_at) {_GOOD}",
     "history_complete": "arg_max(history_complete, started_at) filter (where history_complete is not null)",
     "last_sweep_at": "max(observed_at) filter (where sweep = 'complete')",
@@ -68,7 +68,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
     """
     with inside() as project:
         is_demo = readable_path(project) != published_path(project)  # its account is nobody's to configure
-        names = [] if is_demo else account_names()
+        names = account_names() if has_keys() or not is_demo else []  # who only tried the demo has none that could run
     accounts = {one["account"]: one for one in _published()}
     for name in {*names} - accounts.keys():
         accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNTS, 0)}

@@ -44,6 +44,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def nothing_of_dlts_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests set there for speed would hide the files, and is told to a person."""
+    for name in ("RUNTIME__REQUEST_BACKOFF_FACTOR", "RUNTIME__DLTHUB_TELEMETRY"):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
 def world() -> World:
     """An account without pickups, on a Friday noon."""
     return World(clock=NOW)

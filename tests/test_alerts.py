@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -26,6 +28,12 @@ from tests.listening import Listening, listening
 EVERYTHING = {"PICKUPS_DEBUG": "1", "RUNTIME__LOG_LEVEL": "DEBUG"}
 NINE = datetime(2026, 11, 20, 9, tzinfo=UTC)
 LATER = NINE + timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
 
 
 @pytest.fixture
@@ -140,14 +148,67 @@ def test_a_first_run_without_keys_and_a_warehouse_that_cannot_be_opened_are_inci
     assert [" well again " in message for message in chat.messages] == [False, True, False, True]
 
 
-def test_where_no_incident_can_be_noted_every_run_tells_of_it(
+def test_where_it_cannot_be_noted_beside_the_warehouse_it_is_told_once_too(
     installation: Installation, api: Sandbox, chat: Listening
 ) -> None:
+    in_the_way = installation.folder / "data"
+    in_the_way.write_text("a file where a folder should be")
+    assert [installation.command("run", api=api).returncode for _ in range(3)] == [6, 6, 6]
+    in_the_way.unlink()
+    assert installation.command("run", api=api).returncode == 0
+
+    assert [" well again " in message for message in chat.messages] == [False, True]
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def test_where_it_can_be_noted_nowhere_every_run_tells_of_it(
+    installation: Installation, api: Sandbox, chat: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (installation.folder / "data").write_text("a file where a folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(installation.folder / "data"))
 
     assert [installation.command("run", api=api).returncode for _ in range(2)] == [6, 6]
 
     assert len(chat.messages) == 2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "[destination.duckdb]\ncredentials = 'md:mine'",
+        "[runtime]\nrequest_timeout = 'abc'",
+        "[runtime]\nlog_level = 'QUIET'",
+        "[publish]\npath = 5",
+    ],
+)
+def test_a_setting_that_stops_every_run_is_told_once_with_its_place(
+    installation: Installation, api: Sandbox, chat: Listening, setting: str
+) -> None:
+    config = installation.folder / ".dlt" / "config.toml"
+    config.write_text(setting)
+    done = [installation.command("run", api=api) for _ in range(2)]
+    config.write_text("")
+    assert installation.command("run", api=api).returncode == 0
+
+    assert [one.returncode for one in done] == [3, 3]
+    assert f"{config}: {setting.splitlines()[0]} {setting.splitlines()[1].split()[0]} is " in done[0].stderr
+    assert [" well again " in message for message in chat.messages] == [False, True]
+
+
+def test_a_slip_of_the_keyboard_is_nobodys_incident(
+    installation: Installation, apis: dict[str, Sandbox], api: Sandbox
+) -> None:
+    with listening() as chat:
+        hooked(installation, chat.address)
+        assert installation.command("run", "--account", "defualt", api=api).returncode == 3
+        configure(installation, apis)
+        hooked(installation, chat.address)
+        done = installation.command("run", "--account", "nroth")
+
+    assert done.returncode == 3
+    assert "(did you mean north?)" in done.stderr
+    assert chat.messages == []
+    assert not installation.warehouse.exists()
 
 
 def test_on_a_full_disk_it_is_told_once_too(installation: Installation, api: Sandbox, chat: Listening) -> None:
@@ -317,7 +378,7 @@ def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_a
         done = installation.command("run", api=api, **{name: address})
 
     assert done.returncode == 3
-    assert f"({name} in the environment) is not that; it must be " in done.stderr
+    assert f"({name} in the environment) can't be used; it must be " in done.stderr
     assert "https" in done.stderr
     assert "s3cret" not in done.stderr
     assert not installation.warehouse.exists()

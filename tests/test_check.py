@@ -217,7 +217,8 @@ def test_a_program_that_has_the_warehouse_open_is_named(installation: Installati
     assert done.returncode == 6
     assert said.startswith("wrong ")
     assert f"(PID {holder.pid})" in said
-    assert "-c import duckdb" in said  # the command that it is
+    assert f"Held by: {sys.executable} -c" in said
+    assert "duckdb.connect" not in said  # what stands behind may be long, or a secret
 
 
 def test_a_run_under_way_is_no_fault(installation: Installation, now: World, api: Sandbox) -> None:
@@ -280,9 +281,42 @@ def test_secrets_that_others_may_read_are_told(installation: Installation, now: 
     secrets.chmod(0o644)
     done = installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
 
-    assert lines_of(done)["secrets"] == [f"look others may read {secrets}: chmod 600 it"]
+    remedy = "chmod 640, and chgrp it to the service" if os.geteuid() == 0 else "chmod 600"
+    assert lines_of(done)["secrets"] == [f"look others may read {secrets}: {remedy}"]
     secrets.chmod(0o600)
     assert "secrets" not in lines_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root's own file is for a group to read")
+def test_the_way_the_readme_installs_them_is_in_order(installation: Installation, now: World, api: Sandbox) -> None:
+    assert now
+    secrets = installation.folder / ".dlt" / "secrets.toml"
+    secrets.write_text("\n".join(["[sources.sendcloud.credentials]", *keys_of(api)]))
+    secrets.chmod(0o640)
+
+    assert "secrets" not in lines_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("[sources.sendcloud]\nsettle_days = nan", "settings"),
+        ("[sources.sendcloud]\npage_size = -1", "settings"),
+        ("[sources.sendcloud]\naccount = 'a b'", "settings"),
+        ("[destination.duckdb]\ncredentials = 'md:mine'", "settings"),
+        ("[publish]\npath = 'data/warehouse.duckdb'", "settings"),
+    ],
+)
+def test_whatever_a_run_would_refuse_is_found_by_it_too(
+    installation: Installation, now: World, api: Sandbox, setting: str, what: str
+) -> None:
+    assert now
+    (installation.folder / ".dlt" / "config.toml").write_text(setting)
+    text, machine = installation.command("check", api=api), installation.command("check", "--json", api=api)
+
+    assert (text.returncode, machine.returncode, installation.command("run", api=api).returncode) == (3, 3, 3)
+    assert any(line.startswith("wrong ") for line in lines_of(text)[what])
+    assert {one["outcome"] for one in json.loads(machine.stdout) if one["what"] == what} >= {"wrong"}
 
 
 def test_every_account_is_looked_at_and_the_worst_is_the_exit_code(installation: Installation) -> None:

@@ -97,6 +97,13 @@ def test_a_run_with_json_prints_the_row_of_pickup_runs(installation: Installatio
     assert told["observed_at"] == "2026-11-20T12:00:00+00:00"  # the API's clock
 
 
+def test_with_json_a_run_that_failed_is_an_object_too(installation: Installation, api: Sandbox) -> None:
+    done = installation.command("run", "--json", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"].startswith("Refused: ")
+
+
 @pytest.mark.usefixtures("ten_booked_two_cancelled")
 def test_show_carriers_prints_what_a_person_counts(installation: Installation, api: Sandbox) -> None:
     installation.run(api)

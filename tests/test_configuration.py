@@ -114,7 +114,7 @@ def test_a_run_that_fails_before_it_begins_is_the_accounts_own_failure(
 ) -> None:
     world.book()
     installation.run(api, account="north")
-    installation.command("run", "--account", "north")
+    installation.command("run", SOURCES__SENDCLOUD__ACCOUNT="north")
 
     query = "select account, outcome from sendcloud.pickup_runs order by started_at"
     assert installation.rows(query) == [

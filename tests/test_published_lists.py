@@ -71,6 +71,8 @@ def test_every_published_row_is_in_the_table_field_by_field(loaded: Installation
                 "cancelled_at": utc(cancelled) if cancelled else None,
                 "contract": int(contract) if contract else None,
                 "extra": None,
+                "time_slots": None,
+                "api_version": "v2",
             }
         )
     assert loaded.pickups() == sorted(expected, key=lambda row: (row["account"], row["id"]))

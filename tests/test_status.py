@@ -123,3 +123,26 @@ def test_what_the_demo_left_is_nobodys_to_keep_fresh(installation: Installation)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert not told(done)["demo"]["is_stale"]
+
+
+def test_after_a_good_run_the_error_of_before_is_gone(installation: Installation, api: Sandbox) -> None:
+    installation.run(api)
+    installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+    assert "Refused" in installation.command("status").stdout
+    installation.run(api)
+
+    assert "error" not in installation.command("status").stdout
+    assert told(installation.command("status", "--json"))["default"]["last_error"] is None
+
+
+def test_who_tried_the_demo_and_then_put_in_keys_is_told_that_nothing_was_loaded(
+    installation: Installation, api: Sandbox
+) -> None:
+    installation.command("demo", "--pickups", "300")
+    assert installation.command("status").returncode == 0  # no keys, so nothing that could run
+    add(installation, "secrets.toml", "[sources.sendcloud.credentials]", "public_key = 'p'", "secret_key = 's'")
+    installation.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
+    done = installation.command("status", "--json")
+
+    assert done.returncode == 1
+    assert (told(done)["default"]["is_stale"], told(done)["demo"]["is_stale"]) == (True, False)

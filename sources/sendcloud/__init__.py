@@ -23,6 +23,7 @@ from .credentials import SendcloudCredentials
 from .errors import Misconfigured, SendcloudError
 from .frontier import Rules
 from .oauth import TOKEN_URL
+from .origin import origin_of
 from .pace import Pace
 from .reading import Reading
 from .rows import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
@@ -221,7 +222,8 @@ def _check_whose(**addresses: str) -> None:
         strays: list[object] = [dlt.config.get(key) for key in (name, f"sources.{name}")]
         if address in strays and dlt.config.get(f"sources.sendcloud.{name}") != address:
             remedy = f"If it is meant, say it there or as SOURCES__SENDCLOUD__{name.upper()}."
-            raise Misconfigured(name, f"is set, but not in [sources.sendcloud]: no key goes to {address!r}", remedy)
+            there = origin_of(address) or "what is no address"
+            raise Misconfigured(name, f"is set, but not in [sources.sendcloud]: no key goes to {there}", remedy)
 
 
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:

@@ -39,9 +39,9 @@ class Api:
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
         """What is due for a request; `path` with its query, no body is None."""
-        name = urlsplit(path).path.rstrip("/")
-        if name == TOKEN_PATH:
+        if urlsplit(path).path == TOKEN_PATH:
             return self.tokens.answer(method, authorization, body or b"", self.world.clock)
+        name = urlsplit(path).path.rstrip("/")
         form = FORMS.get(name) or FORMS.get(name.rpartition("/")[0])
         if not form:
             return self._refusal(V3 if name.startswith(V3.root) else V2, 404, path, "Not found.")
