@@ -23,6 +23,7 @@ from sources.sendcloud.sandbox import Sandbox
 
 REPOSITORY = Path(__file__).parents[1]
 API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
+TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]  # of the list, but for a number
 INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
 FIELDS = ("id", "carrier", "country", "tracking_number", "pickup_status", "contract", *INSTANTS)
 SECRET = "s3cret-that-must-not-show"
@@ -141,6 +142,16 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
         row["pickup_status"] = record["pickup_status"].upper()
         row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
     return row
+
+
+def as_sent(status: str) -> str:
+    """A status of the world's as the version under test spells it."""
+    return status.upper() if API_VERSION == "v3" else status
+
+
+def address_of(api: Sandbox) -> str:
+    """Of the version under test."""
+    return api.base_url_v3 if API_VERSION == "v3" else api.base_url
 
 
 def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:

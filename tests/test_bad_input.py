@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import SECRET, Done, Installation, as_rows, nothing_is_sent_to
+from tests.installation import API_VERSION, SECRET, Done, Installation, as_rows, nothing_is_sent_to
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PAIR = b64encode(f"sandbox-public-key:{SECRET}".encode()).decode()
@@ -166,7 +166,7 @@ def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:
     code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=nobody))
 
     assert code == 4
-    assert "GET /api/v2/pickups" in message
+    assert f"GET /api/{API_VERSION}/pickups" in message
     assert "Connection refused" in message
     assert "after 7 tries" in message
     assert as_before(loaded, api)

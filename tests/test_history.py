@@ -9,7 +9,7 @@ import pytest
 
 from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import Installation, as_rows
+from tests.installation import API_VERSION, TOP, Installation, address_of, as_rows, as_sent
 from tests.settled import settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_the_next_run_reads_the_head_once_and_then_goes_on_where_the_history_sto
 
     assert died_on_page_11.pickups() == as_rows(world.records())
     assert receipt.requests == 2 + 12
-    assert [path for path in pages_asked(api, asked_before) if "cursor" not in path] == ["/api/v2/pickups?limit=5"]
+    assert [path for path in pages_asked(api, asked_before) if "cursor" not in path] == [f"{TOP}5"]
     assert (receipt.rows_new, receipt.history_complete, receipt.is_first_read) == (60, True, False)
 
 
@@ -80,7 +80,7 @@ def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is
         installation.run(api, **FIVE_A_PAGE)
 
     statuses = {row["id"]: row["pickup_status"] for row in installation.pickups()}
-    assert statuses[early] == "Cancelled"
+    assert statuses[early] == as_sent("Cancelled")
     assert len(statuses) == 1 + 40 + 1 - 1  # two packages of 20, of which `early` is one, and the new booking
 
     api.heal()
@@ -236,7 +236,7 @@ def test_a_window_given_by_a_scheduler_leaves_an_unfinished_first_load_as_it_was
 
 @pytest.mark.usefixtures("world")
 def test_links_that_go_in_circles_from_package_to_package_end_the_run(installation: Installation, api: Sandbox) -> None:
-    first = f"{api.base_url}/pickups/?cursor=cD0yOTAwODE%3D&limit=5"
+    first = f"{address_of(api)}/pickups/?cursor=cD0yOTAwODE%3D&{TOP.split('?')[1]}5"
     api.fault(faults.stray_link(first), page=8, times=None)
 
     done = installation.command(
@@ -282,7 +282,7 @@ def test_a_stored_link_to_where_the_api_was_before_it_moved_means_again_from_the
 
 @pytest.mark.usefixtures("world")
 def test_a_last_page_that_leads_back_to_the_first_ends_the_run(installation: Installation, api: Sandbox) -> None:
-    api.fault(faults.stray_link(f"{api.base_url}/pickups?limit=5"), page=20, times=None)
+    api.fault(faults.stray_link(address_of(api) + TOP.removeprefix(f"/api/{API_VERSION}") + "5"), page=20, times=None)
 
     with pytest.raises(LoopingLink):
         installation.run(api, **FIVE_A_PAGE)

@@ -11,7 +11,7 @@ import pytest
 from pipelines import history, pickups
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import Installation
+from tests.installation import Installation, as_sent
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -38,9 +38,9 @@ def test_a_life_is_told_as_it_was_seen(installation: Installation, world: World,
 
     hours = [NOW + timedelta(hours=number) for number in (0, 1, 3)]
     assert states(installation) == [
-        (pickup, "Announcing", None, hours[0]),
-        (pickup, "Created", None, hours[1]),
-        (pickup, "Cancelled", hours[2], hours[2]),
+        (pickup, as_sent("Announcing"), None, hours[0]),
+        (pickup, as_sent("Created"), None, hours[1]),
+        (pickup, as_sent("Cancelled"), hours[2], hours[2]),
     ]
 
 
@@ -86,7 +86,11 @@ def test_a_state_that_comes_back_is_told_again(installation: Installation, world
         installation.run(api)
         world.advance(hours=1)
 
-    assert [state[1] for state in states(installation)] == ["Created", "CANCELLATION_REQUESTED", "Created"]
+    assert [state[1] for state in states(installation)] == [
+        as_sent("Created"),
+        "CANCELLATION_REQUESTED",
+        as_sent("Created"),
+    ]
 
 
 def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
@@ -104,7 +108,9 @@ def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
 
     installation.run(api)
 
-    assert [state[1] for state in states(installation) if state[0] == pickup] == ["Created", "Cancelled"]
+    assert [state[1] for state in states(installation) if state[0] == pickup] == [
+        *map(as_sent, ("Created", "Cancelled"))
+    ]
 
 
 def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
@@ -124,7 +130,7 @@ def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
 
     installation.run(api)
 
-    assert [state[1] for state in states(installation)] == ["Created", "Cancelled"]
+    assert [state[1] for state in states(installation)] == [*map(as_sent, ("Created", "Cancelled"))]
 
 
 def test_the_history_of_a_seeded_world_ends_with_the_table(
