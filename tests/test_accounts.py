@@ -484,8 +484,11 @@ def test_half_an_oauth2_client_is_not_made_whole_by_the_common_one(
         ("[sources.sendcloud.accounts.a__b]", "'a__b' can't be an account's name"),
         ("[sources.sendcloud.accounts.credentials]", "'credentials' can't be an account's name"),
         ("[sources.sendcloud.accounts.North]\n[sources.sendcloud.accounts.north]", "differ in case only"),
-        ("[sources.sendcloud.accounts]\nnorth = 5", "[sources.sendcloud.accounts] north is 5"),
-        ("[sources.sendcloud]\naccounts = ['north']", "is ['north']; an account is a section"),
+        (
+            "[sources.sendcloud.accounts]\nnorth = 5",
+            "[sources.sendcloud.accounts] north is a value; an account is a section",
+        ),
+        ("[sources.sendcloud]\naccounts = ['north']", "accounts is a value; an account is a section"),
     ],
 )
 def test_a_name_that_cannot_be_is_told_with_its_place(

@@ -282,18 +282,6 @@ def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
 
 
 @pytest.mark.parametrize("instant", ["entering rename", "leaving renamed"])
-def test_where_it_cannot_be_done_the_run_is_done_all_the_same(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installation.run(api)
-    world.advance(days=1)
-    world.book()
-    monkeypatch.setattr(housekeeping, "_LOADS", "delete from sendcloud.no_such_table")
-
-    assert installation.run(api).outcome == "succeeded"
-    assert installation.pickups() == as_rows(world.records())
-
-
 def test_killed_while_the_file_is_put_in_place_nothing_is_lost(
     installation: Installation, world: World, api: Sandbox, instant: str
 ) -> None:
@@ -324,3 +312,15 @@ def test_half_a_copy_of_a_run_that_died_is_in_nobodys_way(
     change(installation, world, api)
 
     assert differences(installation, world) == []
+
+
+def test_where_it_cannot_be_done_the_run_is_done_all_the_same(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.run(api)
+    world.advance(days=1)
+    world.book()
+    monkeypatch.setattr(housekeeping, "_LOADS", "delete from sendcloud.no_such_table")
+
+    assert installation.run(api).outcome == "succeeded"
+    assert installation.pickups() == as_rows(world.records())
