@@ -24,6 +24,7 @@ from sources.sendcloud.sandbox import Sandbox
 REPOSITORY = Path(__file__).parents[1]
 API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
 TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]  # of the list, but for a number
+CARRIER = {"v2": "carrier", "v3": "carrier_code"}[API_VERSION]  # what the wire calls it
 INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
 FIELDS = ("id", "carrier", "country", "tracking_number", "pickup_status", "contract", *INSTANTS)
 SECRET = "s3cret-that-must-not-show"

@@ -9,7 +9,7 @@ import pytest
 
 from sources.sendcloud.frontier import MAX_REMEMBERED, first_seen_at
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.installation import Installation, as_rows
+from tests.installation import Installation, as_rows, as_sent
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BROKEN = "select reason, first_seen_at, last_seen_at, resolved_at from sendcloud.pickups_quarantine order by 2, 1"
@@ -149,10 +149,10 @@ def test_a_new_status_or_carrier_loads_and_a_check_names_it(
 
     assert installation.pickups() == as_rows(world.records())
     assert receipt.checks_failed == {"known_carriers": 1, "known_statuses": 1}
-    assert receipt.check_values == {"known_carriers": ["mondial_relay"], "known_statuses": ["Teleported"]}
-    assert (
-        "worth a look: known_carriers (1 row: mondial_relay), known_statuses (1 row: Teleported)" in receipt.remarks()
-    )
+    teleported = as_sent("Teleported")
+    assert receipt.check_values == {"known_carriers": ["mondial_relay"], "known_statuses": [teleported]}
+    named = f"known_carriers (1 row: mondial_relay), known_statuses (1 row: {teleported})"
+    assert f"worth a look: {named}" in receipt.remarks()
 
 
 @pytest.mark.parametrize("booked", ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "9999-12-31T00:00:00Z"])
