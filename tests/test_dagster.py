@@ -48,7 +48,7 @@ def home(installation: Installation, apis: dict[str, Sandbox], tmp_path: Path) -
     configure(installation, apis, common={"page_size": 5})
     installation.monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     done = installation.command("schedule", "dagster", "--to", str(tmp_path / "dagster"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     return tmp_path / "dagster"
 
 
