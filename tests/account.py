@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sources.sendcloud.sandbox import Record, World
-from tests.installation import as_row, utc
+from tests.installation import as_row, on_the_wire, utc
 from tests.truth import State, state_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -90,7 +90,7 @@ class Account:
 
     def watched(self, *, succeeded: bool) -> None:
         """Notes what a run was shown."""
-        unreadable = [record for record in self.world.records() if record["id"] in self.broken]
+        unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
         (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
         for row in map(as_row, self.readable()):
             for lists in (self.shown, self.surely_seen) if succeeded else (self.shown,):

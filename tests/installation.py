@@ -155,6 +155,16 @@ def address_of(api: Sandbox) -> str:
     return api.base_url_v3 if API_VERSION == "v3" else api.base_url
 
 
+def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
+    """A world's record as the version under test sends it."""
+    if API_VERSION == "v2":
+        return record
+    names = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
+    sent = {names.get(k, k): value for k, value in record.items() if k not in ("pickup_from", "pickup_until")}
+    sent |= {} if (slots := slots_of(record)) is None else {"time_slots": slots}
+    return sent | ({"status": sent["status"].upper()} if isinstance(sent.get("status"), str) else {})
+
+
 def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
     """As v3 tells the window of a world's record: one slot, none, or not at all."""
     if not {"pickup_from", "pickup_until"} & record.keys():
