@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -41,7 +43,8 @@ def report(
         raise NotConfigured(
             f"A report needs {', '.join(missing)}, not installed here. pip install 'sendcloud-pickups[notebooks]'"
         )
-    with inside() as project:
+    with inside() as project, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IPython (parent|dir)")  # nothing of it is kept in a home, writable or not
         page, published = Path(to or project / "data" / "report" / "index.html").absolute(), readable_path(project)
         with reading(published, only):
             pass  # NothingYet before a kernel is started
@@ -93,8 +96,10 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
     folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
+    environment = {**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()}
     try:
-        client.execute(env={**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()})
+        # what a cell writes comes back with it; what ipykernel says beside, when it stumbles over its own end, is no news
+        client.execute(env=environment, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
     except CellTimeoutError:

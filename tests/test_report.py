@@ -172,6 +172,19 @@ def test_a_projects_own_notebooks_are_taken_before_those_that_came_with_us(
     assert installation.command("report").stderr.split() == ["running", "mine"]
 
 
+def test_what_a_kernel_says_at_its_end_is_not_what_the_command_says(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.run(api)
+    stumbles = "import atexit, os\natexit.register(os.system, 'echo Uncaught >&2')"
+    own, heading = installation.folder / "notebooks", [nbformat.v4.new_markdown_cell("# Mine?")]
+    own.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[*heading, nbformat.v4.new_code_cell(stumbles)]), own / "mine.ipynb")
+
+    assert installation.process("report").stderr.split() == ["running", "mine"]
+
+
 def test_a_page_that_cannot_take_the_old_ones_place_leaves_it_as_it_was(
     shop: tuple[Installation, Sandbox],
     page: Path,
