@@ -34,7 +34,7 @@ test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, soa
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
 ON_ENGINES := report_in_a_browser installed dagster
 test-engines: $(READY)  ## the tests that need a browser or the package index
-	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --group engines
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
 	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
