@@ -14,13 +14,13 @@ from packaging.version import Version
 from pipelines.account_settings import version_used_by
 from pipelines.accounts import account_names, keys_of_nobody, one_of
 from pipelines.check_api import api
-from pipelines.check_files import files
 from pipelines.errors import NotConfigured, worst_of
 from pipelines.finding import Finding, wrong
-from pipelines.project import inside, published_path, warehouse_path
+from pipelines.project import inside
 from pipelines.screen import console
 from pipelines.settings import file
 from pipelines.verify import verify
+from pipelines.which_store import store_of
 
 # what the tests run on (uv.lock, and make test-duckdb2): from, and up to but not
 TESTED = {
@@ -53,17 +53,16 @@ def findings(project: Path, account: str | None = None) -> Iterator[Finding]:
     try:
         verify()
         names = [one_of(account)] if account else account_names()
-        warehouse = warehouse_path(project)
-        published_path(project)
+        store = store_of(project)
         yield Finding("settings", "ok", f"accounts: {', '.join(names)}")
     except NotConfigured as error:
         yield wrong("settings", error)
         return
     yield from _secrets()
     for name in names:
-        yield from api(name, warehouse)
+        yield from api(name, str(store))
     yield from _api_versions(names)
-    yield from files(project)
+    yield from store.findings()
 
 
 def _project(project: Path) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from pipelines.account_settings import Settings, settings_of, source_of, where_to_look
 from pipelines.errors import NotConfigured
@@ -20,7 +19,7 @@ CLOCK_MAY_DIFFER = timedelta(seconds=60)
 OF_A_CLOCK = ("not yet valid", "has expired")  # what TLS says of a good certificate where the clock is wrong
 
 
-def api(account: str, warehouse: Path) -> Iterator[Finding]:
+def api(account: str, where: str) -> Iterator[Finding]:
     """What there is to say about the account's keys, the API, and the clock."""
     try:
         settings = settings_of(account)
@@ -28,7 +27,7 @@ def api(account: str, warehouse: Path) -> Iterator[Finding]:
     except Exception as error:
         yield wrong(
             "settings" if isinstance(error, Misconfigured) and not isinstance(error, KeysMissing) else "keys",
-            where_to_look(told(error, warehouse), account),
+            where_to_look(told(error, where), account),
             account,
         )
         return

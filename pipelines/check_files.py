@@ -12,7 +12,6 @@ from shutil import disk_usage
 from pipelines.errors import AnotherRun, DestinationFailed
 from pipelines.finding import Finding, wrong
 from pipelines.lock import one_run_at_a_time
-from pipelines.project import published_path, warehouse_path
 from pipelines.warehouse import opened
 
 MB = 10**6
@@ -20,9 +19,8 @@ ROOM_MB = 1_000  # a first load of a million pickups takes 400 MB, dlt's working
 HOLDER = re.compile(r"\(PID (\d+)\)")  # as DuckDB names who has the file open
 
 
-def files(project: Path) -> Iterator[Finding]:
+def files(warehouse: Path, published: Path) -> Iterator[Finding]:
     """What there is to say about both files, and the disks that they lie on."""
-    warehouse, published = warehouse_path(project), published_path(project)
     for what, path in (("warehouse", warehouse), ("published", published)):
         if problem := _not_writable(path):
             yield wrong(what, DestinationFailed(str(path), problem, "Give this user the right to write there."))

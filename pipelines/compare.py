@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import quarantine, sweep
 from pipelines.errors import IdsDiffer
+from pipelines.store import DATASET, Connection, Store
 from pipelines.turns import Turn
-from pipelines.warehouse import DATASET, has_table, opened
 from sources.sendcloud import Reading
 from sources.sendcloud.rows import ROW_SCHEMA
 
@@ -22,11 +20,11 @@ from sources.sendcloud.rows import ROW_SCHEMA
 class Compared:
     """Compares rows with the table as it is, and lets only those through that would change it.
 
-    A dlt step: `resource.add_map(Compared(path, reading, turn))`. The counts are facts about the table, not about the
+    A dlt step: `resource.add_map(Compared(store, reading, turn))`. The counts are facts about the table, not about the
     load.
     """
 
-    warehouse: Path
+    store: Store
     reading: Reading
     turn: Turn
     new: int = 0
@@ -37,11 +35,12 @@ class Compared:
     _makes_table: bool = False
 
     def __call__(self, rows: pa.Table) -> pa.Table | None:
-        """The rows that are new or differ in any column; None when there are none.
+        """The rows that are new or differ in any column, in their order; None when there are none.
 
         Into a warehouse without the table everything goes, an empty table too: it makes the columns.
         """
-        with self.turn, opened(self.warehouse) as connection:
+        with self.turn, self.store.opened() as session:
+            connection = session.of(self.reading.account)
             connection.register("listed", rows)
             found = self._different(connection, rows)
             connection.register("found", found)
@@ -49,13 +48,15 @@ class Compared:
             sweep.note(connection, self.reading, self.outside)
             assert self.reading.observed_at  # noqa: S101  # rows come of a page
             quarantine.resolve(connection, self.reading.observed_at)
-        return found.select(ROW_SCHEMA.names).cast(ROW_SCHEMA) if found.num_rows or self._makes_table else None
+        if found.num_rows or self._makes_table:
+            return rows if found.num_rows == rows.num_rows else rows.filter(pc.is_in(rows["id"], found["id"]))
+        return None
 
-    def _different(self, connection: Any, rows: pa.Table) -> pa.Table:
-        self._makes_table = not has_table(connection, "pickups")
+    def _different(self, connection: Connection, rows: pa.Table) -> pa.Table:
+        self._makes_table = not connection.has_table("pickups")
         if self._makes_table:
             self.new += _keys(rows)
-            return rows
+            return rows.select(["id"])
         if self.reading.api_version_before:
             _check_ids(connection, self.reading)
         found = connection.sql(_DIFFERENCE).to_arrow_table()
@@ -66,7 +67,7 @@ class Compared:
         return found
 
 
-def _check_ids(connection: Any, reading: Reading) -> None:
+def _check_ids(connection: Connection, reading: Reading) -> None:
     """Raises IdsDiffer where another version of the API calls a pickup by another id: merged, it would be there twice.
 
     Either the id is now that of a pickup booked at another time, or a pickup of the same carrier, booking and window
@@ -90,7 +91,10 @@ _IS_CANCELLED = (
     "(lower({0}.pickup_status) = 'cancelled' "
     "or ({0}.cancelled_at is not null and lower({0}.pickup_status) not like 'cancellation%'))"
 )
-_STORED = {"api_version": "coalesce(stored.api_version, 'v2')"}  # of before there were two
+_STORED = {
+    "api_version": "coalesce(stored.api_version, 'v2')",  # of before there were two
+    **{name: f"stored.{name}::text" for name in ("extra", "time_slots")},  # JSON there, and kept as it was sent
+}
 _DIFFERS = " or ".join(f"listed.{c} is distinct from {_STORED.get(c, f'stored.{c}')}" for c in ROW_SCHEMA.names)
 _OTHER_IDS = f"""
     select stored.id, listed.id, listed.carrier, listed.created_at
@@ -113,7 +117,7 @@ _OTHER_IDS = f"""
     limit 1
 """  # noqa: S608  # a name of our own
 _DIFFERENCE = f"""
-    select listed.*,
+    select listed.id,
            stored.id is null as is_new,
            {_IS_CANCELLED.format("listed")}
                and (stored.id is null or not {_IS_CANCELLED.format("stored")}) as newly_cancelled

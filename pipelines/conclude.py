@@ -4,62 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-import duckdb
 import pyarrow as pa
 
 from pipelines import history, housekeeping, models, quarantine, sweep
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, has_table, opened
+from pipelines.store import DATASET, Connection, Store
 from sources.sendcloud import Reading
 from sources.sendcloud.rows import INSTANT
 
-_COUNT = f"select account, count(*) from {DATASET}.pickups group by account"  # noqa: S608  # a name of our own
+_COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # a name of our own
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
+_SQL = dict(zip(_ARROW.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
 
-def record_states(warehouse: Path, account: str, observed_at: datetime) -> None:
+def record_states(store: Store, account: str, observed_at: datetime) -> None:
     """Brings the account's status history up to the table, see history.py; nothing where nothing was loaded yet."""
-    with opened(warehouse) as connection:
-        if has_table(connection, "pickups"):
+    with store.opened() as session:
+        connection = session.of(account)
+        if connection.has_table("pickups"):
             connection.execute("begin")
             history.record(connection, account, observed_at)
             connection.execute("commit")
 
 
-def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bool:
+def conclude(store: Store, accounts: Sequence[tuple[Receipt, Reading]]) -> bool:
     """Writes status history, receipts, views and checks as one transaction; tells whether there is aught to publish.
 
     Fills the receipts' `checks_failed`, and what a sweep found. Checks see the run's own `as_of`, so the receipts go
     in before them; they go in again with what was found. Afterwards, once a day, what is old goes (housekeeping.py).
     After a failed first run there are no tables, and nothing for readers.
     """
-    with opened(warehouse) as connection:
+    receipts = [receipt for receipt, _ in accounts]
+    with store.opened() as connection:
         connection.execute("begin")
-        if loaded := has_table(connection, "pickups"):
-            history.prepare(connection)
-            quarantine.prepare(connection)
-            sweep.prepare(connection)
-            rows = dict(connection.execute(_COUNT).fetchall())
-            for receipt, reading in accounts:
-                if receipt.observed_at:  # a run that read nothing saw no state; no clock of ours is one to date it by
-                    history.record(connection, receipt.account, receipt.observed_at)
-                _sweep_into(connection, receipt, reading)
-                receipt.rows_in_table = rows.get(receipt.account, 0)
-                write_receipt(connection, receipt)  # the check of doubles looks at it
-            models.build(connection)
-            _check(connection, [receipt for receipt, _ in accounts])
-        for receipt, _ in accounts:
-            write_receipt(connection, receipt)
-        connection.execute("commit")
+        loaded = [receipt for receipt, reading in accounts if _bookkeep(connection, receipt, reading)]
         if loaded:
-            housekeeping.keep_house(connection, [receipt for receipt, _ in accounts])
-        return loaded
+            readers = connection.for_readers()
+            readers.build_views()
+            _check(readers, receipts)
+        for receipt in receipts:
+            write_receipt(connection.of(receipt.account), receipt)
+        for receipt in loaded:
+            connection.show(receipt.account)
+        connection.execute("commit")
+        tables = {receipt.account: connection.of(receipt.account) for receipt in loaded}
+        for own in dict.fromkeys(tables.values()):
+            housekeeping.keep_house(own, [receipt for receipt in receipts if tables.get(receipt.account) is own])
+        return bool(loaded)
 
 
-def _check(connection: duckdb.DuckDBPyConnection, receipts: Sequence[Receipt]) -> None:
+def _bookkeep(session: Connection, receipt: Receipt, reading: Reading) -> bool:
+    """What becomes of one account's tables before anybody looks at them; tells whether it has any."""
+    connection = session.of(receipt.account)
+    if not connection.has_table("pickups"):
+        return False
+    history.prepare(connection)
+    quarantine.prepare(connection)
+    sweep.prepare(connection)
+    if receipt.observed_at:  # a run that read nothing saw no state; no clock of ours is one to date it by
+        history.record(connection, receipt.account, receipt.observed_at)
+    _sweep_into(connection, receipt, reading)
+    ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
+    write_receipt(connection, receipt)  # the check of doubles looks at it
+    connection.show(receipt.account)
+    return True
+
+
+def _check(connection: Connection, receipts: Sequence[Receipt]) -> None:
     results = models.check(connection)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
@@ -68,7 +81,7 @@ def _check(connection: duckdb.DuckDBPyConnection, receipts: Sequence[Receipt]) -
         receipt.must_pass_failed = any(result.must_pass for result in own)
 
 
-def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading: Reading) -> None:
+def _sweep_into(connection: Connection, receipt: Receipt, reading: Reading) -> None:
     is_over = receipt.outcome == "succeeded" and not reading.has_more
     if receipt.outcome != "succeeded" and receipt.sweep is None:
         return  # nothing of it was loaded, so the next run doesn't know of it
@@ -77,26 +90,26 @@ def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading
         receipt.rows_missed, receipt.first_missed, receipt.rows_unlisted = found
 
 
-def write_receipt(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> None:
+def write_receipt(connection: Connection, receipt: Receipt) -> None:
     """The receipt as a row of `sendcloud.pickup_runs`, in place of an earlier one of the same run.
 
     Columns that a newer version brings are added to an older table.
     """
-    row = pa.Table.from_pylist([receipt.as_row()], schema=receipt_schema())
-    table = f"{DATASET}.pickup_runs"
-    connection.register("receipt", row)
+    schema, table = receipt_schema(), f"{DATASET}.pickup_runs"
+    connection.register("receipt", pa.Table.from_pylist([receipt.as_row()], schema=schema))
     connection.execute(f"create schema if not exists {DATASET}")
     connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608  # a name of our own
-    there = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
-    for name, kind, *_ in connection.execute("describe receipt").fetchall():
-        if name not in there:
-            connection.execute(f'alter table {table} add column "{name}" {kind}')
+    there = connection.columns("pickup_runs")
+    for field in schema:
+        if field.name not in there:
+            connection.execute(f'alter table {table} add column "{field.name}" {_SQL[field.type]}')
+    names = ", ".join(f'"{name}"' for name in schema.names)
     connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
-    connection.execute(f"insert into {table} by name select * from receipt")  # noqa: S608  # as above
+    connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # as above
     connection.unregister("receipt")
 
 
-def write_published(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> None:
+def write_published(connection: Connection, receipt: Receipt) -> None:
     """What became known after the receipt was written. Two columns in place: the whole row anew costs a tenth of a
     run that finds nothing, and 30 MB (duckdb 1.5.5 keeps a block for each of its columns while it is stored, 2026-11).
     """

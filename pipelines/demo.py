@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines import screen
 from pipelines.lock import one_run_at_a_time
 from pipelines.pickups import run
-from pipelines.project import came_with, command_in, demo_folder, inside
+from pipelines.project import came_with, command_in, demo_folder, environment, inside
 from pipelines.show import show
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
@@ -33,7 +31,7 @@ def _demo(project: Path, folder: Path, pickups: int, seed: int) -> int:
     out = screen.console()
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
-    with serve(world) as api, _environment(_settings(api, folder)):
+    with serve(world) as api, environment(_settings(api, folder)):
         out.print(f"A sandbox with {pickups:,} pickups answers at {api.base_url}\n")
         first = _run("First run: everything")
         world.clock += BETWEEN_RUNS
@@ -59,20 +57,10 @@ def _settings(api: Sandbox, folder: Path) -> dict[str, str]:
         "SOURCES__SENDCLOUD__ACCOUNTS": "",  # none of the project's own
         "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
         "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
+        "PIPELINE__DESTINATION": "duckdb",
         "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "warehouse.duckdb"),
         "PUBLISH__PATH": str(folder / "pickups.duckdb"),
     }
-
-
-@contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _next_steps(project: Path, folder: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -20,9 +19,9 @@ from pipelines.account_settings import settings_of, source_of, where_to_look
 from pipelines.accounts import account_names
 from pipelines.errors import KNOWN, NotConfigured, exit_code_of, worst_of
 from pipelines.project import inside
+from pipelines.store import DATASET
 from pipelines.told import told
 from pipelines.verify import verify
-from pipelines.warehouse import DATASET
 from sources.sendcloud import Reading
 
 PLACE = "destination.warehouse"
@@ -85,7 +84,7 @@ def _loaded(account: str, sweep: bool) -> int:
     try:
         read = load(account, sweep=sweep)
     except Exception as error:
-        return _tell(where_to_look(told(error, Path(f"[{PLACE}]")), account), f"{account}: ")
+        return _tell(where_to_look(told(error, f"[{PLACE}]"), account), f"{account}: ")
     print(f"{account}: {read.rows_read:,} pickups read in {read.pages:,} pages, {read.quarantined:,} unreadable")  # noqa: T201
     return 0
 

@@ -43,7 +43,7 @@ class IdsDiffer(PipelineError):
 
 
 class AnotherRun(PipelineError):
-    def __init__(self, lock: Path, holder: str) -> None:
+    def __init__(self, lock: Path | str, holder: str) -> None:
         super().__init__(
             f"Another run is under way ({holder}; lock {lock}). Nothing was done; the other run does the work."
         )
@@ -55,7 +55,7 @@ class DestinationFailed(PipelineError):
 
 
 class NothingYet(PipelineError):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(
             f"There are no pickups yet at {path}. Load some first: pickups run (or, without keys: pickups demo)."
         )

@@ -7,7 +7,8 @@ nothing: the next one records what it left before it loads more.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+
+from pipelines.store import Connection
 
 STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
 
@@ -63,13 +64,13 @@ _NEW_STATES = f"""
 """  # noqa: S608  # names of our own
 
 
-def prepare(connection: Any) -> None:
+def prepare(connection: Connection) -> None:
     """Makes the tables where they are missing."""
     connection.execute(_TABLE)
     connection.execute(_RECORDED)
 
 
-def record(connection: Any, account: str, observed_at: datetime) -> None:
+def record(connection: Connection, account: str, observed_at: datetime) -> None:
     """Adds a row for every pickup of the account whose status, cancellation or window differs from its last one.
 
     `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.

@@ -1,27 +1,20 @@
 """What a warehouse lets go of by itself, so that a run every 15 minutes for years doesn't make it grow without bound.
 
-Rows once a day, behind the transaction of the day's first run that read something; the file when more of it lies free
-than `keep.free_share`. Ages count from the API's clock or from this machine's, whichever is earlier: one that is wrong
-and ahead must not cost a year of receipts.
+Rows once a day, behind the transaction of the day's first run that read something (a file that lies half empty: see
+publish.py). Ages count from the API's clock or from this machine's, whichever is earlier: one that is wrong and ahead
+must not cost a year of receipts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from pipelines.errors import DestinationFailed
-from pipelines.in_place import sweep_leftovers
 from pipelines.receipt import Receipt
 from pipelines.settings import setting
-from pipelines.warehouse import IN_MEMORY, opened
-
-WORTH_IT_BYTES = 64 * 2**20  # free, before the file is written anew
+from pipelines.store import Connection
+from pipelines.warehouse import DatabaseError
 
 _THIS_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
 # what `pickups status`, the views' as_of and a message of recovery look for, be it older than a year
@@ -71,7 +64,7 @@ _RECORDED = """
 """
 
 
-def keep_house(connection: Any, receipts: Sequence[Receipt]) -> None:
+def keep_house(connection: Connection, receipts: Sequence[Receipt]) -> None:
     """Deletes rows that are older than `[keep]` says and needed by nobody, in a transaction of its own, when the run's
     receipts are written. Does nothing but once a day, and nothing in a run that had no answer from the API. Where it
     can't, nothing is deleted and the run is none the worse: it is tried again the next day.
@@ -95,53 +88,5 @@ def keep_house(connection: Any, receipts: Sequence[Receipt]) -> None:
             connection.execute(old, {"bookkeeping_from": bookkeeping_from})
         connection.execute(_RECORDED)
         connection.execute("commit")
-    except duckdb.Error:
+    except (DatabaseError, DestinationFailed):
         connection.execute("rollback")
-
-
-def shrink(warehouse: Path) -> None:
-    """Writes the file anew where too much of it lies free, and puts it in place in one step. For who holds the lock.
-
-    Where that can't be done, the warehouse is as it was, and the next run tries again.
-    """
-    if warehouse.stat().st_size <= WORTH_IT_BYTES:
-        return
-    with suppress(OSError, duckdb.Error, DestinationFailed):  # a disk without room for two: nothing is lost by waiting
-        if _lies_free(warehouse):
-            _write_anew(warehouse)
-
-
-def clear_away(warehouse: Path) -> None:
-    """What a run left that died while it wrote the file anew."""
-    for suffix in ("new", "new.wal"):
-        sweep_leftovers(warehouse, suffix)
-
-
-def _lies_free(warehouse: Path) -> bool:
-    sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
-    with opened(warehouse) as connection:
-        ((free_bytes, share),) = connection.execute(sizes).fetchall()
-    return bool(free_bytes > WORTH_IT_BYTES and share > setting("keep.free_share"))
-
-
-def _write_anew(warehouse: Path) -> None:
-    """A log that could not be folded in belongs to the old file alone, which then stays."""
-    fresh = warehouse.with_name(f".{warehouse.name}.smaller.new")
-    clear_away(warehouse)
-    try:
-        with opened(IN_MEMORY) as connection:
-            old, new = (str(path).replace("'", "''") for path in (warehouse, fresh))
-            connection.execute(f"attach '{old}' as old (read_only)")
-            ((kept,),) = connection.execute(_FORMAT).fetchall()
-            connection.execute(f"attach '{new}' as new (storage_version '{kept}')")
-            connection.execute("copy from database old to new")
-            connection.execute("checkpoint new")
-        fresh.chmod(warehouse.stat().st_mode)
-        if not warehouse.with_name(warehouse.name + ".wal").exists():
-            fresh.replace(warehouse)
-    finally:
-        clear_away(warehouse)
-
-
-# so that an older duckdb that can read the old file can read the new one
-_FORMAT = "select rtrim(tags['storage_version'], '+') from duckdb_databases() where database_name = 'old'"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines import models
+from pipelines.store import Connection
 from pipelines.upgrade import missing
 
 Since = str | date | None  # a datetime is a date too
@@ -37,34 +37,42 @@ class Only(NamedTuple):
         return cls(carriers, since.replace(tzinfo=since.tzinfo or UTC) if since else None)
 
 
-def narrow(connection: Any, published: Path, only: Only) -> None:
-    """Fills an empty connection in memory with every table and view of the file, the pickups narrowed to `only`.
+EVERYTHING = Only()
 
-    Raises UnknownCarrier for one of which the file has no pickups.
+
+def narrow(connection: Connection, only: Only) -> None:
+    """Gives an empty connection every table of the catalogue `published`, the pickups narrowed to `only`, and the views
+    over them. Raises UnknownCarrier for one of which there are no pickups.
     """
-    quoted = str(published).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as published (read_only)")
     connection.execute("create schema sendcloud")
-    later = ", ".join(f"null as {name}" for name in missing(connection, "pickups", "published"))
     for (table,) in connection.execute(_TABLES).fetchall():
         connection.execute(f'create view sendcloud."{table}" as select * from published.sendcloud."{table}"')  # noqa: S608  # a name from the catalogue
-    known = [name for (name,) in connection.execute(_CARRIERS).fetchall()]
-    if unknown := sorted(set(only.carriers or []) - set(known)):
-        raise UnknownCarrier(f"no carrier {unknown[0]!r}; there are {', '.join(known)}")
-    connection.execute("create table wanted as select unnest(?::text[]) as carrier", [list(only.carriers or known)])
-    connection.execute("create table bounds as select ?::timestamptz as since", [only.since])
-    connection.execute(_NARROWED.format(later=f", {later}" if later else ""))
+    there = [name for name, *_ in connection.execute("describe published.sendcloud.pickups").fetchall()]
+    later = "".join(f", null as {name}" for name in missing(there, "pickups"))
+    condition = "true"
+    if only != EVERYTHING:
+        known = [name for (name,) in connection.execute(_CARRIERS).fetchall()]
+        check_carriers(only, known)
+        carriers = list(only.carriers or known)
+        connection.execute("create table wanted as select unnest(?::text[]) as carrier", [carriers])
+        connection.execute("create table bounds as select ?::timestamptz as since", [only.since])
+        condition = _WANTED
+    connection.execute(_NARROWED.format(later=later, condition=condition))
     models.build(connection)
 
 
+def check_carriers(only: Only, known: Sequence[str]) -> None:
+    """Raises UnknownCarrier for one of which there are no pickups."""
+    if unknown := sorted(set(only.carriers or []) - set(known)):
+        raise UnknownCarrier(f"no carrier {unknown[0]!r}; there are {', '.join(known)}")
+
+
 _TABLES = """
-    select table_name from duckdb_tables() where database_name = 'published' and schema_name = 'sendcloud'
+    select table_name from information_schema.tables where table_catalog = 'published' and table_schema = 'sendcloud'
 """
 _CARRIERS = "select distinct carrier from published.sendcloud.pickups order by carrier"
+_WANTED = "carrier in (select carrier from wanted) and (select created_at >= coalesce(since, created_at) from bounds)"
 _NARROWED = """
     create or replace view sendcloud.pickups as
-    select *{later}
-    from published.sendcloud.pickups
-    where carrier in (select carrier from wanted)
-        and (select created_at >= coalesce(since, created_at) from bounds)
+    select *{later} from published.sendcloud.pickups where {condition}
 """

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import dlt
 from dlt.extract import DltSource
@@ -17,9 +16,9 @@ from pipelines.compare import Compared
 from pipelines.conclude import record_states
 from pipelines.quarantine import FirstSeen
 from pipelines.receipt import Receipt
+from pipelines.store import Store
 from pipelines.told import told
 from pipelines.turns import Turn
-from pipelines.warehouse import checkpoint
 from pipelines.working import fresh_pipeline
 from sources.sendcloud import Reading
 
@@ -32,21 +31,21 @@ class OneAccount:
 
     receipt: Receipt
     reading: Reading
-    warehouse: Path
+    store: Store
     turn: Turn
     on_progress: Progress
     settings: Settings = field(default_factory=dict, repr=False)
     source: DltSource = field(init=False, repr=False)  # the first that is read of it
 
     @classmethod
-    def of(cls, account: str, warehouse: Path, turn: Turn, on_progress: Progress) -> OneAccount:
+    def of(cls, account: str, store: Store, turn: Turn, on_progress: Progress) -> OneAccount:
         def on_page(so_far: Reading) -> None:
             turn.check()
             on_progress("reading", so_far)
 
         receipt = Receipt(account=account)
         reading = Reading(account=account, run_id=receipt.run_id, on_page=on_page)
-        return cls(receipt, reading, warehouse, turn, on_progress)
+        return cls(receipt, reading, store, turn, on_progress)
 
     def configure(self, *, sweep: bool) -> None:
         """Reads its settings; afterwards it is ready or has failed, before anything was made or sent."""
@@ -71,7 +70,7 @@ class OneAccount:
         """It has failed with that error, unless it had ended before."""
         if self.receipt.outcome == "succeeded" or self.receipt.failure:
             return
-        failure = where_to_look(told(error, self.warehouse), self.receipt.account)
+        failure = where_to_look(told(error, str(self.store)), self.receipt.account)
         seen: BaseException | None = error
         while seen:  # or what was read so far would stay in memory as long as the error
             traceback.clear_frames(seen.__traceback__)
@@ -85,28 +84,29 @@ def _load(one: OneAccount) -> None:
     """The head, and then the history package by package, each loaded before the next is read."""
     source = one.source
     with one.turn:
-        pipeline = fresh_pipeline(one.warehouse, one.receipt)
-    compared = Compared(one.warehouse, one.reading, one.turn)
+        pipeline = fresh_pipeline(one.store, one.receipt)
+    compared = Compared(one.store, one.reading, one.turn)
     earlier = timedelta(microseconds=1)  # what a run that died had loaded was seen before anything of this one
     while True:
         _extract(pipeline, source, compared, one)
         with one.turn:
             if one.reading.observed_at and pipeline.list_extracted_load_packages():  # else nothing changes a state
-                record_states(one.warehouse, one.receipt.account, one.reading.observed_at - earlier)
+                record_states(one.store, one.receipt.account, one.reading.observed_at - earlier)
                 earlier = timedelta(0)
             _load_extracted(pipeline, compared, one)
             if not one.reading.has_more:
                 return
             # while a connection is open nobody else does it, and what is not in the file is in memory
-            checkpoint(one.warehouse)
+            one.store.checkpoint()
         source = source_of(one.settings, "history", one.reading)
         is_swept = one.reading.sweep and one.reading.history_complete
         compared.outside = one.reading.frontier if is_swept else None
 
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, compared: Compared, one: OneAccount) -> None:
+    one.store.fit(source)
     source.resources["pickups"].add_map(compared)
-    source.resources["pickups_quarantine"].add_map(FirstSeen(one.warehouse, one.turn))
+    source.resources["pickups_quarantine"].add_map(FirstSeen(one.store, one.receipt.account, one.turn))
     started, changed = time.monotonic(), compared.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.narrow import Only
-from pipelines.warehouse import read_rows
 
 STYLE = Path(__file__).with_name("report.css")
 # the sentences hold names that came from elsewhere: whatever got through as markup, a browser runs and fetches nothing
@@ -63,18 +62,18 @@ def _described(body: str) -> str:
     return re.sub(r'<img data-heading="([^"]*)"([^>]*?) alt="[^"]*"', r'<img alt="Picture: \1"\2', whole)
 
 
-def page_of(chapters: list[Chapter], published: Path, only: Only) -> str:
+def page_of(chapters: list[Chapter], runs: list[dict[str, Any]], only: Only) -> str:
     """One HTML document with everything in it: contents, style, pictures; it asks the network for nothing."""
-    return "".join(_pieces(chapters, published, only))
+    return "".join(_pieces(chapters, runs, only))
 
 
-def _pieces(chapters: list[Chapter], published: Path, only: Only) -> Iterator[str]:
+def _pieces(chapters: list[Chapter], runs: list[dict[str, Any]], only: Only) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     yield f"<title>Sendcloud pickups, {datetime.now(UTC):%Y-%m-%d}</title>\n"
     yield f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<header>\n"
-    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{escape(_about(published, only))}</p>\n</header>\n"
+    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{escape(_about(runs, only))}</p>\n</header>\n"
     yield '<nav aria-label="Contents">\n<ol>\n'
     for chapter in chapters:
         yield f'<li><a href="#{chapter.anchor}">{chapter.heading}</a>\n<ol>\n'
@@ -86,9 +85,9 @@ def _pieces(chapters: list[Chapter], published: Path, only: Only) -> Iterator[st
     yield "</main>\n</body>\n</html>\n"
 
 
-def _about(published: Path, only: Only) -> str:
+def _about(runs: list[dict[str, Any]], only: Only) -> str:
     """Of which accounts, as of when, made when and by which version; and of which pickups, if not of all."""
-    runs = [run for run in read_rows("runs", published) if run["has_succeeded"]]
+    runs = [run for run in runs if run["has_succeeded"]]
     accounts = sorted({run["account"] for run in runs})
     as_of = min((max(r["observed_at_utc"] for r in runs if r["account"] == name) for name in accounts), default=None)
     parts = [

@@ -9,22 +9,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-
 from pipelines.accounts import account_names, one_of
 from pipelines.conclude import conclude, write_published, write_receipt
 from pipelines.errors import DestinationFailed, Interrupted, NotConfigured
-from pipelines.housekeeping import clear_away, shrink
-from pipelines.in_place import sweep_leftovers
-from pipelines.lock import one_run_at_a_time
 from pipelines.one_account import OneAccount, Progress
-from pipelines.project import inside, published_path, warehouse_path
-from pipelines.publish import publish
+from pipelines.project import inside
 from pipelines.receipt import Receipt
+from pipelines.store import Store
 from pipelines.turns import Turn, for_each
 from pipelines.upgrade import upgrade
 from pipelines.verify import verify
-from pipelines.warehouse import opened, prepare
+from pipelines.warehouse import DatabaseError
+from pipelines.which_store import store_of
 from sources.sendcloud import Reading
 
 
@@ -88,21 +84,19 @@ def run_accounts(
 
 
 def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_progress: Progress) -> list[Receipt]:
-    warehouse, published = warehouse_path(project), published_path(project)
+    store = store_of(project)
     turn, on_progress = Turn(), _one_at_a_time(on_progress) if len(accounts) > 1 else on_progress
-    parts = [OneAccount.of(account, warehouse, turn, on_progress) for account in accounts]
+    parts = [OneAccount.of(account, store, turn, on_progress) for account in accounts]
     ready = _configured(parts, sweep)
-    if not ready and not warehouse.exists():  # nothing to do and nowhere to tell it: nothing is made
+    if not ready and not store.exists():  # nothing to do and nowhere to tell it: nothing is made
         return [part.receipt for part in parts]
-    with one_run_at_a_time(warehouse, wait):
+    with store.locked(accounts, wait):
         try:
-            sweep_leftovers(published)
-            clear_away(warehouse)
-            prepare(warehouse)
-            with opened(
-                warehouse
-            ) as connection:  # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
-                upgrade(connection)
+            store.prepare(accounts)
+            # opened once, not 8 times: a tenth of a run that finds nothing (2026-11)
+            with store.opened() as connection:
+                for account in accounts:
+                    upgrade(connection.of(account))
                 for_each(ready, OneAccount.load, turn)
         except (Exception, KeyboardInterrupt) as error:
             turn.close()  # before anybody looks at the file
@@ -110,7 +104,7 @@ def _run(project: Path, accounts: Sequence[str], sweep: bool, wait: float, on_pr
                 part.fail(error)
         if any(part.receipt.outcome == "succeeded" for part in parts):
             on_progress("publishing", _all_of(parts))
-        _finish(parts, warehouse, published)
+        _finish(parts, store)
         return [part.receipt for part in parts]
 
 
@@ -145,44 +139,43 @@ def _all_of(parts: Sequence[OneAccount]) -> Reading:
     return Reading(pages=sum(r.pages for r in readings), rows_read=sum(r.rows_read for r in readings))
 
 
-def _finish(parts: Sequence[OneAccount], warehouse: Path, published: Path) -> None:
+def _finish(parts: Sequence[OneAccount], store: Store) -> None:
     """Receipts, views, checks, published file; then the receipts once more with how long publishing took.
 
     Where that fails, so has each account that had not failed before: the first error is the one to tell.
     """
-    if not warehouse.exists():  # it could not even be made; a receipt would make half of it
+    if not store.exists():  # it could not even be made; a receipt would make half of it
         return
     receipts = [part.receipt for part in parts]
-    where, left = warehouse, "The pickups are loaded; the published file is as it was. Mend the cause and run again."
+    left = "The pickups are loaded; what people read is as it was. Mend the cause and run again."
     try:
         _copy(parts)
-        if not conclude(warehouse, [(part.receipt, part.reading) for part in parts]):
+        if not conclude(store, [(part.receipt, part.reading) for part in parts]):
             return
-        shrink(warehouse)
-        where, started = published, time.monotonic()
-        publish(warehouse, published)
-        where = warehouse
+        started = time.monotonic()
+        if not store.publish():
+            return
         left = "The pickups are loaded and published; only the receipt is not complete. Mend the cause."
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = time.monotonic() - started, datetime.now(UTC)
-        with opened(warehouse) as connection:
+        with store.opened() as connection:
             for receipt in receipts:
                 write_published(connection, receipt)
-    except (OSError, duckdb.Error, DestinationFailed) as error:
-        failed = DestinationFailed(str(where), str(error).split("\n")[0], left)
+    except (OSError, DatabaseError, DestinationFailed) as error:
+        failed = DestinationFailed(str(store), str(error).split("\n")[0], left)
         failed.__cause__ = error
-        _fail(receipts, error if isinstance(error, DestinationFailed) else failed, warehouse)
+        _fail(receipts, error if isinstance(error, DestinationFailed) else failed, store)
 
 
-def _fail(receipts: Sequence[Receipt], failure: DestinationFailed, warehouse: Path) -> None:
+def _fail(receipts: Sequence[Receipt], failure: DestinationFailed, store: Store) -> None:
     for receipt in receipts:
         receipt.finished_at = datetime.now(UTC)
         if not receipt.failure:
             receipt.outcome, receipt.failure = "failed", failure
             receipt.error = f"{type(failure).__name__}: {failure}"
-    with suppress(OSError, duckdb.Error, DestinationFailed), opened(warehouse) as connection:
+    with suppress(OSError, DatabaseError, DestinationFailed), store.opened() as connection:
         for receipt in receipts:
-            write_receipt(connection, receipt)
+            write_receipt(connection.of(receipt.account), receipt)
 
 
 def _copy(parts: Sequence[OneAccount]) -> None:

@@ -63,6 +63,18 @@ def inside(project_dir: str | Path | None = None) -> Iterator[Path]:
             os.environ["DLT_PROJECT_DIR"] = before
 
 
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block, this process and those that it starts find these settings in their environment."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 def _read_settings() -> None:
     """Makes dlt forget the settings of another project in this process, and adds our defaults."""
     import dlt

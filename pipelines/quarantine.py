@@ -6,13 +6,11 @@ The source knows a record that can't be loaded by its hash only, and remembers i
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from pipelines.store import Connection, Store
 from pipelines.turns import Turn
-from pipelines.warehouse import has_table, opened
 from sources.sendcloud.rows import INSTANT, QUARANTINE_SCHEMA
 
 # dlt leaves columns alone that it doesn't know, and a row that it merges again has them empty: unreadable once more
@@ -25,23 +23,25 @@ _RESOLVE = """
         and listed.account = refused.account
         and json_extract_string(refused.record, '$.id') = listed.id::text
 """
-_FIRST_SEEN = """
-    select refused.* replace (coalesce(stored.first_seen_at, refused.first_seen_at) as first_seen_at)
+_FIRST = "refused.first_seen_at"
+_LATEST = ", ".join(f"refused.{name}" for name in QUARANTINE_SCHEMA.names)
+_FIRST_SEEN = f"""
+    select {_LATEST.replace(_FIRST, f"coalesce(stored.first_seen_at, {_FIRST}) as first_seen_at")}
     from refused
     left join sendcloud.pickups_quarantine as stored
         on stored.account = refused.account and stored.record_hash = refused.record_hash
-"""
+"""  # noqa: S608  # column names of our own schema
 
 
-def prepare(connection: Any) -> None:
+def prepare(connection: Connection) -> None:
     """Adds the column that the source doesn't know, where there is a table."""
-    if has_table(connection, "pickups_quarantine"):
+    if connection.has_table("pickups_quarantine"):
         connection.execute(_COLUMN)
 
 
-def resolve(connection: Any, observed_at: datetime) -> None:
+def resolve(connection: Connection, observed_at: datetime) -> None:
     """Marks the records whose pickup is among the rows of `listed`: it was readable at that instant (API's clock)."""
-    if not has_table(connection, "pickups_quarantine"):
+    if not connection.has_table("pickups_quarantine"):
         return
     prepare(connection)
     connection.register("now_seen", pa.table({"observed_at": pa.array([observed_at], INSTANT)}))
@@ -49,17 +49,19 @@ def resolve(connection: Any, observed_at: datetime) -> None:
 
 
 class FirstSeen:
-    """A dlt step, `resource.add_map(FirstSeen(path, turn))`: a record met again keeps when it was first seen."""
+    """A dlt step, `resource.add_map(FirstSeen(…))`: a record met again keeps when it was first seen."""
 
-    def __init__(self, warehouse: Path, turn: Turn) -> None:
-        self._warehouse = warehouse
+    def __init__(self, store: Store, account: str, turn: Turn) -> None:
+        self._store = store
+        self._account = account
         self._turn = turn
 
     def __call__(self, refused: pa.Table) -> pa.Table:
         if not refused.num_rows:
             return refused
-        with self._turn, opened(self._warehouse) as connection:
-            if not has_table(connection, "pickups_quarantine"):
+        with self._turn, self._store.opened() as session:
+            connection = session.of(self._account)
+            if not connection.has_table("pickups_quarantine"):
                 return refused
             connection.register("refused", refused)
             return connection.sql(_FIRST_SEEN).to_arrow_table().cast(QUARANTINE_SCHEMA)

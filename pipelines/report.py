@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
 from pipelines.in_place import sweep_leftovers, written_anew
-from pipelines.narrow import Only
+from pipelines.narrow import EVERYTHING, Only
 from pipelines.page import chapter, page_of
-from pipelines.project import inside, notebooks_folder, readable_path
-from pipelines.warehouse import EVERYTHING, reading
+from pipelines.project import inside, notebooks_folder
+from pipelines.warehouse import read_rows
+from pipelines.which_store import store_of
 
 SECONDS_A_CELL, A_DAY = 600, 86_400
 NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
@@ -45,42 +43,23 @@ def report(
         )
     with inside() as project, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IPython (parent|dir)")  # nothing of it is kept in a home, writable or not
-        page, published = Path(to or project / "data" / "report" / "index.html").absolute(), readable_path(project)
-        with reading(published, only):
+        page, store = Path(to or project / "data" / "report" / "index.html").absolute(), store_of(project)
+        with store.readable(only):
             pass  # NothingYet before a kernel is started
         try:
             sweep_leftovers(page, older_than_seconds=A_DAY)
-            with _held_still(published) as still, written_anew(page) as fresh:
+            with store.held_still(), written_anew(page) as fresh:
                 chapters = []
                 for notebook in sorted(notebooks_folder(project).glob("*.ipynb")):
                     on_progress(notebook.stem)
-                    chapters.append(chapter(notebook.stem, _executed(notebook, still, only)))
-                fresh.write_text(page_of(chapters, still, only), encoding="utf-8")
+                    chapters.append(chapter(notebook.stem, _executed(notebook, only)))
+                fresh.write_text(page_of(chapters, read_rows("runs"), only), encoding="utf-8")
         except OSError as error:
             raise DestinationFailed(str(page), str(error), "The report that was there is as it was.") from error
     return page
 
 
-@contextmanager
-def _held_still(published: Path) -> Iterator[Path]:
-    """Another name for the published file as it is now: every notebook reads the same one, whatever is published.
-
-    Publishing renames and writes into no file, so a link is enough; where there can be none, a copy.
-    """
-    sweep_leftovers(published, "still", older_than_seconds=A_DAY)
-    with tempfile.TemporaryDirectory() as folder:
-        still = published.with_name(f".{published.name}.{uuid4().hex}.still")
-        try:
-            os.link(published.resolve(), still)
-        except OSError:
-            still = Path(shutil.copyfile(published, Path(folder) / published.name))
-        try:
-            yield still
-        finally:
-            still.unlink(missing_ok=True)
-
-
-def _executed(notebook: Path, published: Path, only: Only) -> Any:
+def _executed(notebook: Path, only: Only) -> Any:
     """The notebook after a kernel of its own ran every cell; its one cell of settings says what `only` says."""
     import nbformat
     from nbclient import NotebookClient
@@ -96,9 +75,9 @@ def _executed(notebook: Path, published: Path, only: Only) -> Any:
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
     folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
-    environment = {**os.environ, "PUBLISH__PATH": str(published), "PYTHONPATH": _python_path()}
+    environment = {**os.environ, "PYTHONPATH": _python_path()}
     try:
-        # what a cell writes comes back with it; what ipykernel says beside, when it stumbles over its own end, is no news
+        # what a cell writes comes back with it; that ipykernel stumbled over its own end is no news
         client.execute(env=environment, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None

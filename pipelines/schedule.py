@@ -13,10 +13,11 @@ from typing import Literal
 
 from pipelines.accounts import configured
 from pipelines.errors import DestinationFailed, NotConfigured
-from pipelines.project import inside, published_path, warehouse_path
+from pipelines.project import inside, warehouse_path
 from pipelines.project_folder import made
 from pipelines.settings import ALL, COMMON, variable_of
 from pipelines.verify import SECTIONS
+from pipelines.which_store import store_of
 
 Kind = Literal["systemd", "cron", "github", "dagster"]
 
@@ -58,7 +59,7 @@ def files(kind: Kind, user: str | None = None) -> dict[str, str]:
             "COMMAND": Path(sys.executable).with_name("pickups"),
             "PROJECT": project,
             "DATA": warehouse_path(project).parent,
-            "PUBLISHED": published_path(project).parent,
+            "PUBLISHED": store_of(project).lies_in(),
         }
         keys = _keys(list(configured()))
     for path in paths.values():

@@ -20,6 +20,7 @@ from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
+from dlt.pipeline.configuration import PipelineConfiguration
 
 from pipelines.errors import NotConfigured
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
@@ -51,7 +52,9 @@ def _may_be_asked(address: str) -> bool:
 
 
 ADDRESS = Setting(str, None, "an address with https (http on loopback only) and no password", _may_be_asked, True)
+PLACES = ("duckdb", "postgres", "filesystem")
 OURS = {
+    "pipeline.destination": Setting(str, "duckdb", f"one of {', '.join(PLACES)}", lambda kind: kind in PLACES),
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS,
@@ -86,7 +89,12 @@ def known() -> dict[str, Setting]:
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OURS)
-    for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
+    theirs = {
+        "runtime": RuntimeConfiguration(),
+        "pipeline": PipelineConfiguration(),
+        "destination.duckdb": DuckDbClientConfiguration(),
+    }
+    for place, spec in theirs.items():
         for name, hint in spec.get_resolvable_fields().items():
             found[f"{place}.{name}"] = BY_NAME.get(name) or Setting(_kind(hint), is_secret=is_secret_hint(hint))
     found |= {f"runtime.{name}": Setting(object, is_secret=True) for name in OF_DLTS_PLATFORM}

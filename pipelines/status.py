@@ -8,10 +8,11 @@ from typing import Any
 
 from pipelines.accounts import account_names, has_keys
 from pipelines.errors import NothingYet, Stale
-from pipelines.project import inside, published_path, readable_path
+from pipelines.project import inside
 from pipelines.screen import console
 from pipelines.settings import setting
-from pipelines.warehouse import has_table, reading
+from pipelines.warehouse import reading
+from pipelines.which_store import store_of
 
 NOT_CONFIGURED = (
     "no longer, or by another name. Its rows stay, and count in every view, as they were after its last good run. "
@@ -67,7 +68,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
     nothing; instants are UTC. `is_stale` where the last good run of a configured one is older, by this machine's clock.
     """
     with inside() as project:
-        is_demo = readable_path(project) != published_path(project)  # its account is nobody's to configure
+        is_demo = store_of(project).is_demo()  # its account is nobody's to configure
         names = account_names() if has_keys() or not is_demo else []  # who only tried the demo has none that could run
     accounts = {one["account"]: one for one in _published()}
     for name in {*names} - accounts.keys():
@@ -87,7 +88,7 @@ def _published() -> list[dict[str, Any]]:
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
             for name, query in _COUNTS.items():
-                there = has_table(connection, "pickups" if name == "pickups" else "pickups_quarantine")
+                there = connection.has_table("pickups" if name == "pickups" else "pickups_quarantine")
                 rows = dict(connection.execute(query).fetchall()) if there else {}
                 for account in accounts:
                     account[name] = rows.get(account["account"], 0)

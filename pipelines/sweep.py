@@ -8,10 +8,11 @@ its last load and the result leaves the result to the next.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from pipelines.store import Connection
 from sources.sendcloud import Reading
 from sources.sendcloud.rows import INSTANT
 
@@ -57,7 +58,8 @@ _SEEN = """
 """
 # a record that is listed but can't be read is in quarantine, not gone
 _RESULT = f"""
-    create or replace temp table not_listed as
+    drop table if exists not_listed;
+    create temp table not_listed as
     select pickups.account, pickups.id, about.began_at as unlisted_since
     from about
     join sendcloud.pickups on pickups.account = about.account
@@ -76,12 +78,12 @@ _RESULT = f"""
 """  # noqa: S608  # a text of our own
 
 
-def prepare(connection: Any) -> None:
+def prepare(connection: Connection) -> None:
     """Makes the two tables where they are missing."""
     connection.execute(_TABLES)
 
 
-def note(connection: Any, reading: Reading, outside: datetime | None) -> None:
+def note(connection: Connection, reading: Reading, outside: datetime | None) -> None:
     """That the rows of `listed` were listed, and that those in `found` were new or different.
 
     For a sweep under way, or one whose result is yet to be drawn. Rows booked before `outside` are those that no
@@ -94,7 +96,7 @@ def note(connection: Any, reading: Reading, outside: datetime | None) -> None:
         connection.execute(_NOTE)
 
 
-def result(connection: Any, reading: Reading, *, is_over: bool) -> Found | None:
+def result(connection: Connection, reading: Reading, *, is_over: bool) -> Found | None:
     """What the sweep has found so far; when it is over, also what is no longer listed, and its table is emptied.
 
     None when there is no sweep, or its result was drawn before. What lies before a start date isn't read, so it isn't
@@ -116,7 +118,7 @@ def _is_under_way(reading: Reading) -> bool:
     return reading.sweep in ("complete", "incomplete")
 
 
-def _missed(connection: Any, reading: Reading) -> tuple[list[int], int]:
+def _missed(connection: Connection, reading: Reading) -> tuple[list[int], int]:
     """The ids missed, in order, and how many rows the sweep has seen."""
     _about(connection, reading, None)
     missed = connection.execute(f"select distinct swept.id {_SEEN} where swept.was_missed order by 1").fetchall()
@@ -124,7 +126,7 @@ def _missed(connection: Any, reading: Reading) -> tuple[list[int], int]:
     return [id_ for (id_,) in missed], seen
 
 
-def _about(connection: Any, reading: Reading, outside: datetime | None) -> None:
+def _about(connection: Connection, reading: Reading, outside: datetime | None) -> None:
     """A one-row relation of what the statements ask about: nothing from outside is put into SQL as text."""
     facts = {"began_at": reading.sweep_began_at, "since": reading.since, "outside": outside}
     columns = {name: pa.array([value], INSTANT) for name, value in facts.items()}

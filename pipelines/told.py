@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import duckdb
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.exceptions import SignalReceivedException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
+from pipelines.warehouse import DatabaseError
 from sources.sendcloud.errors import KeysMissing
 
 
-def told(error: BaseException, warehouse: Path) -> Exception:
+def told(error: BaseException, where: str) -> Exception:
     """The error that says what happened: ours at the bottom of dlt's, or one of ours in place of dlt's."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
@@ -28,11 +28,11 @@ def told(error: BaseException, warehouse: Path) -> Exception:
             return cause
         if isinstance(cause, ConfigurationException):
             return NotConfigured(" ".join(str(cause).split()))
-    if any(isinstance(c, duckdb.Error | OSError) for c in causes) or _beyond_extraction(error):
+    if any(isinstance(c, DatabaseError | OSError) for c in causes) or _beyond_extraction(error):
         remedy = (
             "What was loaded before is as it was: mend the cause (disk, permissions, another program) and run again."
         )
-        return DestinationFailed(str(warehouse), str(causes[-1]).split("\n")[0], remedy)
+        return DestinationFailed(where, str(causes[-1]).split("\n")[0], remedy)
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 

@@ -11,18 +11,62 @@ import duckdb
 
 from pipelines import models
 from pipelines.errors import DestinationFailed, NothingYet
-from pipelines.narrow import Only, Since, narrow
-from pipelines.project import inside, readable_path
+from pipelines.narrow import EVERYTHING, Only, Since, narrow
+from pipelines.project import inside
+from pipelines.store import DATASET, Connection
 
 if TYPE_CHECKING:
     import pandas as pd
+    from dlt.common.destination import Destination
 
-DATASET = "sendcloud"
-EVERYTHING, IN_MEMORY = Only(), Path(":memory:")
+DatabaseError = duckdb.Error
+IN_MEMORY = Path(":memory:")
+_IN_DATASET = f"database_name = current_database() and schema_name = '{DATASET}'"
+
+
+class Session:
+    """A connection to a DuckDB file; what it must be able to do says store.py, `Connection`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.execute, self.sql = connection.execute, connection.sql
+        self.register, self.unregister = connection.register, connection.unregister
+
+    def has_table(self, name: str) -> bool:
+        return (name,) in self.execute(f"select table_name from duckdb_tables() where {_IN_DATASET}").fetchall()  # noqa: S608
+
+    def columns(self, table: str) -> list[str]:
+        names = f"select column_name from duckdb_columns() where {_IN_DATASET} and table_name = ?"  # noqa: S608
+        return [name for (name,) in self.execute(f"{names} order by column_index", [table]).fetchall()]
+
+    def attach(self, file: Path, catalogue: str) -> None:
+        """Lets it read a file's tables as `catalogue.schema.table`."""
+        quoted = str(file).replace("'", "''")
+        self.execute(f"attach '{quoted}' as {catalogue} (read_only)")
+
+    def beside(self, catalogue: str) -> Session:
+        """Another session with the same database, in a catalogue of its own in memory, which is made if need be."""
+        connection = self._connection.cursor()
+        connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
+        connection.execute(f'use "{catalogue}"')
+        connection.execute("set timezone = 'UTC'")
+        return Session(connection)
+
+    def of(self, account: str) -> Session:
+        return self
+
+    def for_readers(self) -> Session:
+        return self
+
+    def show(self, account: str) -> None:
+        """They read a copy, see publish.py."""
+
+    def build_views(self) -> None:
+        models.build(self)
 
 
 @contextmanager
-def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(path: Path, *, read_only: bool = False) -> Iterator[Session]:
     """A connection in UTC that is closed afterwards, so that the file is let go of.
 
     Raises DestinationFailed when another process holds the file, or it is no DuckDB file.
@@ -37,7 +81,7 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
         raise DestinationFailed(str(path), str(error).split("\n")[0], remedy) from None
     try:
         connection.execute("set timezone = 'UTC'")
-        yield connection
+        yield Session(connection)
     finally:
         connection.close()
 
@@ -55,6 +99,13 @@ def prepare(warehouse: Path) -> None:
         fresh.replace(warehouse)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def destination_of(path: Path) -> Destination[Any, Any]:
+    """dlt's handle of the file."""
+    import dlt
+
+    return dlt.destinations.duckdb(str(path))
 
 
 def checkpoint(path: Path) -> None:
@@ -81,7 +132,8 @@ def read(
         message lists them.
     """
     with reading(path, Only.of(carriers, since)) as connection:
-        return connection.execute(_select(view)).df()
+        frame: pd.DataFrame = connection.sql(_select(view)).df()
+        return frame
 
 
 def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]:
@@ -92,26 +144,37 @@ def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]
 
 
 @contextmanager
-def reading(path: str | Path | None = None, only: Only = EVERYTHING) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the published file, see `read` for which one, or to a part of it; nothing can be written.
+def reading(path: str | Path | None = None, only: Only = EVERYTHING) -> Iterator[Connection]:
+    """A connection to what people read, see `read` for which, or to a part of it; nothing can be written.
 
     Raises NothingYet where it has no pickups.
     """
     if path:
-        published = Path(path)
-    else:
-        with inside() as project:
-            published = readable_path(project)
+        with reading_file(Path(path), only) as connection:
+            yield connection
+        return
+    from pipelines.which_store import store_of
+
+    with inside() as project:
+        store = store_of(project)
+    with store.readable(only) as connection:
+        yield connection
+
+
+@contextmanager
+def reading_file(published: Path, only: Only = EVERYTHING) -> Iterator[Session]:
+    """The same of a published file."""
     if not published.exists():
         raise NothingYet(published)
     with opened(published, read_only=True) as connection:
-        if not has_table(connection, "pickups"):
+        if not connection.has_table("pickups"):
             raise NothingYet(published)
         if only == EVERYTHING:
             yield connection
             return
     with opened(IN_MEMORY) as connection:
-        narrow(connection, published, only)
+        connection.attach(published, "published")
+        narrow(connection, only)
         yield connection
 
 
@@ -120,9 +183,3 @@ def _select(view: str) -> str:
     if view not in names:
         raise ValueError(f"no view {view!r}; there are {', '.join(sorted(names))}")
     return f"select * from analytics.{view}"  # noqa: S608  # one of our own names
-
-
-def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether the dataset `sendcloud` has this table."""
-    query = f"select table_name from duckdb_tables() where schema_name = '{DATASET}'"  # noqa: S608
-    return (name,) in connection.execute(query).fetchall()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,11 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 
-from pipelines.errors import NotConfigured
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET
+from pipelines.store import Store
 
 
-def fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
+def fresh_pipeline(store: Store, receipt: Receipt) -> dlt.Pipeline:
     """The account's pipeline with an empty working folder and the state that the warehouse holds.
 
     The warehouse is the only truth about what was read: dlt restores just the state of loads that were completed, and
@@ -24,7 +21,7 @@ def fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
     loaded: a package may be half there (dlt 1.31, killed while normalising, blocks every later run), and may belong
     to a warehouse that has been deleted or restored from a backup since.
     """
-    name, folder = f"sendcloud_pickups_{receipt.account}", _working_folder(warehouse)
+    name, folder = f"sendcloud_pickups_{receipt.account}", store.scratch()
     left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
     if left:
         receipt.discarded_packages = len({package.name for package in left})
@@ -33,8 +30,8 @@ def fresh_pipeline(warehouse: Path, receipt: Receipt) -> dlt.Pipeline:
     pipeline: dlt.Pipeline = dlt.pipeline(
         name,
         pipelines_dir=str(folder),
-        destination=_asked_once(dlt.destinations.duckdb(str(warehouse))),
-        dataset_name=DATASET,
+        destination=_asked_once(store.destination()),
+        dataset_name=store.dataset(receipt.account),
     )
     pipeline.sync_destination()
     return pipeline
@@ -66,18 +63,3 @@ def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:
 
     destination.capabilities = capabilities  # type: ignore[method-assign]
     return destination
-
-
-def _working_folder(warehouse: Path) -> Path:
-    """A scratch folder of this warehouse's own: beside it, or under DLT_DATA_DIR with a mark of its path.
-
-    Raises NotConfigured where its path has a % or a ': dlt puts it unquoted into a template and into SQL (1.31).
-    """
-    folder = warehouse.parent / ".dlt-pipelines" / warehouse.stem
-    if base := os.environ.get("DLT_DATA_DIR"):
-        mark = hashlib.sha256(str(warehouse).encode()).hexdigest()[:8]
-        folder = Path(base) / "pipelines" / f"{warehouse.stem}-{mark}"
-    if found := {"%", "'"} & {*str(folder)}:
-        remedy = "Let [destination.duckdb] credentials name a file elsewhere, or DLT_DATA_DIR a folder."
-        raise NotConfigured(f"dlt can't work in {folder}: there is a {found.pop()} in its path. {remedy}")
-    return folder

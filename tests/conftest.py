@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.by_hand import warehouse as warehouse
 from tests.installation import Installation
+from tests.places import DESTINATION, fresh_database, postgres_server
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many
 settings.register_profile(
@@ -21,7 +22,18 @@ settings.register_profile(
 settings.load_profile("runs")
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
-OURS = ("SOURCES__", "DESTINATION__", "PUBLISH__", "STATUS__", "ALERTS__", "KEEP__", "RUNTIME__", "NORMALIZE__", "DLT_")
+OURS = (
+    "PIPELINE__",
+    "SOURCES__",
+    "DESTINATION__",
+    "PUBLISH__",
+    "STATUS__",
+    "ALERTS__",
+    "KEEP__",
+    "RUNTIME__",
+    "NORMALIZE__",
+    "DLT_",
+)
 HOSTILE = (
     "<img src=http://evil.example/x.png onerror=alert(1)> ![x](http://evil.example/y.png)",
     "<script>alert(2)</script> [x](javascript:alert(3)) $a$",
@@ -62,10 +74,23 @@ def api(world: World) -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
+
+
 @pytest.fixture
-def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Installation:
     folder = tmp_path / "project"
     (folder / ".dlt").mkdir(parents=True)
+    if DESTINATION == "postgres":
+        monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
+        address = fresh_database(request.getfixturevalue("postgres"))
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", address)
+    if DESTINATION == "filesystem":
+        monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+        monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "lake"))
     return Installation(folder, monkeypatch)
 
 

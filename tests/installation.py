@@ -20,6 +20,7 @@ from pipelines import Receipt, run
 from pipelines.cli import main
 from pipelines.pickups import Progress
 from sources.sendcloud.sandbox import Sandbox
+from tests.places import DESTINATION, ELSEWHERE, copied_from_lake, copied_from_postgres, numbers
 
 REPOSITORY = Path(__file__).parents[1]
 API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
@@ -47,10 +48,19 @@ class Installation:
 
     @property
     def warehouse(self) -> Path:
+        if ELSEWHERE:
+            return self.published
         return self.folder / "data" / "warehouse.duckdb"
 
     @property
     def published(self) -> Path:
+        """What people read; where that is no file, a copy of it as it is now."""
+        if DESTINATION == "postgres":
+            copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
+            return copied_from_postgres(os.environ["DESTINATION__POSTGRES__CREDENTIALS"], copy)
+        if DESTINATION == "filesystem":
+            copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
+            return copied_from_lake(Path(os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"]), copy)
         return self.folder / "data" / "pickups.duckdb"
 
     def run(

@@ -24,7 +24,7 @@ from dlt.common.storages import LoadStorage
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
-from pipelines import conclude, lock, models, one_account, pickups
+from pipelines import conclude, files, lock, models, one_account, pickups
 from pipelines.cli import main
 from pipelines.project import find_project, warehouse_path
 
@@ -34,7 +34,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "record states": (one_account, "record_states"),
     "load": (dlt.Pipeline, "load"),
     "conclude": (pickups, "conclude"),
-    "publish": (pickups, "publish"),
+    "publish": (files, "publish"),
     "last receipt": (pickups, "write_published"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {

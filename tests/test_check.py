@@ -177,16 +177,13 @@ def anybodys_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="becoming another user takes root")
-def test_a_file_that_this_user_may_not_write_is_told(installation: Installation, anybodys_folder: Path) -> None:
+def test_a_file_that_this_user_may_not_write_is_told(anybodys_folder: Path) -> None:
     """Nobody (65534) finds root's folder; in this process, for the interpreter may be root's own too."""
-    with installation.monkeypatch.context() as patched:
-        patched.setattr(check_files, "warehouse_path", lambda _: anybodys_folder / "warehouse.duckdb")
-        patched.setattr(check_files, "published_path", lambda _: anybodys_folder / "pickups.duckdb")
-        os.seteuid(65534)
-        try:
-            warehouse, published, _ = check_files.files(installation.folder)
-        finally:
-            os.seteuid(0)
+    os.seteuid(65534)
+    try:
+        warehouse, published, _ = check_files.files(anybodys_folder / "w.duckdb", anybodys_folder / "p.duckdb")
+    finally:
+        os.seteuid(0)
 
     assert [(f.outcome, f.exit_code) for f in (warehouse, published)] == [("wrong", 6), ("wrong", 6)]
     assert f"{anybodys_folder} can't be written to by this user" in warehouse.said

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import housekeeping
+from pipelines import housekeeping, publish
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows, rows_of
 from tests.truth import differences, published_pickups, tables_of
@@ -244,7 +244,7 @@ FORMAT = "select tags['storage_version'] as version from duckdb_databases() wher
 def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "WORTH_IT_BYTES", 2**22)
+    monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
     installation.run(api, **PAGES)
     large = leave_free(installation, 16)
     before = [rows_of(installation.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)]
@@ -268,7 +268,7 @@ def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
 def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "WORTH_IT_BYTES", 2**22)
+    monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
     installation.run(api, **PAGES)
     large = leave_free(installation, 16)
     in_the_way = installation.warehouse.with_name(".warehouse.duckdb.smaller.new")

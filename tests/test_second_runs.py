@@ -12,6 +12,7 @@ import pytest
 from sources.sendcloud import pages
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.installation import Installation, as_rows, as_sent
+from tests.places import of_files
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -334,6 +335,7 @@ def test_another_account_has_a_memory_and_rows_of_its_own(installation: Installa
     assert installation.pickups() == as_rows(world.records(), "north") + as_rows(other.records(), "south")
 
 
+@of_files
 def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -351,6 +353,7 @@ def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
     assert installation.pickups() == as_rows(world.records())
 
 
+@of_files
 def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -362,6 +365,7 @@ def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
     assert installation.pickups() == as_rows(world.records())
 
 
+@of_files
 def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:

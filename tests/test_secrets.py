@@ -264,7 +264,7 @@ def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
 
 
 @pytest.mark.parametrize("toml", [KEYS_TOML, OAUTH_TOML], ids=["keys", "token"])
-@pytest.mark.parametrize("instant", ["dlt.Pipeline.normalize", "dlt.Pipeline.load", "pickups.publish"])
+@pytest.mark.parametrize("instant", ["dlt.Pipeline.normalize", "dlt.Pipeline.load", "files.publish"])
 def test_what_a_killed_run_leaves_lying_about_holds_no_key(
     loaded: Installation, api: Sandbox, instant: str, toml: str
 ) -> None:
@@ -273,7 +273,7 @@ def test_what_a_killed_run_leaves_lying_about_holds_no_key(
     shutil.rmtree(loaded.folder / "data")
     script = f"""
 import os, dlt
-from pipelines import pickups
+from pipelines import files
 from pipelines.cli import main
 {instant} = lambda *_args, **_named: os._exit(9)
 main()

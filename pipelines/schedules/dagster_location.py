@@ -20,9 +20,11 @@ from pipelines import report as pages
 from pipelines.accounts import account_names
 from pipelines.errors import KNOWN, exit_code_of
 from pipelines.pickups import run
-from pipelines.project import inside, published_path, warehouse_path
+from pipelines.project import inside
 from pipelines.receipt import Receipt
-from pipelines.warehouse import DATASET, reading
+from pipelines.store import DATASET
+from pipelines.warehouse import reading
+from pipelines.which_store import store_of
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 
 WAIT_SECONDS = 3600  # the warehouse has one lock for all accounts: one waits for another, it doesn't fail
@@ -31,11 +33,12 @@ UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.Dagste
 
 with inside() as project:
     accounts = dg.StaticPartitionsDefinition(account_names())
-    published = published_path(project)
     # what dlt_assets draws its assets from; runs make a source and a pipeline of their own
     source = sendcloud_source(SendcloudCredentials(public_key="-", secret_key="-"))  # noqa: S106  # nobody's
-    working = str(warehouse_path(project).parent / ".dlt-pipelines")
-    pipeline: dlt.Pipeline = dlt.pipeline("dagster", pipelines_dir=working, destination="duckdb", dataset_name=DATASET)
+    store = store_of(project)
+    pipeline: dlt.Pipeline = dlt.pipeline(
+        "dagster", pipelines_dir=str(store.scratch().parent), destination=store.destination(), dataset_name=DATASET
+    )
 
 
 class HowToRead(dg.Config):
@@ -84,7 +87,7 @@ PICKUPS = dg.AssetKey([DATASET, "pickups"])
 )
 def checks() -> Iterator[dg.AssetCheckResult]:
     """Every check over all accounts, as of the published file: a check has one state in Dagster, not one for each."""
-    with inside(project), reading(published) as connection:
+    with inside(project), reading() as connection:
         found = models.check(connection)
     for path in models.checks():
         rows = {result.account or "unknown": result.rows for result in found if result.name == path.stem}

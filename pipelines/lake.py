@@ -1,0 +1,167 @@
+"""A lake as the place to write: `[pipeline] destination = "filesystem"`, a folder or a bucket with Delta tables.
+
+Each account has a folder of its own there. What a run asks of its tables is answered by a database in this process's
+memory, which is filled from the lake and brought back to it, see lake_session.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deltalake.exceptions import DeltaError
+from dlt.common.storages.transactional_file import TransactionalFile
+
+from pipelines.datasets import PREFIX, dataset_of
+from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
+from pipelines.finding import Finding, wrong
+from pipelines.lake_session import LakeSession, people_read
+from pipelines.lake_tables import Tables
+from pipelines.lock import one_run_at_a_time
+from pipelines.narrow import Only, narrow
+from pipelines.project import find_project
+from pipelines.store import DATASET
+from pipelines.warehouse import IN_MEMORY, Session, opened
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.extract import DltSource
+
+REMEDY = "What was loaded before is as it was: mend the cause (address, keys, network, disk) and run again."
+
+
+class Lake:
+    """A place to write, see store.py."""
+
+    def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
+        self._destination = destination
+        self._tables = Tables(config)
+        self._session: LakeSession | None = None
+
+    def __str__(self) -> str:
+        return self._tables.address
+
+    def exists(self) -> bool:
+        return bool(self._tables.datasets(PREFIX))
+
+    @contextmanager
+    def locked(self, accounts: Sequence[str], wait_seconds: float) -> Iterator[None]:
+        """A lock of each account's in the lake: in a folder the operating system's, in a bucket a file that is renewed
+        while its run lives, and void half a minute after it died.
+        """
+        with ExitStack() as held:
+            for account in sorted(accounts):
+                place = f"{self._tables.root}/{dataset_of(account)}"
+                if self._tables.is_local:
+                    held.enter_context(one_run_at_a_time(Path(place), wait_seconds))
+                else:
+                    self._lock_in_a_bucket(held, place, account, wait_seconds)
+            yield
+
+    def _lock_in_a_bucket(self, held: ExitStack, place: str, account: str, wait_seconds: float) -> None:
+        lock = TransactionalFile(f"/{place}", self._tables.filesystem)
+        with self._failing_here():
+            got = lock.acquire_lock(blocking=wait_seconds > 0, timeout=wait_seconds)
+        if not got:
+            raise AnotherRun(lock.lock_prefix, f"of account {account!r}")
+        held.callback(lock.release_lock)
+
+    def prepare(self, accounts: Sequence[str]) -> None:
+        """dlt makes what must be there."""
+        with self._failing_here():
+            for account in accounts:
+                self._tables.clear_away(dataset_of(account))
+
+    @contextmanager
+    def opened(self) -> Iterator[LakeSession]:
+        """The run's session; whoever is done with it has what it wrote in the lake."""
+        if self._session:
+            self._session.look()
+            yield self._session
+            with self._failing_here():
+                self._session.keep()
+            return
+        with opened(IN_MEMORY) as connection, self._failing_here():
+            self._session = LakeSession(connection, self._tables)
+            try:
+                yield self._session
+                self._session.keep()
+            finally:
+                self._session = None
+
+    def checkpoint(self) -> None:
+        """What was written is in the lake."""
+
+    def destination(self) -> Destination[Any, Any]:
+        return self._destination
+
+    def fit(self, source: DltSource) -> None:
+        """As Delta tables, for plain Parquet files can only be added to; dlt replaces rows there by `upsert` only."""
+        for resource in source.resources.values():
+            how: Any = {"disposition": "merge", "strategy": "upsert"}
+            resource.apply_hints(table_format="delta", write_disposition=how)
+
+    def dataset(self, account: str) -> str:
+        return dataset_of(account)
+
+    def scratch(self) -> Path:
+        mark = hashlib.sha256(str(self).encode()).hexdigest()[:8]
+        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
+        return base / "pipelines" / f"lake-{mark}"
+
+    def publish(self) -> bool:
+        """The tables are what people read; now and then their small files are made few."""
+        self._tables.tidy(self._tables.datasets(PREFIX))
+        return False
+
+    def findings(self) -> Iterator[Finding]:
+        try:
+            with self._failing_here():
+                accounts = len(self._tables.datasets(PREFIX))
+        except DestinationFailed as error:
+            yield wrong("destination", error)
+        else:
+            yield Finding("destination", "ok", f"{self} can be looked into, accounts there: {accounts}")
+
+    def lies_in(self) -> Path:
+        return Path(self._tables.root) if self._tables.is_local else self.scratch().parent
+
+    def is_demo(self) -> bool:
+        return False
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def readable(self, only: Only) -> Iterator[Session]:
+        with opened(IN_MEMORY) as connection:
+            with self._failing_here():
+                people_read(connection, self._tables)
+            if not connection.beside("published").columns("pickups"):
+                raise NothingYet(str(self))
+            narrow(connection, only)
+            yield connection
+
+    @contextmanager
+    def _failing_here(self) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            raise DestinationFailed(str(self), " ".join(str(error).split())[:300], REMEDY) from error
+
+
+def lake() -> Lake:
+    """The lake that the configuration names. Raises NotConfigured where a part of it is missing."""
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigurationException
+
+    destination = dlt.destinations.filesystem()
+    try:
+        return Lake(destination, destination.configuration(destination.spec()._bind_dataset_name(DATASET)))
+    except ConfigurationException as error:
+        raise NotConfigured(" ".join(str(error).split())) from None

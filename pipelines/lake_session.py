@@ -1,0 +1,209 @@
+"""A session with a lake: a database in memory that is filled from its tables, and what a run wrote brought back.
+
+An account's pickups are read where they lie; what a run notes beside them is small enough to be held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pipelines.datasets import PREFIX, dataset_of
+from pipelines.lake_tables import Tables
+from pipelines.warehouse import Session
+
+RESOLVED = "pickups_quarantine_resolved"  # of ours: what dlt merges knows no such column, and would leave it as it was
+OURS = ("pickup_runs", "pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted")
+_QUARANTINE = """
+    select refused.*, resolved.resolved_at
+    from {refused} as refused
+    left join {resolved} as resolved on resolved.account = refused.account
+        and resolved.record_hash = refused.record_hash and resolved.resolved_at >= refused.last_seen_at
+"""
+_NOTHING = "(select null::text as account, null::text as record_hash, null::timestamptz as resolved_at where false)"
+_IS_RESOLVED = """
+    select account, record_hash, resolved_at from sendcloud.pickups_quarantine where resolved_at is not null
+"""
+# dlt keeps its own in files of its own there; house keeping finds nothing to do
+_OF_DLT = """
+    create table sendcloud._dlt_pipeline_state (created_at timestamptz, pipeline_name text, _dlt_load_id text);
+    create table sendcloud._dlt_loads (inserted_at timestamptz, load_id text, status int, schema_version_hash text);
+    create table sendcloud._dlt_version (inserted_at timestamptz, version_hash text, schema_name text);
+"""
+
+
+class AccountSession:
+    """One account's tables, see store.py, `Connection`. All is in a catalogue of its own of the memory's database."""
+
+    def __init__(self, connection: Session, tables: Tables, dataset: str) -> None:
+        self._connection, self._tables, self._dataset = connection, tables, dataset
+        self.sql, self.register, self.unregister = connection.sql, connection.register, connection.unregister
+        self.columns = connection.columns
+        self._versions: dict[str, int] = {}
+        self._before: dict[str, pa.Table] = {}
+        self._touched: set[str] = set()
+        connection.execute("create schema sendcloud")
+        connection.execute(_OF_DLT)
+        for name in OURS:
+            if table := tables.table(dataset, name):
+                _fill(connection, name, table, tables)
+                self._before[name] = self._all(name)
+        self.look()
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Any:
+        self._touched |= {name for name in (*OURS, "pickups_quarantine") if name in sql}
+        return self._connection.execute(sql, parameters)
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.columns(name))
+
+    def look(self) -> None:
+        """Finds what dlt has loaded since."""
+        for name in ("pickups", "pickups_quarantine"):
+            table = self._tables.table(self._dataset, name)
+            if table and self._versions.get(name) != table.version():
+                self._versions[name] = table.version()
+                self._show(name, table)
+
+    def _show(self, name: str, table: DeltaTable) -> None:
+        source = _source(table, self._tables)
+        if name == "pickups":
+            self._connection.execute(f"create or replace view sendcloud.pickups as select * from {source}")  # noqa: S608
+            return
+        resolved = self._tables.table(self._dataset, RESOLVED)
+        kept = _source(resolved, self._tables) if resolved else _NOTHING
+        query = _QUARANTINE.format(refused=source, resolved=kept)
+        self._connection.execute(f"create or replace table sendcloud.pickups_quarantine as {query}")
+        self._before[RESOLVED] = self._resolved()
+
+    def keep(self) -> None:
+        """Brings what was written to the lake, each table in one step: history before what says that it is there."""
+        for name in OURS:
+            if name in self._touched and self.has_table(name):
+                self._bring(name, self._all(name))
+        if "pickups_quarantine" in self._touched and self.has_table("pickups_quarantine"):
+            self._bring(RESOLVED, self._resolved())
+        self._touched.clear()
+
+    def _bring(self, name: str, rows: pa.Table) -> None:
+        before = self._before.get(name)
+        if before is not None and rows.equals(before):
+            return
+        grown = before is not None and rows.schema == before.schema and rows.slice(0, before.num_rows).equals(before)
+        if before is not None and grown:
+            self._tables.write(self._dataset, name, rows.slice(before.num_rows), "append")
+        elif rows.num_rows or before is not None:
+            self._tables.write(self._dataset, name, rows, "overwrite")
+        self._before[name] = rows
+
+    def _all(self, name: str) -> pa.Table:
+        return self._connection.sql(f"select * from sendcloud.{name}").to_arrow_table()  # noqa: S608  # a name of ours
+
+    def _resolved(self) -> pa.Table:
+        return self._connection.sql(_IS_RESOLVED).to_arrow_table()
+
+    def of(self, account: str) -> AccountSession:
+        return self
+
+    def for_readers(self) -> AccountSession:
+        return self
+
+    def show(self, account: str) -> None:
+        """It comes to the lake with `keep`."""
+
+    def build_views(self) -> None:
+        """They are made over all accounts, see LakeSession."""
+
+
+class LakeSession:
+    """The whole of it: sessions of accounts, and one over what people would read, were the run over."""
+
+    def __init__(self, connection: Session, tables: Tables) -> None:
+        self._connection, self._tables = connection, tables
+        self.execute, self.sql = connection.execute, connection.sql
+        self.register, self.unregister = connection.register, connection.unregister
+        self.has_table, self.columns = connection.has_table, connection.columns
+        self._accounts: dict[str, AccountSession] = {}
+
+    def of(self, account: str) -> AccountSession:
+        dataset = dataset_of(account)
+        if dataset not in self._accounts:
+            self._accounts[dataset] = AccountSession(self._connection.beside(dataset), self._tables, dataset)
+        return self._accounts[dataset]
+
+    def look(self) -> None:
+        for account in self._accounts.values():
+            account.look()
+
+    def keep(self) -> None:
+        for account in self._accounts.values():
+            account.keep()
+
+    def for_readers(self) -> Session:
+        """Over this run's accounts as they are in memory, and the others as they lie there."""
+        readers = self._connection.beside("for_readers")
+        others = [name for name in self._tables.datasets(PREFIX) if name not in self._accounts]
+        found = _lying_there(self._tables, others)
+        for dataset, account in self._accounts.items():
+            for name in (*OURS, "pickups", "pickups_quarantine"):
+                if account.has_table(name):
+                    found.setdefault(name, []).append(f'select * from "{dataset}".sendcloud.{name}')  # noqa: S608
+        _make_views(readers, found)
+        return readers
+
+    def show(self, account: str) -> None:
+        """It comes to the lake with `keep`."""
+
+    def build_views(self) -> None:
+        """Nobody asks a lake's views of itself, see for_readers."""
+
+
+def people_read(connection: Session, tables: Tables) -> None:
+    """Lets a connection read every account's tables, in a catalogue `published`."""
+    _make_views(connection.beside("published"), _lying_there(tables, tables.datasets(PREFIX)))
+
+
+def _make_views(connection: Session, found: dict[str, list[str]]) -> None:
+    connection.execute("create schema if not exists sendcloud")
+    for name, queries in found.items():
+        union = " union all by name ".join(queries)
+        connection.execute(f"create or replace view sendcloud.{name} as {union}")
+
+
+def _lying_there(tables: Tables, datasets: Sequence[str]) -> dict[str, list[str]]:
+    """By table, the queries that give the rows of these datasets."""
+    found: dict[str, list[str]] = {}
+    for dataset in datasets:
+        for name in tables.names(dataset):
+            if name == RESOLVED or not (table := tables.table(dataset, name)):
+                continue
+            query = f"select * from {_source(table, tables)}"  # noqa: S608  # names of the lake's own
+            if name == "pickups_quarantine":
+                resolved = tables.table(dataset, RESOLVED)
+                kept = _source(resolved, tables) if resolved else _NOTHING
+                query = _QUARANTINE.format(refused=_source(table, tables), resolved=kept)
+            found.setdefault(name, []).append(query)
+    return found
+
+
+def _source(table: DeltaTable, tables: Tables) -> str:
+    """What stands behind `from`: the files, or where there are none, the columns without a row."""
+    if files := tables.files(table):
+        listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        return f"read_parquet([{listed}], union_by_name = true)"
+    kinds = ", ".join(f'null::{_SQL.get(str(field.type), "text")} as "{field.name}"' for field in _schema(table))
+    return f"(select {kinds} where false)"
+
+
+def _schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+_SQL = {"int64": "bigint", "double": "double", "bool": "boolean", "timestamp[us, tz=UTC]": "timestamptz"}
+
+
+def _fill(connection: Session, name: str, table: DeltaTable, tables: Tables) -> None:
+    connection.execute(f"create table sendcloud.{name} as select * from {_source(table, tables)}")  # noqa: S608

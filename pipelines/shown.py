@@ -1,0 +1,101 @@
+"""What a run wrote to its account's own schema, brought to the tables that people read, in the transaction under way.
+
+So rows, history and receipt of a run become visible together, with its commit, and a run that dies before leaves
+people what they had. The next one brings along what it left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+LOCK_FOR_TABLES = "select pg_advisory_xact_lock(hashtextextended('sendcloud pickups: tables for readers', 0))"
+# by load: those whose states are recorded (history.py) and that nobody has been shown; in the account's own schema
+_UNSEEN = """
+    create temp table unseen on commit drop as
+    select _dlt_load_id from "{own}".pickup_states_recorded
+    except
+    select _dlt_load_id from "{own}".pickup_loads_shown
+"""
+_OUTDATED = """
+    delete from sendcloud.pickups as shown using "{own}".pickups as own
+    where shown.account = own.account and shown.id = own.id and own._dlt_load_id in (select _dlt_load_id from unseen)
+"""
+_BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "id"]}  # and by what people look
+# small ones, as a whole: what is no longer the same goes, and comes as it is
+_AS_A_WHOLE = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
+
+
+def show(session: Any, own: str, account: str) -> None:
+    """Needs the account's tables, with its states recorded. Raises DestinationFailed."""
+    tables = {table: _columns(session, own, table) for table in (*_BY_LOAD, *_AS_A_WHOLE)}
+    made = [_make(session, table, columns) for table, columns in tables.items() if columns]
+    if any(made) or not _columns(session, own, "pickup_loads_shown"):  # the first time, or somebody dropped one of both
+        session.plain(f'drop table if exists "{own}".pickup_loads_shown')
+        session.plain(f'create table "{own}".pickup_loads_shown (_dlt_load_id text not null)')
+        for table in _BY_LOAD:
+            session.plain(f"delete from sendcloud.{table} where account = %(account)s", {"account": account})  # noqa: S608  # as above
+    session.plain("drop table if exists pg_temp.unseen")
+    session.plain(_UNSEEN.format(own=own))
+    session.plain(_OUTDATED.format(own=own))
+    for table in _BY_LOAD:
+        names, values = _lists(tables[table])
+        of_these = "where _dlt_load_id in (select _dlt_load_id from unseen)"
+        session.plain(f'insert into sendcloud.{table} ({names}) select {values} from "{own}".{table} {of_these}')  # noqa: S608  # names from the catalogue
+    session.plain(f'insert into "{own}".pickup_loads_shown select _dlt_load_id from unseen')  # noqa: S608  # as above
+    for table, key in _AS_A_WHOLE.items():
+        if columns := tables[table]:
+            _renew(session, own, account, table, key, columns)
+
+
+def _columns(session: Any, own: str, table: str) -> dict[str, str]:
+    """Names and types of the account's own table; JSON is stored as jsonb for people, whom that allows more."""
+    found = session.plain(_TYPES, {"schema": own, "table": table}).fetchall()
+    return {name: "jsonb" if kind == "json" else kind for name, kind in found}
+
+
+def _make(session: Any, table: str, columns: dict[str, str]) -> bool:
+    """The table for people with all these columns; tells whether there was none. Waits 10 s for who reads it."""
+    there = {name for name, _ in session.plain(_TYPES, {"schema": "sendcloud", "table": table}).fetchall()}
+    if columns.keys() <= there:
+        return False
+    session.plain("set local lock_timeout = '10s'")
+    session.plain(LOCK_FOR_TABLES)
+    session.plain(f"create table if not exists sendcloud.{table} ()")
+    for name, kind in columns.items():
+        session.plain(f'alter table sendcloud.{table} add column if not exists "{name}" {kind}')
+    if table in _BY_LOAD:
+        by = ", ".join(_BY_LOAD[table])
+        session.plain(f"create index if not exists {table}_by_id on sendcloud.{table} ({by})")
+    return table in _BY_LOAD and not there
+
+
+def _lists(columns: dict[str, str]) -> tuple[str, str]:
+    """The columns' names, and their values: jsonb takes every escape that JSON has but one."""
+    names = [f'"{name}"' for name in columns]
+    safe = [f"replace({name}::text, '\\u0000', '\\ufffd')::jsonb as {name}" for name in names]
+    values = [s if kind == "jsonb" else name for name, s, kind in zip(names, safe, columns.values(), strict=True)]
+    return ", ".join(names), ", ".join(values)
+
+
+def _renew(session: Any, own: str, account: str, table: str, key: str, columns: dict[str, str]) -> None:
+    names, values = _lists(columns)
+    of_it = {"account": account}
+    session.plain("drop table if exists pg_temp.fresh")
+    session.plain(
+        f'create temp table fresh on commit drop as select {values} from "{own}".{table} where account = %(account)s '  # noqa: S608  # names from the catalogue
+        f"except select {names} from sendcloud.{table} where account = %(account)s",
+        of_it,
+    )
+    session.plain(
+        f"delete from sendcloud.{table} where account = %(account)s and ({key} in (select {key} from fresh) "  # noqa: S608  # as above
+        f'or {key} not in (select {key} from "{own}".{table}))',
+        of_it,
+    )
+    session.plain(f"insert into sendcloud.{table} ({names}) select {names} from fresh")  # noqa: S608  # as above
+
+
+_TYPES = """
+    select attname, format_type(atttypid, atttypmod) from pg_attribute
+    join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = %(schema)s and relname = %(table)s and attnum > 0 and not attisdropped order by attnum
+"""
