@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.datasets import dataset_of
 from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
 from pipelines.finding import Finding, wrong
@@ -98,7 +101,8 @@ class Server:
         return self._destination
 
     def fit(self, source: DltSource) -> None:
-        """As the source says."""
+        """Without the one character that PostgreSQL has no place for."""
+        source.resources["pickups"].add_map(_without_nul)
 
     def dataset(self, account: str) -> str:
         return dataset_of(account)
@@ -154,6 +158,14 @@ class Server:
             if not readers.has_table("pickups"):
                 raise NothingYet(self._where)
             yield readers if only == EVERYTHING else readers.narrowed(only)
+
+
+def _without_nul(rows: pa.Table) -> pa.Table:
+    """NUL inside a text becomes U+FFFD, as decoders write what they can't read; JSON has it as an escape."""
+    for place, field in enumerate(rows.schema):
+        if field.type == pa.string() and pc.any(pc.match_substring(rows[place], "\0")).as_py():
+            rows = rows.set_column(place, field, pc.replace_substring(rows[place], "\0", "\ufffd"))
+    return rows
 
 
 def _holder(session: ServerSession, name: dict[str, str]) -> str:

