@@ -23,16 +23,16 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-engines test-duckdb2 test-v3 lint check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-engines test-duckdb2 test-v3 test-places lint check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, soak, bench
+test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, test-places, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
-ON_ENGINES := report_in_a_browser installed dagster
+ON_ENGINES := report_in_a_browser installed dagster on_postgres on_a_lake
 test-engines: $(READY)  ## the tests that need a browser or the package index
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
 	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)
@@ -49,6 +49,13 @@ ON_V3 := second_runs history sweep quarantine status_history worlds worlds_machi
   after_a_crash after_a_crash_at_an_instant
 test-v3: $(READY)  ## the tests of the promise, on the API's version 3
 	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal $(ON_V3:%=tests/test_%.py)
+
+# the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
+ON_PLACES := second_runs history sweep quarantine status_history v3_switch housekeeping after_a_crash_at_an_instant
+test-places: $(READY)  ## the tests of the promise, on PostgreSQL and on a lake
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
+	@for place in postgres filesystem; do echo "on $$place:"; \
+	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_PLACES:%=tests/test_%.py) || exit 1; done
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy

@@ -21,6 +21,7 @@ from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, Nothi
 from pipelines.finding import Finding, wrong
 from pipelines.lake_session import LakeSession, people_read
 from pipelines.lake_tables import Tables
+from pipelines.lean import do_with_all
 from pipelines.lock import one_run_at_a_time
 from pipelines.narrow import Only, narrow
 from pipelines.project import find_project
@@ -160,6 +161,7 @@ def lake() -> Lake:
     import dlt
     from dlt.common.configuration.exceptions import ConfigurationException
 
+    do_with_all()
     destination = dlt.destinations.filesystem()
     try:
         return Lake(destination, destination.configuration(destination.spec()._bind_dataset_name(DATASET)))

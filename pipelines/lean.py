@@ -25,6 +25,11 @@ class _NotNeeded:
         return
 
 
+def do_with_all() -> None:
+    """For a place that needs what a file doesn't: Delta is written and read by pyarrow.dataset (dlt 1.31)."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _NotNeeded)]
+
+
 def do_without() -> None:
     """Leaves out what other libraries import only because it is there, the notebooks' libraries above all.
 

@@ -108,7 +108,16 @@ def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
     for key, wanted in OURS.items():
         place, name = key.split(".")
         assert configured.get(place, {}).get(name) == wanted.default, key
-    assert set(configured) == {"runtime", "normalize", "destination", "publish", "status", "keep", "sources"}
+    assert set(configured) == {
+        "runtime",
+        "normalize",
+        "pipeline",
+        "destination",
+        "publish",
+        "status",
+        "keep",
+        "sources",
+    }
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:

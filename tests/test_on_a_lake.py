@@ -1,0 +1,162 @@
+"""A lake as the place to write: what is particular to Delta tables in a folder. The promise is told elsewhere:
+`make test-places` runs its tests with TESTED_DESTINATION=filesystem."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import AnotherRun
+from pipelines.warehouse import read
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.conftest import NOW
+from tests.installation import Installation, as_rows, rows_of
+from tests.places import copied_from_lake
+
+deltalake = pytest.importorskip("deltalake", reason="Delta is an extra: make test-engines has it")
+PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for it, in the environment."""
+    monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "lake"))
+    return tmp_path / "lake"
+
+
+def in_it(lake: Path) -> list[dict[str, Any]]:
+    return rows_of(copied_from_lake(lake, lake.with_name("copy.duckdb")), PICKUPS)
+
+
+def test_two_machines_load_different_accounts_at_the_same_time(installation: Installation, lake: Path) -> None:
+    worlds = {name: World.seeded(200, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
+    with serve(worlds["north"]) as north, serve(worlds["South-2"]) as south:
+        running = [
+            installation.begin("run", api=api, account=name, page_size=20, pages_per_package=2)
+            for name, api in {"north": north, "South-2": south}.items()
+        ]
+        for process in running:
+            said, wrong = process.communicate(timeout=300)
+            assert process.returncode == 0, said + wrong
+
+    expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
+    assert in_it(lake) == sorted(expected, key=lambda row: (row["account"], row["id"]))
+
+
+def test_the_same_account_on_two_machines_is_loaded_once(
+    installation: Installation, world: World, api: Sandbox, lake: Path
+) -> None:
+    world.book()
+    installation.run(api)
+    api.fault(faults.slow(8), times=1)
+    first = installation.begin("run", api=api)
+    try:
+        while not (lake / "sendcloud_of_default.holder").exists():
+            assert first.poll() is None
+        second = installation.process("run", api=api)
+    finally:
+        first.communicate(timeout=60)
+
+    assert (first.returncode, second.returncode) == (0, 5)
+    assert "Another run is under way (process" in second.stderr
+
+
+def test_in_a_bucket_the_lock_is_a_file_that_says_so(lake: Path, installation: Installation) -> None:
+    """A folder stands for the bucket: it has no lock of an operating system there."""
+    from pipelines.lake import lake as configured
+    from pipelines.project import inside
+
+    lake.mkdir()
+    with inside(installation.folder):
+        mine, theirs = configured(), configured()
+    for machine in (mine, theirs):
+        machine._tables.is_local = False
+        machine._tables.root = machine._tables.root.lstrip("/")
+    with ExitStack() as held:
+        held.enter_context(mine.locked(["default"], 0))
+        with pytest.raises(AnotherRun, match="of account 'default'"), theirs.locked(["default"], 0):
+            pass
+        with theirs.locked(["another"], 0):
+            pass
+    with theirs.locked(["default"], 0):
+        pass
+
+
+def test_a_run_that_died_before_dlt_wrote_anything_stands_in_nobodys_way(
+    installation: Installation, world: World, api: Sandbox, lake: Path
+) -> None:
+    world.book()
+    (lake / "sendcloud_of_default").mkdir(parents=True)
+
+    installation.run(api)
+
+    assert in_it(lake) == as_rows(world.records())
+
+
+def test_every_view_is_what_a_file_gives(
+    installation: Installation, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import models
+
+    world, some = World.seeded(600, seed=9, until=NOW), {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
+    names = [path.stem for path in models.views() if path.stem != "runs"]
+    with serve(world) as api:
+        installation.run(api)
+        monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+        here = {(name, bool(only)): told(name, only) for name in names for only in ({}, some)}
+        assert lake.is_dir()
+        monkeypatch.setenv("PIPELINE__DESTINATION", "duckdb")
+        installation.run(api)
+        for (name, is_narrow), rows in here.items():
+            assert rows == told(name, some if is_narrow else {}), name
+            assert rows or name == "quarantine", name
+
+
+def told(view: str, only: dict[str, Any]) -> list[str]:
+    rows = read(view, **only).drop(columns=["last_load_id"], errors="ignore").round(9)
+    return sorted(str(sorted(row.items())) for row in rows.to_dict("records"))
+
+
+def test_small_files_become_few_and_nothing_is_lost(
+    installation: Installation, world: World, api: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import lake_tables
+
+    monkeypatch.setattr(lake_tables, "EVERY", 1)
+    for _ in range(4):
+        world.book()
+        installation.run(api)
+        world.advance(hours=1)
+
+    assert in_it(lake) == as_rows(world.records())
+    assert len(deltalake.DeltaTable(lake / "sendcloud_of_default" / "pickups").file_uris()) == 1
+
+
+def test_a_lake_that_cannot_be_written_to_is_told(
+    installation: Installation, world: World, api: Sandbox, lake: Path
+) -> None:
+    world.book()
+    lake.write_text("a file")
+
+    done = installation.process("run", api=api)
+
+    assert done.returncode == 6, done.stderr
+    assert str(lake) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_report_is_made_from_a_lake(installation: Installation, lake: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
+    with serve(World.seeded(300, seed=2, until=NOW)) as api:
+        installation.run(api)
+    assert lake.is_dir()
+
+    done = installation.process("report", "--to", str(tmp_path / "page.html"))
+
+    assert done.returncode == 0, done.stderr
+    assert "300 pickups" in (tmp_path / "page.html").read_text()
