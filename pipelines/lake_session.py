@@ -89,14 +89,16 @@ class AccountSession:
         self._touched.clear()
 
     def _bring(self, name: str, rows: pa.Table) -> None:
-        before = self._before.get(name)
-        if before is not None and rows.equals(before):
-            return
-        grown = before is not None and rows.schema == before.schema and rows.slice(0, before.num_rows).equals(before)
-        if before is not None and grown:
-            self._tables.write(self._dataset, name, rows.slice(before.num_rows), "append")
-        elif rows.num_rows or before is not None:
+        before, written = self._before.get(name), self._tables.table(self._dataset, name)
+        if (
+            before is None
+            or not written
+            or rows.schema != before.schema
+            or not rows.slice(0, before.num_rows).equals(before)
+        ):
             self._tables.write(self._dataset, name, rows, "overwrite")
+        elif before is not None and rows.num_rows > before.num_rows:
+            self._tables.write(self._dataset, name, rows.slice(before.num_rows), "append")
         self._before[name] = rows
 
     def _all(self, name: str) -> pa.Table:
