@@ -17,6 +17,11 @@ from sources.sendcloud import Reading
 from sources.sendcloud.rows import INSTANT
 
 _COUNT = f"select account, count(*) from {DATASET}.pickups group by account"  # noqa: S608  # a name of our own
+_LAST_VERSION = f"""
+    select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
+    where account = ? and run_id <> ? and outcome = 'succeeded'
+    order by started_at desc limit 1
+"""  # noqa: S608  # as above
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 
 
@@ -49,6 +54,7 @@ def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bo
                 _sweep_into(connection, receipt, reading)
                 receipt.rows_in_table = rows.get(receipt.account, 0)
                 write_receipt(connection, receipt)  # the check of doubles looks at it
+                receipt.api_version_before = receipt.api_version_before or _told_before(connection, receipt)
             models.build(connection)
             _check(connection, [receipt for receipt, _ in accounts])
         for receipt, _ in accounts:
@@ -66,6 +72,16 @@ def _check(connection: duckdb.DuckDBPyConnection, receipts: Sequence[Receipt]) -
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.check_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
+
+
+def _told_before(connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> str | None:
+    """By which version the account's last good run read, where that is another: one that changed over and died when
+    all was loaded told nobody.
+    """
+    if not receipt.observed_at:
+        return None
+    told = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
+    return next((version for (version,) in told if version != receipt.api_version), None)
 
 
 def _sweep_into(connection: duckdb.DuckDBPyConnection, receipt: Receipt, reading: Reading) -> None:
