@@ -46,6 +46,7 @@ def conclude(warehouse: Path, accounts: Sequence[tuple[Receipt, Reading]]) -> bo
         if loaded := has_table(connection, "pickups"):
             history.prepare(connection)
             quarantine.prepare(connection)
+            quarantine.supersede(connection)
             sweep.prepare(connection)
             rows = dict(connection.execute(_COUNT).fetchall())
             for receipt, reading in accounts:

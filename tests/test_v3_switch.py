@@ -139,6 +139,21 @@ def test_a_twin_booked_at_the_same_instant_is_no_other_id(shop: Installation, wo
     assert shop.pickups() == as_rows(world.records(), api_version="v3")
 
 
+def test_a_record_that_neither_version_sends_readably_waits_as_the_last_one_sent_it(
+    shop: Installation, world: World, api: Sandbox
+) -> None:
+    broken = world.records()[1]["id"]
+    world.change(broken, created_at="2026-11-19T12:00:00")  # no offset
+    waiting = []
+    for version in ("v2", "v3", "v2"):
+        shop.run(api, api_version=version)
+        waiting.append(shop.rows("select record from sendcloud.pickups_quarantine where resolved_at is null"))
+        world.advance(hours=1)
+
+    assert [["carrier_code" in row["record"] for row in rows] for rows in waiting] == [[False], [True], [False]]
+    assert shop.rows("select count(*) as n from sendcloud.pickups_quarantine") == [{"n": 2}]
+
+
 def test_each_account_has_a_version_of_its_own(installation: Installation) -> None:
     with serving({name: World.seeded(30, until=NOW) for name in ("north", "south")}) as apis:
         configure(installation, apis, own={"south": {"api_version": "v3"}})
