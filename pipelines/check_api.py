@@ -40,7 +40,7 @@ def api(account: str, where: str) -> Iterator[Finding]:
         return
     newest = max(page.rows["created_at"].to_pylist(), default=None)
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "and lists nothing that can be read"
-    yield Finding("api", "ok", f"{settings['base_url']} answers, {listed}", account)
+    yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
     yield _clock(reply.served_at, account)
 
 
@@ -58,10 +58,14 @@ def _explained(error: Exception, settings: Settings, account: str) -> Exception:
 
 def _first_page(settings: Settings) -> Reply:
     """One try, for whoever asks waits for the answer."""
-    version = version_of(settings["api_version"])
-    address = address_of(settings["base_url"], version)
-    client = Client(address, settings["credentials"], 1, token_url=settings["token_url"], version=version)
+    version, token_url = version_of(settings["api_version"]), settings["token_url"]
+    client = Client(_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
     return client.get(client.first_page(1))
+
+
+def _address(settings: Settings) -> str:
+    """What is asked, which of the versions it is included."""
+    return address_of(settings["base_url"], version_of(settings["api_version"]))
 
 
 def _swapped(settings: Settings, account: str) -> NotConfigured | None:

@@ -75,10 +75,8 @@ def _check_ids(connection: Connection, reading: Reading) -> None:
     """
     found = connection.execute(_OTHER_IDS).fetchall()
     if found:
-        before, now, carrier, created_at = found[0]
-        raise IdsDiffer(
-            reading.account, reading.api_version_before or "", reading.api_version, before, now, carrier, created_at
-        )
+        version_before, id_before, id_, carrier, created_at = found[0]
+        raise IdsDiffer(reading.account, version_before, reading.api_version, id_before, id_, carrier, created_at)
 
 
 def _keys(rows: pa.Table) -> int:
@@ -97,22 +95,25 @@ _STORED = {
 }
 _DIFFERS = " or ".join(f"listed.{c} is distinct from {_STORED.get(c, f'stored.{c}')}" for c in ROW_SCHEMA.names)
 _OTHER_IDS = f"""
-    select stored.id, listed.id, listed.carrier, listed.created_at
+    with stored as (
+        select * replace ({_STORED["api_version"]} as api_version) from {DATASET}.pickups as stored
+    )
+    select stored.api_version, stored.id, listed.id, listed.carrier, listed.created_at
     from listed
-    join {DATASET}.pickups as stored on stored.account = listed.account and stored.id = listed.id
-    where stored.created_at <> listed.created_at
+    join stored on stored.account = listed.account and stored.id = listed.id
+    where stored.api_version <> listed.api_version and stored.created_at <> listed.created_at
     union all
-    select stored.id, listed.id, listed.carrier, listed.created_at
+    select stored.api_version, stored.id, listed.id, listed.carrier, listed.created_at
     from listed
-    join {DATASET}.pickups as stored
+    join stored
         on stored.account = listed.account and stored.carrier = listed.carrier
         and stored.created_at = listed.created_at
         and stored.pickup_from is not distinct from listed.pickup_from
         and stored.pickup_until is not distinct from listed.pickup_until
-    where stored.id <> listed.id
+    where stored.api_version <> listed.api_version and stored.id <> listed.id
         and stored.id not in (select id from listed)
         and not exists (
-            select 1 from {DATASET}.pickups as known where known.account = listed.account and known.id = listed.id
+            select 1 from stored as known where known.account = listed.account and known.id = listed.id
         )
     limit 1
 """  # noqa: S608  # a name of our own

@@ -15,6 +15,11 @@ from sources.sendcloud import Reading
 from sources.sendcloud.rows import INSTANT
 
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # a name of our own
+_LAST_VERSION = f"""
+    select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
+    where account = ? and run_id <> ? and outcome = 'succeeded'
+    order by started_at desc limit 1
+"""  # noqa: S608  # as above
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL = dict(zip(_ARROW.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
@@ -62,12 +67,14 @@ def _bookkeep(session: Connection, receipt: Receipt, reading: Reading) -> bool:
         return False
     history.prepare(connection)
     quarantine.prepare(connection)
+    quarantine.supersede(connection)
     sweep.prepare(connection)
     if receipt.observed_at:  # a run that read nothing saw no state; no clock of ours is one to date it by
         history.record(connection, receipt.account, receipt.observed_at)
     _sweep_into(connection, receipt, reading)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
     write_receipt(connection, receipt)  # the check of doubles looks at it
+    receipt.api_version_before = receipt.api_version_before or _told_before(connection, receipt)
     connection.show(receipt.account)
     return True
 
@@ -79,6 +86,16 @@ def _check(connection: Connection, receipts: Sequence[Receipt]) -> None:
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.check_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
+
+
+def _told_before(connection: Connection, receipt: Receipt) -> str | None:
+    """By which version the account's last good run read, where that is another: one that changed over and died when
+    all was loaded told nobody.
+    """
+    if not receipt.observed_at:
+        return None
+    told = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
+    return next((version for (version,) in told if version != receipt.api_version), None)
 
 
 def _sweep_into(connection: Connection, receipt: Receipt, reading: Reading) -> None:

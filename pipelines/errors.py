@@ -36,9 +36,9 @@ class IdsDiffer(PipelineError):
     ) -> None:
         super().__init__(
             f"Sendcloud's {version} has other ids than {version_before} had: what {carrier} booked at "
-            f"{booked:%Y-%m-%d %H:%M:%S} UTC was {id_before} and is {id_}. Nothing was merged, for every pickup of "
-            f"account {account!r} would be there twice. Set its api_version back to {version_before}, or give "
-            f"{version} a name of its own in [sources.sendcloud.accounts], and tell us."
+            f"{booked:%Y-%m-%d %H:%M:%S} UTC was {id_before} and is {id_}. Neither that nor what was read with it was "
+            f"merged, for every pickup of account {account!r} would be there twice. Set its api_version back to "
+            f"{version_before}, or give {version} a name of its own in [sources.sendcloud.accounts], and tell us."
         )
 
 

@@ -1,4 +1,4 @@
-"""`sendcloud.pickups_quarantine` over time: when a record was first seen, and when its pickup became readable.
+"""`sendcloud.pickups_quarantine` over time: when a record was first seen, and when its pickup came in another form.
 
 The source knows a record that can't be loaded by its hash only, and remembers it for a week; the table knows the rest.
 """
@@ -23,6 +23,22 @@ _RESOLVE = """
         and listed.account = refused.account
         and json_extract_string(refused.record, '$.id') = listed.id::text
 """
+# by text, as above: what is no whole number tells of no pickup; of several forms that one run met none is the newest
+_SUPERSEDE = """
+    update sendcloud.pickups_quarantine as refused
+    set resolved_at = newest.seen_at
+    from (
+        select account, json_extract_string(record, '$.id') as id, max(last_seen_at) as seen_at
+        from sendcloud.pickups_quarantine
+        group by account, json_extract_string(record, '$.id')
+        having count(*) > 1
+    ) as newest
+    where refused.resolved_at is null
+        and refused.account = newest.account
+        and json_extract_string(refused.record, '$.id') = newest.id
+        and newest.id similar to '[1-9][0-9]*'
+        and refused.last_seen_at < newest.seen_at
+"""
 _FIRST = "refused.first_seen_at"
 _LATEST = ", ".join(f"refused.{name}" for name in QUARANTINE_SCHEMA.names)
 _FIRST_SEEN = f"""
@@ -46,6 +62,14 @@ def resolve(connection: Connection, observed_at: datetime) -> None:
     prepare(connection)
     connection.register("now_seen", pa.table({"observed_at": pa.array([observed_at], INSTANT)}))
     connection.execute(_RESOLVE)
+
+
+def supersede(connection: Connection) -> None:
+    """Marks the records whose pickup was refused anew in another form, as another version of the API sends it: the
+    newer form's row stands for it. Worked out from the table, so that a run which died leaves it to the next.
+    """
+    if connection.has_table("pickups_quarantine"):
+        connection.execute(_SUPERSEDE)
 
 
 class FirstSeen:

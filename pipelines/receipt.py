@@ -127,7 +127,9 @@ class Receipt:
         if self.unknown_fields:
             remarks.append(f"fields nobody told us of, kept in extra: {', '.join(sorted(self.unknown_fields))}")
         if self.api_version_before:
-            remarks.append(f"API: {self.api_version}, was {self.api_version_before}; everything is read again")
+            # a window given by a scheduler reads no more than itself, and knows of no history
+            all_of_it = "" if self.history_complete is None else "; everything is read again"
+            remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
         if self.order == "unsorted":
             remarks.append("order: unsorted; the list was not newest first, so it was read to the end")
         if self.open_beyond_lookback:

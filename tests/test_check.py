@@ -336,6 +336,7 @@ def test_who_reads_v2_is_told_once_of_v3(installation: Installation) -> None:
     assert said.startswith('ok north, south: v2, which works on but gets nothing new. With api_version = "v3"')
     assert "version" not in lines_of(only)
     assert apis["west"].requests[0].path == "/api/v3/pickups?page_size=1"
+    assert lines_of(only)["api"][0].startswith(f"ok west: {apis['west'].base_url_v3} answers, ")
 
 
 def test_as_json_it_is_a_list_of_what_was_found(installation: Installation) -> None:

@@ -66,6 +66,19 @@ def test_the_source_knows_no_destination(module: str) -> None:
         assert module not in {name.split(".")[0] for name in imports_of(code, path.relative_to(ROOT).parent.parts)}
 
 
+def test_which_version_of_the_api_it_is_is_nobody_elses_business() -> None:
+    """v2.py and v3.py say what differs; the source's front door chooses, and v2 is what goes without saying."""
+    versions = {"sources.sendcloud.v2", "sources.sendcloud.v3"}
+    at_home = {"v2.py", "v3.py", "forms.py", "faults.py", "api.py", "server.py"}
+    for room in ("sources", "pipelines"):
+        for path, code in code_in(room):
+            if path.name not in at_home:
+                named = {node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)}
+                assert "v3" not in named, path
+                knows = versions & set(imports_of(code, path.relative_to(ROOT).parent.parts))
+                assert not knows or path.name in ("__init__.py", "client.py"), path
+
+
 def test_only_two_files_know_duckdb_files() -> None:
     knowing = {path.name for path, code in code_in("pipelines") if "duckdb.connect" in code}
     assert knowing == {"warehouse.py", "publish.py"}

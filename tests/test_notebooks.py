@@ -111,7 +111,7 @@ def test_the_health_of_the_data_is_told_in_sentences(executed):
     assert "**1 of 1 runs succeeded.** The last success saw the API at 2026-04-01 00:00 UTC" in answers
     assert "No run failed." in answers
     assert "**No sweep has been made yet**" in answers
-    assert "**0 records wait in quarantine**; 0 became readable later." in answers
+    assert "**0 records wait in quarantine**; 0 no longer do." in answers
     assert "No check of the last run found anything." in answers
 
 

@@ -63,6 +63,45 @@ def test_a_record_that_breaks_again_is_open_again_and_keeps_the_day_it_was_first
     assert (row["first_seen_at"], row["last_seen_at"], row["resolved_at"]) == (NOW, NOW + timedelta(hours=2), None)
 
 
+def test_a_pickup_that_is_refused_in_another_form_waits_in_its_newest_form_only(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Without a carrier; without a status either; and once more as it was before."""
+    pickup = world.book()
+    waiting = []
+    for status in ("Created", None, "Created"):
+        world.change(pickup, carrier=None, pickup_status=status)
+        installation.run(api)
+        waiting.append(installation.rows(BROKEN))
+        world.advance(hours=1)
+
+    assert [[row["resolved_at"] for row in rows] for rows in waiting] == [
+        [None],
+        [NOW + timedelta(hours=1), None],
+        [None, NOW + timedelta(hours=2)],
+    ]
+    world.change(pickup, carrier="dpd")
+    installation.run(api)
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [
+        NOW + timedelta(hours=hours) for hours in (3, 2)
+    ]
+
+
+def test_of_two_records_with_one_id_that_are_listed_side_by_side_none_stands_for_the_other(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    for carrier in (None, 7):
+        sent = {"id": 4711, "carrier": carrier, "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"}
+        world.put(sent)
+    for _ in range(2):
+        installation.run(api, page_size=1, pages_per_package=1)
+        world.advance(hours=1)
+
+    assert [(row["last_seen_at"], row["resolved_at"]) for row in installation.rows(BROKEN)] == [
+        (NOW + timedelta(hours=1), None)
+    ] * 2
+
+
 def test_an_id_that_was_sent_as_text_is_recognised_when_it_is_a_number_again(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -80,13 +119,16 @@ def test_an_id_that_was_sent_as_text_is_recognised_when_it_is_a_number_again(
 def test_a_record_whose_id_cannot_be_read_is_never_called_resolved(
     installation: Installation, world: World, api: Sandbox, oddity: dict
 ) -> None:
-    """Nobody can tell which pickup it was; the others load."""
-    world.put({"carrier": "dpd", "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z", **oddity})
-    for _ in range(2):
+    """Nobody can tell which pickup it was, nor whether it is that of another such record; the others load."""
+    for carrier in ("dpd", "ups"):
+        sent = {"carrier": carrier, "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z", **oddity}
+        put = world.put(sent)
         world.book(id=None)
         installation.run(api)
+        world.remove(put)
+        world.advance(hours=1)
 
-    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [None]
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [None, None]
     assert len(installation.pickups()) == 2
 
 
@@ -96,10 +138,16 @@ def test_another_accounts_pickup_of_the_same_id_resolves_nothing(
     pickup = world.book()
     world.change(pickup, carrier=None)
     installation.run(api, account="north")
-    world.change(pickup, carrier="dpd")
-    installation.run(api, account="south")
+    for fields in ({"contract": 1}, {"contract": 2}, {"carrier": "dpd"}):
+        world.advance(hours=1)
+        world.change(pickup, **fields)
+        installation.run(api, account="south")
 
-    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [None]
+    assert [row["resolved_at"] for row in installation.rows(BROKEN)] == [
+        None,
+        NOW + timedelta(hours=2),
+        NOW + timedelta(hours=3),
+    ]
 
 
 def test_a_record_seen_again_after_the_memory_forgot_it_keeps_the_day_it_was_first_seen(

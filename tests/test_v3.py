@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,13 @@ def test_the_next_link_is_found_among_any_others(header: str, link: str | None) 
     assert page_of(PLAIN, link=header).next == link
 
 
+def test_a_header_as_long_as_one_may_be_is_looked_through_at_once() -> None:
+    """Of nothing but beginnings of links: half a minute, when an address might hold another beginning."""
+    began = time.monotonic()
+    assert page_of(PLAIN, link="<" * 60_000).next is None
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize(
     ("base_url", "version", "address"),
     [
@@ -310,6 +319,31 @@ def test_a_page_that_is_one_pickup_is_read_as_one(installation: Installation, wo
     api.fault(faults.lone_record())
     installation.run(api, api_version="v3")
 
+    assert installation.pickups() == as_rows(world.records(), api_version="v3")
+
+
+def test_one_that_can_hardly_be_read_goes_to_quarantine_as_one_of_a_list_does() -> None:
+    """Half a surrogate pair, which makes the whole body unfit for a strict reader."""
+    record = json.dumps({**PLAIN, "carrier_code": "halfway"}).replace("halfway", "\\ud800")
+    pages = [read_page(f'{{"data": {data}}}'.encode(), "default", V3) for data in (record, f"[{record}]")]
+
+    assert [one.record for one in pages[0].rejected] == [one.record for one in pages[1].rejected]
+    assert [len(page.rejected) for page in pages] == [1, 1]
+
+
+def test_links_that_do_not_repeat_the_page_size_are_followed_as_they_are(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """As the documented ones don't: a page of 10, and one of the 50 left, for the sandbox's own size is 100."""
+    for hours in range(60):
+        world.book(created_at=NOW - timedelta(hours=hours))
+    api.fault(
+        lambda due: replace(due, headers={**due.headers, "Link": due.headers["Link"].replace("&page_size=10", "")}),
+        page=1,
+    )
+    receipt = installation.run(api, api_version="v3", page_size=10)
+
+    assert (receipt.pages, "page_size" in api.requests[-1].path) == (2, False)
     assert installation.pickups() == as_rows(world.records(), api_version="v3")
 
 

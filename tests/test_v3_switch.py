@@ -85,7 +85,7 @@ def test_a_first_load_that_dies_after_the_switch_goes_on_by_v3(shop: Installatio
 
     assert all(request.path.startswith("/api/v3/") for request in api.requests[asked:])
     assert len(api.requests) - asked < 8 + 3  # not from the top
-    assert receipt.api_version_before is None
+    assert receipt.api_version_before == "v2"
     assert shop.pickups() == as_rows(world.records(), api_version="v3")
 
 
@@ -106,18 +106,52 @@ def test_ids_that_turn_out_not_to_match_stop_it_before_anything_is_merged(
         again = shop.command("run", api=elsewhere, SOURCES__SENDCLOUD__API_VERSION="v3")
 
     assert again.returncode == 3
-    assert "Nothing was merged" in again.stderr
+    assert "Neither that nor what was read with it was merged" in again.stderr
     assert shop.pickups() == before
 
 
+def test_a_window_given_by_a_scheduler_is_held_against_the_table_too_and_changes_nothing_over(
+    shop: Installation, world: World, api: Sandbox
+) -> None:
+    config = shop.folder / ".dlt" / "config.toml"
+    bounds = "initial_value = 2026-11-01T00:00:00Z\nend_value = 2026-11-06T00:00:00Z\n"  # two a day: ten
+    config.write_text(f"[sources.sendcloud.pickups.created_at]\n{bounds}")
+    others = [{**record, "id": record["id"] + 5_000} for record in world.records()]
+    with serve(World.of(others, clock=world.clock)) as elsewhere, pytest.raises(IdsDiffer):
+        shop.run(elsewhere, api_version="v3")
+    receipt = shop.run(api, api_version="v3")
+    assert (receipt.rows_changed, receipt.api_version_before) == (10, "v2")
+    assert "API: v3, was v2" in receipt.remarks()
+    config.write_text("")
+
+    receipt = shop.run(api, api_version="v3")
+    assert (receipt.rows_changed, receipt.api_version_before) == (30, "v2")
+
+
 def test_a_twin_booked_at_the_same_instant_is_no_other_id(shop: Installation, world: World, api: Sandbox) -> None:
-    """Two published pickups share carrier, booking and window to the microsecond."""
+    """Two published pickups share carrier, booking and window to the microsecond. The elder comes a package before."""
     newest = world.records()[0]
     twin = {name: newest[name] for name in ("carrier", "country", "tracking_number")}
     world.book(**twin, created_at=datetime.fromisoformat(newest["created_at"]))
-    shop.run(api, api_version="v3")
+    api.order = "ascending"
+    shop.run(api, api_version="v3", page_size=10, pages_per_package=1)
 
     assert shop.pickups() == as_rows(world.records(), api_version="v3")
+
+
+def test_a_record_that_neither_version_sends_readably_waits_as_the_last_one_sent_it(
+    shop: Installation, world: World, api: Sandbox
+) -> None:
+    broken = world.records()[1]["id"]
+    world.change(broken, created_at="2026-11-19T12:00:00")  # no offset
+    waiting = []
+    for version in ("v2", "v3", "v2"):
+        shop.run(api, api_version=version)
+        waiting.append(shop.rows("select record from sendcloud.pickups_quarantine where resolved_at is null"))
+        world.advance(hours=1)
+
+    assert [["carrier_code" in row["record"] for row in rows] for rows in waiting] == [[False], [True], [False]]
+    assert shop.rows("select count(*) as n from sendcloud.pickups_quarantine") == [{"n": 2}]
 
 
 def test_each_account_has_a_version_of_its_own(installation: Installation) -> None:

@@ -52,6 +52,7 @@ class Memory(TypedDict, total=False):
     is_sweep: bool  # it is read again because a sweep was asked for
     sweep_began_at: datetime  # the last sweep, also when it is over
     api_version: str  # which list all of this is about; absent in memories of before there were two: v2
+    api_version_before: str  # as long as that list was not read to its end: by which version the table was filled
 
 
 def frontier_of(memory: Memory, rules: Rules) -> datetime | None:

@@ -20,7 +20,7 @@ class Reading:
 
     account: str = ""
     api_version: str = "v2"
-    api_version_before: str | None = None  # where it is another than the run before read by: all is read again
+    api_version_before: str | None = None  # of before a change-over, until all was read again by this one
     run_id: str = ""  # what the caller calls the run, for progress
     observed_at: datetime | None = None  # when the first page was served: every row was seen then or later
     pages: int = 0

@@ -92,7 +92,9 @@ def _taken_apart(body: bytes, version: Version, error: msgspec.DecodeError) -> t
     key: str = version.envelope.key  # type: ignore[attr-defined]
     try:
         page = msgspec.convert(json.loads(body), dict[str, Any])
-        records = msgspec.convert(page.get(key), list[Any])
+        listed = page.get(key)
+        is_lone = version.lone_record and isinstance(listed, dict)
+        records = msgspec.convert([listed] if is_lone else listed, list[Any])
         envelope = _decoders(version).envelope.decode(json.dumps({"next": page.get("next"), key: []}))
         return envelope, [Raw(json.dumps(record).encode()) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):

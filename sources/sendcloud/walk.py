@@ -53,8 +53,7 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
     With `span.until` set (a window given by a scheduler) the memory stays as it was, as dlt's own incremental does.
     Raises the errors of client.py, BadReply for a page that isn't one, LoopingLink for a link seen before.
     """
-    if not span.until:
-        memory = _still_good(memory, client.version.name, span, reading)
+    memory = _still_good(memory, client.version.name, span, reading)
     if part == "history":
         return _history(client, memory, rules, span, reading)
     if part != "whole" and memory.get("history_unsorted") and not span.until:
@@ -66,7 +65,7 @@ def walk(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, r
 
 def _head(client: Client, part: Part, memory: Memory, rules: Rules, span: Span, reading: Reading) -> Walked:
     begins_anew = "newest_listed_at" not in memory or (part == "whole" and "history_next" in memory)
-    reading.is_first_read = not memory and not reading.api_version_before
+    reading.is_first_read = not memory
     frontier = None if span.until or begins_anew else frontier_of(memory, rules)
     reading.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = Order(memory.get("newest_listed_at"), rules)
@@ -124,6 +123,8 @@ def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span
     reading.begun_at, reading.open_near, reading.goes_on_unsorted = {"top"}, 0, False
     frontier = reading.frontier
     kept: Memory = {"quarantined": memory.get("quarantined", {}), "is_listed_once": was_read_to_its_end(memory)}
+    if "api_version_before" in memory:
+        kept["api_version_before"] = memory["api_version_before"]
     if "sweep_began_at" in memory:
         kept |= {"sweep_began_at": memory["sweep_began_at"], "is_sweep": memory.get("is_sweep", False)}
     walked = _head(client, "head", kept, rules, span, reading)
@@ -150,6 +151,8 @@ def _after(
     after["quarantined"] = first_seen_at(memory.get("quarantined", {}), met, now, rules.settle)
     after["read_since"], after["api_version"] = span.since, reading.api_version
     after["is_listed_once"] = was_read_to_its_end(memory) or not behind
+    if "api_version_before" in memory and not after["is_listed_once"]:
+        after["api_version_before"] = memory["api_version_before"]
     begins_sweep = part == "sweep" and "history_next" not in memory
     if began_at := now if begins_sweep else memory.get("sweep_began_at"):
         after["sweep_began_at"] = began_at
@@ -202,14 +205,16 @@ def _within(span: Span, rows: pa.Table) -> pa.Table:
 
 
 def _still_good(memory: Memory, api_version: str, span: Span, reading: Reading) -> Memory:
-    """The memory, empty where it speaks of another list than the one to be read: then all is read again, and merged.
+    """The memory, all but empty where it speaks of another list than the one to be read: then all is read again.
 
     Another version of the API has other links, and may have another order; an earlier start than was read asks for
-    what has never been seen.
+    what has never been seen. A change-over is under way until the list was read to its end: a run that goes on with
+    one, or turns back, must know of it.
     """
-    before, since = memory.get("api_version", "v2" if memory else api_version), memory.get("read_since")
-    if before != api_version:
-        reading.api_version_before = before
-        return {}
+    read_by, since = memory.get("api_version", "v2" if memory else api_version), memory.get("read_since")
+    before = memory.get("api_version_before") if read_by == api_version else read_by
+    reading.api_version_before = before or reading.api_version_before
     reaches_further_back = since is not None and (span.since is None or span.since < since)
-    return {} if reaches_further_back else memory
+    if span.until or (read_by == api_version and not reaches_further_back):
+        return memory
+    return {"api_version_before": before} if before else {}

@@ -1,5 +1,6 @@
 -- One row per record that couldn't be loaded, without the record itself (sendcloud.pickups_quarantine has it).
--- first_seen and last_seen are the API's clock. It is resolved when a pickup with the record's id became readable.
+-- first_seen and last_seen are the API's clock. It is resolved when a pickup with the record's id became readable, or
+-- was refused anew in another form, which is a row of its own.
 
 with quarantine as (
     select * from sendcloud.pickups_quarantine
