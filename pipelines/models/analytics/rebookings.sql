@@ -21,6 +21,7 @@ keyed as (
         coalesce(contract_id, 0) as contract_key,
         contract_id is null as has_no_contract,
         is_mature,
+        is_cancelled,
         created_at_utc,
         cancelled_at_utc,
         case when cancelled_at_utc is not null then greatest(cancelled_at_utc, created_at_utc) end as gone_at_utc
@@ -32,7 +33,7 @@ cancellations as (
         *,
         date_trunc('hour', gone_at_utc) as hour_utc
     from keyed
-    where gone_at_utc is not null
+    where is_cancelled and gone_at_utc is not null
 ),
 
 -- every hour in which a key was booked or cancelled
@@ -98,7 +99,8 @@ final as (
             or followed.next_hours_first_booked_at_utc <= cancellations.gone_at_utc + interval 24 hours,
             false
         ) as is_rebooked,
-        1 - exp(-keys.bookings_a_day) as chance_of_a_booking
+        -- 1 either way; but exp(-746) is smaller than a double can be, which PostgreSQL refuses
+        1 - exp(-least(keys.bookings_a_day, 700)) as chance_of_a_booking
     from cancellations
     inner join keys using (account, carrier, country_key, contract_key, has_no_contract)
     inner join followed using (account, carrier, country_key, contract_key, has_no_contract, hour_utc)
