@@ -57,7 +57,8 @@ _SEEN = """
 """
 # a record that is listed but can't be read is in quarantine, not gone
 _RESULT = f"""
-    create or replace temp table not_listed as
+    drop table if exists not_listed;
+    create temp table not_listed as
     select pickups.account, pickups.id, about.began_at as unlisted_since
     from about
     join sendcloud.pickups on pickups.account = about.account

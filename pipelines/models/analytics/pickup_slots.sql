@@ -11,17 +11,19 @@ several as (
     select
         account,
         id as pickup_id,
-        from_json(time_slots, '[{"start_at": "TIMESTAMPTZ", "end_at": "TIMESTAMPTZ"}]') as slots
+        time_slots,
+        unnest(generate_series(0, cast(json_array_length(time_slots) as int) - 1)) as place
     from sendcloud.pickups
-    where time_slots like '%},{%'
+    where cast(time_slots as text) like '%},%{%'
 ),
 
 taken_apart as (
     select
         account,
         pickup_id,
-        unnest(slots) as slot,
-        unnest(range(1, len(slots) + 1)) as slot_number
+        place + 1 as slot_number,
+        try_cast(upper((time_slots -> place) ->> 'start_at') as timestamptz) as opens_at,
+        try_cast(upper((time_slots -> place) ->> 'end_at') as timestamptz) as closes_at
     from several
 ),
 
@@ -50,12 +52,12 @@ of_several as (
         pickups.carrier,
         pickups.country,
         pickups.has_local_time,
-        make_timestamp(epoch_us(taken_apart.slot.start_at)) as slot_opens_utc,
-        make_timestamp(epoch_us(taken_apart.slot.end_at)) as slot_closes_utc,
-        taken_apart.slot.start_at at time zone pickups.time_zone as slot_opens_local,
+        make_timestamp(epoch_us(taken_apart.opens_at)) as slot_opens_utc,
+        make_timestamp(epoch_us(taken_apart.closes_at)) as slot_closes_utc,
+        taken_apart.opens_at at time zone pickups.time_zone as slot_opens_local,
         case
-            when taken_apart.slot.end_at > taken_apart.slot.start_at
-                then cast(epoch_us(taken_apart.slot.end_at) - epoch_us(taken_apart.slot.start_at) as double) / 3600000000
+            when taken_apart.closes_at > taken_apart.opens_at
+                then cast(epoch_us(taken_apart.closes_at) - epoch_us(taken_apart.opens_at) as double) / 3600000000
         end as slot_hours
     from taken_apart
     join pickups on pickups.account = taken_apart.account and pickups.pickup_id = taken_apart.pickup_id

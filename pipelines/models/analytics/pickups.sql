@@ -24,17 +24,27 @@ slotted as (
     select
         account,
         id,
-        unnest(from_json(time_slots, '[{"start_at": "TIMESTAMPTZ", "end_at": "TIMESTAMPTZ"}]')) as slot
+        time_slots,
+        unnest(generate_series(0, cast(json_array_length(time_slots) as int) - 1)) as place
     from pickups
-    where time_slots like '%},{%'
+    where cast(time_slots as text) like '%},%{%'
+),
+
+slots as (
+    select
+        account,
+        id,
+        try_cast(upper((time_slots -> place) ->> 'start_at') as timestamptz) as opens_at,
+        try_cast(upper((time_slots -> place) ->> 'end_at') as timestamptz) as closes_at
+    from slotted
 ),
 
 several as (
     select
         account,
         id,
-        sum(greatest(epoch_us(slot.end_at) - epoch_us(slot.start_at), 0)) as slots_us
-    from slotted
+        sum(greatest(epoch_us(closes_at) - epoch_us(opens_at), 0)) as slots_us
+    from slots
     group by account, id
 ),
 
