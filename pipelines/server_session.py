@@ -26,7 +26,7 @@ from pipelines import models
 from pipelines.errors import DestinationFailed
 from pipelines.models.translate import translated
 from pipelines.narrow import Only, check_carriers
-from pipelines.shown import show
+from pipelines.shown import LOCK_FOR_TABLES, show
 from pipelines.store import DATASET
 from sources.sendcloud.rows import INSTANT
 
@@ -153,7 +153,12 @@ class ServerSession:
         return narrow
 
     def build_views(self) -> None:
-        models.build(_AsItIs(self), DIALECT)
+        """In the transaction under way; only where they are not there as they would be made."""
+        as_it_is = _AsItIs(self)
+        if not models.are_built(as_it_is, DIALECT):
+            self.plain("set local lock_timeout = '10s'")  # whoever reads a view holds it
+            self.plain(LOCK_FOR_TABLES)  # another machine may be about to do the same
+            models.build(as_it_is, DIALECT)
 
     def close(self) -> None:
         self._raw.close()

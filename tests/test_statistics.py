@@ -287,6 +287,16 @@ def test_a_cancellation_without_a_time_stays_in_the_net_rate(warehouse):
     assert only(con, "net_cancelled, net_rated", "carrier_net_cancellations", "country = 'all'") == (1, 2)
 
 
+def test_a_cancellation_that_was_asked_for_and_not_decided_is_no_rebooking(warehouse):
+    """Taken for one, it made less than none of the cancellations remain, and the interval's root was an error."""
+    asked = cancelled(pickup_status="CANCELLATION_REQUESTED")
+    con = warehouse(asked, pickup(created_at="2026-03-08 10:00Z"), *many(pickup, 4))
+
+    assert rows(con, "*", "rebookings") == []
+    columns = "mature_rebooked, net_cancelled, net_rated, net_cancellation_rate"
+    assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == (0, 0, 6, 0.0)
+
+
 def test_an_immature_rebooking_is_in_no_rate(warehouse):
     to_come = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
     con = warehouse(cancelled(**to_come), pickup(created_at="2026-03-08 10:00Z"))

@@ -64,10 +64,9 @@ def build(connection: Any, dialect: str = HOME) -> None:
     which their comments tell by a digest at the end.
     """
     connection.execute("create schema if not exists analytics")
-    comments = {path.stem: grain_of(path) for path in views()}
+    comments = _comments(dialect)
     if dialect != HOME:
-        comments = {name: f"{grain} ({_digest()})" for name, grain in comments.items()}
-        if comments.items() <= dict(connection.execute(_COMMENTS).fetchall()).items():
+        if are_built(connection, dialect):
             return
         for name in reversed(comments):
             connection.execute(f"drop view if exists analytics.{name} cascade")
@@ -76,6 +75,16 @@ def build(connection: Any, dialect: str = HOME) -> None:
         connection.execute(f"{create} analytics.{path.stem} as\n{translated(query_of(path), dialect)}")
         comment = comments[path.stem].replace("'", "''")
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
+
+
+def are_built(connection: Any, dialect: str) -> bool:
+    """Whether PostgreSQL has the views as they would be made now."""
+    return _comments(dialect).items() <= dict(connection.execute(_COMMENTS).fetchall()).items()
+
+
+def _comments(dialect: str) -> dict[str, str]:
+    mark = "" if dialect == HOME else f" ({_digest()})"
+    return {path.stem: grain_of(path) + mark for path in views()}
 
 
 def _digest() -> str:

@@ -25,7 +25,7 @@ class Case(NamedTuple):
 def in_words_of(dialect: str, sql: str) -> Iterator[str]:
     """Each statement of the text, after the cases of the dialect, in the order of the table; comments are left out."""
     for statement in sqlglot.parse(sql, read=HOME):
-        if statement is None:  # nothing but a comment
+        if statement is None or isinstance(statement, exp.Semicolon):  # nothing, or nothing but a comment
             continue
         for case in CASES:
             if case.dialect == dialect:
@@ -52,7 +52,7 @@ def _is_call(node: Node, name: str) -> bool:
 
 
 def _instant_in_utc(node: Node) -> Node:
-    """make_timestamp(epoch_us(x)), which is how DuckDB does it fast."""
+    """make_timestamp(epoch_us(x)) of an instant: how DuckDB does it fast."""
     return _made(":x at time zone 'UTC'", x=node.this.expressions[0]) if _is_call(node.this, "epoch_us") else node
 
 
@@ -74,7 +74,7 @@ def _length_of_jsonb(node: Node) -> Node:
     return _made("jsonb_array_length(:x)", x=node.expressions[0]) if _is_call(node, "json_array_length") else node
 
 
-def _text_of_jsonb(node: Node) -> Node:
+def _text_of_json(node: Node) -> Node:
     steps = ",".join(str(step.this) for step in node.expression.expressions[1:])  # after the root
     return _made(":x #>> :path", x=node.this, path=exp.Literal.string(f"{{{steps}}}"))
 
@@ -114,8 +114,9 @@ def _using_as_on(node: Node) -> Node:
 
 
 def _percent_doubled(node: Node) -> Node:
-    has_parameters = node.is_string and "%" in node.this and node.root().find(exp.Placeholder, exp.Parameter)
-    return exp.Literal.string(node.this.replace("%", "%%")) if has_parameters else node
+    if "%" not in node.name or not node.root().find(exp.Placeholder):
+        return node
+    return exp.Literal.string(node.name.replace("%", "%%"))
 
 
 CASES = (
@@ -124,12 +125,10 @@ CASES = (
     Case("postgres", exp.Extract, _whole_part, "a numeric there: 9 would be read as Decimal('9.000000')"),
     Case("postgres", exp.Explode, _series_alone, "generate_series gives rows there, not a list to unnest"),
     Case("postgres", exp.Anonymous, _length_of_jsonb, "JSON is jsonb there, which has functions of its own"),
-    Case("postgres", exp.JSONExtractScalar, _text_of_jsonb, "the same"),
+    Case("postgres", exp.JSONExtractScalar, _text_of_json, "sqlglot's function is for json alone, this for jsonb too"),
     Case("postgres", exp.Filter, _filter_inside, "for the next two, which have a filter already"),
     Case("postgres", exp.ArgMax, _last_of_all, "no arg_max, and none of sqlglot's"),
     Case("postgres", exp.Anonymous, _last_of_all_or_null, "the same for arg_max_null"),
-    Case(
-        "postgres", exp.Join, _using_as_on, "no anti join; sqlglot makes `not exists` of it only where it has an `on`"
-    ),
+    Case("postgres", exp.Join, _using_as_on, "no anti join; sqlglot makes `not exists` only of one that has an `on`"),
     Case("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter, where a statement has any"),
 )
