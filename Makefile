@@ -32,7 +32,7 @@ test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, soa
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
-ON_ENGINES := report_in_a_browser installed dagster
+ON_ENGINES := report_in_a_browser installed dagster views_on_postgres
 test-engines: $(READY)  ## the tests that need a browser or the package index
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
 	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)

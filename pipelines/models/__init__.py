@@ -1,11 +1,18 @@
-"""The views that decide what a number means, and the checks: plain SQL files, applied in one place."""
+"""The views that decide what a number means, and the checks: plain SQL files, applied in one place.
+
+Connections are anything whose `execute(sql, parameters)` gives something with `fetchall()`, as DuckDB's does.
+"""
 
 from __future__ import annotations
 
 import re
 from graphlib import TopologicalSorter
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pipelines.models.translate import HOME, translated
 
 HERE = Path(__file__).parent
 READS, COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
@@ -48,29 +55,61 @@ def grain_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
 
 
-def build(connection: Any) -> None:
-    """(Re)creates every view of `analytics`, its grain as the view's comment."""
+def build(connection: Any, dialect: str = HOME) -> None:
+    """Makes every view of `analytics`, its grain as the view's comment.
+
+    In DuckDB each takes the place of the old one. In PostgreSQL a view can't change its columns: there all are dropped,
+    with what others built on them, and made anew in the caller's transaction. That waits for whoever reads one, makes
+    new readers wait, and takes away what was granted; so views stay as they are when they would be the same again,
+    which their comments tell by a digest at the end.
+    """
     connection.execute("create schema if not exists analytics")
+    comments = {path.stem: grain_of(path) for path in views()}
+    if dialect != HOME:
+        digest = _digest()
+        comments = {name: f"{grain} ({digest})" for name, grain in comments.items()}
+        if comments.items() <= dict(connection.execute(_COMMENTS).fetchall()).items():
+            return
+        for name in reversed(comments):
+            connection.execute(f"drop view if exists analytics.{name} cascade")
+    create = "create or replace view" if dialect == HOME else "create view"
     for path in views():
-        sql = path.read_text(encoding="utf-8").rstrip().rstrip(";")
-        connection.execute(f"create or replace view analytics.{path.stem} as\n{sql}")
-        grain = grain_of(path).replace("'", "''")
-        connection.execute(f"comment on view analytics.{path.stem} is '{grain}'")
+        connection.execute(f"{create} analytics.{path.stem} as\n{translated(query_of(path), dialect)}")
+        comment = comments[path.stem].replace("'", "''")
+        connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
 
 
-def check(connection: Any) -> list[CheckResult]:
+def _digest() -> str:
+    """Of all that translated views are made from: the files, the table of cases, and sqlglot."""
+    texts = [path.read_bytes() for path in (*views(), HERE / "cases.py")]
+    return sha256(b"\0".join([*texts, version("sqlglot").encode()])).hexdigest()[:8]
+
+
+_COMMENTS = """
+    select relname, obj_description(pg_class.oid, 'pg_class')
+    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = 'analytics' and relkind = 'v'
+"""
+
+
+def check(connection: Any, dialect: str = HOME) -> list[CheckResult]:
     """Runs every check, a query for rows that are wrong; what was found, by check and account."""
     results = []
     for path in checks():
-        sql = path.read_text(encoding="utf-8").rstrip().rstrip(";")
+        sql = query_of(path)
         counts = f"select account, count(*) from ({sql}\n) as wrong group by account order by account"  # noqa: S608  # as above
-        for account, rows in connection.execute(counts).fetchall():
-            values = _new_words(connection, sql, account) if " as new_word" in sql else []
+        for account, rows in connection.execute(translated(counts, dialect)).fetchall():
+            values = _new_words(connection, dialect, sql, account) if " as new_word" in sql else []
             results.append(CheckResult(path.stem, account, rows, must_pass(path), values))
     return results
 
 
-def _new_words(connection: Any, sql: str, account: str | None) -> list[str]:
+def _new_words(connection: Any, dialect: str, sql: str, account: str | None) -> list[str]:
     own = f"select distinct new_word from ({sql}\n) as wrong where account is not distinct from ?"  # noqa: S608  # a file of ours
-    words = f"{own} order by new_word limit {FIRST_FEW}"
+    words = translated(f"{own} order by new_word limit {FIRST_FEW}", dialect)
     return [str(word) for (word,) in connection.execute(words, [account]).fetchall()]
+
+
+def query_of(path: Path) -> str:
+    """What the file asks, comments included."""
+    return path.read_text(encoding="utf-8").rstrip().rstrip(";")
