@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pipelines.check_files import files
-from pipelines.errors import DestinationFailed, NotConfigured
+from pipelines.errors import DestinationFailed
 from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
 from pipelines.project import environment
@@ -70,18 +70,11 @@ class Files:
         return DATASET
 
     def scratch(self) -> Path:
-        """Beside the warehouse, or under DLT_DATA_DIR with a mark of its path.
-
-        Raises NotConfigured where its path has a % or a ': dlt puts it unquoted into a template and into SQL (1.31).
-        """
-        folder = self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
+        """Beside the warehouse, or under DLT_DATA_DIR with a mark of its path."""
         if base := os.environ.get("DLT_DATA_DIR"):
             mark = hashlib.sha256(str(self.warehouse).encode()).hexdigest()[:8]
-            folder = Path(base) / "pipelines" / f"{self.warehouse.stem}-{mark}"
-        if found := {"%", "'"} & {*str(folder)}:
-            remedy = "Let [destination.duckdb] credentials name a file elsewhere, or DLT_DATA_DIR a folder."
-            raise NotConfigured(f"dlt can't work in {folder}: there is a {found.pop()} in its path. {remedy}")
-        return folder
+            return Path(base) / "pipelines" / f"{self.warehouse.stem}-{mark}"
+        return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
 
     def publish(self) -> bool:
         shrink(self.warehouse)

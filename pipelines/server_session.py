@@ -168,7 +168,14 @@ class ServerSession:
         try:
             yield
         except psycopg2.Error as error:
+            self._leave_the_transaction()
             raise DestinationFailed(self._where, str(error).strip().split("\n")[0], REMEDY) from error
+
+    def _leave_the_transaction(self) -> None:
+        """Or the receipt of a run that failed in one could not be written: nothing is answered until it is left."""
+        if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+            with self._raw.cursor() as cursor:
+                cursor.execute("rollback")
 
 
 class _AsItIs:

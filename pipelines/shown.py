@@ -32,6 +32,8 @@ def show(session: Any, own: str, account: str) -> None:
     if any(made) or not _columns(session, own, "pickup_loads_shown"):  # the first time, or somebody dropped one of both
         session.plain(f'drop table if exists "{own}".pickup_loads_shown')
         session.plain(f'create table "{own}".pickup_loads_shown (_dlt_load_id text not null)')
+        for table in _BY_LOAD:  # what a run compares with, and dlt merges by
+            session.plain(f'create index if not exists {table}_by_id on "{own}".{table} (account, id)')
         for table in _BY_LOAD:
             session.plain(f"delete from sendcloud.{table} where account = %(account)s", {"account": account})  # noqa: S608  # as above
     session.plain("drop table if exists pg_temp.unseen")

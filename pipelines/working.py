@@ -9,6 +9,7 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 
+from pipelines.errors import NotConfigured
 from pipelines.receipt import Receipt
 from pipelines.store import Store
 
@@ -22,6 +23,7 @@ def fresh_pipeline(store: Store, receipt: Receipt) -> dlt.Pipeline:
     to a warehouse that has been deleted or restored from a backup since.
     """
     name, folder = f"sendcloud_pickups_{receipt.account}", store.scratch()
+    _check(folder)
     left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
     if left:
         receipt.discarded_packages = len({package.name for package in left})
@@ -63,3 +65,10 @@ def _asked_once(destination: Destination[Any, Any]) -> Destination[Any, Any]:
 
     destination.capabilities = capabilities  # type: ignore[method-assign]
     return destination
+
+
+def _check(folder: Path) -> None:
+    """Raises NotConfigured for a path with a % or a ': dlt puts it unquoted into a template and into SQL (1.31)."""
+    if found := {"%", "'"} & {*str(folder)}:
+        remedy = "Let [destination.duckdb] credentials name a file elsewhere, or DLT_DATA_DIR a folder."
+        raise NotConfigured(f"dlt can't work in {folder}: there is a {found.pop()} in its path. {remedy}")

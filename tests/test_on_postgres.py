@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from pipelines import conclude
 from pipelines.datasets import dataset_of
+from pipelines.errors import DestinationFailed
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.conftest import NOW
@@ -188,6 +190,25 @@ def test_what_somebody_dropped_is_there_again_after_the_next_run(
     assert on(address, tmp_path) == as_rows(world.records())
     ((told,),) = ask("select count(*) from sendcloud.pickup_status_history")
     assert told == 6
+
+
+def test_a_run_whose_last_transaction_fails_tells_so_and_shows_nothing_of_itself(
+    installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.book()
+    installation.run(api)
+    world.advance(hours=1)
+    world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(conclude, "_check", lambda readers, _: readers.execute("select * from sendcloud.no_such_table"))
+        with pytest.raises(DestinationFailed, match="no_such_table"):
+            installation.run(api)
+
+    assert ask("select count(*) from sendcloud.pickups") == [(1,)]
+    outcomes = "select outcome, rows_new from sendcloud_of_default.pickup_runs order by started_at"
+    assert ask(outcomes) == [("succeeded", 1), ("failed", 1)]
+    assert installation.run(api).rows_new == 0
+    assert ask("select count(*) from sendcloud.pickups") == [(2,)]
 
 
 def test_a_server_that_is_not_there_or_lets_nobody_in_is_told_without_the_password(
