@@ -143,7 +143,10 @@ class Lake:
         with opened(IN_MEMORY) as connection:
             with self._failing_here():
                 people_read(connection, self._tables)
-            if not connection.beside("published").columns("pickups"):
+            there = connection.beside("published")
+            if not (
+                there.columns("pickups") and there.columns("pickup_runs")
+            ):  # rows of a first load under way, or dead
                 raise NothingYet(str(self))
             narrow(connection, only)
             yield connection

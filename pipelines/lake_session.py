@@ -16,7 +16,8 @@ from pipelines.lake_tables import Tables
 from pipelines.warehouse import Session
 
 RESOLVED = "pickups_quarantine_resolved"  # of ours: what dlt merges knows no such column, and would leave it as it was
-OURS = ("pickup_runs", "pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted")
+# in the order in which they are brought: history before what says that it is there, and last of all the receipt
+OURS = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
 _QUARANTINE = """
     select refused.*, resolved.resolved_at
     from {refused} as refused
@@ -80,7 +81,7 @@ class AccountSession:
         self._before[RESOLVED] = self._resolved()
 
     def keep(self) -> None:
-        """Brings what was written to the lake, each table in one step: history before what says that it is there."""
+        """Brings what was written to the lake, each table in one step."""
         for name in OURS:
             if name in self._touched and self.has_table(name):
                 self._bring(name, self._all(name))
