@@ -146,7 +146,7 @@ class Lake:
             there = connection.beside("published")
             if not (
                 there.columns("pickups") and there.columns("pickup_runs")
-            ):  # rows of a first load under way, or dead
+            ):  # a first load not over
                 raise NothingYet(str(self))
             narrow(connection, only)
             yield connection
