@@ -119,6 +119,72 @@ def _percent_doubled(node: Node) -> Node:
     return exp.Literal.string(node.name.replace("%", "%%"))
 
 
+# Spark
+
+
+def _without_zone(node: Node) -> Node:
+    """The same as _instant_in_utc; the session's zone is UTC, see on_spark.py."""
+    if not _is_call(node.this, "epoch_us"):
+        return node
+    return _made("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])
+
+
+def _unix_micros(node: Node) -> Node:
+    if not _is_call(node, "epoch_us"):
+        return node
+    return _made("unix_micros(cast(:x as timestamp))", "spark", x=node.expressions[0])
+
+
+def _local_without_zone(node: Node) -> Node:
+    return _made("cast(:local as timestamp_ntz)", "spark", local=node)
+
+
+def _part_as_bigint(node: Node) -> Node:
+    if node.name.lower() == "isodow":
+        node = _made("extract(dayofweek_iso from :x)", "spark", x=node.expression)
+    return _made("cast(:part as bigint)", "spark", part=node)
+
+
+def _exact_percentile(node: Node) -> Node:
+    return exp.Anonymous(this="percentile", expressions=[node.this.copy(), node.expression.copy()])
+
+
+def _series_as_table(node: Node) -> Node:
+    if not isinstance(node.this, exp.GenerateSeries):
+        return node
+    names = node.args["alias"].columns
+    made = exp.select(exp.Explode(this=node.this.copy()).as_(names[0].name if names else "generate_series"))
+    return made.subquery(node.alias)
+
+
+def _sequence(node: Node) -> Node:
+    text = "case when :b >= :a then sequence(cast(:a as bigint), cast(:b as bigint)) end"
+    return _made(text, "spark", a=node.args["start"], b=node.args["end"])
+
+
+def _place_in_json(node: Node) -> Node:
+    if isinstance(node.expression, exp.JSONPath):
+        return node
+    return _made("get_json_object(:x, concat('$[', :place, ']'))", "spark", x=node.this, place=node.expression)
+
+
+def _max_by(node: Node) -> Node:
+    text = "max_by(:a, case when :a is not null then :b end)"
+    return _made(text, "spark", a=node.this, b=node.expression)
+
+
+def _max_by_or_null(node: Node) -> Node:
+    if not _is_call(node, "arg_max_null"):
+        return node
+    return exp.Anonymous(this="max_by", expressions=[part.copy() for part in node.expressions])
+
+
+def _number_as_bigint(node: Node) -> Node:
+    if not isinstance(node.this, exp.Rank | exp.RowNumber):
+        return node
+    return _made("cast(:number as bigint)", "spark", number=node)
+
+
 CASES = (
     Case("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot goes by way of a double and keeps the time zone"),
     Case("postgres", exp.Anonymous, _microseconds, "no epoch_us; extract gives a numeric, so no microsecond is lost"),
@@ -131,4 +197,15 @@ CASES = (
     Case("postgres", exp.Anonymous, _last_of_all_or_null, "the same for arg_max_null"),
     Case("postgres", exp.Join, _using_as_on, "no anti join; sqlglot makes `not exists` only of one that has an `on`"),
     Case("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter, where a statement has any"),
+    Case("spark", exp.UnixToTime, _without_zone, "timestamp_micros gives an instant, and a view has times without zone"),
+    Case("spark", exp.Anonymous, _unix_micros, "no epoch_us"),
+    Case("spark", exp.AtTimeZone, _local_without_zone, "from_utc_timestamp gives the local time as if it were in UTC"),
+    Case("spark", exp.Extract, _part_as_bigint, "no isodow, and an int for the others"),
+    Case("spark", exp.PercentileCont, _exact_percentile, "percentile_cont wants `within group` and takes no list"),
+    Case("spark", exp.Table, _series_as_table, "no table functions over generate_series; for the next"),
+    Case("spark", exp.GenerateSeries, _sequence, "sequence(0, -1) counts down"),
+    Case("spark", exp.JSONExtract, _place_in_json, "a place that is a column is no path"),
+    Case("spark", exp.ArgMax, _max_by, "max_by gives null where the last is null"),
+    Case("spark", exp.Anonymous, _max_by_or_null, "and that is what arg_max_null wants"),
+    Case("spark", exp.Window, _number_as_bigint, "an int there"),
 )
