@@ -172,6 +172,26 @@ def report(
 
 
 @app.command()
+def models(
+    engine: Annotated[
+        Literal["duckdb", "spark"], typer.Option(help="duckdb: this machine; spark: a cluster, over a lake's files.")
+    ] = "duckdb",
+    master: Annotated[
+        str, typer.Option(metavar="URL", help="Spark's, such as spark://host:7077 or yarn.")
+    ] = "local[2]",
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FOLDER", help="Where to write; default: analytics in the lake.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write every view as Parquet files, for many readers or large tables. For example: pickups models --to views"""
+    from pipelines.built import build, told
+
+    folder, rows = build(engine, to, master)
+    typer.echo(told(folder, rows, as_json=json))
+
+
+@app.command()
 def check(
     account: Annotated[str | None, typer.Option(help="Only this account; default: all that are configured.")] = None,
     json: AsJson = False,

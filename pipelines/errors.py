@@ -6,6 +6,7 @@ PipelineError
 ├── AnotherRun         another run holds the lock
 ├── DestinationFailed  the warehouse or the published file could not be written or read
 ├── NothingYet         there is no published file to read
+├── NotBuilt           views are to be read as they were built, and none were
 ├── Stale              the last good run is too long ago, or there never was one
 ├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
 └── Interrupted        Ctrl-C
@@ -61,6 +62,14 @@ class NothingYet(PipelineError):
         )
 
 
+class NotBuilt(PipelineError):
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"There are no built views at {folder}. Build them first: pickups models "
+            "(or set publish.views to computed)."
+        )
+
+
 class Stale(PipelineError):
     def __init__(self, max_age_hours: float, last_good_runs: Mapping[str, str]) -> None:
         which = ", ".join(f"{account} (last: {when})" for account, when in last_good_runs.items())
@@ -90,6 +99,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     NotConfigured: 3,
     IdsDiffer: 3,
     NothingYet: 3,
+    NotBuilt: 3,
     Stale: 1,
     Unavailable: 4,
     BadReply: 4,

@@ -19,12 +19,14 @@ from dlt.common.storages.transactional_file import TransactionalFile
 from pipelines.datasets import PREFIX, dataset_of
 from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
 from pipelines.finding import Finding, wrong
+from pipelines.lake_built import show_built
 from pipelines.lake_session import LakeSession, people_read
 from pipelines.lake_tables import Tables
 from pipelines.lean import do_with_all
 from pipelines.lock import one_run_at_a_time
-from pipelines.narrow import Only, narrow
+from pipelines.narrow import EVERYTHING, Only, narrow
 from pipelines.project import find_project
+from pipelines.settings import setting
 from pipelines.store import DATASET
 from pipelines.warehouse import IN_MEMORY, Session, opened
 
@@ -40,14 +42,14 @@ class Lake:
 
     def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
         self._destination = destination
-        self._tables = Tables(config)
+        self.tables = Tables(config)
         self._session: LakeSession | None = None
 
     def __str__(self) -> str:
-        return self._tables.address
+        return self.tables.address
 
     def exists(self) -> bool:
-        return bool(self._tables.datasets(PREFIX))
+        return bool(self.tables.datasets(PREFIX))
 
     @contextmanager
     def locked(self, accounts: Sequence[str], wait_seconds: float) -> Iterator[None]:
@@ -56,15 +58,15 @@ class Lake:
         """
         with ExitStack() as held:
             for account in sorted(accounts):
-                place = f"{self._tables.root}/{dataset_of(account)}"
-                if self._tables.is_local:
+                place = f"{self.tables.root}/{dataset_of(account)}"
+                if self.tables.is_local:
                     held.enter_context(one_run_at_a_time(Path(place), wait_seconds))
                 else:
                     self._lock_in_a_bucket(held, place, account, wait_seconds)
             yield
 
     def _lock_in_a_bucket(self, held: ExitStack, place: str, account: str, wait_seconds: float) -> None:
-        lock = TransactionalFile(f"/{place}", self._tables.filesystem)
+        lock = TransactionalFile(f"/{place}", self.tables.filesystem)
         with self._failing_here():
             got = lock.acquire_lock(blocking=wait_seconds > 0, timeout=wait_seconds)
         if not got:
@@ -75,7 +77,7 @@ class Lake:
         """dlt makes what must be there."""
         with self._failing_here():
             for account in accounts:
-                self._tables.clear_away(dataset_of(account))
+                self.tables.clear_away(dataset_of(account))
 
     @contextmanager
     def opened(self) -> Iterator[LakeSession]:
@@ -87,7 +89,7 @@ class Lake:
                 self._session.keep()
             return
         with opened(IN_MEMORY) as connection, self._failing_here():
-            self._session = LakeSession(connection, self._tables)
+            self._session = LakeSession(connection, self.tables)
             try:
                 yield self._session
                 self._session.keep()
@@ -116,20 +118,20 @@ class Lake:
 
     def publish(self) -> bool:
         """The tables are what people read; now and then their small files are made few."""
-        self._tables.tidy(self._tables.datasets(PREFIX))
+        self.tables.tidy(self.tables.datasets(PREFIX))
         return False
 
     def findings(self) -> Iterator[Finding]:
         try:
             with self._failing_here():
-                accounts = len(self._tables.datasets(PREFIX))
+                accounts = len(self.tables.datasets(PREFIX))
         except DestinationFailed as error:
             yield wrong("destination", error)
         else:
             yield Finding("destination", "ok", f"{self} can be looked into, accounts there: {accounts}")
 
     def lies_in(self) -> Path:
-        return Path(self._tables.root) if self._tables.is_local else self.scratch().parent
+        return Path(self.tables.root) if self.tables.is_local else self.scratch().parent
 
     def is_demo(self) -> bool:
         return False
@@ -142,13 +144,13 @@ class Lake:
     def readable(self, only: Only) -> Iterator[Session]:
         with opened(IN_MEMORY) as connection:
             with self._failing_here():
-                people_read(connection, self._tables)
+                people_read(connection, self.tables)
             there = connection.beside("published")
-            if not (
-                there.columns("pickups") and there.columns("pickup_runs")
-            ):  # a first load not over
+            if not (there.columns("pickups") and there.columns("pickup_runs")):  # a first load not over
                 raise NothingYet(str(self))
             narrow(connection, only)
+            if only == EVERYTHING and setting("publish.views") == "built":
+                show_built(connection, f"{self}/analytics")
             yield connection
 
     @contextmanager

@@ -56,6 +56,7 @@ PLACES = ("duckdb", "postgres", "filesystem")
 OURS = {
     "pipeline.destination": Setting(str, "duckdb", f"one of {', '.join(PLACES)}", lambda kind: kind in PLACES),
     "publish.path": Setting(str, "data/pickups.duckdb"),
+    "publish.views": Setting(str, "computed", "one of computed, built", lambda how: how in ("computed", "built")),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS,
     "keep.receipt_days": Setting(int, 366, "366 to 36500: the newest year is kept", lambda days: 366 <= days <= 36_500),

@@ -75,8 +75,8 @@ def test_in_a_bucket_the_lock_is_a_file_that_says_so(lake: Path, installation: I
     with inside(installation.folder):
         mine, theirs = configured(), configured()
     for machine in (mine, theirs):
-        machine._tables.is_local = False
-        machine._tables.root = machine._tables.root.lstrip("/")
+        machine.tables.is_local = False
+        machine.tables.root = machine.tables.root.lstrip("/")
     with ExitStack() as held:
         held.enter_context(mine.locked(["default"], 0))
         with pytest.raises(AnotherRun, match="of account 'default'"), theirs.locked(["default"], 0):

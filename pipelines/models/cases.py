@@ -197,7 +197,9 @@ CASES = (
     Case("postgres", exp.Anonymous, _last_of_all_or_null, "the same for arg_max_null"),
     Case("postgres", exp.Join, _using_as_on, "no anti join; sqlglot makes `not exists` only of one that has an `on`"),
     Case("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter, where a statement has any"),
-    Case("spark", exp.UnixToTime, _without_zone, "timestamp_micros gives an instant, and a view has times without zone"),
+    Case(
+        "spark", exp.UnixToTime, _without_zone, "timestamp_micros gives an instant, and a view has times without zone"
+    ),
     Case("spark", exp.Anonymous, _unix_micros, "no epoch_us"),
     Case("spark", exp.AtTimeZone, _local_without_zone, "from_utc_timestamp gives the local time as if it were in UTC"),
     Case("spark", exp.Extract, _part_as_bigint, "no isodow, and an int for the others"),

@@ -1,0 +1,249 @@
+"""The views on Spark, for tables that one machine takes too long for: from Parquet files, into Parquet files.
+
+The same SQL, translated; the tables and the views are temporary views of the session, so nothing is registered where
+others would find it. Java 17 and pyspark of the cluster's version are needed where this runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from pipelines import models
+from pipelines.errors import DestinationFailed, NotConfigured
+from pipelines.models.translate import translated
+
+DIALECT = "spark"
+OURS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # a text stays as it is
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",  # every cast between an instant and a time without zone
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default can't hold the year 1 for other readers
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+}
+LARGE = ("pickups", "pickup_slots", "rebookings")  # a row for each pickup: as many files as there are parts
+BUILT = "_built.json"
+REMEDY = "What was built before is as it was: mend the cause (master, memory, access to the files) and build again."
+
+# what views and checks read, for tables of which there are no files yet, or older ones
+COLUMNS = {
+    "pickups": """account string, id bigint, carrier string, country string, tracking_number string,
+        pickup_from timestamp, pickup_until timestamp, pickup_status string, created_at timestamp,
+        cancelled_at timestamp, contract bigint, _dlt_load_id string, time_slots string, api_version string""",
+    "pickup_runs": """run_id string, account string, started_at timestamp, finished_at timestamp, observed_at timestamp,
+        outcome string, error string, pages bigint, requests bigint, retries bigint, waited_seconds double,
+        rows_read bigint, rows_new bigint, rows_changed bigint, rows_unchanged bigint, rows_cancelled bigint,
+        rows_in_table bigint, quarantined bigint, order string, stopped_because string, open_pickups bigint,
+        open_beyond_lookback bigint, history_complete boolean, sweep string, rows_missed bigint, rows_unlisted bigint,
+        seconds_read double, seconds_loaded double, seconds_published double, checks_failed string,
+        check_values string, unknown_fields string, must_pass_failed boolean, version string""",
+    "pickups_quarantine": """account string, record_hash string, reason string, first_seen_at timestamp,
+        last_seen_at timestamp""",
+    "pickups_quarantine_resolved": "account string, record_hash string, resolved_at timestamp",
+    "pickups_unlisted": "account string, id bigint, unlisted_since timestamp",
+}
+_QUARANTINE = """
+    select refused.*, resolved.resolved_at
+    from sendcloud.pickups_quarantine_refused as refused
+    left join sendcloud.pickups_quarantine_resolved as resolved on resolved.account = refused.account
+        and resolved.record_hash = refused.record_hash and resolved.resolved_at >= refused.last_seen_at
+"""
+
+
+class Answer:
+    """Rows that were found."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.to_arrow_table = frame.toArrow
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in self._frame.toArrow().to_pylist()]
+
+
+class OnSpark:
+    """Tables and views of one session, as `models` wants a connection; statements in DuckDB's dialect."""
+
+    def __init__(self, spark: Any) -> None:
+        self.spark = spark
+
+    def execute(self, sql: str, parameters: Any = None) -> Answer:
+        """Of one query."""
+        return Answer(self.query(translated(sql, DIALECT), parameters))
+
+    def query(self, text: str, parameters: Any = None) -> Any:
+        """A frame; the text is in Spark's own words."""
+        return self.spark.sql(in_place(text), args=parameters or None)
+
+    def show(self, name: str, frame: Any) -> None:
+        """Lets statements read it by this name, such as `sendcloud.pickups`."""
+        frame.createOrReplaceTempView(name.replace(".", "__"))
+
+    def show_tables(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Every table with its files, and those that views and checks read: empty where there are none."""
+        for name in {**files, **COLUMNS}:
+            self.show(f"sendcloud.{name}", self._table(name, files.get(name, ())))
+        if "resolved_at" not in self.query("select * from sendcloud.pickups_quarantine").columns:
+            self.show("sendcloud.pickups_quarantine_refused", self.query("select * from sendcloud.pickups_quarantine"))
+            self.show("sendcloud.pickups_quarantine", self.query(_QUARANTINE))
+
+    def _table(self, name: str, files: Sequence[str]) -> Any:
+        nothing = self.spark.createDataFrame([], COLUMNS.get(name, "account string"))
+        if not files:
+            return nothing
+        frame = self.spark.read.option("mergeSchema", "true").parquet(*files)
+        return frame.unionByName(nothing, allowMissingColumns=True) if name in COLUMNS else frame
+
+    def show_views(self) -> None:
+        """Each is computed whenever it is read."""
+        for path in models.views():
+            self.show(f"analytics.{path.stem}", self.query(translated(models.query_of(path), DIALECT)))
+
+
+def in_place(text: str) -> str:
+    """Temporary views have no schema: `analytics.pickups` is analytics__pickups there."""
+    return OURS.sub(lambda found: found[1] or f"{found[2]}__{found[3]}", text)
+
+
+def build_on_spark(
+    files: Mapping[str, Sequence[str]], to: str, master: str, on_progress: Callable[[str], None] = lambda _view: None
+) -> dict[str, int]:
+    """Writes every view as Parquet files to a folder of its own in `to`; how many rows each has.
+
+    All are computed beside what is there, each once: views that read others read their files. Then they take the old
+    ones' places, and `_built.json` says what was built when. In a folder or in HDFS a reader sees the old view or the
+    new, or for a moment none; in a bucket, where a rename is a copy, it can see a part of the new.
+
+    Args:
+        files: Parquet files by table, `pickups` among them. Every executor must reach them, and `to`.
+        master: what Spark calls so: `local[2]`, `spark://host:7077`, `yarn`. A session that is running in this process
+            is used as it is, and goes on running.
+
+    Raises NotConfigured without pyspark or Java, DestinationFailed for what Spark can't do.
+    """
+    mark, counts = uuid4().hex[:8], {}
+    with session(master) as spark, failing_at(master):
+        connection, folder = OnSpark(spark), _Folder(spark, to)
+        connection.show_tables(files)
+        try:
+            for path in models.views():
+                frame = connection.query(translated(models.query_of(path), DIALECT))
+                beside = f"{to}/.{path.stem}.{mark}"
+                (frame if path.stem in LARGE else frame.coalesce(1)).write.parquet(beside)
+                connection.show(f"analytics.{path.stem}", spark.read.schema(frame.schema).parquet(beside))
+                counts[path.stem] = connection.query(f"select * from analytics.{path.stem}").count()  # noqa: S608  # ours
+                on_progress(path.stem)
+            ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
+            for view in counts:
+                folder.replace(f".{view}.{mark}", view)
+        finally:
+            folder.remove_all(f".*.{mark}*")
+        folder.write(BUILT, receipt("spark", counts, as_of, master))
+    return counts
+
+
+def receipt(engine: str, rows: Mapping[str, int], as_of: datetime | None, master: str | None = None) -> str:
+    """What `_built.json` says."""
+    told = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
+    told |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
+    return json.dumps({**told, "rows": dict(rows)}, indent=2) + "\n"
+
+
+class _Folder:
+    """Where views are written, by Spark's own way to files: a folder, HDFS or a bucket."""
+
+    def __init__(self, spark: Any, to: str) -> None:
+        self._to, self._path = to, spark._jvm.org.apache.hadoop.fs.Path
+        self._files = self._path(to).getFileSystem(spark._jsc.hadoopConfiguration())
+
+    def replace(self, fresh: str, name: str) -> None:
+        old = self._path(f"{self._to}/{fresh}.old")
+        place = self._path(f"{self._to}/{name}")
+        if self._files.exists(place):
+            self._move(place, old)
+        self._move(self._path(f"{self._to}/{fresh}"), place)
+        self._files.delete(old, True)
+
+    def _move(self, what: Any, to: Any) -> None:
+        if not self._files.rename(what, to):
+            raise OSError(f"{what} can't be renamed to {to.getName()}")
+
+    def remove_all(self, pattern: str) -> None:
+        for found in self._files.globStatus(self._path(f"{self._to}/{pattern}")) or ():
+            self._files.delete(found.getPath(), True)
+
+    def write(self, name: str, text: str) -> None:
+        stream = self._files.create(self._path(f"{self._to}/{name}"), True)
+        stream.write(text.encode())
+        stream.close()
+
+
+@contextmanager
+def session(master: str) -> Iterator[Any]:
+    """A session with SETTINGS; one that was started for this is stopped, a running one is gone beside.
+
+    Raises NotConfigured without pyspark or Java, DestinationFailed where Spark doesn't start.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise NotConfigured("Spark is an extra, and not installed: pip install 'sendcloud-pickups[spark]'.") from None
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # prints errors that are raised too
+    running = SparkSession.getActiveSession()
+    spark = running.newSession() if running else _started(SparkSession.builder, master)
+    try:
+        for name, value in SETTINGS.items():
+            spark.conf.set(name, value)
+        yield spark
+    finally:
+        if not running:
+            spark.stop()
+
+
+def _started(builder: Any, master: str) -> Any:
+    with _stderr_aside() as said, failing_at(master, said):
+        spark = builder.master(master).appName("pickups").config("spark.ui.enabled", "false").getOrCreate()
+        spark.sparkContext.setLogLevel("OFF")
+    return spark
+
+
+@contextmanager
+def _stderr_aside() -> Iterator[IO[str]]:
+    """Java inherits it, and writes to it as long as it lives what is nothing to a person at a terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile("w+") as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield aside
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextmanager
+def failing_at(master: str, said: IO[str] | None = None) -> Iterator[None]:
+    """Spark's errors as ours, in one line."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        evidence = str(getattr(error, "java_exception", None) or error).strip().split("\n")[0]
+        if "JAVA_GATEWAY_EXITED" in str(error) or isinstance(error, FileNotFoundError):
+            last = Path(f"/proc/self/fd/{said.fileno()}").read_text().strip().split("\n")[-1] if said else ""
+            raise NotConfigured(f"Spark needs Java 17 or newer, and found none that starts. {last}".strip()) from None
+        raise DestinationFailed(f"Spark at {master}", evidence[:300], REMEDY) from error
