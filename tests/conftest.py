@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.by_hand import warehouse as warehouse
+from tests.by_hand import without_rows as without_rows
 from tests.installation import Installation
 from tests.places import DESTINATION, fresh_database, postgres_server
 
@@ -125,7 +126,7 @@ def page(shop: tuple[Installation, Sandbox]) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on an account in which every name that the API may send is markup."""
+    """The report on two of an account's three carriers, since a day; every name that the API may send is markup."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / ".dlt").mkdir()
     world = World(clock=NOW)
@@ -137,9 +138,10 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif number % 11 == 0:
             world.change(made, pickup_status="Failed", **{HOSTILE[0]: "new"})
     world.book(carrier=HOSTILE[0], created_at=NOW - timedelta(days=80), pickup_status=HOSTILE[1])
+    world.book(carrier="fedex", created_at=NOW - timedelta(days=80))
     with pytest.MonkeyPatch.context() as patched, serve(world) as api:
         installation = Installation(folder, patched)
         installation.run(api)
-        done = installation.process("report", "--carrier", HOSTILE[0], "--carrier", HOSTILE[1])
+        done = installation.process("report", "--carrier", HOSTILE[0], "--carrier", HOSTILE[1], "--since", "2026-08-13")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
