@@ -47,7 +47,8 @@ def on_duckdb(warehouse: Path, folder: Path) -> tuple[Seconds, dict[str, list[st
             tables = folder / "tables" / table
             tables.mkdir(parents=True)
             connection.execute(
-                f"copy (from sendcloud.{table}) to '{tables}' (format parquet, file_size_bytes '64MB', overwrite_or_ignore)"
+                f"copy (from sendcloud.{table}) to '{tables}' "
+                "(format parquet, file_size_bytes '64MB', overwrite_or_ignore)"
             )
             files[table] = sorted(map(str, tables.glob("*.parquet")))
     return seconds, files
