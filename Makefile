@@ -51,7 +51,7 @@ test-v3: $(READY)  ## the tests of the promise, on the API's version 3
 	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal $(ON_V3:%=tests/test_%.py)
 
 # the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
-ON_PLACES := second_runs history sweep quarantine status_history v3_switch after_a_crash_at_an_instant
+ON_PLACES := second_runs history sweep quarantine status_history v3_switch keeping_house_anywhere after_a_crash_at_an_instant
 test-places: $(READY)  ## the tests of the promise, on PostgreSQL and on a lake
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
 	@for place in postgres filesystem; do echo "on $$place:"; \

@@ -87,6 +87,8 @@ def keep_house(connection: Connection, receipts: Sequence[Receipt]) -> None:
         for old in (_STATES, _LOADS, _SCHEMAS):
             connection.execute(old, {"bookkeeping_from": bookkeeping_from})
         connection.execute(_RECORDED)
+        for receipt in receipts:
+            connection.show(receipt.account)
         connection.execute("commit")
     except (DatabaseError, DestinationFailed):
         connection.execute("rollback")
