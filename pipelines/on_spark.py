@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
@@ -244,6 +243,17 @@ def failing_at(master: str, said: IO[str] | None = None) -> Iterator[None]:
     except (PySparkException, Py4JError, OSError) as error:
         evidence = str(getattr(error, "java_exception", None) or error).strip().split("\n")[0]
         if "JAVA_GATEWAY_EXITED" in str(error) or isinstance(error, FileNotFoundError):
-            last = Path(f"/proc/self/fd/{said.fileno()}").read_text().strip().split("\n")[-1] if said else ""
-            raise NotConfigured(f"Spark needs Java 17 or newer, and found none that starts. {last}".strip()) from None
+            evidence = _why_it_ended(said)
+            if "Exception" not in evidence:
+                raise NotConfigured(f"Spark needs Java 17 or newer, and none starts here. {evidence}".strip()) from None
         raise DestinationFailed(f"Spark at {master}", evidence[:300], REMEDY) from error
+
+
+def _why_it_ended(said: IO[str] | None) -> str:
+    """The line that Java wrote of it; the last one where it didn't get as far as an exception."""
+    if not said:
+        return ""
+    said.seek(0)
+    lines = said.read().strip().split("\n")
+    thrown = [line.split('"main" ')[-1] for line in lines if line.startswith("Exception in thread")]
+    return (thrown or lines[-1:])[0]

@@ -5,9 +5,11 @@ what is built from a lake.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 
 from pipelines import models
 from pipelines.built import build
-from pipelines.errors import NotBuilt
+from pipelines.errors import NotBuilt, NotConfigured
 from pipelines.on_spark import OnSpark, build_on_spark, in_place, session
 from pipelines.project import inside
 from pipelines.warehouse import read_rows
@@ -210,3 +212,39 @@ def test_a_lake_is_built_by_spark_and_read_as_it_was_built(
         assert len(read_rows("pickups")) == 5
         monkeypatch.setenv("PUBLISH__VIEWS", "computed")
         assert len(read_rows("pickups")) == 6
+
+
+# what a person is told
+
+BEGIN = """
+import sys
+from pipelines.on_spark import session
+try:
+    with session(sys.argv[1]):
+        pass
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("master", "changes", "told"),
+    [
+        (
+            "nonsense",
+            {},
+            "DestinationFailed The destination failed: Spark at nonsense: org.apache.spark.SparkException",
+        ),
+        ("local[1]", {"PATH": "/bin", "JAVA_HOME": "/nowhere"}, "NotConfigured Spark needs Java 17 or newer"),
+    ],
+)
+def test_a_spark_that_does_not_start_is_one_line(master: str, changes: dict[str, str], told: str) -> None:
+    command = [sys.executable, "-c", BEGIN, master]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | changes)
+    assert (done.stdout.startswith(told), done.stdout.count("\n"), done.stderr) == (True, 1, "")
+
+
+def test_without_pyspark_one_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(NotConfigured, match=r"pip install 'sendcloud-pickups\[spark\]'"), session("local[1]"):
+        pass
