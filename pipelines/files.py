@@ -6,18 +6,18 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pipelines import in_place
 from pipelines.check_files import files
 from pipelines.errors import DestinationFailed
 from pipelines.in_place import sweep_leftovers
 from pipelines.lock import one_run_at_a_time
-from pipelines.project import environment
 from pipelines.publish import clear_away, publish, shrink
 from pipelines.store import DATASET
 from pipelines.warehouse import DatabaseError, Session, checkpoint, destination_of, opened, prepare, reading_file
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from pipelines.finding import Finding
     from pipelines.narrow import Only
-
-A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -98,11 +96,11 @@ class Files:
         return self.read != self.published
 
     @contextmanager
-    def held_still(self) -> Iterator[None]:
+    def held_still(self) -> Iterator[Mapping[str, str]]:
         """Another name for the published file: publishing renames and writes into no file, so a link is enough; where
         there can be none, a copy.
         """
-        sweep_leftovers(self.read, "still", older_than_seconds=A_DAY)
+        sweep_leftovers(self.read, "still", older_than_seconds=in_place.A_DAY)
         with tempfile.TemporaryDirectory() as folder:
             still = self.read.with_name(f".{self.read.name}.{uuid4().hex}.still")
             try:
@@ -110,7 +108,6 @@ class Files:
             except OSError:
                 still = Path(shutil.copyfile(self.read, Path(folder) / self.read.name))
             try:
-                with environment({"PUBLISH__PATH": str(still)}):
-                    yield
+                yield {"PUBLISH__PATH": str(still)}
             finally:
                 still.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+A_DAY = 86_400  # seconds: longer than anybody takes to write or read a file
 HELD_OPEN = (5, 32)  # Windows' codes for a file that cannot be replaced while a program has it open
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds between tries: whoever reads with `read` lets go of the file within these
 

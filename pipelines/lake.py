@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,8 +137,9 @@ class Lake:
         return False
 
     @contextmanager
-    def held_still(self) -> Iterator[None]:
-        yield
+    def held_still(self) -> Iterator[Mapping[str, str]]:
+        """It isn't: notebooks read what is there when they do."""
+        yield {}
 
     @contextmanager
     def readable(self, only: Only) -> Iterator[Session]:

@@ -6,20 +6,21 @@ import os
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipelines import in_place
 from pipelines.errors import DestinationFailed, NotConfigured, NotebookFailed
 from pipelines.in_place import sweep_leftovers, written_anew
 from pipelines.narrow import EVERYTHING, Only
 from pipelines.page import chapter, page_of
-from pipelines.project import inside, notebooks_folder
+from pipelines.project import environment, inside, notebooks_folder
 from pipelines.warehouse import read_rows
 from pipelines.which_store import store_of
 
-SECONDS_A_CELL, A_DAY = 600, 86_400
+SECONDS_A_CELL = 600
 NEEDED = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
 
@@ -47,19 +48,21 @@ def report(
         with store.readable(only):
             pass  # NothingYet before a kernel is started
         try:
-            sweep_leftovers(page, older_than_seconds=A_DAY)
-            with store.held_still(), written_anew(page) as fresh:
+            sweep_leftovers(page, older_than_seconds=in_place.A_DAY)
+            with store.held_still() as still, written_anew(page) as fresh:
                 chapters = []
                 for notebook in sorted(notebooks_folder(project).glob("*.ipynb")):
                     on_progress(notebook.stem)
-                    chapters.append(chapter(notebook.stem, _executed(notebook, only)))
-                fresh.write_text(page_of(chapters, read_rows("runs"), only), encoding="utf-8")
+                    chapters.append(chapter(notebook.stem, _executed(notebook, still, only)))
+                with environment(still):
+                    runs = read_rows("runs")
+                fresh.write_text(page_of(chapters, runs, only), encoding="utf-8")
         except OSError as error:
             raise DestinationFailed(str(page), str(error), "The report that was there is as it was.") from error
     return page
 
 
-def _executed(notebook: Path, only: Only) -> Any:
+def _executed(notebook: Path, still: Mapping[str, str], only: Only) -> Any:
     """The notebook after a kernel of its own ran every cell; its one cell of settings says what `only` says."""
     import nbformat
     from nbclient import NotebookClient
@@ -75,10 +78,10 @@ def _executed(notebook: Path, only: Only) -> Any:
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})  # no port is opened
     folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=SECONDS_A_CELL, resources=folder)
-    environment = {**os.environ, "PYTHONPATH": _python_path()}
+    variables = {**os.environ, **still, "PYTHONPATH": _python_path()}
     try:
         # what a cell writes comes back with it; that ipykernel stumbled over its own end is no news
-        client.execute(env=environment, stderr=subprocess.DEVNULL)
+        client.execute(env=variables, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
     except CellTimeoutError:

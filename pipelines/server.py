@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from pipelines.datasets import dataset_of
 from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
 from pipelines.finding import Finding, wrong
 from pipelines.narrow import EVERYTHING, Only
-from pipelines.project import environment, find_project
+from pipelines.project import find_project
 from pipelines.server_session import ServerSession, connected
 from pipelines.shown import LOCK_FOR_TABLES
 from pipelines.store import DATASET
@@ -136,15 +136,14 @@ class Server:
         return False
 
     @contextmanager
-    def held_still(self) -> Iterator[None]:
+    def held_still(self) -> Iterator[Mapping[str, str]]:
         """By a snapshot of the server's, which lasts as long as the transaction that made it."""
         with self.opened() as session:
             session.plain("begin isolation level repeatable read read only")
             ((snapshot,),) = session.plain("select pg_export_snapshot()").fetchall()
             self._session = None  # whoever reads meanwhile opens another
             try:
-                with environment({SNAPSHOT: snapshot}):
-                    yield
+                yield {SNAPSHOT: snapshot}
             finally:
                 self._session = session
 

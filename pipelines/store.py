@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,8 +97,8 @@ class Store(Protocol):
     def is_demo(self) -> bool:
         """Whether people read what `pickups demo` left, as long as there is nothing of their own."""
 
-    def held_still(self) -> AbstractContextManager[None]:
-        """Inside the block, whoever reads in this process, or in one that it starts, finds it as it is now."""
+    def held_still(self) -> AbstractContextManager[Mapping[str, str]]:
+        """Gives what a process must have in its environment to find it, as long as the block lasts, as it is now."""
 
     def readable(self, only: Only) -> AbstractContextManager[Connection]:
         """A connection for people, to all or some of the pickups. Raises NothingYet where there are none."""

@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from pipelines import in_place
 from pipelines import report as reporting
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.conftest import HOSTILE
@@ -226,7 +227,7 @@ def test_what_a_killed_report_left_is_swept_up_by_one_of_another_day(
 
     assert installation.command("report", "--to", str(old_page.with_name("other.html"))).returncode == 0
     assert [file.exists() for file in left] == [True, True]  # somebody may be at it
-    monkeypatch.setattr(reporting, "A_DAY", 0)
+    monkeypatch.setattr(in_place, "A_DAY", 0)
     assert installation.command("report").returncode == 0
 
     assert [file.exists() for file in left] == [False, False]
