@@ -32,6 +32,14 @@ def test_a_check_says_how_severe_it_is_and_why(check):
     assert "create " not in CHECKS[check].lower()
 
 
+def test_who_asks_for_two_columns_of_the_pickups_has_no_others_read(warehouse):
+    """A CTE with two readers becomes a table of all pickups, with all columns: 2.5 s at two million, in place of 0.2 s."""
+    ((_, plan),) = warehouse(pickup()).execute("explain select carrier, is_mature from analytics.pickups").fetchall()
+
+    assert "SEQ_SCAN" in plan
+    assert "CTE" not in plan
+
+
 def test_only_a_doubled_key_and_a_missing_column_must_pass():
     must_pass = {name for name, text in CHECKS.items() if text.startswith("-- severity: must-pass\n")}
 

@@ -149,6 +149,16 @@ def test_a_thousand_bookings_a_day_are_no_error(by_hand: Callable[..., Postgres]
     assert answer(postgres, "select chance_of_a_booking from analytics.rebookings") == [(1.0,)]
 
 
+def test_who_asks_about_one_account_has_no_others_read(by_hand: Callable[..., Postgres]) -> None:
+    """A CTE with two readers becomes a table of all pickups there, whatever is asked."""
+    postgres = by_hand(pickup())
+
+    plan = answer(postgres, "explain select 1 from analytics.pickups where account = 'shop' and is_window_invalid")
+
+    assert "CTE Scan" not in str(plan)
+    assert "account = 'shop'" in str(plan).replace("(account)::text", "account").replace("::text", "")
+
+
 # how the views get there
 
 

@@ -19,14 +19,15 @@ runs as (
     select * from sendcloud.pickup_runs
 ),
 
--- v3's pickups of several slots, the few whose JSON has to be looked at
+-- v3's pickups of several slots, the few whose JSON has to be looked at; not from the CTE above, which two readers would
+-- have made a table of, with all columns (2.5 s in place of 0.2 s per two million)
 slotted as (
     select
         account,
         id,
         time_slots,
         unnest(generate_series(0, cast(json_array_length(time_slots) as int) - 1)) as place
-    from pickups
+    from sendcloud.pickups
     where cast(time_slots as text) like '%},%{%'
 ),
 
