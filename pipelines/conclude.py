@@ -46,9 +46,8 @@ def conclude(store: Store, accounts: Sequence[tuple[Receipt, Reading]]) -> bool:
         connection.execute("begin")
         loaded = [receipt for receipt, reading in accounts if _bookkeep(connection, receipt, reading)]
         if loaded:
-            readers = connection.for_readers()
-            readers.build_views()
-            _check(readers, receipts)
+            connection.build_views()
+            _check(connection.for_checks([receipt.account for receipt in loaded]), receipts)
         for receipt in receipts:
             write_receipt(connection.of(receipt.account), receipt)
         for receipt in loaded:

@@ -111,7 +111,7 @@ class AccountSession:
     def of(self, account: str) -> AccountSession:
         return self
 
-    def for_readers(self) -> AccountSession:
+    def for_checks(self, accounts: Sequence[str]) -> AccountSession:
         return self
 
     def show(self, account: str) -> None:
@@ -145,23 +145,23 @@ class LakeSession:
         for account in self._accounts.values():
             account.keep()
 
-    def for_readers(self) -> Session:
-        """Over this run's accounts as they are in memory, and the others as they lie there."""
-        readers = self._connection.beside("for_readers")
-        others = [name for name in self._tables.datasets(PREFIX) if name not in self._accounts]
-        found = _lying_there(self._tables, others)
+    def for_checks(self, accounts: Sequence[str]) -> Session:
+        """Of the accounts of this run, as they are in memory: those of others would have to be read."""
+        checked = self._connection.beside("for_checks")
+        found: dict[str, list[str]] = {}
         for dataset, account in self._accounts.items():
             for name in (*OURS, "pickups", "pickups_quarantine"):
                 if account.has_table(name):
                     found.setdefault(name, []).append(f'select * from "{dataset}".sendcloud.{name}')  # noqa: S608
-        _make_views(readers, found)
-        return readers
+        _make_views(checked, found)
+        checked.build_views()
+        return checked
 
     def show(self, account: str) -> None:
         """It comes to the lake with `keep`."""
 
     def build_views(self) -> None:
-        """Nobody asks a lake's views of itself, see for_readers."""
+        """Nobody asks a lake's views of itself, see for_checks."""
 
 
 def people_read(connection: Session, tables: Tables) -> None:

@@ -22,6 +22,7 @@ from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, Nothi
 from pipelines.finding import Finding, wrong
 from pipelines.narrow import EVERYTHING, Only
 from pipelines.project import find_project
+from pipelines.server_narrow import narrowed
 from pipelines.server_session import ServerSession, connected
 from pipelines.shown import LOCK_FOR_TABLES
 from pipelines.store import DATASET
@@ -153,10 +154,10 @@ class Server:
             if snapshot := os.environ.get(SNAPSHOT):
                 session.plain("begin isolation level repeatable read")
                 session.plain("set transaction snapshot %s", [snapshot])
-            readers = session.for_readers()
+            readers = session.of_all()
             if not readers.has_table("pickups"):
                 raise NothingYet(self._where)
-            yield readers if only == EVERYTHING else readers.narrowed(only)
+            yield readers if only == EVERYTHING else narrowed(readers, only)
 
 
 def _without_nul(rows: pa.Table) -> pa.Table:

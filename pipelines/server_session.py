@@ -10,7 +10,7 @@ import io
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,7 @@ import pyarrow.csv
 from pipelines import models
 from pipelines.errors import DestinationFailed
 from pipelines.models.translate import translated
-from pipelines.narrow import Only, check_carriers
+from pipelines.server_narrow import of_accounts
 from pipelines.shown import LOCK_FOR_TABLES, show
 from pipelines.store import DATASET
 from sources.sendcloud.rows import INSTANT
@@ -133,24 +133,22 @@ class ServerSession:
             self._sessions[account] = ServerSession(self._raw, self._where, self._schema_of, self._schema_of(account))
         return self._sessions[account]
 
-    def for_readers(self) -> ServerSession:
+    def of_all(self) -> ServerSession:
+        """Over what people read."""
         return self if self._schema == DATASET else ServerSession(self._raw, self._where, self._schema_of)
+
+    def for_checks(self, accounts: Sequence[str]) -> ServerSession:
+        return of_accounts(self.of_all(), accounts)
+
+    def meaning(self, **tables: str) -> ServerSession:
+        """The same for people, with other words for `sendcloud.`, `sendcloud.pickups` and `analytics.`."""
+        other = ServerSession(self._raw, self._where, self._schema_of)
+        words = {"sendcloud": "sendcloud.", "pickups": "sendcloud.pickups", "analytics": "analytics."}
+        other._means = {words[name]: means for name, means in tables.items()}
+        return other
 
     def show(self, account: str) -> None:
         show(self, self._schema_of(account), account)
-
-    def narrowed(self, only: Only) -> ServerSession:
-        """The same for readers, over some of the pickups: views of this connection alone, which go with it."""
-        known = [name for (name,) in self.plain(_CARRIERS).fetchall()]
-        check_carriers(only, known)
-        self.plain("create temp table wanted as select unnest(%s::text[]) as carrier", [list(only.carriers or known)])
-        self.plain("create temp table bounds as select %s::timestamptz as since", [only.since])
-        self.plain(_NARROWED)
-        narrow = ServerSession(self._raw, self._where, self._schema_of)
-        narrow._means = {"sendcloud.pickups": "pg_temp.wanted_pickups", "analytics.": "pg_temp."}
-        for path in models.views():
-            narrow.execute(f"create temp view {path.stem} as\n{models.query_of(path)}")
-        return narrow
 
     def build_views(self) -> None:
         """In the transaction under way; only where they are not there as they would be made."""
@@ -185,12 +183,6 @@ class _AsItIs:
         self.execute = session.plain
 
 
-_CARRIERS = "select distinct carrier from sendcloud.pickups order by carrier"
-_NARROWED = """
-    create temp view wanted_pickups as
-    select * from sendcloud.pickups
-    where carrier in (select carrier from wanted) and (select created_at >= coalesce(since, created_at) from bounds)
-"""
 COLUMNS = """
     select attname from pg_attribute
     join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace

@@ -23,11 +23,13 @@ _OUTDATED = """
 _BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "id"]}  # and by what people look
 # small ones, as a whole: what is no longer the same goes, and comes as it is
 _AS_A_WHOLE = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
+PEOPLE_READ = (*_BY_LOAD, *_AS_A_WHOLE)
+_KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _AS_A_WHOLE.items()}}
 
 
 def show(session: Any, own: str, account: str) -> None:
     """Needs the account's tables, with its states recorded. Raises DestinationFailed."""
-    tables = {table: _columns(session, own, table) for table in (*_BY_LOAD, *_AS_A_WHOLE)}
+    tables = {table: _columns(session, own, table) for table in PEOPLE_READ}
     made = [_make(session, table, columns) for table, columns in tables.items() if columns]
     if any(made) or not _columns(session, own, "pickup_loads_shown"):  # the first time, or somebody dropped one of both
         session.plain(f'drop table if exists "{own}".pickup_loads_shown')
@@ -65,9 +67,7 @@ def _make(session: Any, table: str, columns: dict[str, str]) -> bool:
     session.plain(f"create table if not exists sendcloud.{table} ()")
     for name, kind in columns.items():
         session.plain(f'alter table sendcloud.{table} add column if not exists "{name}" {kind}')
-    if table in _BY_LOAD:
-        by = ", ".join(_BY_LOAD[table])
-        session.plain(f"create index if not exists {table}_by_id on sendcloud.{table} ({by})")
+    session.plain(f"create index if not exists {table}_by_id on sendcloud.{table} ({', '.join(_KEYS[table])})")
     return table in _BY_LOAD and not there
 
 

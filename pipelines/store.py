@@ -43,8 +43,10 @@ class Connection(Protocol):
     def of(self, account: str) -> Connection:
         """The same session over that account's tables, where each account has tables of its own."""
 
-    def for_readers(self) -> Connection:
-        """The same session over the tables that people read, where these are others than a run's."""
+    def for_checks(self, accounts: Sequence[str]) -> Connection:
+        """The same session over the tables and views that people read, of these accounts at least: what others hold
+        is no business of a run's checks.
+        """
 
     def show(self, account: str) -> None:
         """Brings what the run has written of that account to the tables that people read, as part of the transaction

@@ -6,6 +6,7 @@ Connections are anything whose `execute(sql, parameters)` gives something with `
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,11 +33,21 @@ class CheckResult(NamedTuple):
     values: list[str]  # the first few words that are new to us, where the check has a column `new_word`
 
 
-def views() -> list[Path]:
-    """The files of `analytics`, in an order in which they can be made: each after those that it reads."""
+def views(read_by: Sequence[Path] | None = None) -> list[Path]:
+    """The files of `analytics`, in an order in which they can be made: each after those that it reads.
+
+    All of them, or those that these files read, and those that they read in turn.
+    """
     files = {path.stem: path for path in sorted((HERE / "analytics").glob("*.sql"))}
-    reads = {name: READS.findall(COMMENT.sub("", path.read_text(encoding="utf-8"))) for name, path in files.items()}
-    return [files[name] for name in TopologicalSorter(reads).static_order()]
+    reads = {name: _read_by(path) for name, path in files.items()}
+    wanted = set(files) if read_by is None else set().union(*map(_read_by, read_by))
+    while more := {name for view in wanted for name in reads[view]} - wanted:
+        wanted |= more
+    return [files[name] for name in TopologicalSorter(reads).static_order() if name in wanted]
+
+
+def _read_by(path: Path) -> set[str]:
+    return set(READS.findall(COMMENT.sub("", path.read_text(encoding="utf-8"))))
 
 
 def checks() -> list[Path]:
