@@ -7,10 +7,12 @@ memory, which is filled from the lake and brought back to it, see lake_session.p
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from deltalake.exceptions import DeltaError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+VERSIONS = "PICKUPS_LAKE_VERSIONS"  # in the environment of who reads for a report
 REMEDY = "What was loaded before is as it was: mend the cause (address, keys, network, disk) and run again."
 
 
@@ -44,6 +47,7 @@ class Lake:
         self._destination = destination
         self.tables = Tables(config)
         self._session: LakeSession | None = None
+        self._locked: list[str] = []
 
     def __str__(self) -> str:
         return self.tables.address
@@ -63,6 +67,7 @@ class Lake:
                     held.enter_context(one_run_at_a_time(Path(place), wait_seconds))
                 else:
                     self._lock_in_a_bucket(held, place, account, wait_seconds)
+            self._locked = list(accounts)
             yield
 
     def _lock_in_a_bucket(self, held: ExitStack, place: str, account: str, wait_seconds: float) -> None:
@@ -118,7 +123,7 @@ class Lake:
 
     def publish(self) -> bool:
         """The tables are what people read; now and then their small files are made few."""
-        self.tables.tidy(self.tables.datasets(PREFIX))
+        self.tables.tidy(map(dataset_of, self._locked))
         return False
 
     def findings(self) -> Iterator[Finding]:
@@ -138,13 +143,18 @@ class Lake:
 
     @contextmanager
     def held_still(self) -> Iterator[Mapping[str, str]]:
-        """It isn't: notebooks read what is there when they do."""
-        yield {}
+        """By the versions of all tables, in a file; views that were built (lake_built.py) are as they are."""
+        with self._failing_here(), TemporaryDirectory(prefix="pickups-versions-") as folder:
+            versions = Path(folder) / "versions.json"
+            versions.write_text(json.dumps(self.tables.versions(self.tables.datasets(PREFIX))), encoding="utf-8")
+            yield {VERSIONS: str(versions)}
 
     @contextmanager
     def readable(self, only: Only) -> Iterator[Session]:
         with opened(IN_MEMORY) as connection:
             with self._failing_here():
+                if versions := os.environ.get(VERSIONS):
+                    self.tables.hold_still(json.loads(Path(versions).read_text(encoding="utf-8")))
                 people_read(connection, self.tables)
             there = connection.beside("published")
             if not (there.columns("pickups") and there.columns("pickup_runs")):  # a first load not over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Tables:
         self.is_local: bool = config.is_local_filesystem
         self.root = str(root).rstrip("/")
         self.address = self.root if self.is_local else config.bucket_url.rstrip("/")
+        self._versions: Mapping[str, int] | None = None
         self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
     def datasets(self, prefix: str) -> list[str]:
@@ -49,11 +50,23 @@ class Tables:
             self.filesystem.rmdir(folder)
 
     def table(self, dataset: str, name: str) -> DeltaTable | None:
-        """The table as it is now, None where there is none."""
+        """The table as it is now, or as it was when they were held still; None where there is, or was, none."""
         place = self._place(dataset, name)
+        if self._versions is not None and f"{dataset}/{name}" not in self._versions:
+            return None
         if not DeltaTable.is_deltatable(place, self._options):
             return None
-        return DeltaTable(place, storage_options=self._options)
+        version = self._versions and self._versions[f"{dataset}/{name}"]
+        return DeltaTable(place, version=version, storage_options=self._options)
+
+    def versions(self, datasets: Iterable[str]) -> dict[str, int]:
+        """How often each table was changed, by `dataset/name`; files of a version are kept for a week."""
+        found = {f"{dataset}/{name}": self.table(dataset, name) for dataset in datasets for name in self.names(dataset)}
+        return {place: table.version() for place, table in found.items() if table}
+
+    def hold_still(self, versions: Mapping[str, int]) -> None:
+        """From now on, tables are read as they were in these versions."""
+        self._versions = versions
 
     def files(self, table: DeltaTable) -> list[str]:
         """Its Parquet files as it is now."""

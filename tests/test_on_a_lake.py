@@ -137,6 +137,56 @@ def test_small_files_become_few_and_nothing_is_lost(
     assert len(deltalake.DeltaTable(lake / "sendcloud_of_default" / "pickups").file_uris()) == 1
 
 
+def test_a_run_touches_no_table_of_another_account(
+    installation: Installation, world: World, api: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither to look at, when it checks its own, nor to make few files of many: another machine may be writing it."""
+    from pipelines import lake_tables
+
+    for name in ("north", "south", "south"):
+        world.book()
+        installation.run(api, account=name)
+    theirs = lake / "sendcloud_of_south" / "pickups"
+    for file in theirs.glob("*.parquet"):
+        file.unlink()
+    before = deltalake.DeltaTable(theirs).version()
+    monkeypatch.setattr(lake_tables, "EVERY", 1)
+    world.book()
+
+    receipt = installation.run(api, account="north")
+
+    assert (receipt.outcome, receipt.rows_new, receipt.checks_failed) == ("succeeded", 3, {})
+    assert deltalake.DeltaTable(theirs).version() == before
+
+
+@pytest.mark.usefixtures("lake")
+def test_what_is_held_still_for_a_report_is_read_as_it_was_then(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.lake import lake as configured
+    from pipelines.project import inside
+
+    first = world.book()
+    installation.run(api)
+    with inside(installation.folder):
+        place = configured()
+    with place.held_still() as still:
+        world.change(first, pickup_status="Cancelled")
+        world.book()
+        world.advance(hours=1)
+        installation.run(api)
+        installation.run(api, account="another")
+        monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+        now = read("pickups")
+        with monkeypatch.context() as kernel:
+            kernel.setenv("PICKUPS_LAKE_VERSIONS", still["PICKUPS_LAKE_VERSIONS"])
+            then, receipts = read("pickups"), read("runs")
+
+    assert (len(now), now["is_cancelled"].sum()) == (4, 2)
+    assert then[["pickup_id", "is_cancelled"]].to_dict("records") == [{"pickup_id": first, "is_cancelled": False}]
+    assert len(receipts) == 1
+
+
 def test_a_lake_that_cannot_be_written_to_is_told(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
