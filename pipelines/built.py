@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 from pipelines import models
 from pipelines.errors import DestinationFailed, NotConfigured, NothingYet
-from pipelines.on_spark import BUILT, build_on_spark, receipt
+from pipelines.on_spark import BUILT, BY_MONTH, build_on_spark, receipt
 from pipelines.project import environment, inside
 from pipelines.settings import setting
 from pipelines.store import Connection
@@ -21,9 +22,11 @@ FOLDER = "analytics"  # below the lake's address, where nobody says otherwise
 Engine = Literal["duckdb", "spark"]
 
 
-def build(engine: Engine, to: str | None, master: str) -> tuple[str, dict[str, int]]:
+def build(
+    engine: Engine, to: str | None, master: str, on_progress: Callable[[str], None] = lambda _view: None
+) -> tuple[str, dict[str, int]]:
     """Computes every view and writes it to a folder of its own in `to`, by default `analytics` in the lake: where that
-    is, and the rows of each.
+    is, and the rows of each. Calls `on_progress` with each view that is written.
 
     Raises NotConfigured for what can't be, NothingYet without pickups, DestinationFailed for files that can't be read
     or written.
@@ -41,7 +44,7 @@ def build(engine: Engine, to: str | None, master: str) -> tuple[str, dict[str, i
     if "://" not in place:
         place = str(Path(place).resolve())
     if engine == "duckdb":
-        return place, build_with_duckdb(place)
+        return place, build_with_duckdb(place, on_progress)
     from pipelines.lake import lake  # deltalake is an extra
     from pipelines.lake_built import lake_files
 
@@ -50,7 +53,7 @@ def build(engine: Engine, to: str | None, master: str) -> tuple[str, dict[str, i
     if not files.get("pickups"):
         raise NothingYet(str(store))
     return place, build_on_spark(
-        {name: [*map(_of_hadoop, of)] for name, of in files.items()}, _of_hadoop(place), master
+        {name: [*map(_of_hadoop, of)] for name, of in files.items()}, _of_hadoop(place), master, on_progress
     )
 
 
@@ -65,7 +68,7 @@ def _of_hadoop(address: str) -> str:
     return f"s3a{address[2:]}" if address.startswith("s3://") else address
 
 
-def build_with_duckdb(to: str) -> dict[str, int]:
+def build_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _view: None) -> dict[str, int]:
     """The same of whatever people read, by DuckDB, to a folder of this machine."""
     if "://" in to:
         raise NotConfigured(f"DuckDB writes to a folder of this machine, not to {to}: --to FOLDER, or --engine spark.")
@@ -75,6 +78,7 @@ def build_with_duckdb(to: str) -> dict[str, int]:
         with environment({"PUBLISH__VIEWS": "computed"}), reading() as connection:
             for path in models.views():
                 counts[path.stem] = _copy(connection, path.stem, folder / f".{path.stem}.{mark}")
+                on_progress(path.stem)
             ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
         for view in counts:
             _replace(folder / f".{view}.{mark}", folder / view)
@@ -88,12 +92,23 @@ def build_with_duckdb(to: str) -> dict[str, int]:
 
 
 def _copy(connection: Connection, view: str, to: Path) -> int:
-    import pyarrow.parquet
+    import pyarrow as pa
+    from pyarrow import dataset, parquet
 
+    month = f", strftime({BY_MONTH[view]}, '%Y-%m') as month" if view in BY_MONTH else ""
+    rows = connection.sql(f"select *{month} from analytics.{view}").to_arrow_reader()  # noqa: S608  # names of ours
+    by_month = dataset.partitioning(pa.schema([("month", pa.string())]), flavor="hive") if month else None
+    written: list[int] = []
     to.mkdir()
-    rows = connection.sql(f"select * from analytics.{view}").to_arrow_table()  # noqa: S608  # a name of ours
-    pyarrow.parquet.write_table(rows, to / "part-0.parquet")
-    return int(rows.num_rows)
+
+    def count(file: dataset.WrittenFile) -> None:
+        written.append(file.metadata.num_rows)
+
+    dataset.write_dataset(rows, to, format="parquet", partitioning=by_month, file_visitor=count)
+    if not written:  # not one month: the columns all the same
+        without_month = [field for field in rows.schema if field.name != "month"]
+        parquet.write_table(pa.schema(without_month).empty_table(), to / "part-0.parquet")
+    return sum(written)
 
 
 def _replace(fresh: Path, place: Path) -> None:

@@ -185,9 +185,11 @@ def models(
     json: AsJson = False,
 ) -> None:
     """Write every view as Parquet files, for many readers or large tables. For example: pickups models --to views"""
+    from pipelines import screen
     from pipelines.built import build, told
 
-    folder, rows = build(engine, to, master)
+    on_screen = screen.console(stderr=True)
+    folder, rows = build(engine, to, master, on_progress=lambda view: on_screen.print(f"built {view}"))
     typer.echo(told(folder, rows, as_json=json))
 
 

@@ -24,10 +24,9 @@ def lake_files(tables: Tables) -> dict[str, list[str]]:
 def show_built(connection: Session, folder: str) -> None:
     """Lets a connection read the built views in place of computing them. Raises NotBuilt where one is not there."""
     for path in models.views():
-        files = f"{folder}/{path.stem}/*.parquet".replace("'", "''")
+        files = f"{folder}/{path.stem}/**/*.parquet".replace("'", "''")
+        rows = f"select * from read_parquet('{files}', hive_partitioning = false)"  # noqa: S608  # ours
         try:
-            connection.execute(
-                f"create or replace view analytics.{path.stem} as select * from read_parquet('{files}')"  # noqa: S608  # ours
-            )
+            connection.execute(f"create or replace view analytics.{path.stem} as {rows}")
         except DatabaseError:
             raise NotBuilt(folder) from None

@@ -32,7 +32,9 @@ SETTINGS = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
-LARGE = ("pickups", "pickup_slots", "rebookings")  # a row for each pickup: as many files as there are parts
+# those of a row for each pickup: folders like month=2026-11, by UTC, so that who asks for some months reads no others;
+# the label is in no file, so whoever takes all files together has the view's own columns
+BY_MONTH = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", "rebookings": "cancelled_at_utc"}
 BUILT = "_built.json"
 REMEDY = "What was built before is as it was: mend the cause (master, memory, access to the files) and build again."
 
@@ -140,9 +142,9 @@ def build_on_spark(
             for path in models.views():
                 frame = connection.query(translated(models.query_of(path), DIALECT))
                 beside = f"{to}/.{path.stem}.{mark}"
-                (frame if path.stem in LARGE else frame.coalesce(1)).write.parquet(beside)
-                connection.show(f"analytics.{path.stem}", spark.read.schema(frame.schema).parquet(beside))
-                counts[path.stem] = connection.query(f"select * from analytics.{path.stem}").count()  # noqa: S608  # ours
+                written = _write(frame, BY_MONTH.get(path.stem), beside)
+                connection.show(f"analytics.{path.stem}", written)
+                counts[path.stem] = written.count()
                 on_progress(path.stem)
             ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
             for view in counts:
@@ -151,6 +153,22 @@ def build_on_spark(
             folder.remove_all(f".*.{mark}*")
         folder.write(BUILT, receipt("spark", counts, as_of, master))
     return counts
+
+
+def _write(frame: Any, month_of: str | None, to: str) -> Any:
+    """The same rows, read from the files that were written; of none there is a file with the columns."""
+    from pyspark.sql.functions import date_format
+
+    spark = frame.sparkSession
+    if month_of is None:
+        frame.coalesce(1).write.parquet(to)
+    else:
+        by_month = frame.withColumn("month", date_format(month_of, "yyyy-MM")).repartition("month")
+        by_month.write.partitionBy("month").parquet(to)
+    written = spark.read.schema(frame.schema).option("recursiveFileLookup", "true").parquet(to)
+    if month_of is not None and written.isEmpty():
+        spark.createDataFrame([], frame.schema).coalesce(1).write.mode("overwrite").parquet(to)
+    return written
 
 
 def receipt(engine: str, rows: Mapping[str, int], as_of: datetime | None, master: str | None = None) -> str:

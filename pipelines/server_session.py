@@ -62,6 +62,9 @@ class Answer:
         arrays = [pa.array(map(_plain(kind), values), kind) for kind, values in zip(self._types, columns, strict=True)]
         return pa.table(arrays, names=self._names)
 
+    def to_arrow_reader(self) -> pa.RecordBatchReader:
+        return self.to_arrow_table().to_reader()
+
     def df(self) -> Any:
         """As DuckDB would give it, so that a notebook finds the same kinds of columns."""
         from pipelines.warehouse import IN_MEMORY, opened

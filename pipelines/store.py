@@ -27,7 +27,7 @@ class Connection(Protocol):
         """Answers with something that has `fetchall()`; parameters are for `?` in order, or for `$name` by name."""
 
     def sql(self, query: str, /) -> Any:
-        """Answers with something that has `to_arrow_table()`."""
+        """Answers with something that has `to_arrow_table()`, and `to_arrow_reader()` where rows may be many."""
 
     def register(self, name: str, rows: Any, /) -> Any:
         """Lets statements read an Arrow table by that name, until it is registered anew or unregistered."""

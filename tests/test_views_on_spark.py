@@ -108,7 +108,7 @@ def answer(connection: OnSpark, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("view", [path.stem for path in models.views()])
 def test_a_view_has_the_same_rows_and_columns_of_the_same_types(built: Both, view: str) -> None:
     connection, folder, _ = built
-    found = pq.read_table(folder / view)
+    found = pq.read_table(folder / view, partitioning=None)
     assert_same(found.to_pylist(), rows_in(connection, f"analytics.{view}"))
     expected = connection.sql(f"select * from analytics.{view}").to_arrow_table().schema
     assert [(field.name, field.type) for field in found.schema] == [(field.name, field.type) for field in expected]
@@ -181,6 +181,15 @@ def test_building_again_leaves_one_state_and_nothing_beside_it(built: Both) -> N
     assert {path.name for path in folder.iterdir() if path.suffix != ".crc"} == views | {"_built.json"}
 
 
+def test_pickups_are_in_a_folder_for_each_month_of_their_booking(built: Both) -> None:
+    connection, folder, _ = built
+    files = f"read_parquet('{folder}/pickups/*/*.parquet', hive_partitioning = true, hive_types = {{'month': varchar}})"
+    months = connection.execute(f"select distinct month, strftime(created_at_utc, '%Y-%m') from {files}").fetchall()
+
+    assert len(months) > 1
+    assert all(label == booked for label, booked in months)
+
+
 @pytest.mark.usefixtures("spark")
 def test_a_lake_is_built_by_spark_and_read_as_it_was_built(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,6 +221,32 @@ def test_a_lake_is_built_by_spark_and_read_as_it_was_built(
         assert len(read_rows("pickups")) == 5
         monkeypatch.setenv("PUBLISH__VIEWS", "computed")
         assert len(read_rows("pickups")) == 6
+
+
+def test_the_command_starts_a_spark_of_its_own_and_tells_what_it_built(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing cancelled, so that there is no rebooking to look for, and so no month of one."""
+    monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "lake"))
+    small = "--conf spark.sql.shuffle.partitions=1 --conf spark.sql.codegen.factoryMode=NO_CODEGEN"
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f"{small} --conf spark.sql.codegen.wholeStage=false pyspark-shell")
+    for _ in range(3):
+        world.book(pickup_status="Created")
+    installation.run(api)
+
+    done = installation.process("models", "--engine", "spark", "--master", "local[1]", "--json")
+    shown = installation.process("show", "carriers", "--json", PUBLISH__VIEWS="built")
+
+    assert (done.returncode, shown.returncode) == (0, 0), done.stderr + shown.stderr
+    told = json.loads(done.stdout)
+    assert told["folder"] == str(tmp_path / "lake" / "analytics")
+    assert (told["rows"]["pickups"], told["rows"]["rebookings"], told["rows"]["runs"]) == (3, 0, 1)
+    assert done.stderr.splitlines() == [f"built {path.stem}" for path in models.views()]
+    assert sum(row["pickups"] for row in json.loads(shown.stdout) if row["country"] == "all") == 3
+    with inside(installation.folder), monkeypatch.context() as built:
+        built.setenv("PUBLISH__VIEWS", "built")
+        assert read_rows("rebookings") == []
 
 
 # what a person is told

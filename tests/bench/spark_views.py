@@ -85,17 +85,18 @@ def differing(folder: Path) -> list[str]:
             if not _is_same(
                 *(
                     _sums(connection, f"{folder}/{place}")
-                    for place in (f"{path.stem}.parquet", f"spark/{path.stem}/*.parquet")
+                    for place in (f"{path.stem}.parquet", f"spark/{path.stem}/**/*.parquet")
                 )
             )
         ]
 
 
 def _sums(connection: duckdb.DuckDBPyConnection, files: str) -> tuple[object, list[float]]:
-    columns = connection.execute(f"describe from '{files}'").fetchall()
+    found = f"read_parquet('{files}', hive_partitioning = false)"
+    columns = connection.execute(f"describe from {found}").fetchall()
     exact = ", ".join(f'"{name}"' for name, kind, *_ in columns if kind != "DOUBLE")
     doubles = "".join(f', coalesce(sum("{name}"), 0)' for name, kind, *_ in columns if kind == "DOUBLE")
-    (row,) = connection.execute(f"select count(*), sum(hash({exact})) {doubles} from '{files}'").fetchall()
+    (row,) = connection.execute(f"select count(*), sum(hash({exact})) {doubles} from {found}").fetchall()
     return ([column[:2] for column in columns], *row[:2]), list(row[2:])
 
 
