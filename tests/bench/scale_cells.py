@@ -112,7 +112,7 @@ def _enough(accounts: Sequence[Account], each: Sequence[float], served: float, m
     fewest = sum(each) + model.process.table_row * pickups
     processes, best = min(len(accounts), max(1, math.ceil(fewest / EVERY_SECONDS))), None
     while True:
-        a_quarter = served + processes * (model.server.start + model.server.table_row * pickups)
+        a_quarter = served + processes * model.server.start + model.server.table_row * pickups
         cores = math.ceil(a_quarter / EVERY_SECONDS / FULL)
         groups = dealt(accounts, each, processes)
         seen = simulate(groups, model, Terms(), hours=HOURS, server_cores=max(cores, 1))

@@ -21,9 +21,10 @@ from typing import Any
 
 from cases import grow
 from measure import serving
-from scale_beside import depths, receipt_bytes, table_bytes
+from scale_beside import depths, table_bytes
 from scale_points import GROUPS, POINTS, Group, Point
 from scale_postgres import Postgres, fresh, grow_server, postgres
+from scale_receipts import receipt_bytes, receipts_cost
 from scale_run import Run, run
 
 
@@ -41,6 +42,7 @@ def measure_all() -> None:
         if "depths" not in told:
             told["depths"], told["receipt_bytes"] = depths(), receipt_bytes(server)
             told["table_bytes_a_pickup"] = table_bytes()
+            told["receipts_cpu_s"] = receipts_cost(server)
         for group in GROUPS:
             if group.shape in there:
                 continue

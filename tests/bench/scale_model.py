@@ -72,7 +72,7 @@ class Model(NamedTuple):
     stored: Stored
     pickup_bytes: float  # of the sandbox's pickups, whose texts repeat less than those of listing.py
     receipt_bytes: float
-    is_shared: bool  # one place for all processes, whose checks look at all of it; else each has a file, and a copy
+    is_shared: bool  # one place for all processes; else each has a file, and a copy
 
 
 def fitted(told: Mapping[str, Any], place: str) -> Model:

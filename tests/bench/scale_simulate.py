@@ -2,7 +2,7 @@
 
 A process has a core of its own. Every quarter of an hour it starts, unless it still runs; takes its accounts, four at
 once, whose requests go at the pace of each; all its work is done one behind the other (Python, and the turn to write);
-then it checks and publishes everything it has. On a server, the parts of all processes share the server's cores.
+then it checks and publishes the rows of its accounts. On a server, the parts of all processes share the server's cores.
 """
 
 from __future__ import annotations
@@ -98,9 +98,8 @@ def simulate(
     """Busy hours of that many processes, each with its accounts; the first hour is not looked at."""
     clock, server, random = Clock(), Line(server_cores), Random(7)
     rows = [sum(account.listed for account in group) for group in groups]
-    looked_at = [sum(rows)] * len(rows) if model.is_shared else rows
     processes = [
-        Process(group, model, terms, server, clock, random, own) for group, own in zip(groups, looked_at, strict=True)
+        Process(group, model, terms, server, clock, random, own) for group, own in zip(groups, rows, strict=True)
     ]
     for process in processes:
         clock.at(random.random() * DELAY_SECONDS, process.start)
