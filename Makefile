@@ -81,13 +81,15 @@ KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000
 DAYS ?= 500
-soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, RUNS=10000 of accounts that live on (an hour and a half)
+HISTORIES ?= 100
+soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, HISTORIES=100 of worlds, RUNS=10000 of accounts that live on (an hour and a half)
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@TESTED_API_VERSION=v3 $(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
 	@$(RUN)/python -m tests.soak.year --days $(DAYS)
 	@$(RUN)/python -m tests.soak.intervals
 	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/test_readers.py -k never_block
+	@HISTORIES=$(HISTORIES) PICKUPS_IN_A_WORLD=50000 $(RUN)/pytest -q tests/test_worlds.py tests/test_blind_check.py
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo

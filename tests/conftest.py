@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.by_hand import warehouse as warehouse
 from tests.by_hand import without_rows as without_rows
-from tests.installation import Installation
-from tests.places import DESTINATION, fresh_database, postgres_server
+from tests.installation import AT_ONCE, Installation
+from tests.places import DESTINATION, SERVER, made_place, postgres_server
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many
 settings.register_profile(
@@ -52,14 +52,14 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith((*OURS, "PICKUPS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
-    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def nothing_of_dlts_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tests set there for speed would hide the files, and is told to a person."""
-    for name in ("RUNTIME__REQUEST_BACKOFF_FACTOR", "RUNTIME__DLTHUB_TELEMETRY"):
+    for name in AT_ONCE:
         monkeypatch.delenv(name)
 
 
@@ -75,23 +75,19 @@ def api(world: World) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=DESTINATION == "postgres")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as address, pytest.MonkeyPatch.context() as patched:
+        patched.setenv(SERVER, address)
         yield address
 
 
 @pytest.fixture
-def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Installation:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     folder = tmp_path / "project"
     (folder / ".dlt").mkdir(parents=True)
-    if DESTINATION == "postgres":
-        monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
-        address = fresh_database(request.getfixturevalue("postgres"))
-        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", address)
-    if DESTINATION == "filesystem":
-        monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
-        monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "lake"))
+    for name, value in made_place(folder).items():
+        monkeypatch.setenv(name, value)
     return Installation(folder, monkeypatch)
 
 

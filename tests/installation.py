@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,17 +21,27 @@ import pytest
 from pipelines import Receipt, run
 from pipelines.cli import main
 from pipelines.pickups import Progress
-from sources.sendcloud.sandbox import Sandbox
-from tests.places import DESTINATION, copied_from_lake, copied_from_postgres, numbers
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.begun import Begun
+from tests.places import (
+    DESTINATION,
+    LAKE,
+    POSTGRES,
+    copied_from_lake,
+    copied_from_postgres,
+    copy_place,
+    made_place,
+    numbers,
+)
 
-# where rows are that are in no file; who has an installation for a whole module has files
-POSTGRES, LAKE = "DESTINATION__POSTGRES__CREDENTIALS", "DESTINATION__FILESYSTEM__BUCKET_URL"
 REPOSITORY = Path(__file__).parents[1]
 API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
 TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]  # of the list, but for a number
 CARRIER = {"v2": "carrier", "v3": "carrier_code"}[API_VERSION]  # what the wire calls it
 INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
 FIELDS = ("id", "carrier", "country", "tracking_number", "pickup_status", "contract", *INSTANTS)
+# retries don't wait, and nobody is told that tests run
+AT_ONCE = {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
 SECRET = "s3cret-that-must-not-show"
 
 
@@ -57,6 +69,7 @@ class Installation:
     @property
     def published(self) -> Path:
         """What people read; where that is no file, a copy of it as it is now."""
+        # who has an installation for a whole module, and not from `made_once`, has files everywhere
         if DESTINATION == "postgres" and POSTGRES in os.environ:
             copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
             return copied_from_postgres(os.environ[POSTGRES], copy)
@@ -64,6 +77,12 @@ class Installation:
             copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
             return copied_from_lake(Path(os.environ[LAKE]), copy)
         return self.folder / "data" / "pickups.duckdb"
+
+    def as_in(self, project: Path) -> Installation:
+        """Goes on where that project of `made_once` stands, which stays as it is."""
+        shutil.copytree(project, self.folder, dirs_exist_ok=True)
+        copy_place(project, self.folder)
+        return self
 
     def run(
         self, api: Sandbox, *, sweep: bool = False, on_progress: Progress = lambda *_: None, **settings: Any
@@ -97,16 +116,10 @@ class Installation:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *words: str, api: Sandbox, module: str = "pipelines", **settings: Any) -> subprocess.Popen[str]:
-        """A process that is not waited for; settings are those of [sources.sendcloud]."""
-        variables = {**environment(api, **settings), **self._variables(None), "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            env={**os.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(self, *words: str, api: Sandbox | None = None, module: str = "pipelines", **settings: Any) -> Begun:
+        """A process that is not waited for; settings are those of [sources.sendcloud], where an API is given."""
+        variables = {**(environment(api, **settings) if api else {}), **self._variables(None)}
+        return Begun(module, words, {**os.environ, **variables})
 
     def _variables(self, api: Sandbox | None) -> dict[str, str]:
         return {**(environment(api) if api else {}), "DLT_PROJECT_DIR": str(self.folder), "COLUMNS": "120"}
@@ -118,6 +131,23 @@ class Installation:
     def pickups(self) -> list[dict[str, Any]]:
         """`sendcloud.pickups` as published, without the load's own column, in the order of the key."""
         return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[Installation]:
+    """An installation that every test of a file goes on from (`as_in`); its rows are where theirs will be."""
+    (folder / ".dlt").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {**AT_ONCE, **made_place(folder)}.items():
+            patched.setenv(name, value)
+        yield Installation(folder, patched)
+
+
+def first_load(folder: Path, world: World, **settings: Any) -> Path:
+    """A project whose first load is done."""
+    with made_once(folder) as installation, serve(world) as api:
+        installation.run(api, **settings)
+    return folder
 
 
 def rows_of(path: Path, query: str) -> list[dict[str, Any]]:

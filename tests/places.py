@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import count, groupby
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ INSTANTS = {
     "timestamp without time zone": pa.timestamp("us"),
 }
 numbers = count(1)
+POSTGRES, LAKE = "DESTINATION__POSTGRES__CREDENTIALS", "DESTINATION__FILESYSTEM__BUCKET_URL"
+SERVER = "TESTED_POSTGRES"  # where the suite's own is, with `{}` for the database
 
 
 @contextmanager
@@ -46,16 +49,38 @@ def postgres_server(folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def fresh_database(address: str) -> str:
-    """The address of a database that nobody has written to."""
+def fresh_database(address: str, name: str | None = None, like: str = "template1") -> str:
+    """The address of a database that nobody has written to, or of a copy of one that nobody is connected to."""
     import psycopg2
 
-    name = f"shop_{next(numbers)}"
+    name = name or f"shop_{next(numbers)}"
     connection = psycopg2.connect(address.format("postgres"))
     connection.autocommit = True
-    connection.cursor().execute(f"create database {name}")
+    with connection.cursor() as cursor:
+        cursor.execute(f"drop database if exists {name}")
+        cursor.execute(f"create database {name} template {like}")
     connection.close()
     return address.format(name)
+
+
+def made_place(project: Path) -> dict[str, str]:
+    """An empty place for that project's rows, as settings; none for DuckDB, whose files lie in its folder."""
+    if DESTINATION == "postgres":
+        address = fresh_database(os.environ[SERVER], _database_of(project))
+        return {"PIPELINE__DESTINATION": DESTINATION, POSTGRES: address}
+    if DESTINATION == "filesystem":
+        return {"PIPELINE__DESTINATION": DESTINATION, LAKE: str(project / "lake")}
+    return {}
+
+
+def copy_place(project: Path, other: Path) -> None:
+    """To the project that is a copy of it; a lake lies in the folder and was copied with it."""
+    if DESTINATION == "postgres":
+        fresh_database(os.environ[SERVER], _database_of(other), like=_database_of(project))
+
+
+def _database_of(project: Path) -> str:
+    return f"of_{sha256(bytes(project)).hexdigest()[:16]}"
 
 
 def copied_from_postgres(address: str, path: Path) -> Path:

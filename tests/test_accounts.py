@@ -17,21 +17,39 @@ from pipelines.errors import NotConfigured, worst_of
 from pipelines.project import inside
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.accounts import NOW, add, configure, keys_of, lines_of, oldest, outcomes, rows_of_worlds, serving
-from tests.installation import Installation, as_rows, nothing_is_sent_to
+from tests.installation import Installation, as_rows, made_once, nothing_is_sent_to
 
 README = (Path(__file__).parents[1] / "pipelines" / "README.md").read_text()
 NAMES = ("north", "south", "east")
 
 
-@pytest.fixture
-def apis() -> Iterator[dict[str, Sandbox]]:
-    """Three accounts with three, four and five pickups; the ids are the same."""
+def three_worlds() -> dict[str, World]:
     worlds = {name: World(clock=NOW) for name in NAMES}
     for number, (name, world) in enumerate(worlds.items()):
         for day in range(3 + number):
             world.book(created_at=NOW - timedelta(days=20 - day), carrier=f"{name}_post")
-    with serving(worlds) as apis:
+    return worlds
+
+
+@pytest.fixture
+def apis() -> Iterator[dict[str, Sandbox]]:
+    """Three accounts with three, four and five pickups; the ids are the same."""
+    with serving(three_worlds()) as apis:
         yield apis
+
+
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with made_once(tmp_path_factory.mktemp("loaded")) as installation, serving(three_worlds()) as apis:
+        configure(installation, apis)
+        run_accounts(installation.folder)
+    return installation.folder
+
+
+@pytest.fixture
+def loaded(installation: Installation, loaded_once: Path) -> Installation:
+    """An installation that has loaded all three."""
+    return installation.as_in(loaded_once)
 
 
 # one run, all accounts
@@ -53,16 +71,15 @@ def test_one_run_reads_every_account_and_tells_of_each(installation: Installatio
 
 
 def test_a_second_run_finds_what_has_changed_in_each_though_their_ids_are_the_same(
-    installation: Installation, apis: dict[str, Sandbox]
+    loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    configure(installation, apis)
-    installation.command("run")
+    configure(loaded, apis)
     for api in apis.values():
         api.world.advance(hours=1)
     apis["south"].world.cancel(apis["south"].world.book())
     apis["east"].world.book()
 
-    done = installation.command("run", "--json")
+    done = loaded.command("run", "--json")
 
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(one["account"], one["rows_new"], one["rows_cancelled"]) for one in told] == [
@@ -70,8 +87,8 @@ def test_a_second_run_finds_what_has_changed_in_each_though_their_ids_are_the_sa
         ("south", 1, 1),
         ("east", 1, 0),
     ]
-    assert installation.pickups() == rows_of_worlds(apis)
-    states = installation.rows("select account, count(*) as n from sendcloud.pickup_status_history group by all")
+    assert loaded.pickups() == rows_of_worlds(apis)
+    states = loaded.rows("select account, count(*) as n from sendcloud.pickup_status_history group by all")
     assert {row["account"]: row["n"] for row in states} == {"north": 3, "south": 5, "east": 6}
 
 
@@ -130,24 +147,23 @@ def test_the_demo_is_an_account_of_its_own(installation: Installation, apis: dic
 # a fault of one is no fault of the others
 
 
-def test_refused_keys_of_one_account_stop_no_other(installation: Installation, apis: dict[str, Sandbox]) -> None:
-    configure(installation, apis)
-    installation.command("run")
+def test_refused_keys_of_one_account_stop_no_other(loaded: Installation, apis: dict[str, Sandbox]) -> None:
+    configure(loaded, apis)
     for api in apis.values():
         api.world.advance(hours=1)
         api.world.book()
     apis["south"].fault(faults.status(401), times=None)
 
-    done = installation.command("run")
+    done = loaded.command("run")
 
     assert done.returncode == 3
     (line,) = lines_of(done.stderr)
     assert line.startswith("pickups: south: Sendcloud refused the keys: ")
     assert "[sources.sendcloud.accounts.south.credentials] of .dlt/secrets.toml" in line
     assert [line.split(":")[0] for line in done.stdout.splitlines() if " new, " in line] == ["north", "east"]
-    assert outcomes(installation) == {"north": "succeeded", "south": "failed", "east": "succeeded"}
-    loaded = {row["account"]: row["n"] for row in installation.rows(COUNT)}
-    assert loaded == {"north": 4, "south": 4, "east": 6}
+    assert outcomes(loaded) == {"north": "succeeded", "south": "failed", "east": "succeeded"}
+    counted = {row["account"]: row["n"] for row in loaded.rows(COUNT)}
+    assert counted == {"north": 4, "south": 4, "east": 6}
 
 
 COUNT = "select account, count(*) as n from sendcloud.pickups group by account"
@@ -155,19 +171,18 @@ AS_OF = "select distinct account, as_of_utc from analytics.pickups"
 
 
 def test_what_is_known_of_an_account_that_failed_is_as_old_as_its_last_good_run(
-    installation: Installation, apis: dict[str, Sandbox]
+    loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
     """It failed on the second page: the first was served, but what the account is like is not known from it."""
-    configure(installation, apis, common={"page_size": 2})
-    installation.command("run")
+    configure(loaded, apis, common={"page_size": 2})
     for api in apis.values():
         api.world.advance(days=2)
     apis["south"].fault(faults.status(503), page=2, times=None)
 
-    assert installation.command("run").returncode == 4
+    assert loaded.command("run").returncode == 4
 
     noon, later = NOW.replace(tzinfo=None), (NOW + timedelta(days=2)).replace(tzinfo=None)
-    as_of = {row["account"]: row["as_of_utc"] for row in installation.rows(AS_OF)}
+    as_of = {row["account"]: row["as_of_utc"] for row in loaded.rows(AS_OF)}
     assert as_of == {"north": later, "south": noon, "east": later}
 
 
@@ -254,21 +269,20 @@ def test_what_a_check_finds_is_told_to_the_account_that_has_it(
     assert receipts["north"].check_values["known_carriers"] == ["north_post"]
 
 
-def test_a_sweep_of_all_finds_what_each_no_longer_lists(installation: Installation, apis: dict[str, Sandbox]) -> None:
-    configure(installation, apis)
-    installation.command("run")
+def test_a_sweep_of_all_finds_what_each_no_longer_lists(loaded: Installation, apis: dict[str, Sandbox]) -> None:
+    configure(loaded, apis)
     gone, changed = oldest(apis["south"]), oldest(apis["east"])
     apis["south"].world.remove(gone)
     apis["east"].world.change(changed, contract=9)
 
-    receipts = {one.account: one for one in run_accounts(installation.folder, sweep=True)}
+    receipts = {one.account: one for one in run_accounts(loaded.folder, sweep=True)}
 
     assert {name: (one.sweep, one.rows_unlisted, one.rows_changed) for name, one in receipts.items()} == {
         "north": ("complete", 0, 0),
         "south": ("complete", 1, 0),
         "east": ("complete", 0, 1),
     }
-    unlisted = installation.rows("select account, id from sendcloud.pickups_unlisted")
+    unlisted = loaded.rows("select account, id from sendcloud.pickups_unlisted")
     assert unlisted == [{"account": "south", "id": gone}]
 
 
@@ -523,19 +537,27 @@ def test_a_setting_of_an_account_that_cannot_work_is_told_with_its_place(
 ) -> None:
     configure(installation, apis, own={"north": setting})
 
+    with nothing_is_sent_to(apis["north"]):
+        done = installation.command("run", "--account", "north")
+
+    (line,) = lines_of(done.stderr)
+    assert done.returncode == 3
+    assert evidence in line
+
+
+def test_a_misspelt_setting_of_one_account_is_told_with_what_was_meant_and_stops_no_other(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(installation, apis, own={"north": {"page_sise": 5}})
+
     done = installation.command("run")
 
     (line,) = lines_of(done.stderr)
     assert done.returncode == 3
     assert line.startswith("pickups: north: ")
-    assert evidence in line
+    assert "north] page_sise is no setting; there are " in line
+    assert "(did you mean page_size?)" in line
     assert outcomes(installation) == {"north": "failed", "south": "succeeded", "east": "succeeded"}
-
-
-def test_a_misspelt_setting_is_told_with_what_was_meant(installation: Installation, apis: dict[str, Sandbox]) -> None:
-    configure(installation, apis, own={"north": {"page_sise": 5}})
-
-    assert "(did you mean page_size?)" in installation.command("run").stderr
 
 
 def test_a_start_date_of_an_account_that_is_no_instant_is_told_with_its_place(
@@ -636,16 +658,15 @@ def test_the_first_account_keeps_its_rows_and_its_place_when_a_second_is_added(
 
 
 def test_a_removed_account_keeps_its_rows_and_status_says_that_it_is_no_longer_configured(
-    installation: Installation, apis: dict[str, Sandbox]
+    loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    configure(installation, apis)
-    installation.command("run")
-    configure(installation, {name: apis[name] for name in ("north", "east")})
+    configure(loaded, apis)
+    configure(loaded, {name: apis[name] for name in ("north", "east")})
     with nothing_is_sent_to(apis["south"]):
-        assert installation.command("run").returncode == 0
+        assert loaded.command("run").returncode == 0
 
-    told = {one["account"]: one for one in json.loads(installation.command("status", "--json").stdout)}
-    text = installation.command("status").stdout
+    told = {one["account"]: one for one in json.loads(loaded.command("status", "--json").stdout)}
+    text = loaded.command("status").stdout
 
     assert {name: one["is_configured"] for name, one in told.items()} == {"north": True, "south": False, "east": True}
     assert told["south"]["pickups"] == 4
@@ -674,22 +695,21 @@ def test_the_rows_of_a_removed_account_are_deleted_as_the_readme_says_and_it_may
 
 
 def test_a_renamed_account_keeps_its_rows_states_and_receipts_as_the_readme_says(
-    installation: Installation, apis: dict[str, Sandbox]
+    loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    configure(installation, apis)
-    installation.command("run")
+    configure(loaded, apis)
     apis["south"].world.advance(hours=1)
     apis["south"].world.cancel(oldest(apis["south"]))
     renamed = {"north": apis["north"], "west": apis["south"], "east": apis["east"]}
-    configure(installation, renamed)
+    configure(loaded, renamed)
 
-    execute(installation, statements("To rename one"))
-    receipts = {one.account: one for one in run_accounts(installation.folder)}
+    execute(loaded, statements("To rename one"))
+    receipts = {one.account: one for one in run_accounts(loaded.folder)}
 
-    assert everywhere(installation, "south") == []
-    assert installation.pickups() == rows_of_worlds(renamed)
+    assert everywhere(loaded, "south") == []
+    assert loaded.pickups() == rows_of_worlds(renamed)
     west = receipts["west"]
     assert (west.rows_new, west.rows_changed, west.rows_unchanged, west.rows_cancelled) == (0, 1, 3, 1)
     assert west.checks_failed.keys() <= {"known_carriers"}
-    history = installation.rows("select id, pickup_status from sendcloud.pickup_status_history where account = 'west'")
+    history = loaded.rows("select id, pickup_status from sendcloud.pickup_status_history where account = 'west'")
     assert len(history) == 5

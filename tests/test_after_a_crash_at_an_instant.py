@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import Installation, as_rows
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.installation import Installation, as_rows, first_load
 from tests.instants import OF_EACH_PACKAGE, OF_THE_END
 from tests.places import DESTINATION, ELSEWHERE
 from tests.truth import differences, published_pickups, state_of, states_told
@@ -40,21 +39,12 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose first load is done."""
-    folder = tmp_path_factory.mktemp("loaded") / "project"
-    (folder / ".dlt").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patched, serve(fifty()) as api:
-        Installation(folder, patched).run(api, **SMALL)
-    return folder
+    return first_load(tmp_path_factory.mktemp("loaded"), fifty(), **SMALL)
 
 
 @pytest.fixture
-def loaded(installation: Installation, request: pytest.FixtureRequest) -> Installation:
-    if ELSEWHERE:
-        with serve(fifty()) as api:
-            installation.run(api, **SMALL)
-    else:
-        shutil.copytree(request.getfixturevalue("loaded_once"), installation.folder, dirs_exist_ok=True)
-    return installation
+def loaded(installation: Installation, loaded_once: Path) -> Installation:
+    return installation.as_in(loaded_once)
 
 
 def killed(installation: Installation, api: Sandbox, instant: str, number: int = 1) -> None:

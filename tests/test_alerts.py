@@ -333,7 +333,7 @@ def test_a_message_that_is_not_taken_fails_no_run_shows_no_address_and_is_told_b
     said.append(installation.command("run", api=api, **EVERYTHING))
     api.fault(faults.status(401), times=None)
     said.append(installation.command("run", api=api, **EVERYTHING))
-    assert time.monotonic() - began < 2 + 2 * 3
+    assert time.monotonic() - began < 20  # each drips for 30 s
     healed = Listening()
     chat.status, chat.location, chat.drips = healed.status, healed.location, healed.drips
     said.append(installation.command("run", api=api, **EVERYTHING))

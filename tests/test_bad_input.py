@@ -19,26 +19,40 @@ from typing import Any
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import API_VERSION, CARRIER, SECRET, Done, Installation, as_rows, nothing_is_sent_to
+from tests.installation import API_VERSION, CARRIER, SECRET, Done, Installation, as_rows, first_load, nothing_is_sent_to
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PAIR = b64encode(f"sandbox-public-key:{SECRET}".encode()).decode()
 
 
+def twenty() -> World:
+    world = World(clock=NOW)
+    for _ in range(20):
+        world.book(created_at=NOW)
+    return world
+
+
+@pytest.fixture
+def world() -> World:
+    return twenty()
+
+
 @pytest.fixture
 def api(world: World) -> Iterator[Sandbox]:
     """Twenty pickups, opened by a secret that is easy to find wherever it doesn't belong."""
-    for _ in range(20):
-        world.book(created_at=NOW)
     with serve(world, secret_key=SECRET) as sandbox:
         yield sandbox
 
 
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return first_load(tmp_path_factory.mktemp("loaded"), twenty())
+
+
 @pytest.fixture
-def loaded(installation: Installation, api: Sandbox) -> Installation:
+def loaded(installation: Installation, loaded_once: Path) -> Installation:
     """An installation that has loaded the twenty."""
-    installation.run(api)
-    return installation
+    return installation.as_in(loaded_once)
 
 
 def outcome(done: Done) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def test_a_retry_is_counted_and_so_is_the_wait_that_the_api_asked_for(api: Sandb
     client, _, _ = get(api)
 
     assert (client.wire.sent, client.wire.retries) == (2, 1)
-    assert 0.9 < client.wire.waited_seconds < 2.0
+    assert 0.9 < client.wire.waited_seconds < 10
 
 
 def test_a_redirect_within_the_origin_is_followed(api: Sandbox) -> None:

@@ -274,7 +274,7 @@ def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: 
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["token_type"] == "bearer"
     serving.send_signal(signal.SIGINT)
-    _, errors = serving.communicate(timeout=10)
+    _, errors = serving.communicate(timeout=30)
     assert (serving.returncode, errors) == (0, "")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -18,9 +17,10 @@ import pytest
 
 from pipelines import run_accounts
 from pipelines.lock import one_run_at_a_time
-from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.accounts import configure, lines_of, rows_of_worlds, serving
-from tests.installation import REPOSITORY, Done, Installation, as_rows
+from tests.begun import Begun
+from tests.installation import REPOSITORY, Done, Installation, as_rows, first_load
 from tests.instants import HALF
 from tests.truth import differences, leftovers, published_pickups
 
@@ -45,25 +45,20 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("loaded") / "project"
-    (folder / ".dlt").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patched, serve(twenty()) as api:
-        Installation(folder, patched).run(api, **SMALL)
-    return folder
+    return first_load(tmp_path_factory.mktemp("loaded"), twenty(), **SMALL)
 
 
 @pytest.fixture
 def loaded(installation: Installation, loaded_once: Path) -> Installation:
-    shutil.copytree(loaded_once, installation.folder, dirs_exist_ok=True)
-    return installation
+    return installation.as_in(loaded_once)
 
 
-def terminated(running: subprocess.Popen[str]) -> Done:
+def terminated(running: Begun | subprocess.Popen[str]) -> Done:
     running.terminate()
     return ended(running)
 
 
-def ended(running: subprocess.Popen[str], within_seconds: float = SECONDS_TO_END) -> Done:
+def ended(running: Begun | subprocess.Popen[str], within_seconds: float = SECONDS_TO_END) -> Done:
     """How it ended; TimeoutExpired where that takes longer than it may."""
     try:
         out, err = running.communicate(timeout=within_seconds)

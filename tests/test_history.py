@@ -4,32 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import API_VERSION, TOP, Installation, address_of, as_rows, as_sent
-from tests.settled import settled
+from tests.installation import API_VERSION, TOP, Installation, address_of, as_rows, as_sent, made_once
+from tests.settled import as_at_first, settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
+FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 8}
+SMALL = {"page_size": 5, "pages_per_package": 4}
+
+
+@pytest.fixture(scope="module")
+def one_api() -> Iterator[Sandbox]:
+    with serve(settled(100)) as api:
+        yield api
 
 
 @pytest.fixture
-def world() -> World:
-    """100 settled pickups: 20 pages of five, five packages of four."""
-    return settled(100)
+def api(one_api: Sandbox, world: World) -> Sandbox:
+    """The same for all tests here, so that a link which a copied project holds leads to it."""
+    assert one_api.world is world
+    return one_api
 
 
 @pytest.fixture
-def died_on_page_11(installation: Installation, api: Sandbox) -> Installation:
+def world(one_api: Sandbox) -> World:
+    """100 settled pickups: 20 pages of five."""
+    as_at_first(one_api, settled(100))
+    return one_api.world
+
+
+@pytest.fixture(scope="module")
+def died_once(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose first load died in its third package."""
+    as_at_first(one_api, settled(100))
+    one_api.fault(faults.status(503), page=11, times=None)
+    with made_once(tmp_path_factory.mktemp("died")) as installation, pytest.raises(Unavailable):
+        installation.run(one_api, **SMALL)
+    return installation.folder
+
+
+@pytest.fixture
+def died_on_page_11(died_once: Path, installation: Installation) -> Installation:
     """Two packages are loaded, 40 pickups; the third died."""
-    api.fault(faults.status(503), page=11, times=None)
-    with pytest.raises(Unavailable):
-        installation.run(api, **FIVE_A_PAGE)
-    api.heal()
-    return installation
+    return installation.as_in(died_once)
 
 
 def pages_asked(api: Sandbox, since: int) -> Iterator[str]:
@@ -37,7 +59,7 @@ def pages_asked(api: Sandbox, since: int) -> Iterator[str]:
 
 
 def test_it_is_many_load_packages_and_every_pickup_once(installation: Installation, world: World, api: Sandbox) -> None:
-    receipt = installation.run(api, **FIVE_A_PAGE)
+    receipt = installation.run(api, **SMALL)
 
     assert installation.pickups() == as_rows(world.records())
     assert (receipt.pages, receipt.requests, receipt.rows_new, receipt.stopped_because) == (20, 20, 100, "end")
@@ -81,7 +103,7 @@ def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is
 
     statuses = {row["id"]: row["pickup_status"] for row in installation.pickups()}
     assert statuses[early] == as_sent("Cancelled")
-    assert len(statuses) == 1 + 40 + 1 - 1  # two packages of 20, of which `early` is one, and the new booking
+    assert len(statuses) == 1 + 40 + 1 - 1  # a package of 40, of which `early` is one, and the new booking
 
     api.heal()
     installation.run(api, **FIVE_A_PAGE)
@@ -159,7 +181,7 @@ def test_an_order_that_changes_while_a_first_load_lies_half_done_costs_no_row(
 
 
 def test_a_list_without_order_is_read_in_packages_by_later_runs_too(installation: Installation, world: World) -> None:
-    """Memory must not grow with the account: 20 pages of five, four at a time, by every run."""
+    """Memory must not grow with the account: 20 pages of five, eight at a time, by every run."""
     with serve(world, order="shuffled") as api:
         installation.run(api, **FIVE_A_PAGE)
         oldest = world.records()[-1]["id"]
@@ -199,7 +221,7 @@ def test_a_first_load_in_packages_ends_at_the_start_date(
         f"[sources.sendcloud.pickups.created_at]\ninitial_value = {since:%Y-%m-%dT%H:%M:%SZ}\n"
     )
 
-    receipt = installation.run(api, **FIVE_A_PAGE)
+    receipt = installation.run(api, **SMALL)
 
     assert installation.pickups() == as_rows(world.records()[:33])
     assert (receipt.pages, receipt.history_complete) == (8, True)
@@ -256,7 +278,7 @@ def test_links_that_expire_before_the_next_package_is_read_end_the_run(
     api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number in expired else None
 
     with pytest.raises(ExpiredLink, match="404 Invalid cursor"):
-        died_on_page_11.run(api, **FIVE_A_PAGE)
+        died_on_page_11.run(api, **SMALL)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
@@ -295,7 +317,7 @@ def test_empty_pages_without_end_end_the_run_however_small_its_packages(
     api.fault(faults.empty_page(), times=None)
 
     with pytest.raises(BadReply, match="100 empty pages in a row"):
-        installation.run(api, **FIVE_A_PAGE)
+        installation.run(api, page_size=5, pages_per_package=30)
 
 
 def test_a_package_that_looks_orderly_in_a_list_that_is_not_does_not_stop_at_the_start_date(

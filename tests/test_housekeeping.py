@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,7 +14,7 @@ import pytest
 
 from pipelines import housekeeping, publish
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.installation import Installation, as_rows, rows_of
+from tests.installation import Installation, as_rows, first_load, rows_of
 from tests.truth import differences, published_pickups, tables_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,13 +27,28 @@ CLOCKS = {
 }
 
 
-@pytest.fixture
-def world() -> World:
+def fifty() -> World:
     """50 pickups of the last four weeks; the newest 20 may still change."""
     world = World(clock=NOW)
     for number in range(50):
         world.book(created_at=NOW - timedelta(hours=13 * (50 - number)))
     return world
+
+
+@pytest.fixture
+def world() -> World:
+    return fifty()
+
+
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return first_load(tmp_path_factory.mktemp("loaded"), fifty(), **PAGES)
+
+
+@pytest.fixture
+def loaded(installation: Installation, loaded_once: Path) -> Installation:
+    """An installation that has loaded the fifty."""
+    return installation.as_in(loaded_once)
 
 
 def age(installation: Installation, days: float) -> None:
@@ -67,22 +83,21 @@ def aged(installation: Installation) -> tuple[int, int]:
 
 
 def test_old_bookkeeping_goes_and_the_next_run_reads_on_from_where_it_stood(
-    installation: Installation, world: World, api: Sandbox
+    loaded: Installation, world: World, api: Sandbox
 ) -> None:
-    installation.run(api, **PAGES)
-    for _ in range(5):
-        change(installation, world, api)
-    age(installation, days=40)
-    assert aged(installation) == (6, 6)
+    for _ in range(3):
+        change(loaded, world, api)
+    age(loaded, days=40)
+    assert aged(loaded) == (4, 4)
 
-    change(installation, world, api)
-    assert aged(installation) == (0, 0)  # the state is in today's load
-    assert counts(installation)["pickup_runs"] == 7  # a year of them is kept
+    change(loaded, world, api)
+    assert aged(loaded) == (0, 0)  # the state is in today's load
+    assert counts(loaded)["pickup_runs"] == 5  # a year of them is kept
 
     world.advance(days=1)
-    receipt = installation.run(api, **PAGES)
+    receipt = loaded.run(api, **PAGES)
     assert (receipt.rows_new, receipt.stopped_because, receipt.is_first_read) == (0, "frontier", False)
-    assert differences(installation, world) == []
+    assert differences(loaded, world) == []
 
 
 def test_what_dlt_restores_stays_however_old_it_is(installation: Installation, world: World, api: Sandbox) -> None:
@@ -104,38 +119,36 @@ def test_what_dlt_restores_stays_however_old_it_is(installation: Installation, w
 
 
 def test_of_the_loads_in_the_history_those_stay_that_a_pickup_is_of(
-    installation: Installation, world: World, api: Sandbox
+    loaded: Installation, world: World, api: Sandbox
 ) -> None:
     """One pickup changes every day: of each of its loads there is no pickup, once the next one is there."""
-    installation.run(api, **PAGES)
     changing = world.book()
-    for day in range(4):
+    for day in range(3):
         world.advance(days=1)
         world.change(changing, tracking_number=f"T{day}")
-        installation.run(api, **PAGES)
+        loaded.run(api, **PAGES)
 
-    assert counts(installation)["pickup_states_recorded"] == 2
-    assert differences(installation, world) == []
+    assert counts(loaded)["pickup_states_recorded"] == 2
+    assert differences(loaded, world) == []
 
 
 def test_it_is_done_once_a_day_and_settings_say_how_much_stays(
-    installation: Installation, world: World, api: Sandbox
+    loaded: Installation, world: World, api: Sandbox
 ) -> None:
-    installation.run(api, **PAGES)
-    change(installation, world, api)
-    age(installation, days=40)
-    with installation.monkeypatch.context() as patched:
+    change(loaded, world, api)
+    age(loaded, days=40)
+    with loaded.monkeypatch.context() as patched:
         patched.setenv("KEEP__BOOKKEEPING_DAYS", "60")
-        change(installation, world, api)
-    assert aged(installation) == (2, 2)
+        change(loaded, world, api)
+    assert aged(loaded) == (2, 2)
 
     world.advance(hours=1)
-    installation.run(api, **PAGES)
-    assert aged(installation) == (2, 2)  # for this day it was done
+    loaded.run(api, **PAGES)
+    assert aged(loaded) == (2, 2)  # for this day it was done
 
     world.advance(days=1)
-    installation.run(api, **PAGES)
-    assert aged(installation) == (0, 0)
+    loaded.run(api, **PAGES)
+    assert aged(loaded) == (0, 0)
 
 
 def receipts(installation: Installation) -> list[tuple[str, str, str | None]]:
@@ -190,20 +203,19 @@ LONG_AGO = ("last_run_at", "last_success_at", "last_sweep_at")
 
 @pytest.mark.parametrize("clock", ["the API's", "this machine's"])
 def test_a_clock_that_is_wrong_and_ahead_costs_nothing(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, clock: str
+    loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
-    installation.run(api, **PAGES)
-    change(installation, world, api)
-    before = counts(installation)
+    change(loaded, world, api)
+    before = counts(loaded)
 
     if clock == "the API's":
         world.clock += timedelta(days=3650)
     else:
         world.advance(days=1)
         monkeypatch.setattr(housekeeping, "datetime", TenYearsAhead)
-    installation.run(api, **PAGES)
+    loaded.run(api, **PAGES)
 
-    after = counts(installation)
+    after = counts(loaded)
     assert after["pickup_runs"] == before["pickup_runs"] + 1
     assert after["_dlt_loads"] >= before["_dlt_loads"]
 
@@ -242,76 +254,70 @@ FORMAT = "select tags['storage_version'] as version from duckdb_databases() wher
 
 
 def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+    loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
-    installation.run(api, **PAGES)
-    large = leave_free(installation, 16)
-    before = [rows_of(installation.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)]
+    large = leave_free(loaded, 16)
+    before = [rows_of(loaded.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)]
     monkeypatch.setenv("KEEP__FREE_SHARE", "1.0")
-    installation.run(api, **PAGES)
-    assert installation.warehouse.stat().st_size >= large
+    loaded.run(api, **PAGES)
+    assert loaded.warehouse.stat().st_size >= large
 
     monkeypatch.delenv("KEEP__FREE_SHARE")
-    tables = tables_of(installation.warehouse)
-    installation.run(api, **PAGES)
+    tables = tables_of(loaded.warehouse)
+    loaded.run(api, **PAGES)
 
-    assert large > 2 * installation.warehouse.stat().st_size
-    assert large > 2 * installation.published.stat().st_size
-    assert [rows_of(installation.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)] == before
-    after = tables_of(installation.warehouse)
+    assert large > 2 * loaded.warehouse.stat().st_size
+    assert large > 2 * loaded.published.stat().st_size
+    assert [rows_of(loaded.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)] == before
+    after = tables_of(loaded.warehouse)
     assert [row for row in tables if row not in after] == []
-    change(installation, world, api)
-    assert differences(installation, world) == []
+    change(loaded, world, api)
+    assert differences(loaded, world) == []
 
 
 def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+    loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
-    installation.run(api, **PAGES)
-    large = leave_free(installation, 16)
-    in_the_way = installation.warehouse.with_name(".warehouse.duckdb.smaller.new")
+    large = leave_free(loaded, 16)
+    in_the_way = loaded.warehouse.with_name(".warehouse.duckdb.smaller.new")
     in_the_way.mkdir()
 
-    change(installation, world, api)
+    change(loaded, world, api)
 
-    assert installation.warehouse.stat().st_size >= large
+    assert loaded.warehouse.stat().st_size >= large
     in_the_way.rmdir()
-    assert differences(installation, world) == []
+    assert differences(loaded, world) == []
 
 
 @pytest.mark.parametrize("instant", ["entering rename", "leaving renamed"])
 def test_killed_while_the_file_is_put_in_place_nothing_is_lost(
-    installation: Installation, world: World, api: Sandbox, instant: str
+    loaded: Installation, world: World, api: Sandbox, instant: str
 ) -> None:
     """The copy is whole and not yet in place; it is in place and not yet published."""
-    installation.run(api, **PAGES)
-    large = leave_free(installation, 80)
+    large = leave_free(loaded, 80)
     before = as_rows(world.records())
     world.book()
-    running = installation.begin("kill", instant, "1", "run", api=api, module="tests.instants", **PAGES)
+    running = loaded.begin("kill", instant, "1", "run", api=api, module="tests.instants", **PAGES)
     said = running.communicate(timeout=60)
     assert running.returncode == -signal.SIGKILL, said
-    assert (installation.warehouse.stat().st_size < large) == (instant == "leaving renamed")
-    assert published_pickups(installation) == before
+    assert (loaded.warehouse.stat().st_size < large) == (instant == "leaving renamed")
+    assert published_pickups(loaded) == before
 
-    installation.run(api, **PAGES)
+    loaded.run(api, **PAGES)
 
-    assert installation.warehouse.stat().st_size < large / 2
-    assert differences(installation, world) == []
+    assert loaded.warehouse.stat().st_size < large / 2
+    assert differences(loaded, world) == []
 
 
-def test_half_a_copy_of_a_run_that_died_is_in_nobodys_way(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
-    installation.run(api, **PAGES)
+def test_half_a_copy_of_a_run_that_died_is_in_nobodys_way(loaded: Installation, world: World, api: Sandbox) -> None:
     for name in (".warehouse.duckdb.smaller.new", ".warehouse.duckdb.smaller.new.wal"):
-        installation.warehouse.with_name(name).write_bytes(installation.warehouse.read_bytes()[:300_000])
+        loaded.warehouse.with_name(name).write_bytes(loaded.warehouse.read_bytes()[:300_000])
 
-    change(installation, world, api)
+    change(loaded, world, api)
 
-    assert differences(installation, world) == []
+    assert differences(loaded, world) == []
 
 
 def test_where_it_cannot_be_done_the_run_is_done_all_the_same(

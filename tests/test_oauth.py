@@ -102,17 +102,17 @@ def test_id_and_secret_go_to_the_token_endpoint_and_the_token_to_the_api(api: Sa
     ]
 
 
-def test_one_token_does_for_forty_pages_and_all_their_packages(
+def test_one_token_does_for_twelve_pages_and_all_their_packages(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    for _ in range(180):
+    for _ in range(40):
         world.book(created_at=NOW)
 
     done = run(installation, api, "--json")
 
     receipt = json.loads(done.stdout)
-    assert (done.returncode, receipt["rows_new"], receipt["pages"]) == (0, 200, 40)
-    assert receipt["requests"] == 41
+    assert (done.returncode, receipt["rows_new"], receipt["pages"]) == (0, 60, 12)
+    assert receipt["requests"] == 13
     assert tokens_asked_for(api) == 1
     assert {request.authorization for request in api.requests[1:]} == {f"Bearer {api.access_token}"}
     assert installation.pickups() == as_rows(world.records())
@@ -306,14 +306,23 @@ BUSY = {
 
 
 @pytest.mark.parametrize("fault", BUSY.values(), ids=BUSY)
-def test_a_busy_or_broken_token_endpoint_is_asked_again_and_then_no_more(
-    installation: Installation, api: Sandbox, fault: faults.Fault
-) -> None:
+def test_a_busy_or_broken_token_endpoint_is_asked_again_and_then_no_more(api: Sandbox, fault: faults.Fault) -> None:
     api.fault(fault, page="token", times=2)
     get(api)
     assert len(api.requests) == 4
 
     api.fault(fault, page="token", times=None)
+    with pytest.raises(Unavailable) as failed:
+        get(api)
+    assert f"could not be read: POST {api.token_url}: " in str(failed.value)
+    assert "after 3 tries" in str(failed.value)
+
+
+def test_a_run_whose_token_endpoint_never_answers_ends_after_seven_tries(
+    installation: Installation, api: Sandbox
+) -> None:
+    api.fault(faults.status(503), page="token", times=None)
+
     code, message = outcome(run(installation, api))
 
     assert code == 4
@@ -360,17 +369,29 @@ ODD = {
 
 
 @pytest.mark.parametrize(("fault", "evidence"), ODD.values(), ids=ODD)
-def test_an_answer_that_holds_no_usable_token_ends_the_run_at_once(
-    installation: Installation, api: Sandbox, fault: faults.Fault, evidence: str
-) -> None:
+def test_an_answer_that_holds_no_usable_token_is_told_at_once(api: Sandbox, fault: faults.Fault, evidence: str) -> None:
+    api.fault(fault, page="token", times=None)
+
+    with pytest.raises(BadReply) as failed:
+        get(api)
+
+    assert evidence in str(failed.value)
+    assert "if token_url is right" in str(failed.value)
+    assert asked(api) == [("POST", 202 if "202" in evidence else 200)]
+    assert SECRET not in str(failed.value)
+    assert "ory_at_" not in str(failed.value)
+
+
+@pytest.mark.parametrize("name", ["no token", "accepted"])
+def test_and_ends_the_run(installation: Installation, api: Sandbox, name: str) -> None:
+    fault, evidence = ODD[name]
     api.fault(fault, page="token", times=None)
 
     code, message = outcome(run(installation, api))
 
     assert code == 4
     assert evidence in message
-    assert "if token_url is right" in message
-    assert asked(api) == [("POST", 202 if "202" in evidence else 200)]
+    assert asked(api) == [("POST", 202 if name == "accepted" else 200)]
 
 
 def test_an_address_where_no_tokens_are_is_told(installation: Installation, api: Sandbox) -> None:
@@ -496,16 +517,13 @@ def test_the_default_is_the_documented_address() -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-def test_no_redirect_is_followed_with_id_and_secret(
-    installation: Installation, api: Sandbox, world: World, code: int
-) -> None:
+def test_no_redirect_is_followed_with_id_and_secret(api: Sandbox, world: World, code: int) -> None:
     with serve(world, client_secret=SECRET) as elsewhere:
         for address in (elsewhere.token_url, f"{api.token_url}/"):
             api.heal()
             api.fault(faults.redirect(address, code), page="token", times=None)
-            returncode, message = outcome(run(installation, api))
-            assert returncode == 4
-            assert f"{code}, it redirects to http://127.0.0.1:" in message
+            with pytest.raises(BadReply, match=f"{code}, it redirects to http://127.0.0.1:"):
+                get(api)
         assert elsewhere.requests == []
     assert asked(api) == [("POST", code)] * 2
 

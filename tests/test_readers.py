@@ -24,7 +24,7 @@ from sources.sendcloud.sandbox import Sandbox, World
 from tests.installation import Installation, as_rows, rows_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-RUNS_BESIDE_READERS = int(os.environ.get("RUNS_BESIDE_READERS", "20"))
+RUNS_BESIDE_READERS = int(os.environ.get("RUNS_BESIDE_READERS", "10"))
 # a run's pickups, receipts and states, each counted in its own table, and how many pickups differ from their last state
 LOOK = """
     select (select count(*) from sendcloud.pickups),
@@ -83,7 +83,7 @@ def a_reader(published: Path, how: str) -> Iterator[list[int]]:
 def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see_half_of_one(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Twenty runs (`make soak`: two hundred), four of five with news, beside one who opens the file again and again
+    """Ten runs (`make soak`: two hundred), four of five with news, beside one who opens the file again and again
     and one who keeps it open."""
     booked = [world.book()]
     installation.run(api)

@@ -136,18 +136,18 @@ def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
 def test_the_history_of_a_seeded_world_ends_with_the_table(
     installation: Installation,
 ) -> None:
-    world = World.seeded(1_000, until=NOW)
+    world = World.seeded(500, until=NOW)
     world.clock = NOW - timedelta(days=20)
     seen: dict[int, list[tuple[Any, ...]]] = {}
     with serve(world) as api:
-        for _ in range(6):
+        for _ in range(4):
             installation.run(api)
             for record in world.records():
                 state = tuple(record.get(f) for f in ("pickup_status", "cancelled_at", "pickup_from", "pickup_until"))
                 told = seen.setdefault(record["id"], [])
                 if not told or told[-1] != state:
                     told.append(state)
-            world.advance(days=4)
+            world.advance(days=6)
 
     counted = installation.rows("select id, count(*) as n from sendcloud.pickup_status_history group by id order by id")
     assert [(row["id"], row["n"]) for row in counted] == sorted((id_, len(told)) for id_, told in seen.items())

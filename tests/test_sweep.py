@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dlt
 import pytest
@@ -11,18 +13,33 @@ from pipelines import pickups
 from pipelines.errors import DestinationFailed
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from tests.installation import Installation, as_rows
-from tests.settled import settled
+from tests.installation import Installation, as_rows, first_load, made_once
+from tests.settled import as_at_first, settled
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 4}
+FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 8}
+SMALL = {"page_size": 5, "pages_per_package": 4}  # what is made once, in as many packages as may be
 UNLISTED = "select id, unlisted_since from sendcloud.pickups_unlisted order by id"
 
 
+@pytest.fixture(scope="module")
+def one_api() -> Iterator[Sandbox]:
+    with serve(settled(100)) as api:
+        yield api
+
+
 @pytest.fixture
-def world() -> World:
+def api(one_api: Sandbox, world: World) -> Sandbox:
+    """The same for all tests here, so that a link which a copied project holds leads to it."""
+    assert one_api.world is world
+    return one_api
+
+
+@pytest.fixture
+def world(one_api: Sandbox) -> World:
     """100 settled pickups: 20 pages of five."""
-    return settled(100)
+    as_at_first(one_api, settled(100))
+    return one_api.world
 
 
 @pytest.fixture
@@ -30,22 +47,40 @@ def ids(world: World) -> list[int]:
     return [record["id"] for record in reversed(world.records())]
 
 
-@pytest.fixture
-def loaded(installation: Installation, api: Sandbox) -> Installation:
-    installation.run(api, **FIVE_A_PAGE)
-    return installation
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose first load is done."""
+    return first_load(tmp_path_factory.mktemp("loaded"), settled(100), **SMALL)
 
 
-@pytest.fixture
-def died_on_page_11(loaded: Installation, api: Sandbox, world: World, ids: list[int]) -> Installation:
-    """A sweep with something to find on pages 3, 8 and 18, of which it has read two pages of head and eight more."""
+@pytest.fixture(scope="module")
+def died_once(loaded_once: Path, one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose sweep died after two packages."""
+    as_at_first(one_api, changed(settled(100)))
+    one_api.fault(faults.status(503), page=11, times=None)
+    with made_once(tmp_path_factory.mktemp("died")) as installation, pytest.raises(Unavailable):
+        installation.as_in(loaded_once).run(one_api, sweep=True, **SMALL)
+    return installation.folder
+
+
+def changed(world: World) -> World:
+    """With something for a sweep to find on pages 3, 8 and 18."""
+    ids = [record["id"] for record in reversed(world.records())]
     for number in (10, 60, 85):
         world.change(ids[number], tracking_number="late")
-    api.fault(faults.status(503), page=11, times=None)
-    with pytest.raises(Unavailable):
-        loaded.run(api, sweep=True, **FIVE_A_PAGE)
-    api.heal()
-    return loaded
+    return world
+
+
+@pytest.fixture
+def loaded(loaded_once: Path, installation: Installation) -> Installation:
+    return installation.as_in(loaded_once)
+
+
+@pytest.fixture
+def died_on_page_11(died_once: Path, installation: Installation, world: World) -> Installation:
+    """A sweep with something to find on pages 3, 8 and 18, of which it has read two pages of head and eight more."""
+    changed(world)
+    return installation.as_in(died_once)
 
 
 def test_a_change_made_after_a_pickup_settled_is_found_by_the_next_sweep(

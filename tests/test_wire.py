@@ -145,7 +145,7 @@ def test_a_body_that_drips_is_given_up_when_its_time_is_over(
     started = perf_counter()
     with pytest.raises(Unavailable, match=r"not complete 0\.3 s after it was asked for, after 2 tries"):
         body(api, tries=2)
-    assert 0.6 <= perf_counter() - started < 2
+    assert 0.6 <= perf_counter() - started < 10
 
 
 def test_a_body_that_dripped_once_is_asked_for_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.sendcloud.sandbox import World, serve
 from tests.installation import Installation, as_rows
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+HISTORIES = int(os.environ.get("HISTORIES", "4"))
 ages = st.floats(min_value=0, max_value=60, allow_nan=False)
 moments = st.timedeltas(timedelta(0), timedelta(days=60)).map(lambda ago: NOW - ago)
 
@@ -51,6 +53,7 @@ def is_open(record: dict, now: datetime) -> bool:
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < ended + timedelta(days=7)
 
 
+@settings(max_examples=HISTORIES)
 @given(
     history=histories(),
     page_size=st.integers(1, 12),
@@ -60,6 +63,7 @@ def is_open(record: dict, now: datetime) -> bool:
 def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_state(
     history: tuple[World, list[list[tuple[str, float]]]], page_size: int, pages_per_package: int, order: str
 ) -> None:
+    """Four histories (`make soak`: a hundred)."""
     world, turns = history
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         (Path(folder) / ".dlt").mkdir()
@@ -83,11 +87,11 @@ def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_s
 
 
 def test_a_seeded_world_that_lives_on_for_a_month_is_followed_to_the_last_field(installation: Installation) -> None:
-    """Nine carriers with all their oddities, a run every four days; nothing but the clock moves."""
+    """Nine carriers with all their oddities, a run every week; nothing but the clock moves."""
     world = World.seeded(1_000, until=NOW)
     world.clock = NOW - timedelta(days=28)
     with serve(world, max_limit=100) as api:
-        for _ in range(8):
+        for _ in range(5):
             installation.run(api)
             assert installation.pickups() == as_rows(world.records())
-            world.advance(days=4)
+            world.advance(days=7)

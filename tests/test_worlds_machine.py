@@ -184,5 +184,5 @@ class Life(RuleBasedStateMachine):
 TestLife = Life.TestCase
 # no shrinking here, for it takes minutes: the soak does it
 TestLife.settings = settings(
-    max_examples=6, stateful_step_count=20, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=4, stateful_step_count=20, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
