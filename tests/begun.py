@@ -11,11 +11,13 @@ import os
 import runpy
 import subprocess
 import sys
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from typing import Any
 
 FROM_ONE = multiprocessing.get_context("forkserver")
 FROM_ONE.set_forkserver_preload(["pipelines.cli", "pipelines.pickups", "dlt.destinations.impl.duckdb.duck"])
+util.get_temp_dir()  # where its socket will be: before a test leads tempfile elsewhere, for such a path must be short
 
 
 class Begun:
