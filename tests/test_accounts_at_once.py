@@ -22,7 +22,7 @@ from tests.accounts import NOW, configure, outcomes, rows_of_worlds, serving
 from tests.installation import REPOSITORY, Installation
 from tests.truth import leftovers, tables_of
 
-SMALL = {"page_size": 10, "pages_per_package": 2}
+SMALL = {"page_size": 10, "pages_per_package": 3}
 
 
 @pytest.fixture
@@ -139,11 +139,11 @@ def test_a_single_account_is_read_without_a_thread(installation: Installation, a
 def test_first_loads_in_packages_second_runs_and_faults_in_any_order_come_out_right(
     installation: Installation, seed: int
 ) -> None:
-    """Four accounts, six packages each; one with refused keys, one whose API fails in the middle."""
-    with serving({name: a_world(120, seed * 10 + n) for n, name in enumerate("abcd")}) as apis:
+    """Four accounts, three packages each; one with refused keys, one whose API fails in the middle."""
+    with serving({name: a_world(90, seed * 10 + n) for n, name in enumerate("abcd")}) as apis:
         configure(installation, apis, common={**SMALL, "request_max_attempts": 1})
         apis["b"].fault(faults.status(401), times=None)
-        apis["c"].fault(faults.status(500), page=9 + seed, times=None)
+        apis["c"].fault(faults.status(500), page=4 + seed, times=None)
 
         first = run_accounts(installation.folder)
         assert [(one.account, one.outcome, one.exit_code) for one in first] == [

@@ -15,24 +15,40 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, faults
-from tests.installation import REPOSITORY, Installation, environment
+from tests.installation import REPOSITORY, Installation, environment, first_load
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def ten_booked_two_cancelled(world: World) -> World:
-    """All windows are over; dhl 1 of 4 cancelled, ups 1 of 6."""
+def book_ten(world: World) -> World:
+    """All windows are over; of them dhl has cancelled 1 of 4, ups 1 of 6."""
     for number in range(10):
         pickup = world.book(created_at=NOW - timedelta(days=20, hours=-number), carrier="dhl" if number < 4 else "ups")
         if number in (0, 9):
             world.cancel(pickup, at=NOW - timedelta(days=19))
     return world
+
+
+@pytest.fixture
+def ten_booked_two_cancelled(world: World) -> World:
+    return book_ten(world)
+
+
+@pytest.fixture(scope="module")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return first_load(tmp_path_factory.mktemp("loaded"), book_ten(World(clock=NOW)))
+
+
+@pytest.fixture
+def loaded(installation: Installation, loaded_once: Path) -> Installation:
+    """An installation that has loaded the ten."""
+    return installation.as_in(loaded_once)
 
 
 @pytest.mark.usefixtures("ten_booked_two_cancelled")
@@ -104,11 +120,8 @@ def test_with_json_a_run_that_failed_is_an_object_too(installation: Installation
     assert json.loads(done.stdout)["error"].startswith("Refused: ")
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
-def test_show_carriers_prints_what_a_person_counts(installation: Installation, api: Sandbox) -> None:
-    installation.run(api)
-
-    done = installation.command("show", "carriers")
+def test_show_carriers_prints_what_a_person_counts(loaded: Installation) -> None:
+    done = loaded.command("show", "carriers")
 
     assert "Cancellations per carrier, as of 2026-11-20 12:00 UTC" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("dhl", "ups"))]
@@ -118,14 +131,11 @@ def test_show_carriers_prints_what_a_person_counts(installation: Installation, a
     ]
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
 @pytest.mark.parametrize(("table", "view"), [("carriers", "carrier_cancellations"), ("windows", "carrier_windows")])
-def test_show_with_json_prints_the_view_whole(installation: Installation, api: Sandbox, table: str, view: str) -> None:
-    installation.run(api)
+def test_show_with_json_prints_the_view_whole(loaded: Installation, table: str, view: str) -> None:
+    shown = json.loads(loaded.command("show", table, "--json").stdout)
 
-    shown = json.loads(installation.command("show", table, "--json").stdout)
-
-    expected = installation.rows(f"select * from analytics.{view}")
+    expected = loaded.rows(f"select * from analytics.{view}")
     assert sorted(shown, key=str) == sorted([told(row) for row in expected], key=str)
     assert len(shown) >= 2
     assert {row["as_of_utc"] for row in shown if "as_of_utc" in row} <= {"2026-11-20T12:00:00"}
@@ -136,27 +146,20 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
 @pytest.mark.parametrize(("table", "view"), [("carriers", "carrier_cancellations"), ("windows", "carrier_windows")])
-def test_show_as_csv_holds_every_column_of_the_view(
-    installation: Installation, api: Sandbox, table: str, view: str
-) -> None:
-    installation.run(api)
+def test_show_as_csv_holds_every_column_of_the_view(loaded: Installation, table: str, view: str) -> None:
+    shown = list(csv.DictReader(io.StringIO(loaded.command("show", table, "--format", "csv").stdout)))
 
-    shown = list(csv.DictReader(io.StringIO(installation.command("show", table, "--format", "csv").stdout)))
-
-    expected = installation.rows(f"select * from analytics.{view}")
+    expected = loaded.rows(f"select * from analytics.{view}")
     as_text = [{k: "" if value is None else str(value) for k, value in told(row).items()} for row in expected]
     assert sorted(shown, key=str) == sorted(as_text, key=str)
     assert len(shown) >= 2
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
-def test_in_python_a_view_may_be_of_some_carriers_and_days_only(installation: Installation, api: Sandbox) -> None:
+def test_in_python_a_view_may_be_of_some_carriers_and_days_only(loaded: Installation) -> None:
     from pipelines.warehouse import read
 
-    installation.run(api)
-    published = installation.published
+    published = loaded.published
 
     assert read("carrier_windows", published, carriers=["ups"])["pickups"].tolist() == [6]
     booked = read("pickups", published).sort_values("created_at_utc")["created_at_utc"]
@@ -173,24 +176,19 @@ def test_in_python_a_view_may_be_of_some_carriers_and_days_only(installation: In
         read("pickups", published, carriers=[])
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
-def test_show_windows_prints_local_hours(installation: Installation, api: Sandbox) -> None:
+def test_show_windows_prints_local_hours(loaded: Installation) -> None:
     """The sandbox's plain window is 12:00 to 17:00 UTC; in the Netherlands that was 14:00 on 2 November's eve."""
-    installation.run(api)
-
-    (line,) = [x.split() for x in installation.command("show", "windows").stdout.splitlines() if x.startswith(" dhl")]
+    (line,) = [x.split() for x in loaded.command("show", "windows").stdout.splitlines() if x.startswith(" dhl")]
 
     assert line[:4] == ["dhl", "4", "0.0%", "5.0"]
     assert "13:00" in line  # all windows open on or after 2 November, after the clocks went back
 
 
-@pytest.mark.usefixtures("ten_booked_two_cancelled")
-def test_status_tells_of_the_last_run_and_the_tables(installation: Installation, api: Sandbox) -> None:
-    installation.run(api)
-    installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+def test_status_tells_of_the_last_run_and_the_tables(loaded: Installation, api: Sandbox) -> None:
+    loaded.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
 
-    text = installation.command("status").stdout
-    (account,) = json.loads(installation.command("status", "--json").stdout)
+    text = loaded.command("status").stdout
+    (account,) = json.loads(loaded.command("status", "--json").stdout)
 
     assert "last run       failed, " in text
     assert "Refused: Sendcloud refused the keys" in text

@@ -75,12 +75,10 @@ def python(folder: Path, *words: str, api: Sandbox | None = None) -> subprocess.
     )
 
 
-@pytest.mark.parametrize("from_where", ["a folder", "an address"])
 def test_what_it_copies_loads_pickups_and_later_changes(
-    request: pytest.FixtureRequest, tmp_path: Path, world: World, api: Sandbox, from_where: str
+    tmp_path: Path, world: World, api: Sandbox, repository: Path
 ) -> None:
-    where = request.getfixturevalue("repository" if from_where == "a folder" else "address")
-    said = init(tmp_path, str(where))
+    said = init(tmp_path, str(repository))
     assert "Verified source sendcloud was added to your project!" in said
     assert "ModuleNotFoundError: No module named 'pipelines'" in python(tmp_path, "-c", "import pipelines").stderr
     assert "ModuleNotFoundError: No module named 'sources'" in python(tmp_path, "-c", "import sources").stderr
@@ -95,6 +93,17 @@ def test_what_it_copies_loads_pickups_and_later_changes(
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     query = f"select {COLUMNS} from sendcloud.pickups order by id"
     assert rows_of(tmp_path / "pickups.duckdb", query) == as_rows(world.records())
+
+
+def test_from_an_address_it_copies_the_same(tmp_path: Path, repository: Path, address: str) -> None:
+    for name, where in (("folder", str(repository)), ("hub", address)):
+        (tmp_path / name).mkdir()
+        init(tmp_path / name, where)
+
+    copied, from_hub = ((tmp_path / name / "sendcloud").rglob("*.py") for name in ("folder", "hub"))
+    texts = {str(path.relative_to(tmp_path / "hub")): path.read_text() for path in from_hub}
+    assert texts == {str(path.relative_to(tmp_path / "folder")): path.read_text() for path in copied}
+    assert "sendcloud/sandbox/server.py" in texts
 
 
 def test_it_asks_for_the_two_keys_and_brings_a_sandbox(tmp_path: Path, repository: Path) -> None:

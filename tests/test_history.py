@@ -281,7 +281,7 @@ def test_links_that_expire_before_the_next_package_is_read_end_the_run(
         died_on_page_11.run(api, **SMALL)
 
 
-@pytest.mark.parametrize("status", [400, 404, 410])
+@pytest.mark.parametrize("status", [400, 410])
 def test_a_stored_link_that_is_refused_in_any_way_means_again_from_the_top(
     died_on_page_11: Installation, world: World, api: Sandbox, status: int
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -118,7 +117,7 @@ def test_a_reader_that_keeps_the_file_open_goes_on_reading_the_old_one(
 import duckdb
 print(duckdb.connect({str(installation.published)!r}, read_only=True).execute({count!r}).fetchone()[0])
 """
-        installation.process("run", api=api)
+        installation.begin("run", api=api).communicate(timeout=60)
         in_another_process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert kept_open.execute(count).fetchone() == (1,)
     assert in_another_process.stdout == "2\n"
@@ -207,16 +206,12 @@ def test_a_run_may_wait_for_another_one_to_end(installation: Installation, world
     world.book()
     with one_run_at_a_time(installation.warehouse):
         assert installation.process("run", api=api).returncode == 5
-        ended: list[int] = []
-        waiting = threading.Thread(
-            target=lambda: ended.append(installation.process("run", "--wait", "60", api=api).returncode)
-        )
-        waiting.start()
-        waiting.join(3)
-        assert (ended, api.requests) == ([], [])
-    waiting.join()
+        waiting = installation.begin("run", "--wait", "60", api=api)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(3)
+        assert api.requests == []
 
-    assert ended == [0]
+    assert waiting.wait(60) == 0
     assert installation.pickups() == as_rows(world.records())
 
 
@@ -230,9 +225,7 @@ def test_reading_works_while_a_run_is_under_way(installation: Installation, worl
 
     api.on_request = look
     world.book()
-    running = threading.Thread(target=installation.process, args=("run",), kwargs={"api": api})
-    running.start()
-    running.join()
+    installation.begin("run", api=api).communicate(timeout=60)
 
     assert read_in_the_middle == [1]
     assert len(installation.pickups()) == 2

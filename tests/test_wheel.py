@@ -144,12 +144,19 @@ def installed(unpacked: Path, tmp_path: Path) -> Unpacked:
     return Unpacked(unpacked, tmp_path / "elsewhere")
 
 
-@pytest.fixture
-def project(installed: Unpacked) -> Path:
+@pytest.fixture(scope="module")
+def made_once(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder, made by `pickups init`."""
-    done = installed.command("init", "shop")
+    maker = Unpacked(unpacked, tmp_path_factory.mktemp("made") / "elsewhere")
+    done = maker.command("init", "shop")
     assert done.returncode == 0, done.stderr
-    return installed.stands_in / "shop"
+    return maker.stands_in / "shop"
+
+
+@pytest.fixture
+def project(installed: Unpacked, made_once: Path) -> Path:
+    """One like it, for each test."""
+    return shutil.copytree(made_once, installed.stands_in / "shop", symlinks=True)
 
 
 def test_init_makes_a_project_folder_and_says_what_comes_next(installed: Unpacked) -> None:
