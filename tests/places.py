@@ -84,7 +84,8 @@ def _database_of(project: Path) -> str:
 
 
 def copied_from_postgres(address: str, path: Path) -> Path:
-    """Everything that people can read, views too, as tables of a DuckDB file; no file where there is nothing yet."""
+    """Everything that people can read, views too, and what a run notes for the next, as tables of a DuckDB file; no
+    file where there is nothing yet."""
     import psycopg2
     import psycopg2.extras
 
@@ -97,7 +98,7 @@ def copied_from_postgres(address: str, path: Path) -> Path:
         cursor.execute(
             "select table_schema, table_name, column_name, data_type from information_schema.columns "
             "where table_schema in ('sendcloud', 'analytics') "
-            "or (table_schema like 'sendcloud_of_%' and table_name like '\\_dlt%' "
+            "or (table_schema like 'sendcloud_of_%' and (table_name like '\\_dlt%' or table_name = 'pickups_swept') "
             "and table_schema not like '%staging') order by 1, 2, ordinal_position"
         )
         columns = cursor.fetchall()
