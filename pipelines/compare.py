@@ -95,25 +95,22 @@ _STORED = {
 }
 _DIFFERS = " or ".join(f"listed.{c} is distinct from {_STORED.get(c, f'stored.{c}')}" for c in ROW_SCHEMA.names)
 _OTHER_IDS = f"""
-    with stored as (
-        select * replace ({_STORED["api_version"]} as api_version) from {DATASET}.pickups as stored
-    )
-    select stored.api_version, stored.id, listed.id, listed.carrier, listed.created_at
+    select {_STORED["api_version"]}, stored.id, listed.id, listed.carrier, listed.created_at
     from listed
-    join stored on stored.account = listed.account and stored.id = listed.id
-    where stored.api_version <> listed.api_version and stored.created_at <> listed.created_at
+    join {DATASET}.pickups as stored on stored.account = listed.account and stored.id = listed.id
+    where {_STORED["api_version"]} <> listed.api_version and stored.created_at <> listed.created_at
     union all
-    select stored.api_version, stored.id, listed.id, listed.carrier, listed.created_at
+    select {_STORED["api_version"]}, stored.id, listed.id, listed.carrier, listed.created_at
     from listed
-    join stored
+    join {DATASET}.pickups as stored
         on stored.account = listed.account and stored.carrier = listed.carrier
         and stored.created_at = listed.created_at
         and stored.pickup_from is not distinct from listed.pickup_from
         and stored.pickup_until is not distinct from listed.pickup_until
-    where stored.api_version <> listed.api_version and stored.id <> listed.id
+    where {_STORED["api_version"]} <> listed.api_version and stored.id <> listed.id
         and stored.id not in (select id from listed)
         and not exists (
-            select 1 from stored as known where known.account = listed.account and known.id = listed.id
+            select 1 from {DATASET}.pickups as known where known.account = listed.account and known.id = listed.id
         )
     limit 1
 """  # noqa: S608  # a name of our own
