@@ -23,12 +23,11 @@ from pipelines.cli import main
 from pipelines.pickups import Progress
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.begun import Begun
+from tests.copies import copied_from_lake, copied_from_postgres
 from tests.places import (
     DESTINATION,
     LAKE,
     POSTGRES,
-    copied_from_lake,
-    copied_from_postgres,
     copy_place,
     made_place,
     numbers,

