@@ -84,7 +84,11 @@ def build_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _view
             _replace(folder / f".{view}.{mark}", folder / view)
         (folder / BUILT).write_text(receipt("duckdb", counts, as_of), encoding="utf-8")
     except (OSError, DatabaseError) as error:
-        raise DestinationFailed(to, str(error).split("\n")[0], "Views built before are as they were.") from error
+        raise DestinationFailed(
+            to,
+            str(error).split("\n")[0],
+            "Each view is whole, the old or the new: mend the cause and build again.",
+        ) from error
     finally:
         for left in folder.glob(f".*.{mark}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -115,5 +119,10 @@ def _replace(fresh: Path, place: Path) -> None:
     old = fresh.with_name(fresh.name + ".old")
     if place.exists():
         place.rename(old)
-    fresh.rename(place)
+    try:
+        fresh.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
     shutil.rmtree(old, ignore_errors=True)

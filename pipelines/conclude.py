@@ -46,12 +46,13 @@ def conclude(store: Store, accounts: Sequence[tuple[Receipt, Reading]]) -> bool:
         connection.execute("begin")
         loaded = [receipt for receipt, reading in accounts if _bookkeep(connection, receipt, reading)]
         if loaded:
-            connection.build_views()
             _check(connection.for_checks([receipt.account for receipt in loaded]), receipts)
         for receipt in receipts:
             write_receipt(connection.of(receipt.account), receipt)
         for receipt in loaded:
             connection.show(receipt.account)
+        if loaded:
+            connection.show_views()
         connection.execute("commit")
         tables = {receipt.account: connection.of(receipt.account) for receipt in loaded}
         for own in dict.fromkeys(tables.values()):

@@ -55,6 +55,9 @@ class Files:
     def opened(self) -> AbstractContextManager[Session]:
         return opened(self.warehouse)
 
+    def loads_once(self) -> bool:
+        return True
+
     def checkpoint(self) -> None:
         checkpoint(self.warehouse)
 

@@ -8,6 +8,7 @@ must not cost a year of receipts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from pipelines.errors import DestinationFailed
@@ -72,7 +73,14 @@ def keep_house(connection: Connection, receipts: Sequence[Receipt]) -> None:
     observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]
     if not observed:
         return
-    now = min(*observed, datetime.now(UTC))
+    try:
+        _delete_what_is_old(connection, receipts, min(*observed, datetime.now(UTC)))
+    except (DatabaseError, DestinationFailed):
+        with suppress(DatabaseError, DestinationFailed):
+            connection.execute("rollback")
+
+
+def _delete_what_is_old(connection: Connection, receipts: Sequence[Receipt], now: datetime) -> None:
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     this_day = {"day": day, "next_day": day + timedelta(days=1)}
     ((receipts_of_the_day,),) = connection.execute(_THIS_DAY, this_day).fetchall()
@@ -82,13 +90,10 @@ def keep_house(connection: Connection, receipts: Sequence[Receipt]) -> None:
     receipts_from = now - timedelta(days=setting("keep.receipt_days"))
     bookkeeping_from = now - timedelta(days=setting("keep.bookkeeping_days"))
     connection.execute("begin")
-    try:
-        connection.execute(_RECEIPTS, {"receipts_from": receipts_from, "these": these})
-        for old in (_STATES, _LOADS, _SCHEMAS):
-            connection.execute(old, {"bookkeeping_from": bookkeeping_from})
-        connection.execute(_RECORDED)
-        for receipt in receipts:
-            connection.show(receipt.account)
-        connection.execute("commit")
-    except (DatabaseError, DestinationFailed):
-        connection.execute("rollback")
+    connection.execute(_RECEIPTS, {"receipts_from": receipts_from, "these": these})
+    for old in (_STATES, _LOADS, _SCHEMAS):
+        connection.execute(old, {"bookkeeping_from": bookkeeping_from})
+    connection.execute(_RECORDED)
+    for receipt in receipts:
+        connection.show(receipt.account)
+    connection.execute("commit")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class Lake:
             self._session.look()
             yield self._session
             with self._failing_here():
-                self._session.keep()
+                self._session.keep(is_between_pages=True)
             return
         with opened(IN_MEMORY) as connection, self._failing_here():
             self._session = LakeSession(connection, self.tables)
@@ -101,8 +101,15 @@ class Lake:
             finally:
                 self._session = None
 
+    def loads_once(self) -> bool:
+        """In a bucket, the answer to what was done can be lost."""
+        return self.tables.is_local
+
     def checkpoint(self) -> None:
-        """What was written is in the lake."""
+        """What was written is in the lake, but for what a sweep has seen."""
+        if self._session:
+            with self._failing_here():
+                self._session.keep()
 
     def destination(self) -> Destination[Any, Any]:
         return self._destination
@@ -123,7 +130,8 @@ class Lake:
 
     def publish(self) -> bool:
         """The tables are what people read; now and then their small files are made few."""
-        self.tables.tidy(map(dataset_of, self._locked))
+        with suppress(DeltaError, OSError):  # the run is done, and nothing of it is missing: another day, then
+            self.tables.tidy(map(dataset_of, self._locked))
         return False
 
     def findings(self) -> Iterator[Finding]:
@@ -180,6 +188,12 @@ def lake() -> Lake:
     do_with_all()
     destination = dlt.destinations.filesystem()
     try:
-        return Lake(destination, destination.configuration(destination.spec()._bind_dataset_name(DATASET)))
+        found = Lake(destination, destination.configuration(destination.spec()._bind_dataset_name(DATASET)))
     except ConfigurationException as error:
         raise NotConfigured(" ".join(str(error).split())) from None
+    if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
+        raise NotConfigured(
+            f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which stands for other "
+            "characters where files are read. Choose a folder without."
+        )
+    return found

@@ -18,6 +18,8 @@ from pipelines.warehouse import Session
 RESOLVED = "pickups_quarantine_resolved"  # of ours: what dlt merges knows no such column, and would leave it as it was
 # in the order in which they are brought: history before what says that it is there, and last of all the receipt
 OURS = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
+SWEPT = "pickups_swept"
+SAID_BEFORE_A_LOAD = {"pickup_states_recorded", "pickup_runs"}  # by record_states and receipts: the package is whole
 _QUARANTINE = """
     select refused.*, resolved.resolved_at
     from {refused} as refused
@@ -80,14 +82,19 @@ class AccountSession:
         self._connection.execute(f"create or replace table sendcloud.pickups_quarantine as {query}")
         self._before[RESOLVED] = self._resolved()
 
-    def keep(self) -> None:
-        """Brings what was written to the lake, each table in one step."""
+    def keep(self, *, is_between_pages: bool = False) -> None:
+        """Brings what was written to the lake, each table in one step.
+
+        What a sweep has seen waits for the package to be whole: it grows by a page at a time, and a run that dies
+        before reads these pages again.
+        """
+        waits = {SWEPT} & self._touched if is_between_pages and not self._touched & SAID_BEFORE_A_LOAD else set()
         for name in OURS:
-            if name in self._touched and self.has_table(name):
+            if name in self._touched - waits and self.has_table(name):
                 self._bring(name, self._all(name))
         if "pickups_quarantine" in self._touched and self.has_table("pickups_quarantine"):
             self._bring(RESOLVED, self._resolved())
-        self._touched.clear()
+        self._touched = waits
 
     def _bring(self, name: str, rows: pa.Table) -> None:
         before, written = self._before.get(name), self._tables.table(self._dataset, name)
@@ -117,8 +124,8 @@ class AccountSession:
     def show(self, account: str) -> None:
         """It comes to the lake with `keep`."""
 
-    def build_views(self) -> None:
-        """They are made over all accounts, see LakeSession."""
+    def show_views(self) -> None:
+        """Nobody asks a lake's views of itself, see people_read."""
 
 
 class LakeSession:
@@ -141,9 +148,9 @@ class LakeSession:
         for account in self._accounts.values():
             account.look()
 
-    def keep(self) -> None:
+    def keep(self, *, is_between_pages: bool = False) -> None:
         for account in self._accounts.values():
-            account.keep()
+            account.keep(is_between_pages=is_between_pages)
 
     def for_checks(self, accounts: Sequence[str]) -> Session:
         """Of the accounts of this run, as they are in memory: those of others would have to be read."""
@@ -154,14 +161,13 @@ class LakeSession:
                 if account.has_table(name):
                     found.setdefault(name, []).append(f'select * from "{dataset}".sendcloud.{name}')  # noqa: S608
         _make_views(checked, found)
-        checked.build_views()
-        return checked
+        return checked.for_checks(accounts)
 
     def show(self, account: str) -> None:
         """It comes to the lake with `keep`."""
 
-    def build_views(self) -> None:
-        """Nobody asks a lake's views of itself, see for_checks."""
+    def show_views(self) -> None:
+        """Nobody asks a lake's views of itself, see people_read."""
 
 
 def people_read(connection: Session, tables: Tables) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -27,6 +28,7 @@ class Tables:
         self.root = str(root).rstrip("/")
         self.address = self.root if self.is_local else config.bucket_url.rstrip("/")
         self._versions: Mapping[str, int] | None = None
+        self._first_seen: dict[str, int] = {}
         self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
     def datasets(self, prefix: str) -> list[str]:
@@ -57,7 +59,9 @@ class Tables:
         if not DeltaTable.is_deltatable(place, self._options):
             return None
         version = self._versions and self._versions[f"{dataset}/{name}"]
-        return DeltaTable(place, version=version, storage_options=self._options)
+        table = DeltaTable(place, version=version, storage_options=self._options)
+        self._first_seen.setdefault(f"{dataset}/{name}", table.version())
+        return table
 
     def versions(self, datasets: Iterable[str]) -> dict[str, int]:
         """How often each table was changed, by `dataset/name`; files of a version are kept for a week."""
@@ -70,7 +74,7 @@ class Tables:
 
     def files(self, table: DeltaTable) -> list[str]:
         """Its Parquet files as it is now."""
-        return [uri.removeprefix("file://") if self.is_local else uri for uri in table.file_uris()]
+        return [unquote(uri.removeprefix("file://")) if self.is_local else uri for uri in table.file_uris()]
 
     def write(self, dataset: str, name: str, rows: pa.Table, mode: Literal["append", "overwrite"]) -> None:
         """In one step: whoever reads sees the table before or after. Columns that are new are added."""
@@ -82,7 +86,7 @@ class Tables:
         for dataset in datasets:
             for name in self.names(dataset):
                 table = self.table(dataset, name)
-                if table and table.version() and table.version() % EVERY == 0:
+                if table and table.version() // EVERY > self._first_seen[f"{dataset}/{name}"] // EVERY:
                     table.optimize.compact()
                     table.vacuum(int(KEPT / timedelta(hours=1)), dry_run=False)
                     table.cleanup_metadata()

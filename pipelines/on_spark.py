@@ -36,7 +36,7 @@ SETTINGS = {
 # the label is in no file, so whoever takes all files together has the view's own columns
 BY_MONTH = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", "rebookings": "cancelled_at_utc"}
 BUILT = "_built.json"
-REMEDY = "What was built before is as it was: mend the cause (master, memory, access to the files) and build again."
+REMEDY = "Each view is whole, the old or the new: mend the cause (master, memory, access to the files) and build again."
 
 # what views and checks read, for tables of which there are no files yet, or older ones
 COLUMNS = {
@@ -188,9 +188,15 @@ class _Folder:
     def replace(self, fresh: str, name: str) -> None:
         old = self._path(f"{self._to}/{fresh}.old")
         place = self._path(f"{self._to}/{name}")
-        if self._files.exists(place):
+        had_one = self._files.exists(place)
+        if had_one:
             self._move(place, old)
-        self._move(self._path(f"{self._to}/{fresh}"), place)
+        try:
+            self._move(self._path(f"{self._to}/{fresh}"), place)
+        except BaseException:
+            if had_one:
+                self._move(old, place)
+            raise
         self._files.delete(old, True)
 
     def _move(self, what: Any, to: Any) -> None:

@@ -112,7 +112,8 @@ def _extract(pipeline: dlt.Pipeline, source: DltSource, compared: Compared, one:
         pipeline.extract(source, loader_file_format="parquet")
     finally:
         one.receipt.seconds_read += time.monotonic() - started
-    if compared.changed == changed and (table := pipeline.default_schema.tables.get("pickups")):
+    table = pipeline.default_schema.tables.get("pickups")
+    if compared.changed == changed and table and one.store.loads_once():
         # nothing to replace: a merge would look for it all the same, a seventh of a first load (2026-11). Of a run
         # that dies after it, the rows are in the table, and the next run finds them there
         table["write_disposition"] = "append"

@@ -24,7 +24,7 @@ from pipelines.narrow import EVERYTHING, Only
 from pipelines.project import find_project
 from pipelines.server_narrow import narrowed
 from pipelines.server_session import ServerSession, connected
-from pipelines.shown import LOCK_FOR_TABLES
+from pipelines.shown import LOCK_FOR_TABLES, index
 from pipelines.store import DATASET
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Server:
     def __init__(self, destination: Destination[Any, Any], dsn: str, where: str) -> None:
         self._destination, self._dsn, self._where = destination, dsn, where
         self._session: ServerSession | None = None
+        self._locked: list[str] = []
 
     def __str__(self) -> str:
         return self._where
@@ -69,6 +70,7 @@ class Server:
                     if time.monotonic() >= until:
                         raise AnotherRun(f"of account {account!r} in {self._where}", _holder(session, name))
                     time.sleep(SECONDS_BETWEEN_TRIES)
+            self._locked = list(accounts)
             yield
 
     def prepare(self, accounts: Sequence[str]) -> None:
@@ -95,8 +97,17 @@ class Server:
             session, self._session = self._session, None
             session.close()
 
+    def loads_once(self) -> bool:
+        """The answer to a commit can be lost, and dlt loads again what failed."""
+        return False
+
     def checkpoint(self) -> None:
-        """What is committed is on the server's disk."""
+        """What is committed is on the server's disk; the next package is compared by an index, and not with all rows
+        that a first load has brought, for each page.
+        """
+        with self.opened() as session:
+            for account in self._locked:
+                index(session, dataset_of(account))
 
     def destination(self) -> Destination[Any, Any]:
         return self._destination
@@ -151,8 +162,8 @@ class Server:
     @contextmanager
     def readable(self, only: Only) -> Iterator[ServerSession]:
         with self.opened() as session:
+            session.plain("begin isolation level repeatable read")  # all that is asked is of one state
             if snapshot := os.environ.get(SNAPSHOT):
-                session.plain("begin isolation level repeatable read")
                 session.plain("set transaction snapshot %s", [snapshot])
             readers = session.of_all()
             if not readers.has_table("pickups"):
@@ -193,5 +204,7 @@ def server() -> Server:
     except ConfigurationException as error:
         raise NotConfigured(" ".join(str(error).split())) from None
     keys = config.credentials
+    if "@" in str(keys.host):  # what stands before it is a part of the password, and must be in no message
+        raise NotConfigured("[destination.postgres] credentials: write an @ in the password as %40.")
     where = f"PostgreSQL {keys.host}:{keys.port}/{keys.database}"
     return Server(destination, keys.to_native_representation(), where)

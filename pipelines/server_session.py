@@ -12,11 +12,10 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 import pyarrow as pa
@@ -25,66 +24,16 @@ import pyarrow.csv
 from pipelines import models
 from pipelines.errors import DestinationFailed
 from pipelines.models.translate import translated
+from pipelines.server_answers import Answer, Question, read_as_we_do
 from pipelines.server_narrow import of_accounts
 from pipelines.shown import LOCK_FOR_TABLES, show
 from pipelines.store import DATASET
-from sources.sendcloud.rows import INSTANT
 
 DIALECT = "postgres"
 OURS = re.compile(r"('(?:[^']|'')*')|\b(sendcloud\.pickups\b|sendcloud\.|analytics\.)")  # a text stays as it is
 SQL_OF = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
-ARROW_OF = {
-    **dict.fromkeys((20, 21, 23), pa.int64()),  # int8, int2, int4: the numbers by which PostgreSQL names its types
-    **dict.fromkeys((700, 701, 1700), pa.float64()),  # float4, float8, numeric: what sums of whole numbers are
-    16: pa.bool_(),
-    1082: pa.date32(),
-    1114: pa.timestamp("us"),
-    1184: INSTANT,
-}
-INSTANTS = {1114: psycopg2.extensions.PYDATETIME, 1184: psycopg2.extensions.PYDATETIMETZ}
-CALENDAR = (datetime.min, datetime.max)  # noqa: DTZ901  # with or without a zone, as it is asked for
+PATIENCE = "10s"  # with who reads a view that is to be another
 REMEDY = "What was loaded before is as it was: mend the cause (server, network, rights) and run again."
-
-
-class Answer:
-    """Rows that were found."""
-
-    def __init__(self, cursor: Any) -> None:
-        self._names = [column.name for column in cursor.description or ()]
-        self._types = [ARROW_OF.get(column.type_code, pa.string()) for column in cursor.description or ()]
-        self._rows = cursor.fetchall() if cursor.description else []
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return self._rows
-
-    def to_arrow_table(self) -> pa.Table:
-        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._names)
-        arrays = [pa.array(map(_plain(kind), values), kind) for kind, values in zip(self._types, columns, strict=True)]
-        return pa.table(arrays, names=self._names)
-
-    def to_arrow_reader(self) -> pa.RecordBatchReader:
-        return self.to_arrow_table().to_reader()
-
-    def df(self) -> Any:
-        """As DuckDB would give it, so that a notebook finds the same kinds of columns."""
-        from pipelines.warehouse import IN_MEMORY, opened
-
-        with opened(IN_MEMORY) as connection:
-            connection.register("found", self.to_arrow_table())
-            return connection.sql("select * from found").df()
-
-
-def _within(read: Callable[[Any, Any], Any], text: str | None, cursor: Any) -> Any:
-    """What lies beyond Python's calendar is the last or first instant of it: a window can end in the year 10000."""
-    try:
-        return read(text, cursor)
-    except ValueError:
-        first, last = (end.replace(tzinfo=UTC if read is INSTANTS[1184] else None) for end in CALENDAR)
-        return first if str(text).endswith("BC") else last
-
-
-def _plain(kind: pa.DataType) -> Callable[[Any], Any]:
-    return (lambda value: None if value is None else float(value)) if kind == pa.float64() else (lambda value: value)
 
 
 class ServerSession:
@@ -108,7 +57,8 @@ class ServerSession:
             cursor.execute(text, parameters)
             return Answer(cursor)
 
-    sql = execute
+    def sql(self, query: str, /) -> Question:
+        return Question(self, self._in_place(translated(query, DIALECT)))
 
     def register(self, name: str, rows: pa.Table, /) -> None:
         """A temporary table of the connection; texts keep their difference from nothing."""
@@ -153,13 +103,20 @@ class ServerSession:
     def show(self, account: str) -> None:
         show(self, self._schema_of(account), account)
 
-    def build_views(self) -> None:
-        """In the transaction under way; only where they are not there as they would be made."""
-        as_it_is = _AsItIs(self)
-        if not models.are_built(as_it_is, DIALECT):
-            self.plain("set local lock_timeout = '10s'")  # whoever reads a view holds it
-            self.plain(LOCK_FOR_TABLES)  # another machine may be about to do the same
-            models.build(as_it_is, DIALECT)
+    def show_views(self) -> None:
+        """Only where they are not there as they would be made. Whoever reads one holds it: the old ones are kept then,
+        and the next run tries again.
+        """
+        if models.are_built(_AsItIs(self), DIALECT):
+            return
+        with self._failing_here(), self._raw.cursor() as cursor:
+            cursor.execute(LOCK_FOR_TABLES)  # another machine may be about to do the same
+            cursor.execute("savepoint views")
+            try:
+                cursor.execute(f"set local lock_timeout = '{PATIENCE}'")
+                models.build(_Cursor(cursor), DIALECT)
+            except psycopg2.errors.LockNotAvailable:
+                cursor.execute("rollback to savepoint views")
 
     def close(self) -> None:
         self._raw.close()
@@ -177,6 +134,17 @@ class ServerSession:
         if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
             with self._raw.cursor() as cursor:
                 cursor.execute("rollback")
+
+
+class _Cursor:
+    """The same, whose errors are the server's own."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def execute(self, text: str, parameters: Any = None) -> Any:
+        self._cursor.execute(text, parameters)
+        return self._cursor
 
 
 class _AsItIs:
@@ -197,13 +165,12 @@ def connected(dsn: str, where: str, schema_of: Callable[[str], str]) -> ServerSe
     """A session in UTC. Raises DestinationFailed where the server can't be reached, or doesn't let us in."""
     who = f"pickups, process {os.getpid()} on {socket.gethostname()}"
     try:
-        raw = psycopg2.connect(dsn, options="-c timezone=UTC", application_name=who)
+        raw = psycopg2.connect(dsn, application_name=who)
     except psycopg2.Error as error:
         remedy = "Is it running, and are host, port, database, user and password right? See [destination.postgres]."
         raise DestinationFailed(where, str(error).strip().split("\n")[0], remedy) from None
     raw.autocommit = True
-    for kind, read in INSTANTS.items():
-        psycopg2.extensions.register_type(psycopg2.extensions.new_type((kind,), "INSTANT", partial(_within, read)), raw)
-    psycopg2.extras.register_default_json(raw, loads=str)
-    psycopg2.extras.register_default_jsonb(raw, loads=str)
+    with raw.cursor() as cursor:  # not by `options`: the address may have its own
+        cursor.execute("set timezone = 'UTC'")
+    read_as_we_do(raw)
     return ServerSession(raw, where, schema_of)

@@ -25,30 +25,62 @@ _BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "
 _AS_A_WHOLE = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
 PEOPLE_READ = (*_BY_LOAD, *_AS_A_WHOLE)
 _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _AS_A_WHOLE.items()}}
+_OWN_KEYS = {**_KEYS, "pickups_swept": ["account", "id"]}
+_WITHOUT_INDEX = """
+    select tablename from pg_tables as tables
+    where schemaname = %(schema)s and tablename = any(%(tables)s) and not exists (
+        select 1 from pg_indexes as there
+        where there.schemaname = tables.schemaname and indexname = tables.tablename || '_by_id'
+    )
+"""
+_MARK = """
+    select obj_description(to_regclass(%(shown)s), 'pg_class'),
+        'shown in ' || to_regclass('sendcloud.pickups')::oid || ' '
+        || to_regclass('sendcloud.pickup_status_history')::oid
+"""
 
 
 def show(session: Any, own: str, account: str) -> None:
     """Needs the account's tables, with its states recorded. Raises DestinationFailed."""
     tables = {table: _columns(session, own, table) for table in PEOPLE_READ}
-    made = [_make(session, table, columns) for table, columns in tables.items() if columns]
-    if any(made) or not _columns(session, own, "pickup_loads_shown"):  # the first time, or somebody dropped one of both
-        session.plain(f'drop table if exists "{own}".pickup_loads_shown')
-        session.plain(f'create table "{own}".pickup_loads_shown (_dlt_load_id text not null)')
-        for table in (*_BY_LOAD, "pickup_runs"):  # what a run compares with, and dlt merges by
-            session.plain(f'create index if not exists {table}_by_id on "{own}".{table} ({", ".join(_KEYS[table])})')
-        for table in _BY_LOAD:
-            session.plain(f"delete from sendcloud.{table} where account = %(account)s", {"account": account})  # noqa: S608  # as above
+    for table, columns in tables.items():
+        if columns:
+            _make(session, table, columns)
+    index(session, own)
+    is_anew = _begin_anew(session, own, account)
     session.plain("drop table if exists pg_temp.unseen")
     session.plain(_UNSEEN.format(own=own))
     session.plain(_OUTDATED.format(own=own))
     for table in _BY_LOAD:
         names, values = _lists(tables[table])
-        of_these = "where _dlt_load_id in (select _dlt_load_id from unseen)"
+        is_whole = is_anew and table == "pickup_status_history"  # of loads too of which no pickup is left
+        of_these = "" if is_whole else "where _dlt_load_id in (select _dlt_load_id from unseen)"
         session.plain(f'insert into sendcloud.{table} ({names}) select {values} from "{own}".{table} {of_these}')  # noqa: S608  # names from the catalogue
     session.plain(f'insert into "{own}".pickup_loads_shown select _dlt_load_id from unseen')  # noqa: S608  # as above
     for table, key in _AS_A_WHOLE.items():
         if columns := tables[table]:
             _renew(session, own, account, table, key, columns)
+
+
+def _begin_anew(session: Any, own: str, account: str) -> bool:
+    """The first time, and when the tables for people are no longer those that were written to: somebody dropped them,
+    or has put others in their place. By their numbers in the catalogue, which every account compares for itself.
+    """
+    ((marked, mark),) = session.plain(_MARK, {"shown": f'"{own}".pickup_loads_shown'}).fetchall()
+    if marked == mark:
+        return False
+    session.plain(f'drop table if exists "{own}".pickup_loads_shown')
+    session.plain(f'create table "{own}".pickup_loads_shown (_dlt_load_id text not null)')
+    session.plain(f'comment on table "{own}".pickup_loads_shown is %(mark)s', {"mark": mark})
+    for table in _BY_LOAD:
+        session.plain(f"delete from sendcloud.{table} where account = %(account)s", {"account": account})  # noqa: S608  # as above
+    return True
+
+
+def index(session: Any, own: str) -> None:
+    """For what a run compares with, page by page, and what is held against what people have; where there is none."""
+    for (table,) in session.plain(_WITHOUT_INDEX, {"schema": own, "tables": [*_OWN_KEYS]}).fetchall():
+        session.plain(f'create index {table}_by_id on "{own}".{table} ({", ".join(_OWN_KEYS[table])})')
 
 
 def _columns(session: Any, own: str, table: str) -> dict[str, str]:
@@ -57,18 +89,18 @@ def _columns(session: Any, own: str, table: str) -> dict[str, str]:
     return {name: "jsonb" if kind == "json" else kind for name, kind in found}
 
 
-def _make(session: Any, table: str, columns: dict[str, str]) -> bool:
-    """The table for people with all these columns; tells whether there was none. Waits 10 s for who reads it."""
+def _make(session: Any, table: str, columns: dict[str, str]) -> None:
+    """The table for people with all these columns. Waits for other runs that do the same, and 10 s for who reads it."""
     there = {name for name, _ in session.plain(_TYPES, {"schema": "sendcloud", "table": table}).fetchall()}
     if columns.keys() <= there:
-        return False
-    session.plain("set local lock_timeout = '10s'")
+        return
     session.plain(LOCK_FOR_TABLES)
+    session.plain("set local lock_timeout = '10s'")
     session.plain(f"create table if not exists sendcloud.{table} ()")
     for name, kind in columns.items():
         session.plain(f'alter table sendcloud.{table} add column if not exists "{name}" {kind}')
     session.plain(f"create index if not exists {table}_by_id on sendcloud.{table} ({', '.join(_KEYS[table])})")
-    return table in _BY_LOAD and not there
+    session.plain("set local lock_timeout = 0")
 
 
 def _lists(columns: dict[str, str]) -> tuple[str, str]:
@@ -86,14 +118,20 @@ def _renew(session: Any, own: str, account: str, table: str, key: str, columns: 
     asked = _NEW_RECEIPTS if table == "pickup_runs" else _NOT_THE_SAME
     fresh = asked.format(own=own, table=table, names=names, values=values)
     session.plain(f"create temp table fresh on commit drop as {fresh}", of_it)
-    session.plain(
-        f"delete from sendcloud.{table} where account = %(account)s and ({key} in (select {key} from fresh) "  # noqa: S608  # as above
-        f'or {key} not in (select {key} from "{own}".{table}))',
-        of_it,
-    )
+    session.plain(_GONE_OR_FRESH.format(own=own, table=table, key=key), of_it)
     session.plain(f"insert into sendcloud.{table} ({names}) select {names} from fresh")  # noqa: S608  # as above
 
 
+# not `not in`: of a hundred thousand records PostgreSQL 18 makes a list that it goes through for each of them
+_GONE_OR_FRESH = """
+    delete from sendcloud.{table} as shown
+    where shown.account = %(account)s and (
+        exists (select 1 from fresh where fresh.{key} = shown.{key})
+        or not exists (
+            select 1 from "{own}".{table} as own where own.account = shown.account and own.{key} = shown.{key}
+        )
+    )
+"""
 _NOT_THE_SAME = """
     select {values} from "{own}".{table} where account = %(account)s
     except
@@ -102,10 +140,12 @@ _NOT_THE_SAME = """
 # a receipt is never changed but in the transaction that writes it; a year of them, held against one another by all
 # their columns, took 0.25 s of each account's runs, this takes 0.04 s (35,000 receipts, PostgreSQL 18)
 _NEW_RECEIPTS = """
-    select {values} from "{own}".{table}
+    select {values} from "{own}".{table} as own
     where account = %(account)s and (
         xmin = pg_current_xact_id()::xid
-        or run_id not in (select run_id from sendcloud.{table} where account = %(account)s)
+        or not exists (
+            select 1 from sendcloud.{table} as shown where shown.account = own.account and shown.run_id = own.run_id
+        )
     )
 """
 _TYPES = """

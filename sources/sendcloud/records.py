@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC
@@ -139,10 +140,15 @@ def _dated(pickup: Any) -> Any:
     return pickup
 
 
+def _float(text: str) -> float | str:
+    """1e999 is no float, and Infinity no JSON."""
+    return float(text) if math.isfinite(float(text)) else text
+
+
 def _kept_as_it_can_be(raw: bytes) -> bytes:
-    """The record as JSON for all that: half a surrogate pair as the text of its escape, NaN as the text NaN."""
+    """The record as JSON for all that: half a surrogate pair as the text of its escape, NaN and 1e999 as texts."""
     try:
-        text = json.dumps(json.loads(raw, parse_constant=str), sort_keys=True, ensure_ascii=False)
+        text = json.dumps(json.loads(raw, parse_constant=str, parse_float=_float), sort_keys=True, ensure_ascii=False)
     except (ValueError, RecursionError):
         return _sorted_json.encode(raw.decode("utf-8", "backslashreplace"))
     return re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text).encode()

