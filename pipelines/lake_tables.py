@@ -25,7 +25,8 @@ class Tables:
     def __init__(self, config: Any) -> None:
         self.filesystem, root = fsspec_from_config(config)
         self.is_local: bool = config.is_local_filesystem
-        self.root = str(root).rstrip("/")
+        # of a folder dlt makes an address, with what is no plain letter written as %20 (1.31)
+        self.root = str(config.make_local_path(config.bucket_url) if self.is_local else root).rstrip("/")
         self.address = self.root if self.is_local else config.bucket_url.rstrip("/")
         self._versions: Mapping[str, int] | None = None
         self._first_seen: dict[str, int] = {}

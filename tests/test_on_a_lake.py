@@ -187,6 +187,32 @@ def test_what_is_held_still_for_a_report_is_read_as_it_was_then(
     assert len(receipts) == 1
 
 
+def test_a_folder_may_have_a_space_and_letters_of_its_own(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "My shöp 100%"))
+    for _ in range(2):
+        world.book()
+        assert installation.run(api).rows_new == 1
+
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+    assert len(read("pickups")) == 2
+
+
+def test_a_folder_whose_name_would_stand_for_others_is_refused(
+    installation: Installation, api: Sandbox, tmp_path: Path
+) -> None:
+    theirs = {"PIPELINE__DESTINATION": "filesystem", "DESTINATION__FILESYSTEM__BUCKET_URL": str(tmp_path / "a[b]")}
+
+    done = installation.process("run", api=api, **theirs)
+
+    assert done.returncode == 3, done.stderr
+    assert "bucket_url: " in done.stderr
+    assert "has a '['" in done.stderr
+    assert not (tmp_path / "a[b]").exists()
+
+
 def test_a_lake_that_cannot_be_written_to_is_told(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
@@ -198,6 +224,18 @@ def test_a_lake_that_cannot_be_written_to_is_told(
     assert done.returncode == 6, done.stderr
     assert str(lake) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_built_view_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
+    from pipelines.built import _replace
+
+    (tmp_path / "pickups").mkdir()
+    (tmp_path / "pickups" / "old.parquet").write_text("rows")
+
+    with pytest.raises(FileNotFoundError):
+        _replace(tmp_path / ".pickups.gone", tmp_path / "pickups")
+
+    assert [path.name for path in (tmp_path / "pickups").iterdir()] == ["old.parquet"]
 
 
 def test_a_report_is_made_from_a_lake(installation: Installation, lake: Path, tmp_path: Path) -> None:

@@ -126,6 +126,20 @@ def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
     assert json.loads(page.rejected[0].record) == {"id": 1, "carrier": "\\ud800"}
 
 
+def test_a_number_beyond_all_numbers_spoils_its_record_only_and_is_kept_as_a_text() -> None:
+    """A bare Infinity is no JSON, and PostgreSQL would refuse every load that holds it."""
+    body = json.dumps({"next": None, "pickups": [PLAIN, {"id": 1, "carrier": "dpd", "country": 7}]}).encode()
+
+    page = read_page(body.replace(b'"country": 7', b'"country": 1e999'), "default", V2)
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+    assert json.loads(page.rejected[0].record, parse_constant=pytest.fail) == {
+        "id": 1,
+        "carrier": "dpd",
+        "country": "1e999",
+    }
+
+
 def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> None:
     page = page_of(PLAIN | {"carrier": None}, PLAIN | {"created_at": "soon"}, None)
 

@@ -175,6 +175,17 @@ def test_views_that_would_be_the_same_stay_with_what_was_granted_and_built_on_th
     assert comment.startswith("One row per carrier. (")
 
 
+def test_views_of_a_later_version_of_ours_stay(by_hand: Callable[..., Postgres]) -> None:
+    """Two versions on one server must not drop each other's views by turns, with what others built on them."""
+    postgres = by_hand(pickup())
+    later = "One row per pickup: of a later version. (10.0.0, 0123abcd)"
+    postgres.execute(f"comment on view analytics.pickups is '{later}'")
+
+    models.build(postgres, "postgres")
+
+    assert answer(postgres, "select obj_description('analytics.pickups'::regclass)") == [(later,)]
+
+
 def test_a_run_waits_for_no_reader_of_views_that_stay(by_hand: Callable[..., Postgres]) -> None:
     postgres = by_hand(pickup())
     reader = Postgres(postgres.connection.dsn)
