@@ -129,6 +129,7 @@ def grow(warehouse: Path, rows: int) -> None:
 def _grow(warehouse: Path, rows: int) -> None:
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
         connection.execute(GROW.replace("$rows", str(rows)))
 
 

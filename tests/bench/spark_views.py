@@ -41,6 +41,7 @@ def on_duckdb(warehouse: Path, folder: Path) -> tuple[Seconds, dict[str, list[st
     files: dict[str, list[str]] = {}
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
         for path in models.views():
             started = time.perf_counter()
             connection.execute(f"copy (from analytics.{path.stem}) to '{folder}/{path.stem}.parquet'")
