@@ -68,7 +68,11 @@ def main() -> None:
         if not is_installed(tool):
             print(f"{tool}: could not be installed here, so it is not in the tables", flush=True)
     chosen = all_cases(small=options.small)
-    wanted = options.only.split(",") if options.only else list(chosen)
+    asked = options.only.split(",") if options.only else list(chosen)
+    if unknown := sorted(set(asked) - set(chosen)):
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(chosen)}")
+    # in the order of the table: views are timed in this process, and what it held counts as memory of whatever it starts
+    wanted = [name for name in chosen if name in asked]
     for name in wanted:
         title, measure = chosen[name]
         print(title, file=sys.stderr)
