@@ -71,7 +71,7 @@ def main() -> None:
     asked = options.only.split(",") if options.only else list(chosen)
     if unknown := sorted(set(asked) - set(chosen)):
         parser.error(f"no case {unknown[0]!r}; there are {', '.join(chosen)}")
-    # in the order of the table: views are timed in this process, and what it held counts as memory of whatever it starts
+    # in the order of the table: views are timed in this process, whose memory then counts into that of all it starts
     wanted = [name for name in chosen if name in asked]
     for name in wanted:
         title, measure = chosen[name]
