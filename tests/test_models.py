@@ -36,8 +36,9 @@ def test_who_asks_for_two_columns_of_the_pickups_has_no_others_read(warehouse):
     """A CTE with two readers becomes a table of all pickups, all columns: at two million 2.3 s, in place of 0.3 s."""
     ((_, plan),) = warehouse(pickup()).execute("explain select carrier, is_mature from analytics.pickups").fetchall()
 
-    assert "SEQ_SCAN" in plan
-    assert "CTE" not in plan
+    operators = plan.upper().replace(" ", "_")  # Seq Scan, by duckdb 2.0
+    assert "SEQ_SCAN" in operators
+    assert "CTE_SCAN" not in operators
 
 
 def test_only_a_doubled_key_and_a_missing_column_must_pass():
