@@ -86,9 +86,10 @@ class AccountSession:
         """Brings what was written to the lake, each table in one step.
 
         What a sweep has seen waits for the package to be whole: it grows by a page at a time, and a run that dies
-        before reads these pages again.
+        before reads these pages again. Not in the very first package, before which no states are recorded.
         """
-        waits = {SWEPT} & self._touched if is_between_pages and not self._touched & SAID_BEFORE_A_LOAD else set()
+        may_wait = is_between_pages and self.has_table("pickups") and not self._touched & SAID_BEFORE_A_LOAD
+        waits = {SWEPT} & self._touched if may_wait else set()
         for name in OURS:
             if name in self._touched - waits and self.has_table(name):
                 self._bring(name, self._all(name))

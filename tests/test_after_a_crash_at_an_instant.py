@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from sources.sendcloud.sandbox import Sandbox, World
+from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.installation import Installation, as_rows, first_load
 from tests.instants import OF_EACH_PACKAGE, OF_THE_END
 from tests.places import DESTINATION, ELSEWHERE
+from tests.settled import settled
 from tests.truth import differences, published_pickups, state_of, states_told
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -47,9 +48,9 @@ def loaded(installation: Installation, loaded_once: Path) -> Installation:
     return installation.as_in(loaded_once)
 
 
-def killed(installation: Installation, api: Sandbox, instant: str, number: int = 1) -> None:
+def killed(installation: Installation, api: Sandbox, instant: str, number: int = 1, *words: str) -> None:
     """One run, killed when it comes to that instant for the number-th time."""
-    words = ["kill", instant, str(number), "run"]
+    words = ("kill", instant, str(number), "run", *words)
     running = installation.begin(*words, api=api, module="tests.instants", **SMALL)
     said = running.communicate(timeout=60)
     assert running.returncode == -signal.SIGKILL, f"never came to {instant}: {said}"
@@ -100,6 +101,18 @@ def test_killed_with_changes_under_way(loaded: Installation, world: World, api: 
 
     assert differences(loaded, world) == []
     assert states_told(loaded.published) == states_by_hand(before, after)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_killed_in_a_sweep_that_is_the_first_run(installation: Installation, number: int) -> None:
+    """When it has loaded a package: what that one has seen is not called unlisted by the run that ends the sweep."""
+    with serve(settled(60)) as api:
+        killed(installation, api, "leaving load", number, "--sweep")
+
+        receipt = installation.run(api, sweep=True, **SMALL)
+
+        assert (receipt.outcome, receipt.sweep, receipt.rows_unlisted) == ("succeeded", "complete", 0)
+        assert differences(installation, api.world) == []
 
 
 @pytest.mark.parametrize("page", [2, 4])
