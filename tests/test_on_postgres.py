@@ -87,6 +87,20 @@ def test_what_checks_look_at_is_of_the_runs_own_accounts(
     session.close()
 
 
+def test_a_row_that_somebody_doubled_is_found_out_by_the_next_run(
+    installation: Installation, world: World, api: Sandbox, address: str, ask: Any
+) -> None:
+    world.book()
+    world.book()
+    installation.run(api)
+    ask("insert into sendcloud.pickups select * from sendcloud.pickups order by id limit 1")
+
+    receipt = installation.run(api)
+
+    assert receipt.checks_failed["unique_key"] == 1
+    assert receipt.exit_code == 1
+
+
 def test_the_same_account_on_two_machines_is_loaded_once(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any
 ) -> None:
