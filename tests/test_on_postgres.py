@@ -88,7 +88,7 @@ def test_what_checks_look_at_is_of_the_runs_own_accounts(
 
 
 def test_a_row_that_somebody_doubled_is_found_out_by_the_next_run(
-    installation: Installation, world: World, api: Sandbox, address: str, ask: Any
+    installation: Installation, world: World, api: Sandbox, ask: Any
 ) -> None:
     world.book()
     world.book()
