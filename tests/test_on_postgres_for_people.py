@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from pipelines import history
 from pipelines.built import build
 from pipelines.datasets import dataset_of
+from pipelines.models.translate import translated
 from pipelines.project import inside
-from sources.sendcloud.sandbox import Sandbox, World
+from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.a_server import address as address
 from tests.a_server import ask as ask
 from tests.a_server import on
+from tests.conftest import NOW
 from tests.installation import Installation, as_rows, rows_of
 from tests.places import POSTGRES
 
@@ -134,6 +137,32 @@ def test_a_first_load_of_many_packages_is_compared_by_an_index(
 
     assert len(found) == 3
     assert all(("pickups_by_id",) in indexes for indexes in found)
+
+
+def test_the_states_of_a_load_are_recorded_by_looking_at_that_load_alone(installation: Installation, ask: Any) -> None:
+    """The server takes a load that it has no statistics of for one row; neither all rows of the table are gone through
+    then, nor all rows of the load for each of them."""
+    with serve(World.seeded(3_000, seed=5, until=NOW)) as api:
+        installation.run(api, page_size=500)
+    ask(f"analyze {OWN}.pickups")
+    ask(f"update {OWN}.pickups set _dlt_load_id = 'later' where id % 10 = 0")
+    words = {"sendcloud.": f"{OWN}.", "%(unseen)s": "array['later']", "%(observed_at)s": "now()"}
+    statement = translated(history._NEW_STATES, "postgres")
+    for ours, the_servers in words.items():
+        statement = statement.replace(ours, the_servers)
+
+    ((plan,),) = ask(f"explain (analyze, format json) {statement}")
+
+    nodes = every_node(plan[0]["Plan"])
+    looked_at = sum(
+        node["Actual Loops"] * sum(node[count] for count in node if count.startswith(("Actual Rows", "Rows Removed")))
+        for node in nodes
+    )
+    assert 300 < looked_at < 20 * 300
+
+
+def every_node(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for part in plan.get("Plans", []) for node in every_node(part))]
 
 
 @pytest.mark.usefixtures("address")

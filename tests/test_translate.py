@@ -45,6 +45,12 @@ def test_statements_stay_apart_and_a_comment_alone_is_none() -> None:
     assert translated("select 1; -- one\nselect 2;\n-- none", "postgres") == "SELECT 1;\nSELECT 2"
 
 
+def test_what_is_one_of_those_given_is_compared_with_their_values() -> None:
+    statement = "select 1 from x where a not in (select unnest($these)) and b in (1, 2) and c in (select d from y)"
+    words = "SELECT 1 FROM x WHERE NOT a = ANY(%(these)s) AND b IN (1, 2) AND c IN (SELECT d FROM y)"
+    assert translated(statement, "postgres") == words
+
+
 def test_a_dialect_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="Unknown dialect 'postgresql'"):
         translated(STATEMENT, "postgresql")

@@ -113,6 +113,15 @@ def _using_as_on(node: Node) -> Node:
     return node
 
 
+def _any_of_given(node: Node) -> Node:
+    """x in (select unnest($these))"""
+    query = node.args.get("query")
+    of = query.this.expressions[0] if query and len(query.this.expressions) == 1 else None
+    if not isinstance(of, exp.Explode) or not isinstance(of.this, exp.Placeholder) or query.this.args.get("from_"):
+        return node
+    return exp.EQ(this=node.this.copy(), expression=exp.Any(this=exp.Paren(this=of.this.copy())))
+
+
 def _percent_doubled(node: Node) -> Node:
     if "%" not in node.name or not node.root().find(exp.Placeholder):
         return node
@@ -196,6 +205,7 @@ CASES = (
     Case("postgres", exp.ArgMax, _last_of_all, "no arg_max, and none of sqlglot's"),
     Case("postgres", exp.Anonymous, _last_of_all_or_null, "the same for arg_max_null"),
     Case("postgres", exp.Join, _using_as_on, "no anti join; sqlglot makes `not exists` only of one that has an `on`"),
+    Case("postgres", exp.In, _any_of_given, "by its statistics of the values, not as if each were as frequent"),
     Case("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter, where a statement has any"),
     Case(
         "spark", exp.UnixToTime, _without_zone, "timestamp_micros gives an instant, and a view has times without zone"
