@@ -33,7 +33,8 @@ class Account(NamedTuple):
     def news(self, kind: Kind) -> float:
         """Rows that are new or changed; usual: in a busy quarter of an hour, on average."""
         a_quarter = self.bookings_a_day * BUSY_SHARE * LOADED_A_BOOKING
-        return {"usual": a_quarter, "first": self.listed, "later": PERCENT_LATER * self.listed, "nothing": 0.0}[kind]
+        later = PERCENT_LATER * self.bookings_a_day * 365 * YEARS_LISTED
+        return {"usual": a_quarter, "first": self.listed, "later": later, "nothing": 0.0}[kind]
 
 
 class Terms(NamedTuple):

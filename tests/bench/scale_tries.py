@@ -53,7 +53,7 @@ def _of(point: Point, model: Model) -> Iterator[Foretold]:
 def simulated(point: Point, model: Model) -> Once:
     """The same run by the simulation."""
     days = DAYS_OPEN + (DAYS_LATER if point.kind == "later" else 0)
-    each = point.table / point.accounts if point.kind == "nothing" else point.listed
+    each = point.listed if point.kind == "first" else point.table / point.accounts
     account = Account(each, point.listed / (365 * YEARS_LISTED), days)
     kind: Kind = point.kind  # type: ignore[assignment]
     terms = Terms(point.rows_a_page, point.per_minute, point.delay_seconds)
