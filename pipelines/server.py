@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import server_lock
 from pipelines.datasets import dataset_of
-from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
+from pipelines.errors import DestinationFailed, NotConfigured, NothingYet
 from pipelines.finding import Finding, wrong
 from pipelines.narrow import EVERYTHING, Only
 from pipelines.project import find_project
@@ -31,14 +32,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
-SECONDS_BETWEEN_TRIES = 0.5
 SNAPSHOT = "PICKUPS_SNAPSHOT"  # in the environment of who reads for a report
-_LOCK = "select pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
-_HOLDER = """
-    select application_name, backend_start from pg_locks join pg_stat_activity using (pid)
-    where locktype = 'advisory' and granted and objsubid = 1
-        and (classid::bigint << 32) + objid::bigint = hashtextextended(%(name)s, 0)
-"""
 
 
 class Server:
@@ -65,11 +59,7 @@ class Server:
         with self.opened() as session:
             until = time.monotonic() + wait_seconds
             for account in sorted(accounts):  # in one order, so that no two wait for one another
-                name = {"name": f"{DATASET} account {account}"}
-                while not session.plain(_LOCK, name).fetchall()[0][0]:
-                    if time.monotonic() >= until:
-                        raise AnotherRun(f"of account {account!r} in {self._where}", _holder(session, name))
-                    time.sleep(SECONDS_BETWEEN_TRIES)
+                server_lock.take(session, account, self._where, until)
             self._locked = list(accounts)
             yield
 
@@ -131,15 +121,25 @@ class Server:
     def findings(self) -> Iterator[Finding]:
         try:
             with self.opened() as session:
-                ((version, may_create),) = session.plain(_MAY_CREATE).fetchall()
+                ((version, may_create, backend),) = session.plain(_MAY_CREATE).fetchall()
+                is_pooled = backend == self._backend_of_another()
         except DestinationFailed as error:
             yield wrong("destination", error)
             return
-        if may_create:
+        if is_pooled:
+            yield wrong("destination", DestinationFailed(self._where, server_lock.POOLED, server_lock.DIRECTLY))
+        elif may_create:
             yield Finding("destination", "ok", f"{self._where} answers, version {version}")
         else:
             remedy = "Give it the right: grant create on database … to …"
             yield wrong("destination", DestinationFailed(self._where, "this user may not make schemas there", remedy))
+
+    def _backend_of_another(self) -> int:
+        """Of a connection beside ours: no other's can be the same, unless a pool lends each transaction one."""
+        beside = connected(self._dsn, self._where, dataset_of)
+        ((_, _, backend),) = beside.plain(_MAY_CREATE).fetchall()
+        beside.close()
+        return int(backend)
 
     def lies_in(self) -> Path:
         return self.scratch().parent
@@ -179,13 +179,9 @@ def _without_nul(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _holder(session: ServerSession, name: dict[str, str]) -> str:
-    holders = session.plain(_HOLDER, name).fetchall()
-    return ", ".join(f"{who} since {since:%Y-%m-%d %H:%M:%S} UTC" for who, since in holders) or "it has just ended"
-
-
 _MAY_CREATE = """
-    select current_setting('server_version'), has_database_privilege(current_user, current_database(), 'CREATE')
+    select current_setting('server_version'), has_database_privilege(current_user, current_database(), 'CREATE'),
+        pg_backend_pid()
 """
 _IS_THERE = "select 1 from pg_namespace where nspname = %(name)s"
 

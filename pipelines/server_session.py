@@ -21,7 +21,7 @@ import psycopg2.extras
 import pyarrow as pa
 import pyarrow.csv
 
-from pipelines import models
+from pipelines import models, server_lock
 from pipelines.errors import DestinationFailed
 from pipelines.models.translate import translated
 from pipelines.server_answers import Answer, Question, read_as_we_do
@@ -101,6 +101,7 @@ class ServerSession:
         return other
 
     def show(self, account: str) -> None:
+        server_lock.make_sure(self, account, self._where)
         show(self, self._schema_of(account), account)
 
     def show_views(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from sources.sendcloud.sandbox import Sandbox, World
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World, serve
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -25,3 +28,23 @@ def as_at_first(api: Sandbox, world: World) -> None:
     held = {name: value for name, value in vars(world).items() if name not in ("_lock", "version")}
     vars(api.world).update(held)
     api.world.version += 1
+
+
+@pytest.fixture(scope="module")
+def one_api() -> Iterator[Sandbox]:
+    with serve(settled(100)) as api:
+        yield api
+
+
+@pytest.fixture
+def api(one_api: Sandbox, world: World) -> Sandbox:
+    """The same for all tests here, so that a link which a copied project holds leads to it."""
+    assert one_api.world is world
+    return one_api
+
+
+@pytest.fixture
+def world(one_api: Sandbox) -> World:
+    """100 settled pickups: 20 pages of five."""
+    as_at_first(one_api, settled(100))
+    return one_api.world

@@ -11,31 +11,14 @@ import pytest
 from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.installation import API_VERSION, TOP, Installation, address_of, as_rows, as_sent, made_once
+from tests.settled import api as api
 from tests.settled import as_at_first, settled
+from tests.settled import one_api as one_api
+from tests.settled import world as world
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 8}
 SMALL = {"page_size": 5, "pages_per_package": 4}
-
-
-@pytest.fixture(scope="module")
-def one_api() -> Iterator[Sandbox]:
-    with serve(settled(100)) as api:
-        yield api
-
-
-@pytest.fixture
-def api(one_api: Sandbox, world: World) -> Sandbox:
-    """The same for all tests here, so that a link which a copied project holds leads to it."""
-    assert one_api.world is world
-    return one_api
-
-
-@pytest.fixture
-def world(one_api: Sandbox) -> World:
-    """100 settled pickups: 20 pages of five."""
-    as_at_first(one_api, settled(100))
-    return one_api.world
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pipelines import conclude
 from pipelines.datasets import dataset_of
 from pipelines.errors import DestinationFailed
 from pipelines.warehouse import read
-from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.a_server import address as address
 from tests.a_server import ask as ask
 from tests.a_server import on
@@ -46,31 +46,6 @@ def test_texts_are_as_they_were_sent(
     assert rows == expected
 
 
-def test_two_machines_load_different_accounts_at_the_same_time(
-    installation: Installation, address: str, tmp_path: Path
-) -> None:
-    worlds = {name: World.seeded(300, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
-    with serve(worlds["north"]) as north, serve(worlds["South-2"]) as south:
-        apis = {"north": north, "South-2": south}
-        for _ in range(3):
-            running = [
-                installation.begin("run", "--json", api=api, account=name, page_size=20, pages_per_package=2)
-                for name, api in apis.items()
-            ]
-            for process in running:
-                said, wrong = process.communicate(timeout=300)
-                assert process.returncode == 0, said + wrong
-            for world in worlds.values():
-                world.advance(days=1)
-                world.book()
-
-        expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
-        found = on(address, tmp_path)
-        newest = [r for r in expected if r["id"] not in {f["id"] for f in found if f["account"] == r["account"]}]
-        assert len(newest) == 2, "only what was booked after the last run is missing"
-        assert sorted(found + newest, key=str) == sorted(expected, key=str)
-
-
 def test_what_checks_look_at_is_of_the_runs_own_accounts(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
@@ -99,27 +74,6 @@ def test_a_row_that_somebody_doubled_is_found_out_by_the_next_run(
 
     assert receipt.checks_failed["unique_key"] == 1
     assert receipt.exit_code == 1
-
-
-def test_the_same_account_on_two_machines_is_loaded_once(
-    installation: Installation, world: World, api: Sandbox, address: str, ask: Any
-) -> None:
-    world.book()
-    installation.run(api)
-    api.fault(faults.slow(8), times=1)
-    first = installation.begin("run", api=api)
-    try:
-        while not ask("select 1 from pg_locks where locktype = 'advisory' and objsubid = 1"):
-            assert first.poll() is None
-        second = installation.process("run", api=api)
-        waiting = installation.process("run", "--wait", "60", api=api)
-    finally:
-        first.communicate(timeout=60)
-
-    assert second.returncode == 5
-    assert "Another run is under way (pickups, process" in second.stderr
-    assert f"of account 'default' in PostgreSQL localhost:5432/{address.split('/')[3].split('?')[0]}" in second.stderr
-    assert (first.returncode, waiting.returncode) == (0, 0)
 
 
 def test_rows_views_and_receipt_become_visible_together(

@@ -27,46 +27,36 @@ taken_apart as (
     from several
 ),
 
-single as (
+-- a pickup that is not taken apart is its own slot; all in one look at the pickups
+slots as (
     select
         pickups.account,
         pickups.pickup_id,
-        1 as slot_number,
+        coalesce(taken_apart.slot_number, 1) as slot_number,
         pickups.carrier,
         pickups.country,
         pickups.has_local_time,
-        pickups.pickup_from_utc as slot_opens_utc,
-        pickups.pickup_until_utc as slot_closes_utc,
-        pickups.window_opens_local as slot_opens_local,
-        pickups.window_hours as slot_hours
-    from pickups
-    anti join several on several.account = pickups.account and several.pickup_id = pickups.pickup_id
-    where pickups.has_window
-),
-
-of_several as (
-    select
-        pickups.account,
-        pickups.pickup_id,
-        taken_apart.slot_number,
-        pickups.carrier,
-        pickups.country,
-        pickups.has_local_time,
-        make_timestamp(epoch_us(taken_apart.opens_at)) as slot_opens_utc,
-        make_timestamp(epoch_us(taken_apart.closes_at)) as slot_closes_utc,
-        taken_apart.opens_at at time zone pickups.time_zone as slot_opens_local,
         case
+            when taken_apart.slot_number is null then pickups.pickup_from_utc
+            else make_timestamp(epoch_us(taken_apart.opens_at))
+        end as slot_opens_utc,
+        case
+            when taken_apart.slot_number is null then pickups.pickup_until_utc
+            else make_timestamp(epoch_us(taken_apart.closes_at))
+        end as slot_closes_utc,
+        case
+            when taken_apart.slot_number is null then pickups.window_opens_local
+            else taken_apart.opens_at at time zone pickups.time_zone
+        end as slot_opens_local,
+        case
+            when taken_apart.slot_number is null then pickups.window_hours
             when taken_apart.closes_at > taken_apart.opens_at
                 then cast(epoch_us(taken_apart.closes_at) - epoch_us(taken_apart.opens_at) as double) / 3600000000
         end as slot_hours
-    from taken_apart
-    join pickups on pickups.account = taken_apart.account and pickups.pickup_id = taken_apart.pickup_id
-),
-
-slots as (
-    select * from single
-    union all
-    select * from of_several
+    from pickups
+    left join taken_apart
+        on taken_apart.account = pickups.account and taken_apart.pickup_id = pickups.pickup_id
+    where pickups.has_window or taken_apart.slot_number is not null
 ),
 
 final as (

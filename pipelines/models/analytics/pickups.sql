@@ -58,6 +58,20 @@ observed as (
     group by account
 ),
 
+-- another spelling is no other status: v2 says Created, v3 CREATED; nearly all of them without a look at their letters
+spelled as (
+    select
+        *,
+        case pickup_status
+            when 'Created' then 'created'
+            when 'Cancelled' then 'cancelled'
+            when 'CREATED' then 'created'
+            when 'CANCELLED' then 'cancelled'
+            else replace(lower(pickup_status), ' ', '_')
+        end as status
+    from pickups
+),
+
 cleaned as (
     select
         pickups.account,
@@ -66,9 +80,14 @@ cleaned as (
         upper(nullif(pickups.country, '')) as country,
         pickups.contract as contract_id,
         nullif(pickups.tracking_number, '') as tracking_number,
-        upper(left(pickups.pickup_status, 1)) || replace(lower(substr(pickups.pickup_status, 2)), ' ', '_')
-            as pickup_status,
-        case replace(lower(pickups.pickup_status), ' ', '_')
+        pickups.status,
+        case pickups.status
+            when 'created' then 'Created'
+            when 'cancelled' then 'Cancelled'
+            else upper(left(pickups.pickup_status, 1)) || replace(lower(substr(pickups.pickup_status, 2)), ' ', '_')
+        end as pickup_status,
+        case pickups.status
+            when 'created' then case when pickups.cancelled_at is null then 'kept' else 'cancelled' end
             when 'cancelled' then 'cancelled'
             when 'failed' then case when pickups.cancelled_at is null then 'failed' else 'cancelled' end
             when 'announcing' then case when pickups.cancelled_at is null then 'pending' else 'cancelled' end
@@ -85,7 +104,7 @@ cleaned as (
         several.slots_us,
         coalesce(pickups.api_version, 'v2') as api_version,
         pickups._dlt_load_id as last_load_id
-    from pickups
+    from spelled as pickups
     left join observed on observed.account = pickups.account
     left join several on several.account = pickups.account and several.id = pickups.id
 ),
@@ -194,8 +213,8 @@ final as (
         state = 'pending' as is_pending,
         state = 'kept' as is_kept,
         state = 'pending' and is_mature as is_stuck,
-        state = 'cancelled' and pickup_status <> 'Cancelled' as has_status_conflict,
-        pickup_status in ('Cancellation_failed', 'Cancellation_rejected') as is_cancellation_refused,
+        state = 'cancelled' and status <> 'cancelled' as has_status_conflict,
+        status in ('cancellation_failed', 'cancellation_rejected') as is_cancellation_refused,
 
         pickup_from is not null as has_window,
         pickup_from is not null and pickup_until is null as is_open_ended,
