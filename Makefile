@@ -31,7 +31,7 @@ demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, test-places, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
-# real engines beside the project; Chromium is Debian's (apt-get install chromium), without it those tests say so
+# real engines beside the project; Chromium is Debian's (apt-get install chromium), as is PgBouncer; without them those tests say so
 ON_ENGINES := report_in_a_browser installed dagster views_on_postgres views_on_spark on_postgres on_postgres_for_people on_postgres_locks on_a_lake
 test-engines: $(READY)  ## the tests that need a browser or the package index
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
