@@ -21,8 +21,9 @@ import pytest
 from pipelines import models
 from pipelines.built import build
 from pipelines.errors import NotBuilt, NotConfigured
-from pipelines.on_spark import OnSpark, build_on_spark, in_place, session
+from pipelines.on_spark import OnSpark, build_on_spark, in_place
 from pipelines.project import inside
+from pipelines.spark_session import session
 from pipelines.warehouse import read_rows
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.by_hand import fill, pickup, readable
@@ -253,7 +254,7 @@ def test_the_command_starts_a_spark_of_its_own_and_tells_what_it_built(
 
 BEGIN = """
 import sys
-from pipelines.on_spark import session
+from pipelines.spark_session import session
 try:
     with session(sys.argv[1]):
         pass

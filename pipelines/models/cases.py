@@ -132,7 +132,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """The same as _instant_in_utc; the session's zone is UTC, see on_spark.py."""
+    """The same as _instant_in_utc; the session's zone is UTC, see spark_session.py."""
     if not _is_call(node.this, "epoch_us"):
         return node
     return _made("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])

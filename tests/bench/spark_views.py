@@ -17,7 +17,8 @@ from cases import grow, serving
 from measure import measure
 
 from pipelines import models
-from pipelines.on_spark import build_on_spark, session
+from pipelines.on_spark import build_on_spark
+from pipelines.spark_session import session
 
 Seconds = dict[str, float]
 TABLES = """
