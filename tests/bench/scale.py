@@ -106,7 +106,7 @@ def written(told: Mapping[str, Any]) -> dict[str, str]:
     """The parts of scale.md that are worked out, by their marks, but for the tables of places."""
     low, high = min(told["load_averages"]), max(told["load_averages"])
     where = f"{told['date']} on {told['machine']}, {told['versions']}"
-    taken = f"Taken {where}; its load average was {low:.0f} to {high:.0f} meanwhile."
+    taken = f"Taken {where}; its load average was {low:.1f} to {high:.1f} meanwhile."
     return {"taken": taken, "constants": constants(told), "tries": tries(told)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 POINTS = Path(__file__).parent / "scale.json"
@@ -24,7 +25,6 @@ class Group(NamedTuple):
     delay_seconds: float = 0.0
     grown: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ("first", "nothing", "later")
-    rounds: int = 3
     is_fitted: bool = True  # else the model must foretell it
 
     @property
@@ -40,20 +40,22 @@ GROUPS = [
     Group(10_000, accounts=8),
     Group(10_000, accounts=4, is_fitted=False),
     Group(10_000, accounts=16, is_fitted=False),
-    Group(1_000, place="postgres", rounds=5),
-    Group(10_000, place="postgres", rounds=5),
-    Group(100_000, place="postgres", grown=(1_000_000,), rounds=5),
-    Group(10_000, accounts=8, place="postgres", rounds=5),
+    Group(1_000, place="postgres"),
+    Group(10_000, place="postgres"),
+    Group(100_000, place="postgres", grown=(1_000_000,)),
+    Group(10_000, accounts=8, place="postgres"),
     Group(1_000_000, kinds=("first", "nothing")),
     Group(100_000, rows_a_page=100, kinds=("first", "nothing")),
-    Group(50_000, accounts=4, per_minute=50, kinds=("first",), rounds=1),
-    Group(100_000, delay_seconds=0.2, kinds=("first",), rounds=1),
-    Group(10_000, accounts=4, place="postgres", rounds=5, is_fitted=False),
+    Group(50_000, accounts=4, per_minute=50, kinds=("first",)),
+    Group(100_000, delay_seconds=0.2, kinds=("first",)),
+    Group(10_000, accounts=4, place="postgres"),
 ]
 
 
 class Point(NamedTuple):
-    """Medians of a whole process, interpreter and imports included; counts are of all accounts together."""
+    """Of a whole process, interpreter and imports included: a run, or, as `read` gives them, the medians of all runs of
+    its kind. Counts are of all accounts together.
+    """
 
     place: str
     kind: str
@@ -71,7 +73,7 @@ class Point(NamedTuple):
     wall_s: float
     server_cpu_s: float
     peak_mb: float
-    load_average: float | None  # of the machine at the end of it, where it was noted
+    load_average: float  # of the machine at the end of it
     stored_bytes: int  # by DuckDB: the file that runs write; people's is a copy of it
 
     @property
@@ -93,6 +95,25 @@ class Point(NamedTuple):
 
 
 def read() -> dict[str, Any]:
-    """scale.json, its points as Points."""
+    """scale.json, the runs of each kind as one Point."""
     told = json.loads(POINTS.read_text())
-    return told | {"points": [Point(**point) for point in told["points"]]}
+    alike: dict[object, list[Point]] = {}
+    for found in told["runs"]:
+        run = Point(**found)
+        alike.setdefault((run.shape, run.kind, run.table), []).append(run)
+    return {**told["about"], "points": [_middle(runs) for runs in alike.values()]}
+
+
+def write(told: dict[str, Any]) -> None:
+    """The same file, a run a line."""
+    about = {name: value for name, value in told.items() if name != "runs"}
+    runs = ",\n".join(json.dumps(run) for run in told["runs"])
+    POINTS.write_text(f'{{"about": {json.dumps(about, indent=1)},\n"runs": [\n{runs}\n]}}\n')
+
+
+def _middle(runs: list[Point]) -> Point:
+    measured = ("cpu_s", "wall_s", "server_cpu_s", "stored_bytes")
+    middle = {name: round(median(getattr(run, name) for run in runs), 3) for name in measured}
+    return runs[0]._replace(
+        **middle, peak_mb=max(run.peak_mb for run in runs), load_average=max(run.load_average for run in runs)
+    )

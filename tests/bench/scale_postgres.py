@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,9 @@ class Postgres(NamedTuple):
         return f"postgresql://postgres:none@localhost/{database}?host={self.folder}"
 
     def cpu_s(self) -> float:
-        """Of the server's first process, all that ended, and all that are there."""
+        """Of the server's first process, all that ended, and all that are there; one that is just ending is in neither,
+        so that is waited for."""
+        time.sleep(0.5)
         first = int((self.folder / "postmaster.pid").read_text().split()[0])
         total = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):

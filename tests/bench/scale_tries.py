@@ -36,7 +36,7 @@ def foretold(told: Mapping[str, Any]) -> list[Foretold]:
 
 def _of(point: Point, model: Model) -> Iterator[Foretold]:
     once = simulated(point, model)
-    by_waiting = (point.per_minute != UNHURRIED or point.delay_seconds) and (point.load_average or QUIET + 1) <= QUIET
+    by_waiting = (point.per_minute != UNHURRIED or point.delay_seconds) and point.load_average <= QUIET
     figures = [
         ("CPU s", point.cpu_s, once.cpu_s, point.is_fitted),
         ("server's CPU s", point.server_cpu_s, once.server_cpu_s, point.is_fitted),
