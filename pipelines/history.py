@@ -42,7 +42,7 @@ _UNSEEN = """
     except
     select _dlt_load_id from sendcloud.pickup_states_recorded
 """
-# an account's first states are all new: the comparison would sort a million rows for nothing, 0.5 s of them (2026-11)
+# an account's first states are all new: to sort a million for a comparison took 0.3 s and 120 MB more (2026-11)
 _HAS_STATES = "select 1 from sendcloud.pickup_status_history where account = $account limit 1"
 _FIRST_STATES = f"""
     insert into sendcloud.pickup_status_history
