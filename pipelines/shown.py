@@ -59,9 +59,7 @@ def show(session: Any, own: str, account: str) -> None:
         of_these = "" if is_whole else "where _dlt_load_id = any(%(unseen)s)"
         brought = f'insert into sendcloud.{table} ({names}) select {values} from "{own}".{table} {of_these}'  # noqa: S608  # names from the catalogue
         session.plain(brought, {"unseen": unseen})
-    session.plain(
-        f'insert into "{own}".pickup_loads_shown select unnest(%(unseen)s::text[])', {"unseen": unseen}
-    )  # as above
+    session.plain(f'insert into "{own}".pickup_loads_shown select unnest(%(unseen)s::text[])', {"unseen": unseen})
     for table, key in _AS_A_WHOLE.items():
         if columns := tables[table]:
             _renew(session, own, account, table, key, columns)
