@@ -42,8 +42,17 @@ _UNSEEN = """
     except
     select _dlt_load_id from sendcloud.pickup_states_recorded
 """
-# an account's first states are all new: to sort a million for a comparison took 0.3 s and 120 MB more (2026-11)
-_HAS_STATES = "select 1 from sendcloud.pickup_status_history where account = $account limit 1"
+_OWN = """
+    select _dlt_load_id, min(id), max(id) from sendcloud.pickups
+    where _dlt_load_id in (select unnest($unseen)) and account = $account
+    group by _dlt_load_id
+"""
+# where no pickup between the lowest and the highest has a state, all are first ones, as those of each load of a first
+# run are: to sort a million for a comparison took 0.7 s of the processors and 120 MB more (2026-11)
+_HAS_STATES = """
+    select 1 from sendcloud.pickup_status_history
+    where account = $account and id between $lowest and $highest limit 1
+"""
 _FIRST_STATES = f"""
     insert into sendcloud.pickup_status_history
     select account, id, {_STATE}, $observed_at, _dlt_load_id
@@ -92,13 +101,19 @@ def record(connection: Connection, account: str, observed_at: datetime) -> None:
     `observed_at` is when the API was read for that account (its own clock); `sendcloud.pickups` must exist.
     """
     prepare(connection)
-    own = "select distinct _dlt_load_id from sendcloud.pickups where _dlt_load_id in (select unnest($unseen))"
+    if not (own := _unseen_loads(connection, account)):
+        return
+    loads, lowest, highest = zip(*own, strict=True)
+    between = {"account": account, "lowest": min(lowest), "highest": max(highest)}
+    states = _NEW_STATES if connection.execute(_HAS_STATES, between).fetchall() else _FIRST_STATES
+    connection.execute(states, {"unseen": list(loads), "observed_at": observed_at})
+    connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": list(loads)})
+
+
+def _unseen_loads(connection: Connection, account: str) -> list[tuple[str, int, int]]:
+    """The account's loads that were not looked at, each with its lowest and highest id.
+
+    A load is of one account; what another's dead run left is dated by that one's next run.
+    """
     unseen = [load_id for (load_id,) in connection.execute(_UNSEEN).fetchall()]
-    if unseen:  # a load is of one account; what another's dead run left is dated by that one's next run
-        loads = connection.execute(f"{own} and account = $account", {"unseen": unseen, "account": account}).fetchall()
-        unseen = [load_id for (load_id,) in loads]
-    if unseen:
-        has_states = connection.execute(_HAS_STATES, {"account": account}).fetchall()
-        states = _NEW_STATES if has_states else _FIRST_STATES
-        connection.execute(states, {"unseen": unseen, "observed_at": observed_at})
-        connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": unseen})
+    return connection.execute(_OWN, {"unseen": unseen, "account": account}).fetchall() if unseen else []

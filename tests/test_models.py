@@ -354,7 +354,7 @@ def test_a_window_is_as_long_as_its_slots_together(warehouse, slots, until, hour
 
 def test_each_slot_opens_by_the_clock_of_the_pickups_country_and_counts_in_the_grid(warehouse):
     """09:00 and 13:00 UTC on a Tuesday in winter: 10 and 14 o'clock in Amsterdam."""
-    con = warehouse(pickup(pickup_until="2026-03-10 16:30Z", time_slots=f"[{MORNING},{AFTERNOON}]"))
+    con = warehouse(pickup(pickup_until="2026-03-10 16:30Z", time_slots=f"[{MORNING},{AFTERNOON}]", api_version="v3"))
 
     assert rows(
         con,

@@ -78,7 +78,7 @@ def read_page(body: bytes, account: str, version: Version, link: str = "") -> Pa
     try:
         known = decoders.known.decode(envelope.records)
         slots = version.slots_of(known)
-        rows = as_table(known, [None] * len(known), slots, account, version.name, instants_of_text(known))
+        rows = as_table(known, None, slots, account, version.name, instants_of_text(known))
         return Page(rows, [], {}, following)
     except (msgspec.DecodeError, ValueError):
         raw: Raw = envelope.records

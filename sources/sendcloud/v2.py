@@ -67,8 +67,8 @@ def _message(response: requests.Response) -> str | None:
         return None
 
 
-def _no_slots(pickups: Sequence[Any]) -> list[str | None]:
-    return [None] * len(pickups)
+def _no_slots(_pickups: Sequence[Any]) -> None:
+    """No pickup of this version has any."""
 
 
 V2 = Version(

@@ -21,7 +21,7 @@ class Version(NamedTuple):
     lone_record: bool  # whether one record may stand in the list's place
     known: type[Struct]  # a record of nothing but what we know, its times as text: the quick way
     pickup: type[Struct]  # any record that can be loaded
-    slots_of: Callable[[Sequence[Any]], list[str | None]]  # the time slots of known records, as JSON
+    slots_of: Callable[[Sequence[Any]], list[str | None] | None]  # time slots of known records, as JSON; None: none
     next_of: Callable[[Any, str], str | None]  # of an envelope and the answer's Link header
     message_of: Callable[[requests.Response], str | None]  # what an error says, None where it isn't as documented
 

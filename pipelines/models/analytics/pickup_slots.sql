@@ -14,7 +14,8 @@ several as (
         time_slots,
         unnest(generate_series(0, cast(json_array_length(time_slots) as int) - 1)) as place
     from sendcloud.pickups
-    where cast(time_slots as text) like '%},%{%'
+    where api_version = 'v3'
+        and cast(time_slots as text) like '%},%{%'
 ),
 
 taken_apart as (
