@@ -54,7 +54,12 @@ def _may_be_asked(address: str) -> bool:
 ADDRESS = Setting(str, None, "an address with https (http on loopback only) and no password", _may_be_asked, True)
 PLACES = ("duckdb", "postgres", "filesystem")
 OURS = {
-    "pipeline.destination": Setting(str, "duckdb", f"one of {', '.join(PLACES)}", lambda kind: kind in PLACES),
+    "pipeline.destination": Setting(
+        str,
+        "duckdb",
+        f"one of {', '.join(PLACES)}; others of dlt's: python -m pipelines.elsewhere",
+        lambda kind: kind in PLACES,
+    ),
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "publish.views": Setting(str, "computed", "one of computed, built", lambda how: how in ("computed", "built")),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
