@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from deltalake.exceptions import DeltaError
-from dlt.common.storages.transactional_file import TransactionalFile
 
+from pipelines import bucket
 from pipelines.datasets import PREFIX, dataset_of
-from pipelines.errors import AnotherRun, DestinationFailed, NotConfigured, NothingYet
+from pipelines.errors import DestinationFailed, NotConfigured, NothingYet
 from pipelines.finding import Finding, wrong
 from pipelines.lake_built import show_built
 from pipelines.lake_session import LakeSession, people_read
@@ -48,6 +48,7 @@ class Lake:
         self.tables = Tables(config)
         self._session: LakeSession | None = None
         self._locked: list[str] = []
+        self._make_sure: list[Callable[[], None]] = []  # that the locks are held still
 
     def __str__(self) -> str:
         return self.tables.address
@@ -66,17 +67,11 @@ class Lake:
                 if self.tables.is_local:
                     held.enter_context(one_run_at_a_time(Path(place), wait_seconds))
                 else:
-                    self._lock_in_a_bucket(held, place, account, wait_seconds)
+                    with self._failing_here():
+                        lock = bucket.locked(self.tables.filesystem, place, account, wait_seconds)
+                        self._make_sure.append(held.enter_context(lock))
             self._locked = list(accounts)
             yield
-
-    def _lock_in_a_bucket(self, held: ExitStack, place: str, account: str, wait_seconds: float) -> None:
-        lock = TransactionalFile(f"/{place}", self.tables.filesystem)
-        with self._failing_here():
-            got = lock.acquire_lock(blocking=wait_seconds > 0, timeout=wait_seconds)
-        if not got:
-            raise AnotherRun(lock.lock_prefix, f"of account {account!r}")
-        held.callback(lock.release_lock)
 
     def prepare(self, accounts: Sequence[str]) -> None:
         """dlt makes what must be there."""
@@ -90,14 +85,13 @@ class Lake:
         if self._session:
             self._session.look()
             yield self._session
-            with self._failing_here():
-                self._session.keep(is_between_pages=True)
+            self._keep(self._session, is_between_pages=True)
             return
-        with opened(IN_MEMORY) as connection, self._failing_here():
+        with self._opened() as connection, self._failing_here():
             self._session = LakeSession(connection, self.tables)
             try:
                 yield self._session
-                self._session.keep()
+                self._keep(self._session)
             finally:
                 self._session = None
 
@@ -108,8 +102,13 @@ class Lake:
     def checkpoint(self) -> None:
         """What was written is in the lake, but for what a sweep has seen."""
         if self._session:
-            with self._failing_here():
-                self._session.keep()
+            self._keep(self._session)
+
+    def _keep(self, session: LakeSession, *, is_between_pages: bool = False) -> None:
+        with self._failing_here():
+            for make_sure in self._make_sure:
+                make_sure()
+            session.keep(is_between_pages=is_between_pages)
 
     def destination(self) -> Destination[Any, Any]:
         return self._destination
@@ -159,7 +158,7 @@ class Lake:
 
     @contextmanager
     def readable(self, only: Only) -> Iterator[Session]:
-        with opened(IN_MEMORY) as connection:
+        with self._opened() as connection:
             with self._failing_here():
                 if versions := os.environ.get(VERSIONS):
                     self.tables.hold_still(json.loads(Path(versions).read_text(encoding="utf-8")))
@@ -173,10 +172,22 @@ class Lake:
             yield connection
 
     @contextmanager
+    def _opened(self) -> Iterator[Session]:
+        """A database in memory that can read the lake's files: in a bucket by the same library as all else does, for
+        DuckDB's own would have to be downloaded.
+        """
+        with opened(IN_MEMORY) as connection:
+            if not self.tables.is_local:
+                connection.read_through(bucket.reading_once(self.tables.filesystem))
+            yield connection
+
+    @contextmanager
     def _failing_here(self) -> Iterator[None]:
         try:
             yield
-        except (DeltaError, OSError) as error:
+        except Exception as error:
+            if not (isinstance(error, (DeltaError, OSError)) or bucket.is_of_a_bucket(error)):
+                raise
             raise DestinationFailed(str(self), " ".join(str(error).split())[:300], REMEDY) from error
 
 

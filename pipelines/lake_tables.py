@@ -59,7 +59,7 @@ class Tables:
             return None
         if not DeltaTable.is_deltatable(place, self._options):
             return None
-        version = self._versions and self._versions[f"{dataset}/{name}"]
+        version = None if self._versions is None else self._versions[f"{dataset}/{name}"]
         table = DeltaTable(place, version=version, storage_options=self._options)
         self._first_seen.setdefault(f"{dataset}/{name}", table.version())
         return table

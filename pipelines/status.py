@@ -88,7 +88,7 @@ def _published() -> list[dict[str, Any]]:
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
             for name, query in _COUNTS.items():
-                there = connection.has_table("pickups" if name == "pickups" else "pickups_quarantine")
+                there = connection.columns("pickups" if name == "pickups" else "pickups_quarantine")  # in a lake: views
                 rows = dict(connection.execute(query).fetchall()) if there else {}
                 for account in accounts:
                     account[name] = rows.get(account["account"], 0)

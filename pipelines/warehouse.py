@@ -18,6 +18,7 @@ from pipelines.store import DATASET, Connection
 if TYPE_CHECKING:
     import pandas as pd
     from dlt.common.destination import Destination
+    from fsspec import AbstractFileSystem
 
 DatabaseError = duckdb.Error
 IN_MEMORY = Path(":memory:")
@@ -43,6 +44,10 @@ class Session:
         """Lets it read a file's tables as `catalogue.schema.table`."""
         quoted = str(file).replace("'", "''")
         self.execute(f"attach '{quoted}' as {catalogue} (read_only)")
+
+    def read_through(self, filesystem: AbstractFileSystem) -> None:
+        """Lets it read files that lie there, by their addresses (`s3://…`)."""
+        self._connection.register_filesystem(filesystem)
 
     def beside(self, catalogue: str) -> Session:
         """Another session with the same database, in a catalogue of its own in memory, which is made if need be."""

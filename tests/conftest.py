@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.a_bucket import bucket_server
 from tests.by_hand import warehouse as warehouse
 from tests.by_hand import without_rows as without_rows
 from tests.installation import AT_ONCE, Installation
-from tests.places import DESTINATION, SERVER, made_place, postgres_server
+from tests.places import BUCKETS, DESTINATION, SERVER, made_place, postgres_server
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many
 settings.register_profile(
@@ -79,6 +80,13 @@ def api(world: World) -> Iterator[Sandbox]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address, pytest.MonkeyPatch.context() as patched:
         patched.setenv(SERVER, address)
+        yield address
+
+
+@pytest.fixture(scope="session", autouse=DESTINATION == "bucket")
+def buckets() -> Iterator[str]:
+    with bucket_server() as address, pytest.MonkeyPatch.context() as patched:
+        patched.setenv(BUCKETS, address)
         yield address
 
 

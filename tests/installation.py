@@ -23,15 +23,7 @@ from pipelines.cli import main
 from pipelines.pickups import Progress
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.begun import Begun
-from tests.copies import copied_from_lake, copied_from_postgres
-from tests.places import (
-    DESTINATION,
-    LAKE,
-    POSTGRES,
-    copy_place,
-    made_place,
-    numbers,
-)
+from tests.places import copied, copy_place, made_place
 
 REPOSITORY = Path(__file__).parents[1]
 API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
@@ -68,14 +60,7 @@ class Installation:
     @property
     def published(self) -> Path:
         """What people read; where that is no file, a copy of it as it is now."""
-        # who has an installation for a whole module, and not from `made_once`, has files everywhere
-        if DESTINATION == "postgres" and POSTGRES in os.environ:
-            copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
-            return copied_from_postgres(os.environ[POSTGRES], copy)
-        if DESTINATION == "filesystem" and LAKE in os.environ:
-            copy = self.folder.parent / f"copy-{next(numbers)}.duckdb"
-            return copied_from_lake(Path(os.environ[LAKE]), copy)
-        return self.folder / "data" / "pickups.duckdb"
+        return copied(self.folder) or self.folder / "data" / "pickups.duckdb"
 
     def as_in(self, project: Path) -> Installation:
         """Goes on where that project of `made_once` stands, which stays as it is."""

@@ -14,14 +14,20 @@ from pathlib import Path
 
 import pytest
 
+from tests import a_bucket
+from tests.copies import copied_from_lake, copied_from_postgres
+
 DESTINATION = os.environ.get("TESTED_DESTINATION", "duckdb")
-ELSEWHERE = {"postgres": "rows are in PostgreSQL, and no file of ours", "filesystem": "rows are in a lake"}.get(
-    DESTINATION
-)
+ELSEWHERE = {
+    "postgres": "rows are in PostgreSQL, and no file of ours",
+    "filesystem": "rows are in a lake",
+    "bucket": "rows are in a bucket",
+}.get(DESTINATION)
 of_files = pytest.mark.skipif(bool(ELSEWHERE), reason=f"it is about the files; {ELSEWHERE}")
 numbers = count(1)
 POSTGRES, LAKE = "DESTINATION__POSTGRES__CREDENTIALS", "DESTINATION__FILESYSTEM__BUCKET_URL"
 SERVER = "TESTED_POSTGRES"  # where the suite's own is, with `{}` for the database
+BUCKETS = "TESTED_BUCKET"  # where the suite's own answers
 
 
 @contextmanager
@@ -57,6 +63,8 @@ def made_place(project: Path) -> dict[str, str]:
         return {"PIPELINE__DESTINATION": DESTINATION, POSTGRES: address}
     if DESTINATION == "filesystem":
         return {"PIPELINE__DESTINATION": DESTINATION, LAKE: str(project / "lake")}
+    if DESTINATION == "bucket":
+        return a_bucket.settings_of(os.environ[BUCKETS], _database_of(project))
     return {}
 
 
@@ -64,6 +72,24 @@ def copy_place(project: Path, other: Path) -> None:
     """To the project that is a copy of it; a lake lies in the folder and was copied with it."""
     if DESTINATION == "postgres":
         fresh_database(os.environ[SERVER], _database_of(other), like=_database_of(project))
+    if DESTINATION == "bucket":
+        places = (f"{a_bucket.BUCKET}/{_database_of(which)}" for which in (project, other))
+        a_bucket.filesystem(os.environ[BUCKETS]).copy(*places, recursive=True)
+
+
+def copied(folder: Path) -> Path | None:
+    """A copy of what that project's rows are now, in a DuckDB file that may not be there yet; None where they are in
+    files of its own. Who has an installation for a whole module, and not from `made_once`, has files everywhere.
+    """
+    copy = folder.parent / f"copy-{next(numbers)}.duckdb"
+    if DESTINATION == "postgres" and POSTGRES in os.environ:
+        return copied_from_postgres(os.environ[POSTGRES], copy)
+    if DESTINATION == "filesystem" and LAKE in os.environ:
+        return copied_from_lake(Path(os.environ[LAKE]), copy)
+    if DESTINATION == "bucket" and LAKE in os.environ:
+        place = os.environ[LAKE].removeprefix(f"s3://{a_bucket.BUCKET}/")
+        return copied_from_lake(a_bucket.downloaded(os.environ[BUCKETS], place, copy.with_suffix("")), copy)
+    return None
 
 
 def _database_of(project: Path) -> str:

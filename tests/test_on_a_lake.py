@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.errors import AnotherRun
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.conftest import NOW
@@ -66,27 +65,6 @@ def test_the_same_account_on_two_machines_is_loaded_once(
     assert "Another run is under way (process" in second.stderr
 
 
-def test_in_a_bucket_the_lock_is_a_file_that_says_so(lake: Path, installation: Installation) -> None:
-    """A folder stands for the bucket: it has no lock of an operating system there."""
-    from pipelines.lake import lake as configured
-    from pipelines.project import inside
-
-    lake.mkdir()
-    with inside(installation.folder):
-        mine, theirs = configured(), configured()
-    for machine in (mine, theirs):
-        machine.tables.is_local = False
-        machine.tables.root = machine.tables.root.lstrip("/")
-    with ExitStack() as held:
-        held.enter_context(mine.locked(["default"], 0))
-        with pytest.raises(AnotherRun, match="of account 'default'"), theirs.locked(["default"], 0):
-            pass
-        with theirs.locked(["another"], 0):
-            pass
-    with theirs.locked(["default"], 0):
-        pass
-
-
 def test_a_run_that_died_before_dlt_wrote_anything_stands_in_nobodys_way(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
@@ -115,6 +93,19 @@ def test_every_view_is_what_a_file_gives(
         for (name, is_narrow), rows in here.items():
             assert rows == told(name, some if is_narrow else {}), name
             assert rows or name == "quarantine", name
+
+
+def test_status_counts_what_lies_in_the_lake(
+    installation: Installation, world: World, api: Sandbox, lake: Path
+) -> None:
+    world.book()
+    world.book(id=None)
+    installation.run(api)
+    assert lake.is_dir()
+
+    (account,) = json.loads(installation.command("status", "--json").stdout)
+
+    assert (account["pickups"], account["quarantined"]) == (1, 1)
 
 
 def told(view: str, only: dict[str, Any]) -> list[str]:

@@ -1,0 +1,75 @@
+"""What a lake in a bucket has instead of an operating system: a lock, a way for DuckDB to read, errors of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.storages.transactional_file import TransactionalFile
+
+from pipelines.errors import AnotherRun
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+LIBRARIES = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}  # below s3fs, gcsfs and adlfs
+
+
+@contextmanager
+def locked(
+    filesystem: AbstractFileSystem, place: str, account: str, wait_seconds: float
+) -> Iterator[Callable[[], None]]:
+    """A lock on a place: a file beside it that is renewed while its holder lives, and void half a minute after it died.
+
+    Whose file has the earliest name holds it, and names begin with the machine's time: clocks have to agree to within
+    the time that two runs begin apart. Gives what raises OSError when the lock was lost: a run that was held up for
+    longer than half a minute may have been taken for dead. Raises AnotherRun, or OSError where its own file looks old.
+    """
+
+    def make_sure() -> None:
+        if not filesystem.exists(lock.lock_path):
+            raise OSError(
+                f"the lock {lock.lock_path} was taken away: this run was taken for dead, or somebody tidied up"
+            )
+
+    lock = TransactionalFile(f"/{place}", filesystem)
+    lock.path, lock.lock_prefix = place, f"{place}.lock"  # it asks for a root, which no name in a bucket has (dlt 1.31)
+    try:
+        got = lock.acquire_lock(blocking=wait_seconds > 0, timeout=wait_seconds)
+    except RuntimeError as error:
+        raise OSError(f"{error}. Is this machine's clock right?") from None
+    if not got:
+        raise AnotherRun(lock.lock_prefix, f"of account {account!r}")
+    try:
+        yield make_sure
+    finally:
+        with suppress(Exception):  # what can't be taken away now is void in half a minute
+            lock.release_lock()
+
+
+def reading_once(filesystem: AbstractFileSystem) -> AbstractFileSystem:
+    """The same bucket for DuckDB, which asks after a file's size and date dozens of times a query (1.5.5): eight in ten
+    requests of a run, each 10 ms and more. A Parquet file's is asked once: none is ever written anew under its name.
+    """
+    kind: Any = type(filesystem)
+
+    class ReadingOnce(kind):  # type: ignore[misc]
+        async def _info(self, path: str, *args: Any, **options: Any) -> Any:
+            known: dict[str, Any] = self.__dict__.setdefault("_known", {})
+            if path in known:
+                return known[path]
+            found = await super()._info(path, *args, **options)
+            if path.endswith(".parquet"):
+                known[path] = found
+            return found
+
+    found: AbstractFileSystem = ReadingOnce(
+        *filesystem.storage_args, **{**filesystem.storage_options, "skip_instance_cache": True}
+    )
+    return found
+
+
+def is_of_a_bucket(error: BaseException) -> bool:
+    """Whether an error is one of the libraries that speak with it: theirs have no ancestor in common."""
+    return any(kind.__module__.split(".")[0] in LIBRARIES for kind in type(error).__mro__)
