@@ -28,13 +28,13 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, test-places, soak, bench
+test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, test-places, test-bucket, soak, bench
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), as is PgBouncer; without them those tests say so
-ON_ENGINES := report_in_a_browser installed dagster views_on_postgres views_on_spark on_postgres on_postgres_for_people on_postgres_locks on_a_lake
+ON_ENGINES := report_in_a_browser installed dagster views_on_postgres views_on_spark on_postgres on_postgres_for_people on_postgres_locks on_a_lake on_a_bucket
 test-engines: $(READY)  ## the tests that need a browser or the package index
-	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
 	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
@@ -53,9 +53,13 @@ test-v3: $(READY)  ## the tests of the promise, on the API's version 3
 # the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
 ON_PLACES := second_runs history sweep quarantine status_history v3_switch keeping_house_anywhere after_a_crash_at_an_instant
 test-places: $(READY)  ## the tests of the promise, on PostgreSQL and on a lake
-	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra lake --extra spark --group engines
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
 	@for place in postgres filesystem; do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_PLACES:%=tests/test_%.py) || exit 1; done
+
+test-bucket: $(READY)  ## some of them on a lake in a bucket, ten minutes; what is particular to it is in test-engines
+	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
+	@TESTED_DESTINATION=bucket .venv/engines/bin/pytest -q -n auto --dist worksteal tests/test_second_runs.py tests/test_quarantine.py tests/test_status_history.py
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy

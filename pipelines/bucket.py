@@ -56,6 +56,7 @@ def reading_once(filesystem: AbstractFileSystem) -> AbstractFileSystem:
 
     class ReadingOnce(kind):  # type: ignore[misc]
         async def _info(self, path: str, *args: Any, **options: Any) -> Any:
+            path = self._strip_protocol(path)
             known: dict[str, Any] = self.__dict__.setdefault("_known", {})
             if path in known:
                 return known[path]

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipelines.warehouse import read
 from tests import a_bucket
 from tests.copies import copied_from_lake, copied_from_postgres
 
@@ -90,6 +92,14 @@ def copied(folder: Path) -> Path | None:
         place = os.environ[LAKE].removeprefix(f"s3://{a_bucket.BUCKET}/")
         return copied_from_lake(a_bucket.downloaded(os.environ[BUCKETS], place, copy.with_suffix("")), copy)
     return None
+
+
+def read_by_people(view: str, only: dict[str, Any]) -> list[str]:
+    """A view's rows as texts in an order, the same wherever they lie: floats to nine digits, and not by which load."""
+    rows = read(view, **only).drop(columns=["last_load_id"], errors="ignore")
+    floats = rows.select_dtypes("float").columns
+    rows[floats] = rows[floats].round(9)
+    return sorted(str(sorted(row.items())) for row in rows.to_dict("records"))
 
 
 def _database_of(project: Path) -> str:

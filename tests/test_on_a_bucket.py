@@ -18,6 +18,7 @@ from tests.a_bucket import BUCKET, bucket_server, downloaded, filesystem, settin
 from tests.conftest import NOW
 from tests.copies import copied_from_lake
 from tests.installation import Installation, as_rows, rows_of
+from tests.places import read_by_people
 
 pytest.importorskip("moto", reason="what stands for a bucket is of the engines' environment: make test-engines has it")
 pytest.importorskip("s3fs", reason="a bucket's file system is an extra: make test-engines has it")
@@ -68,18 +69,42 @@ def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
 def test_people_read_it_as_they_read_a_file(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import models
 
-    names = [path.stem for path in models.views() if path.stem not in ("runs", "pickups")]
+    names = [path.stem for path in models.views() if path.stem != "runs"]
+    some = {"carriers": ["dhl", "ups"]}
     with serve(World.seeded(300, seed=9, until=NOW)) as api:
         installation.run(api)
-        here = {name: read(name, carriers=["dhl", "ups"]) for name in names}
+        here = {name: read_by_people(name, some) for name in names}
         (account,) = json.loads(installation.command("status", "--json").stdout)
         monkeypatch.setenv("PIPELINE__DESTINATION", "duckdb")
         installation.run(api)
-        there = {name: read(name, carriers=["dhl", "ups"]) for name in names}
+        there = {name: read_by_people(name, some) for name in names}
 
     assert account["pickups"] == 300
     for name in names:
-        assert here[name].to_csv() == there[name].to_csv(), name
+        assert here[name] == there[name], name
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_file_of_rows_is_asked_after_once(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB does it dozens of times a query, each some milliseconds away."""
+    from s3fs import S3FileSystem
+
+    asked: list[str] = []
+    call = S3FileSystem._call_s3
+
+    async def counted(self: Any, method: str, *args: Any, **options: Any) -> Any:
+        if method == "head_object" and options.get("Key", "").endswith(".parquet"):
+            asked.append(options["Key"])
+        return await call(self, method, *args, **options)
+
+    world.book()
+    installation.run(api)
+    monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
+
+    assert len(read("pickups")) == 1
+    assert len(asked) == len(set(asked)) > 0
 
 
 def test_views_that_were_built_are_read_from_the_bucket(

@@ -15,6 +15,7 @@ from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.conftest import NOW
 from tests.copies import copied_from_lake
 from tests.installation import Installation, as_rows, rows_of
+from tests.places import read_by_people
 
 deltalake = pytest.importorskip("deltalake", reason="Delta is an extra: make test-engines has it")
 PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"
@@ -86,12 +87,12 @@ def test_every_view_is_what_a_file_gives(
     with serve(world) as api:
         installation.run(api)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
-        here = {(name, bool(only)): told(name, only) for name in names for only in ({}, some)}
+        here = {(name, bool(only)): read_by_people(name, only) for name in names for only in ({}, some)}
         assert lake.is_dir()
         monkeypatch.setenv("PIPELINE__DESTINATION", "duckdb")
         installation.run(api)
         for (name, is_narrow), rows in here.items():
-            assert rows == told(name, some if is_narrow else {}), name
+            assert rows == read_by_people(name, some if is_narrow else {}), name
             assert rows or name == "quarantine", name
 
 
@@ -99,18 +100,13 @@ def test_status_counts_what_lies_in_the_lake(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
     world.book()
-    world.book(id=None)
+    world.change(world.book(), carrier=None)
     installation.run(api)
     assert lake.is_dir()
 
     (account,) = json.loads(installation.command("status", "--json").stdout)
 
     assert (account["pickups"], account["quarantined"]) == (1, 1)
-
-
-def told(view: str, only: dict[str, Any]) -> list[str]:
-    rows = read(view, **only).drop(columns=["last_load_id"], errors="ignore").round(9)
-    return sorted(str(sorted(row.items())) for row in rows.to_dict("records"))
 
 
 def test_small_files_become_few_and_nothing_is_lost(
