@@ -24,7 +24,8 @@ def locked(
 
     Whose file has the earliest name holds it, and names begin with the machine's time: clocks have to agree to within
     the time that two runs begin apart. Gives what raises OSError when the lock was lost: a run that was held up for
-    longer than half a minute may have been taken for dead. Raises AnotherRun, or OSError where its own file looks old.
+    longer than half a minute may have been taken for dead (dlt's merge of a package asks nobody). Raises AnotherRun, or
+    OSError where its own file looks old.
     """
 
     def make_sure() -> None:

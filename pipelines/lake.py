@@ -61,6 +61,7 @@ class Lake:
         """A lock of each account's in the lake: in a folder the operating system's, in a bucket a file that is renewed
         while its run lives, and void half a minute after it died.
         """
+        self._make_sure.clear()
         with ExitStack() as held:
             for account in sorted(accounts):
                 place = f"{self.tables.root}/{dataset_of(account)}"

@@ -141,7 +141,7 @@ def test_the_same_account_on_two_machines_is_loaded_once(
     assert not filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock*")
 
 
-def test_a_run_that_was_taken_for_dead_writes_nothing_more(
+def test_a_run_that_was_taken_for_dead_while_it_read_writes_nothing_more(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
 ) -> None:
     world.book()
@@ -198,6 +198,44 @@ def test_the_lock_of_a_machine_that_died_is_void_after_a_while(
         with mine.locked(["default"], 0):
             pass
         dead.pop_all()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_lock_of_one_that_lives_is_renewed(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every half of the time after which it would be void."""
+    from pipelines import bucket as bucket_lock
+    from pipelines import lake
+    from pipelines.project import inside
+
+    with inside(installation.folder):
+        mine, theirs = lake.lake(), lake.lake()
+    monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 3.0)
+    with theirs.locked(["default"], 0):
+        time.sleep(5)
+        with pytest.raises(AnotherRun), mine.locked(["default"], 0):
+            pass
+
+
+def test_a_run_that_was_killed_is_put_right_by_the_next(
+    installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
+) -> None:
+    """Which waits until the dead one's lock is void."""
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, pickup_status="Cancelled", cancelled_at=world.clock)
+    world.book()
+    api.fault(faults.slow(20), times=1)
+    killed = installation.begin("run", api=api)
+    while not filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock.*"):
+        assert killed.poll() is None
+    killed.kill()
+    killed.communicate(timeout=60)
+
+    at_once = installation.process("run", api=api)
+    later = installation.process("run", "--wait", "60", api=api)
+
+    assert (at_once.returncode, later.returncode) == (5, 0), later.stderr
+    assert in_it(bucket, tmp_path) == as_rows(world.records())
 
 
 @pytest.mark.usefixtures("bucket")
