@@ -8,7 +8,7 @@ import html
 import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from pipelines.incidents import EVERY, Incident, Incidents
 from pipelines.log_lines import note, say
 from pipelines.project import find_project, inside, warehouse_path
 from pipelines.receipt import Receipt
-from pipelines.settings import setting
+from pipelines.settings import readable, setting
 from sources.sendcloud.origin import LOOPBACK, as_sent
 
 HOOK, PING = "runtime.slack_incoming_hook", "alerts.ping_url"
@@ -63,9 +63,7 @@ def watched(account: str | None) -> Iterator[Watched]:
                 run.accounts = [one_of(account)] if account else run.known
                 yield run
         except NotConfigured:
-            if not run.hook:  # dlt refused the settings before anybody could read this one
-                with suppress(NotConfigured):
-                    run.hook = setting(HOOK)
+            run.hook = run.hook or readable(HOOK, run.project)  # the settings were refused before this one was read
             raise
     except NO_INCIDENT:
         raise

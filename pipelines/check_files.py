@@ -25,7 +25,7 @@ def files(warehouse: Path, published: Path) -> Iterator[Finding]:
         if problem := _not_writable(path):
             yield wrong(what, DestinationFailed(str(path), problem, "Give this user the right to write there."))
         elif what == "warehouse" and path.exists():
-            yield _opened(path)
+            yield _opened(path, published)
         else:
             yield Finding(what, "ok", f"{path}{'' if path.exists() else ' (not made yet)'}")
     size_mb = warehouse.stat().st_size / MB if warehouse.exists() else 0.0
@@ -50,10 +50,10 @@ def _nearest(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _opened(warehouse: Path) -> Finding:
+def _opened(warehouse: Path, published: Path) -> Finding:
     """Whether DuckDB opens it. Under the run's own lock: a run that began meanwhile would not get the file."""
     try:
-        with one_run_at_a_time(warehouse), opened(warehouse, read_only=True):
+        with one_run_at_a_time(warehouse), opened(warehouse, read_only=True, backup=published):
             return Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
     except AnotherRun as error:
         return Finding("warehouse", "ok", str(error))

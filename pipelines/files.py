@@ -53,13 +53,13 @@ class Files:
         prepare(self.warehouse)
 
     def opened(self) -> AbstractContextManager[Session]:
-        return opened(self.warehouse)
+        return opened(self.warehouse, backup=self.published)
 
     def loads_once(self) -> bool:
         return True
 
     def checkpoint(self) -> None:
-        checkpoint(self.warehouse)
+        checkpoint(self.warehouse, self.published)
 
     def destination(self) -> Destination[Any, Any]:
         return destination_of(self.warehouse)

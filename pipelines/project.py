@@ -5,17 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipelines.errors import NotConfigured
-
-# what a run of ours needs of dlt where the configuration doesn't say otherwise
-OUR_DEFAULTS = {
-    "runtime.dlthub_telemetry": False,
-    "runtime.log_level": "CRITICAL",  # an error is one line of ours; --debug shows dlt's own
-    "normalize.parquet_normalizer.add_dlt_load_id": True,
-}
 
 
 def find_project() -> Path:
@@ -55,8 +48,8 @@ def inside(project_dir: str | Path | None = None) -> Iterator[Path]:
     before = os.environ.get("DLT_PROJECT_DIR")
     os.environ["DLT_PROJECT_DIR"] = str(project)
     try:
-        _read_settings()
-        yield project
+        with _settings(project):
+            yield project
     finally:
         os.environ.pop("DLT_PROJECT_DIR")
         if before is not None:
@@ -75,26 +68,27 @@ def environment(settings: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _read_settings() -> None:
-    """Makes dlt forget the settings of another project in this process, and adds our defaults."""
-    import dlt
-    from dlt.common.configuration.container import Container
+@contextmanager
+def _settings(project: Path) -> Iterator[None]:
+    """Inside the block, dlt's configuration is the project's. Raises NotConfigured where a file can't be read."""
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.common.configuration.providers.toml import TomlProviderReadException
-    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-    from pipelines.verify import verify_runtime
+    from pipelines.dlt_settings import settings_of_project
 
-    try:
-        Container()[PluggableRunContext].reload_providers()
-        for key, value in OUR_DEFAULTS.items():
-            if dlt.config.get(key) is None:
-                dlt.config[key] = value
-    except (TomlProviderReadException, ConfigurationException, ValueError) as error:
-        if not isinstance(error, TomlProviderReadException):
-            verify_runtime()  # which of them it is; dlt names neither file nor section, and not every error is its own
-        remedy = "Give this user the right to read it (chgrp, and chmod 0640). " if "Errno 13" in str(error) else ""
-        raise NotConfigured(f"The configuration can't be read. {remedy}{' '.join(str(error).split())}") from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(settings_of_project(project))
+        except TomlProviderReadException as error:
+            remedy = "Give this user the right to read it (chgrp, and chmod 0640). " if "Errno 13" in str(error) else ""
+            raise NotConfigured(f"The configuration can't be read. {remedy}{_in_one_line(error)}") from None
+        except (ConfigurationException, ValueError) as error:
+            raise NotConfigured(f"The configuration can't be read. {_in_one_line(error)}") from None
+        yield
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def warehouse_path(project: Path) -> Path:

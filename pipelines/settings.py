@@ -7,10 +7,13 @@ on 1.31, 2026-11). Here a setting is read from its own place only.
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, reduce
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
@@ -20,7 +23,6 @@ from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
-from dlt.pipeline.configuration import PipelineConfiguration
 
 from pipelines.errors import NotConfigured
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
@@ -97,7 +99,6 @@ def known() -> dict[str, Setting]:
     found = dict(OURS)
     theirs = {
         "runtime": RuntimeConfiguration(),
-        "pipeline": PipelineConfiguration(),
         "destination.duckdb": DuckDbClientConfiguration(),
     }
     for place, spec in theirs.items():
@@ -135,16 +136,25 @@ def set_to(key: str, like: str | None = None) -> Any:
     return None if value is None else _of_its_kind(key, value, wanted)
 
 
+def readable(key: str, project: Path) -> str | None:
+    """What the environment or a file says, even if another file can't be read; None if the value can't be used."""
+    *sections, name = key.split(".")
+    found: object = os.environ.get(variable_of(key))
+    for where in get_args(File) if found is None else ():
+        with suppress(OSError, ValueError, AttributeError):
+            tree = tomllib.loads((project / ".dlt" / f"{where}.toml").read_text("utf-8"))
+            found = reduce(lambda inner, section: inner.get(section, {}), sections, tree).get(name, found)
+    return found if isinstance(found, str) and known()[key].fits(found) else None
+
+
 def file(name: File) -> str:
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{name}.toml"
 
 
 def file_of(where: File, section: str, name: str) -> str:
-    """The file in which it really stands: the project's, a profile's of dlt's, or the one that all projects share."""
+    """The file in which it really stands: the project's, or a profile's of dlt's."""
     provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
     location = provider.get_value_location(name, None, *section.split("."))
-    if location.startswith("global:"):
-        return f"{dlt.current.run_context().global_dir}/{location.removeprefix('global:')}"
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
 
 

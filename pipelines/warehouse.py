@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -73,24 +74,35 @@ class Session:
 
 
 @contextmanager
-def opened(path: Path, *, read_only: bool = False) -> Iterator[Session]:
-    """A connection in UTC that is closed afterwards, so that the file is let go of.
+def opened(path: Path, *, read_only: bool = False, backup: Path | None = None) -> Iterator[Session]:
+    """A connection in UTC that is closed afterwards, so that the file is released.
 
-    Raises DestinationFailed when another process holds the file, or it is no DuckDB file.
+    `backup` is the copy that takes the place of the file if it is damaged. Raises DestinationFailed when another
+    process holds the file, or it is no DuckDB file.
     """
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        remedy = (
-            "If another program has it open, close it there (readers open the published file); "
-            "if the file is damaged, move it away: the next run reads everything again."
-        )
+        remedy = "If another program has it open, close it there (readers open the published file). "
+        remedy += _if_damaged(path, backup)
         raise DestinationFailed(str(path), str(error).split("\n")[0], remedy) from None
     try:
         connection.execute("set timezone = 'UTC'")
         yield Session(connection)
     finally:
         connection.close()
+
+
+def _if_damaged(path: Path, backup: Path | None) -> str:
+    """What to do with a file that DuckDB can't read. It may hold the last copy of what the API no longer lists."""
+    if backup is None:
+        return "If the file is damaged, keep it: the next run publishes a new one from the warehouse."
+    if not backup.exists():
+        return "If the file is damaged, keep it and restore a backup: nothing was published that could replace it."
+    log = path.with_name(f"{path.name}.wal")
+    moved = [f"mv {quote(str(file))} {quote(f'{file}.damaged')}" for file in (path, log) if file.exists()]
+    commands = " && ".join([*moved, f"cp {quote(str(backup))} {quote(str(path))}"])
+    return f"If the file is damaged, keep it and continue from the published copy: {commands}"
 
 
 def prepare(warehouse: Path) -> None:
@@ -115,9 +127,9 @@ def destination_of(path: Path) -> Destination[Any, Any]:
     return dlt.destinations.duckdb(str(path))
 
 
-def checkpoint(path: Path) -> None:
+def checkpoint(path: Path, backup: Path) -> None:
     """Puts what is in the log, and in memory, into the file. Raises duckdb.Error."""
-    with opened(path) as connection:
+    with opened(path, backup=backup) as connection:
         connection.execute("checkpoint")
 
 

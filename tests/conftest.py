@@ -8,6 +8,8 @@ from pathlib import Path
 import dlt
 import duckdb
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from hypothesis import HealthCheck, settings
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
@@ -46,9 +48,16 @@ def pytest_report_header() -> str:
     return f"dlt {dlt.__version__}, duckdb {duckdb.__version__}"
 
 
+def forget_settings() -> None:
+    """dlt keeps what it has read of a configuration file for as long as the process lives."""
+    if PluggableRunContext in (container := Container()):
+        del container[PluggableRunContext]
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of this machine's reaches a test, and retries don't wait."""
+    """No setting of this machine's or of another test's reaches a test, and retries don't wait."""
+    forget_settings()
     for name in os.environ:
         if name.startswith((*OURS, "PICKUPS_")):
             monkeypatch.delenv(name)

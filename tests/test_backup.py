@@ -14,7 +14,7 @@ from tests.installation import REPOSITORY, Installation, as_rows
 
 README = (REPOSITORY / "pipelines" / "README.md").read_text()
 SECTION = README.split("\n## Back up, restore, move\n")[1].split("\n## ")[0]
-BACK_UP, RESTORE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
+BACK_UP, RESTORE, REPLACE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
 
 
 @pytest.fixture
@@ -78,3 +78,25 @@ def test_the_published_file_may_be_copied_while_a_run_replaces_it(
     moved.warehouse.write_bytes(copy.read_bytes())
     moved.run(api)
     assert moved.pickups() == as_rows(world.records())
+
+
+@pytest.mark.parametrize("by", ["the message", "the README"])
+def test_the_published_file_takes_the_place_of_a_damaged_warehouse(
+    shop: Installation, world: World, api: Sandbox, by: str
+) -> None:
+    """With what the API no longer lists, and with every receipt: nothing tells anyone to delete the last copy."""
+    world.remove(gone := world.records()[-1]["id"])
+    a_week_of_changes(world, api, shop)
+    shop.warehouse.write_bytes(shop.warehouse.read_bytes()[:5000])
+
+    failed = shop.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5")
+    assert failed.returncode == 6
+    assert "move it away" not in failed.stderr
+    shell(failed.stderr.split("published copy: ")[1] if by == "the message" else REPLACE, shop.folder)
+    shop.run(api, page_size=5)
+
+    rows = shop.pickups()
+    assert [row for row in rows if row["id"] != gone] == as_rows(world.records())
+    assert gone in {row["id"] for row in rows}
+    assert shop.rows("select count(*) as n from sendcloud.pickup_runs") == [{"n": 3}]
+    assert shop.warehouse.with_name("warehouse.duckdb.damaged").stat().st_size == 5000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from pipelines.project import inside
 from sources.sendcloud import NEVER_DROP_SECONDS, Reading, SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import Misconfigured
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.conftest import forget_settings
 from tests.installation import as_row, as_rows, environment, rows_of
 
 COLUMNS = ", ".join(as_row({}))
@@ -22,18 +21,10 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
-    yield tmp_path
-    monkeypatch.undo()
-    forget_settings()
-
-
-def forget_settings() -> None:
-    """dlt keeps what it has read of a configuration file for as long as the process lives."""
-    with inside():
-        pass
+    return tmp_path
 
 
 def load(api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: Any) -> Reading:
