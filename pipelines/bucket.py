@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dlt.common.storages.transactional_file import TransactionalFile
+from dlt.common.destination.exceptions import DestinationTerminalException
 
-from pipelines.errors import AnotherRun
+from pipelines.bucket_lock import BucketLock
+from pipelines.errors import AnotherRun, DestinationFailed
 
 if TYPE_CHECKING:
+    from dlt.common.destination import Destination
     from fsspec import AbstractFileSystem
 
 LIBRARIES = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}  # below s3fs, gcsfs and adlfs
@@ -24,29 +26,46 @@ def locked(
 
     Whose file has the earliest name holds it, and names begin with the machine's time: clocks have to agree to within
     the time that two runs begin apart. Gives what raises OSError when the lock was lost: a run that was held up for
-    longer than half a minute may have been taken for dead (dlt's merge of a package asks nobody). Raises AnotherRun, or
-    OSError where its own file looks old.
+    longer than half a minute may have been taken for dead. Raises AnotherRun, or OSError where its own file looks old.
     """
-
-    def make_sure() -> None:
-        if not filesystem.exists(lock.lock_path):
-            raise OSError(
-                f"the lock {lock.lock_path} was taken away: this run was taken for dead, or somebody tidied up"
-            )
-
-    lock = TransactionalFile(f"/{place}", filesystem)
-    lock.path, lock.lock_prefix = place, f"{place}.lock"  # it asks for a root, which no name in a bucket has (dlt 1.31)
+    lock = BucketLock(place, filesystem)
     try:
-        got = lock.acquire_lock(blocking=wait_seconds > 0, timeout=wait_seconds)
+        _take(lock, account, wait_seconds)
+        yield lock.make_sure
+    finally:
+        lock.let_go()
+
+
+def _take(lock: BucketLock, account: str, wait_seconds: float) -> None:
+    try:
+        got = lock.take(wait_seconds)
     except RuntimeError as error:
         raise OSError(f"{error}. Is this machine's clock right?") from None
     if not got:
-        raise AnotherRun(lock.lock_prefix, f"of account {account!r}")
-    try:
-        yield make_sure
-    finally:
-        with suppress(Exception):  # what can't be taken away now is void in half a minute
-            lock.release_lock()
+        raise AnotherRun(lock.lock_prefix, ", ".join(filter(None, (f"of account {account!r}", lock.holder()))))
+
+
+def ask_before_each_job(destination: Destination[Any, Any], make_sure: Callable[[], None]) -> None:
+    """Lets dlt ask once more whenever a job is about to write: a load is several, and what failed is taken up again,
+    as a merge is that another run's rows came before. `make_sure` raises DestinationFailed.
+    """
+    make = destination.client
+
+    def client(*args: Any, **named: Any) -> Any:
+        made = make(*args, **named)
+        prepare = made.prepare_load_job_execution
+
+        def asked(job: Any) -> None:
+            try:
+                make_sure()
+            except DestinationFailed as error:
+                raise DestinationTerminalException(str(error)) from error
+            prepare(job)
+
+        made.prepare_load_job_execution = asked
+        return made
+
+    destination.client = client  # type: ignore[method-assign]
 
 
 def reading_once(filesystem: AbstractFileSystem) -> AbstractFileSystem:

@@ -47,6 +47,9 @@ class Files:
     def locked(self, accounts: Sequence[str], wait_seconds: float) -> AbstractContextManager[None]:
         return one_run_at_a_time(self.warehouse, wait_seconds)
 
+    def make_sure_of_lock(self) -> None:
+        """The operating system holds it as long as this process lives."""
+
     def prepare(self, accounts: Sequence[str]) -> None:
         sweep_leftovers(self.published)
         clear_away(self.warehouse)

@@ -46,6 +46,8 @@ class Lake:
     def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
         self._destination = destination
         self.tables = Tables(config)
+        if not self.tables.is_local:
+            bucket.ask_before_each_job(destination, self.make_sure_of_lock)
         self._session: LakeSession | None = None
         self._locked: list[str] = []
         self._make_sure: list[Callable[[], None]] = []  # that the locks are held still
@@ -105,10 +107,15 @@ class Lake:
         if self._session:
             self._keep(self._session)
 
-    def _keep(self, session: LakeSession, *, is_between_pages: bool = False) -> None:
+    def make_sure_of_lock(self) -> None:
+        """In a folder the operating system holds it as long as this process lives."""
         with self._failing_here():
             for make_sure in self._make_sure:
                 make_sure()
+
+    def _keep(self, session: LakeSession, *, is_between_pages: bool = False) -> None:
+        self.make_sure_of_lock()
+        with self._failing_here():
             session.keep(is_between_pages=is_between_pages)
 
     def destination(self) -> Destination[Any, Any]:

@@ -125,6 +125,7 @@ def _load_extracted(pipeline: dlt.Pipeline, compared: Compared, one: OneAccount)
         one.on_progress("loading", reading)
         started = time.monotonic()
         pipeline.normalize()
+        one.store.make_sure_of_lock()  # a run that was held up may have rows that are older than what is there by now
         pipeline.load()
         receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = compared.new, compared.changed

@@ -63,6 +63,12 @@ class Server:
             self._locked = list(accounts)
             yield
 
+    def make_sure_of_lock(self) -> None:
+        """dlt loads over a connection of its own, which knows nothing of the one that holds it."""
+        with self.opened() as session:
+            for account in self._locked:
+                server_lock.make_sure(session, account, self._where)
+
     def prepare(self, accounts: Sequence[str]) -> None:
         wanted = [DATASET, "analytics", *map(dataset_of, accounts)]
         with self.opened() as session:

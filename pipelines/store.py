@@ -68,6 +68,9 @@ class Store(Protocol):
     def locked(self, accounts: Sequence[str], wait_seconds: float) -> AbstractContextManager[None]:
         """Holds off every other run that would write the same; raises AnotherRun when one has it for longer."""
 
+    def make_sure_of_lock(self) -> None:
+        """Before rows are merged. Raises DestinationFailed where another run may have the lock by now."""
+
     def prepare(self, accounts: Sequence[str]) -> None:
         """Makes what must be there before a run, and clears away what a dead one left. For who holds the lock."""
 

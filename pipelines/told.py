@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.common.exceptions import SignalReceivedException
+from dlt.load.exceptions import LoadClientJobException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.errors import KNOWN, DestinationFailed, Interrupted, NotConfigured
@@ -17,7 +19,7 @@ from sources.sendcloud.errors import KeysMissing
 def told(error: BaseException, where: str) -> Exception:
     """The error that says what happened: ours at the bottom of dlt's, or one of ours in place of dlt's."""
     causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+    while (cause := _cause_of(causes[-1])) is not None:
         causes.append(cause)
     for cause in causes:
         if isinstance(cause, KeyboardInterrupt | SignalReceivedException):
@@ -34,6 +36,13 @@ def told(error: BaseException, where: str) -> Exception:
         )
         return DestinationFailed(where, str(causes[-1]).split("\n")[0], remedy)
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    """What it was raised for; dlt keeps that of a job which ended in an error in a place of its own (1.31)."""
+    if isinstance(error, LoadClientJobException) and isinstance(error.client_exception, DestinationTerminalException):
+        return error.client_exception
+    return error.__cause__ or error.__context__
 
 
 def _what_is_missing(error: KeysMissing) -> str:

@@ -2,8 +2,11 @@
 
 python -m tests.instants kill "leaving load" 2 run     SIGKILL when it has loaded its second package
 python -m tests.instants hang "leaving load" 2 run     then it says so on stdout, and goes no further
+python -m tests.instants stop "entering load" 1 run    then it says so, and stands still (SIGSTOP) until SIGCONT
 python -m tests.instants full load 0 run               from its first load on, no file grows beyond the warehouse's size
 python -m tests.instants tell - 0 run                  where it has come to, line by line on stdout
+
+With TESTED_LOCK_SECONDS in the environment, a lock in a bucket is void after so many and not after 30.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 import dlt
 import duckdb
 from dlt.common.storages import LoadStorage
+from dlt.common.storages.transactional_file import TransactionalFile
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
@@ -114,6 +118,11 @@ def hang() -> None:
     duckdb.connect(config={"threads": 1}).execute("select sum(i) from range(1_000_000_000_000_000) as endless(i)")
 
 
+def stop() -> None:
+    print("arrived", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def no_room(limit: int) -> None:
     """From now on the operating system refuses to write any file beyond the limit (EFBIG); 0: the warehouse's size."""
     size = limit or warehouse_path(find_project()).stat().st_size
@@ -127,10 +136,13 @@ def tell_all() -> None:
             happen_at(instant, 0, lambda instant=instant: print(instant, flush=True))
 
 
+THAT_HOLD_UP = {"kill": die, "hang": hang, "stop": stop}
+
 if __name__ == "__main__":
     kind, where, number_or_limit, *words = sys.argv[1:]
-    if kind in ("kill", "hang"):
-        happen_at(where, int(number_or_limit), die if kind == "kill" else hang)
+    TransactionalFile.LOCK_TTL_SECONDS = float(os.environ.get("TESTED_LOCK_SECONDS", "30"))
+    if kind in THAT_HOLD_UP:
+        happen_at(where, int(number_or_limit), THAT_HOLD_UP[kind])
     elif kind == "full":
         happen_at(f"entering {where}", 1, lambda: no_room(int(number_or_limit)))
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +25,8 @@ from tests.places import read_by_people
 pytest.importorskip("moto", reason="what stands for a bucket is of the engines' environment: make test-engines has it")
 pytest.importorskip("s3fs", reason="a bucket's file system is an extra: make test-engines has it")
 PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"
+HISTORY = "select * from sendcloud.pickup_status_history order by all"
+RUNS = "select * from sendcloud.pickup_runs order by run_id"
 FOLDER = "our/pickups"
 
 
@@ -42,9 +46,25 @@ def bucket(server: str, installation: Installation, monkeypatch: pytest.MonkeyPa
         there.rm(f"{BUCKET}/our", recursive=True)
 
 
-def in_it(bucket: str, tmp_path: Path) -> list[dict[str, Any]]:
+def in_it(bucket: str, tmp_path: Path, query: str = PICKUPS) -> list[dict[str, Any]]:
     lake = downloaded(bucket, FOLDER, tmp_path / f"lake-{time.monotonic_ns()}")
-    return rows_of(copied_from_lake(lake, lake.with_suffix(".duckdb")), PICKUPS)
+    return rows_of(copied_from_lake(lake, lake.with_suffix(".duckdb")), query)
+
+
+def locks_of(bucket: str) -> list[str]:
+    found: list[str] = filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock.*")
+    return found
+
+
+@pytest.fixture
+def place(installation: Installation, bucket: str) -> Any:  # noqa: ARG001  # it is in the environment
+    """The lake, in this process, whose locks are void after two seconds."""
+    from pipelines import bucket_lock, lake
+    from pipelines.project import inside
+
+    installation.monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
+    with inside(installation.folder):
+        return lake.lake()
 
 
 def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
@@ -137,7 +157,7 @@ def test_the_same_account_on_two_machines_is_loaded_once(
         first.communicate(timeout=60)
 
     assert (first.returncode, second.returncode) == (0, 5), second.stderr
-    assert "Another run is under way (of account 'default'; lock lake/our/pickups/" in second.stderr
+    assert "Another run is under way (of account 'default', process " in second.stderr
     assert not filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock*")
 
 
@@ -148,16 +168,141 @@ def test_a_run_that_was_taken_for_dead_while_it_read_writes_nothing_more(
     installation.run(api)
     before, receipts = in_it(bucket, tmp_path), len(read("runs"))
     world.book()
-    api.fault(faults.slow(4), times=1)
+    asked, gone = threading.Event(), threading.Event()
+    api.on_request = lambda *_: asked.set() or gone.wait(60)
     held_up = installation.begin("run", api=api)
-    while not (locks := filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock.*")):
-        assert held_up.poll() is None
-    filesystem(bucket).rm(locks[0])
+    assert asked.wait(60)  # it has the lock by then: without one it asks for nothing
+    (lock,) = locks_of(bucket)
+    filesystem(bucket).rm(lock)
+    gone.set()
     _, said = held_up.communicate(timeout=60)
 
     assert held_up.returncode == 6, said
     assert "was taken for dead" in said
     assert (in_it(bucket, tmp_path), len(read("runs"))) == (before, receipts)
+
+
+@pytest.mark.parametrize("instant", ["entering normalise", "entering load"])
+def test_a_run_that_was_held_up_brings_nothing_old_over_what_another_brought(
+    installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path, instant: str
+) -> None:
+    """Real processes: the first stands still with rows that it has read, for longer than its lock is good."""
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, tracking_number="PRG7")
+    installation.monkeypatch.setenv("TESTED_LOCK_SECONDS", "8")
+    held_up = installation.begin("stop", instant, "1", "run", api=api, module="tests.instants")
+    assert held_up.stdout.readline() == "arrived\n", held_up.communicate(timeout=60)
+    world.change(pickup, pickup_status="Cancelled", cancelled_at=world.clock)
+    world.book()
+
+    installation.monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "another-machine"))
+    other = installation.begin("tell", "-", "0", "run", "--wait", "30", api=api, module="tests.instants")
+    _, said_by_other = other.communicate(timeout=120)
+    there = [in_it(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)]
+    held_up.send_signal(signal.SIGCONT)
+    _, said = held_up.communicate(timeout=60)
+
+    assert other.returncode == 0, said_by_other
+    assert there[0] == as_rows(world.records())
+    assert [in_it(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)] == there
+    assert held_up.returncode == 6, said
+    assert "was taken for dead" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert not locks_of(bucket)
+
+
+def test_a_lock_that_was_taken_away_is_not_made_anew(place: Any, bucket: str) -> None:
+    with place.locked(["default"], 0):
+        place.make_sure_of_lock()
+        filesystem(bucket).rm(locks_of(bucket)[0])
+        time.sleep(1.5)
+        assert not locks_of(bucket)
+        with pytest.raises(DestinationFailed, match="was taken for dead"):
+            place.make_sure_of_lock()
+
+
+def test_a_lock_that_is_anothers_is_left_to_it(place: Any, bucket: str) -> None:
+    with place.locked(["default"], 0):
+        (lock,) = locks_of(bucket)
+        filesystem(bucket).pipe_file(lock, b"of another")
+        time.sleep(1.5)
+        with pytest.raises(DestinationFailed, match="was taken for dead"):
+            place.make_sure_of_lock()
+
+    assert filesystem(bucket).cat_file(lock) == b"of another"
+
+
+def test_a_lock_is_lost_for_good_when_a_machine_slept_on_it(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock on the wall alone, and though nobody came to take it: the file is there, and its own."""
+    from pipelines import bucket_lock
+
+    with place.locked(["default"], 0):
+        with monkeypatch.context() as patched:
+            patched.setattr(bucket_lock, "_now", lambda: (time.time() + 60, time.monotonic()))
+            with pytest.raises(DestinationFailed, match="was taken for dead"):
+                place.make_sure_of_lock()
+        with pytest.raises(DestinationFailed, match="was taken for dead"):
+            place.make_sure_of_lock()
+    with place.locked(["default"], 0):
+        place.make_sure_of_lock()
+
+
+def test_a_renewal_that_came_too_late_is_taken_back(place: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held up between the question and the writing, where a store knows no condition."""
+    from pipelines import bucket_lock
+
+    def late(lock: Any) -> None:
+        time.sleep(2.5)
+        lock._fs.pipe_file(lock.lock_path, lock._token)
+
+    monkeypatch.setattr(bucket_lock.BucketLock, "_write_again", late)
+    with place.locked(["default"], 0):
+        time.sleep(3.8)
+        assert not locks_of(bucket)
+        with pytest.raises(DestinationFailed, match="was taken for dead"):
+            place.make_sure_of_lock()
+
+
+def test_what_was_deleted_since_it_was_asked_for_stays_deleted(
+    place: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for, another clears it away, and then comes the writing."""
+    theirs = place.tables.filesystem
+    info = theirs.info
+
+    def deleted_then(path: str) -> Any:
+        found = info(path)
+        filesystem(bucket).rm(path)
+        return found
+
+    with place.locked(["default"], 0):
+        monkeypatch.setattr(theirs, "info", deleted_then)
+        time.sleep(1.5)
+        assert not locks_of(bucket)
+
+
+def test_who_waits_is_not_taken_for_dead(place: Any, installation: Installation) -> None:
+    """It would lose its place in the line, or come before those who came since."""
+    from pipelines import lake
+    from pipelines.project import inside
+
+    with inside(installation.folder):
+        waiting = lake.lake()
+    got = []
+
+    def wait() -> None:
+        with waiting.locked(["default"], 30):
+            waiting.make_sure_of_lock()
+            got.append(True)
+
+    thread = threading.Thread(target=wait)
+    with place.locked(["default"], 0):
+        thread.start()
+        time.sleep(4)
+        assert not got
+    thread.join(10)
+    assert got
 
 
 def test_two_machines_load_different_accounts_at_the_same_time(
@@ -182,14 +327,13 @@ def test_the_lock_of_a_machine_that_died_is_void_after_a_while(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a minute; two seconds here."""
-    from pipelines import bucket as bucket_lock
-    from pipelines import lake
+    from pipelines import bucket_lock, lake
     from pipelines.project import inside
 
     with inside(installation.folder):
         mine, theirs = lake.lake(), lake.lake()
     monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
-    monkeypatch.setattr(bucket_lock.TransactionalFile, "_start_heartbeat", lambda _: None)
+    monkeypatch.setattr(bucket_lock.BucketLock, "_start_heartbeat", lambda _: None)
     with ExitStack() as dead:
         dead.enter_context(theirs.locked(["default"], 0))
         with pytest.raises(AnotherRun), mine.locked(["default"], 0):
@@ -202,9 +346,8 @@ def test_the_lock_of_a_machine_that_died_is_void_after_a_while(
 
 @pytest.mark.usefixtures("bucket")
 def test_the_lock_of_one_that_lives_is_renewed(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every half of the time after which it would be void."""
-    from pipelines import bucket as bucket_lock
-    from pipelines import lake
+    """Every third of the time after which it would be void."""
+    from pipelines import bucket_lock, lake
     from pipelines.project import inside
 
     with inside(installation.folder):
@@ -243,8 +386,7 @@ def test_a_clock_that_is_ahead_of_the_buckets_is_told(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock that it has just taken looks old to such a machine, and everybody's would."""
-    from pipelines import bucket as bucket_lock
-    from pipelines import lake
+    from pipelines import bucket_lock, lake
     from pipelines.project import inside
 
     with inside(installation.folder):
