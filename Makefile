@@ -4,6 +4,9 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
 # bytecode at install: without it every start takes twice as long; and never fetch an interpreter
 export UV_COMPILE_BYTECODE = 1
 export UV_PYTHON_DOWNLOADS = never
+# behind a proxy with certificates of its own, the system knows them and uv alone doesn't; before uv 0.10 it had the second name
+export UV_SYSTEM_CERTS = 1
+export UV_NATIVE_TLS = 1
 READY := .venv/ready
 RUN := .venv/bin
 
@@ -23,43 +26,48 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-engines test-duckdb2 test-v3 test-places lint check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-v3 test-places lint check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## all tests; left out: test-engines, test-duckdb2, test-v3, test-places, test-bucket, soak, bench
+test: $(READY)  ## the tests, in three minutes; what is left out says the last line
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
+test-all: $(READY)  ## every test in every suite, an hour and more; once a night
+	@HYPOTHESIS_PROFILE=thorough $(RUN)/pytest -q -n auto --dist worksteal -m "not engines"
+	@HYPOTHESIS_PROFILE=thorough $(MAKE) SLOW=yes test-duckdb2 test-v3 test-engines test-places
+
+test-order: $(READY)  ## the tests in a random order, with Python's own checks on, and each file alone
+	@$(RUN)/python -X dev -m pytest -q -n auto --random-order-seed=$${SEED:-$$PPID}
+	@for file in $$(git ls-files 'tests/*test_*.py'); do $(RUN)/pytest -q -n 0 "$$file" || [ $$? = 5 ] || exit 1; done
+
+# which tests a suite has, their markers say (pyproject.toml); SLOW=yes adds those that are slow
+QUICK = $(if $(SLOW),,not slow and )
+
 # real engines beside the project; Chromium is Debian's (apt-get install chromium), as is PgBouncer; without them those tests say so
-ON_ENGINES := report_in_a_browser installed dagster views_on_postgres views_on_spark on_postgres on_postgres_for_people on_postgres_locks on_a_lake on_a_bucket
-test-engines: $(READY)  ## the tests that need a browser or the package index
+.PHONY: engines
+engines: $(READY)
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
-	@ENGINES=1 .venv/engines/bin/pytest -q -n auto --dist loadfile $(ON_ENGINES:%=tests/test_%.py)
+
+test-engines: engines  ## the tests that need a browser, a server, an extra or the package index
+	@.venv/engines/bin/pytest -q -n auto --dist loadfile -m "$(QUICK)engines"
 
 # what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
-ON_DUCKDB := second_runs history sweep quarantine status_history commands source_alone models published_lists statistics reading_ahead
 test-duckdb2: $(READY)  ## the tests that touch the database, on duckdb 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'
-	@.venv/duckdb2/bin/pytest -q -n auto --dist worksteal $(ON_DUCKDB:%=tests/test_%.py)
+	@.venv/duckdb2/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)duckdb2"
 
 # the promise once more over the other version of the API; what is particular to it is in test_v3*.py, with `make test`
-ON_V3 := second_runs history sweep quarantine status_history worlds worlds_machine bad_input retries reading_ahead \
-  after_a_crash after_a_crash_at_an_instant
 test-v3: $(READY)  ## the tests of the promise, on the API's version 3
-	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal $(ON_V3:%=tests/test_%.py)
+	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal -m "$(QUICK)v3"
 
 # the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
-ON_PLACES := second_runs history sweep quarantine status_history v3_switch keeping_house_anywhere after_a_crash_at_an_instant
-test-places: $(READY)  ## the tests of the promise, on PostgreSQL and on a lake
-	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
-	@for place in postgres filesystem; do echo "on $$place:"; \
-	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal $(ON_PLACES:%=tests/test_%.py) || exit 1; done
-
-test-bucket: $(READY)  ## some of them on a lake in a bucket, ten minutes; what is particular to it is in test-engines
-	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
-	@TESTED_DESTINATION=bucket .venv/engines/bin/pytest -q -n auto --dist worksteal tests/test_second_runs.py tests/test_quarantine.py tests/test_status_history.py
+PLACES ?= postgres filesystem
+test-places: engines  ## the tests of the promise, on PostgreSQL and on a lake; PLACES=bucket: on a lake in a bucket
+	@for place in $(PLACES); do echo "on $$place:"; \
+	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
@@ -92,8 +100,8 @@ soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing,
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
 	@$(RUN)/python -m tests.soak.year --days $(DAYS)
 	@$(RUN)/python -m tests.soak.intervals
-	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/test_readers.py -k never_block
-	@HISTORIES=$(HISTORIES) PICKUPS_IN_A_WORLD=50000 $(RUN)/pytest -q tests/test_worlds.py tests/test_blind_check.py
+	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/operations/test_readers.py -m "" -k never_block
+	@HISTORIES=$(HISTORIES) PICKUPS_IN_A_WORLD=50000 $(RUN)/pytest -q -m "" tests/runs/test_worlds.py tests/numbers/test_blind_check.py
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
 pictures: $(READY)  ## the READMEs' pictures, from a fresh demo

@@ -24,7 +24,7 @@ from pipelines.which_store import store_of
 
 # what the tests run on (uv.lock, and make test-duckdb2): from, and up to but not
 TESTED = {
-    "python": ("3.11", "3.14"),
+    "python": ("3.11", "3.15"),
     "dlt": ("1.31", "1.32"),
     "duckdb": ("1.5", "2.1"),
     "sqlglot": ("30", "30.22"),

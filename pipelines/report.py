@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -64,6 +65,8 @@ def report(
 
 def _executed(notebook: Path, still: Mapping[str, str], only: Only) -> Any:
     """The notebook after a kernel of its own ran every cell; its one cell of settings says what `only` says."""
+    # jsonschema checks IRIs with it: 4 s for a grammar at import, and a notebook has none (jsonschema 4.26, 2026-11)
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError

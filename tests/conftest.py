@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+
+# jsonschema checks IRIs with it, and builds a grammar of 4 s for that as soon as it is imported; no test has an IRI
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 import dlt
 import duckdb
@@ -12,20 +16,23 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from hypothesis import HealthCheck, settings
 
-from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.a_bucket import bucket_server
-from tests.by_hand import warehouse as warehouse
-from tests.by_hand import without_rows as without_rows
-from tests.installation import AT_ONCE, Installation
-from tests.places import BUCKETS, DESTINATION, SERVER, made_place, postgres_server
+from sources.sendcloud.sandbox import Sandbox, Server, World, listening, serve
+from tests.support.bucket import bucket_server
+from tests.support.by_hand import warehouse as warehouse
+from tests.support.by_hand import without_rows as without_rows
+from tests.support.destinations import BUCKETS, DESTINATION, SERVER, made_place, postgres_server
+from tests.support.installation import AT_ONCE, Installation
+from tests.support.templates import Templates
+from tests.support.walking import Walking
+from tests.support.worlds import NOW
 
 # one example is a whole run or several: none is too slow, and a fixture's folder may serve many
-settings.register_profile(
-    "runs", deadline=None, max_examples=8, suppress_health_check=list(HealthCheck), print_blob=True
-)
-settings.load_profile("runs")
+EVERY = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+# the same examples for everybody; nobody's change goes red for a stranger's
+settings.register_profile("fast", max_examples=4, derandomize=True, **EVERY)
+settings.register_profile("thorough", max_examples=25, **EVERY)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
 OURS = (
     "PIPELINE__",
     "SOURCES__",
@@ -46,6 +53,12 @@ HOSTILE = (
 
 def pytest_report_header() -> str:
     return f"dlt {dlt.__version__}, duckdb {duckdb.__version__}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out is said, with the command that runs it."""
+    if left_out := len(terminalreporter.stats.get("deselected", [])):
+        terminalreporter.write_line(f"{left_out} tests are left out: make test-all runs all, -m '' those of a file")
 
 
 def forget_settings() -> None:
@@ -73,15 +86,27 @@ def nothing_of_dlts_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Templates:
+    return Templates(tmp_path_factory, worker_id)
+
+
 @pytest.fixture
 def world() -> World:
     """An account without pickups, on a Friday noon."""
     return World(clock=NOW)
 
 
+@pytest.fixture(scope="session")
+def listener() -> Iterator[Server]:
+    """The socket of every test's sandbox that asks for none of its own."""
+    with listening() as server:
+        yield server
+
+
 @pytest.fixture
-def api(world: World) -> Iterator[Sandbox]:
-    with serve(world) as sandbox:
+def api(world: World, listener: Server) -> Iterator[Sandbox]:
+    with serve(world, on=listener) as sandbox:
         yield sandbox
 
 
@@ -100,7 +125,12 @@ def buckets() -> Iterator[str]:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def installation(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Installation | Walking:
+    """A project folder without runs; `walk` as its parameter leaves all but the source out (support/walking.py)."""
+    if getattr(request, "param", "run") == "walk":
+        return Walking()
     folder = tmp_path / "project"
     (folder / ".dlt").mkdir(parents=True)
     for name, value in made_place(folder).items():

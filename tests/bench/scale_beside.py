@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from scale_points import Group
 from scale_postgres import Postgres
 from scale_run import run
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+from tests.support.worlds import NOW
+
 DAYS = 180
 WORLDS = (2_000, 20_000, 100_000)
 

@@ -9,15 +9,14 @@ import argparse
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from statistics import median
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import Installation, rows_of
 from tests.soak.kills import an_installation
-from tests.truth import leftovers
+from tests.support.installation import Installation, rows_of
+from tests.support.invariants import leftovers
+from tests.support.worlds import NOW
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PICKUPS = 5_000
 BYTES_A_RECEIPT = 2_048
 AT_MOST_SLOWER = 1.25

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from sources.sendcloud.sandbox import World
 from sources.sendcloud.sandbox.carriers import CARRIERS
-from tests.by_hand import fill, run
+from tests.support.by_hand import fill, run
+from tests.support.worlds import NOW
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PICKUPS = 4_000
 RECENT = timedelta(days=14)
 TRUE_RATES = {carrier.code: carrier.cancelled for carrier in CARRIERS}

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import Installation, as_rows
-from tests.instants import OF_EACH_PACKAGE, OF_THE_END
-from tests.truth import differences, published_pickups
+from tests.support.installation import Installation, as_rows
+from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END
+from tests.support.invariants import differences, published_pickups
+from tests.support.worlds import NOW
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KILLS_IN_A_LIFE = 10
 SPAN = 1.2  # seconds from the first request to the end of most of these runs
 
@@ -116,7 +116,7 @@ class Life:
         """The last instant that it told of; empty when it came to its end before it was killed."""
         asked = threading.Event()
         self.api.on_request = lambda _api, _number: asked.set()
-        running = self.installation.begin(*words, "run", api=self.api, module="tests.instants", **self.settings)
+        running = self.installation.begin(*words, "run", api=self.api, module="tests.support.instants", **self.settings)
         if delay is not None:
             asked.wait(60)
             time.sleep(delay)

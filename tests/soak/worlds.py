@@ -15,7 +15,7 @@ import time
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.test_worlds_machine import RUNS, Life
+from tests.runs.test_worlds_machine import RUNS, Life
 
 SECONDS_BETWEEN_LINES = 20
 LIVES = settings(

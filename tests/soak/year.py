@@ -12,18 +12,18 @@ import argparse
 import os
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import duckdb
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.installation import Installation
 from tests.soak.idle import counts
 from tests.soak.kills import an_installation
-from tests.truth import differences
+from tests.support.installation import Installation
+from tests.support.invariants import differences
+from tests.support.worlds import NOW
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PICKUPS_A_DAY = 12
 RUNS_A_DAY = 96  # that are stood for
 DAYS_KEPT = {"pickup_runs": 366, "_dlt_loads": 30, "_dlt_pipeline_state": 30}

@@ -6,8 +6,9 @@ Shares no code with the source that reads the API: two readings of one document 
 from . import faults
 from .carriers import CARRIERS, Carrier
 from .paging import Order
-from .server import Request, Sandbox, serve
+from .server import Request, Sandbox, listening, serve
 from .timeline import ABSENT, Record, wire_time
+from .wire import Server
 from .world import World
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Record",
     "Request",
     "Sandbox",
+    "Server",
     "World",
     "faults",
+    "listening",
     "serve",
     "wire_time",
 ]

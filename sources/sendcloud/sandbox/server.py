@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import NamedTuple
 
@@ -105,20 +105,28 @@ def serve(
     default_limit: int = 100,
     max_limit: int = 500,
     order: Order = "descending",
+    on: Server | None = None,
 ) -> Iterator[Sandbox]:
     """The world's pickups on 127.0.0.1 until the block is left; port 0 takes a free one. A token lasts `token_seconds`
-    by the world's clock.
+    by the world's clock. `on` is a server that listens already, and goes on to.
     """
+    with nullcontext(on) if on else listening(port) as server:
+        origin = f"http://127.0.0.1:{server.server_port}"
+        tokens = Tokens(client_id, client_secret, token_seconds, origin + TOKEN_PATH)
+        sandbox = Sandbox(Api(world, origin, public_key, secret_key, tokens, default_limit, max_limit, order))
+        server.answer, server.clock = sandbox.answer, lambda: world.clock
+        yield sandbox
+
+
+@contextmanager
+def listening(port: int = 0) -> Iterator[Server]:
+    """A server on 127.0.0.1 until the block is left; it answers once a sandbox says what."""
     server = Server(port)
-    origin = f"http://127.0.0.1:{server.server_port}"
-    tokens = Tokens(client_id, client_secret, token_seconds, origin + TOKEN_PATH)
-    sandbox = Sandbox(Api(world, origin, public_key, secret_key, tokens, default_limit, max_limit, order))
-    server.answer, server.clock = sandbox.answer, lambda: world.clock
     # the default of 0.5 s would be waited for at every close
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield sandbox
+        yield server
     finally:
         server.shutdown()
         server.server_close()

@@ -1,0 +1,114 @@
+"""Accounts that are added, renamed and removed."""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+import pytest
+
+from pipelines import run_accounts
+from sources.sendcloud.sandbox import Sandbox
+from tests.support.accounts import configure, oldest, rows_of_worlds
+from tests.support.installation import Installation, nothing_is_sent_to
+from tests.support.three_accounts import README
+from tests.support.three_accounts import apis as apis
+from tests.support.three_accounts import loaded as loaded
+from tests.support.three_accounts import loaded_once as loaded_once
+
+# adding, renaming, removing
+
+
+def statements(title: str) -> str:
+    """The SQL that the README gives under that heading's words."""
+    return README.split(title, 1)[1].split("```sql\n", 1)[1].split("```", 1)[0]
+
+
+def execute(installation: Installation, sql: str) -> None:
+    with duckdb.connect(str(installation.warehouse)) as connection:
+        connection.execute(sql)
+
+
+def everywhere(installation: Installation, account: str) -> list[str]:
+    """Tables in which the account still has a row."""
+    tables = "select table_name as t from duckdb_columns() where schema_name = 'sendcloud' and column_name = 'account'"
+    names = [row["t"] for row in installation.rows(tables)]
+    found = [n for n in names if installation.rows(f"select 1 from sendcloud.{n} where account = '{account}'")]
+    state = f"select 1 from sendcloud._dlt_pipeline_state where pipeline_name = 'sendcloud_pickups_{account}'"
+    return found + (["_dlt_pipeline_state"] if installation.rows(state) else [])
+
+
+@pytest.mark.slow
+def test_the_first_account_keeps_its_rows_and_its_place_when_a_second_is_added(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    installation.run(apis["north"])
+    configure(installation, {"default": apis["north"], "south": apis["south"]})
+
+    receipts = run_accounts(installation.folder)
+
+    assert [(one.account, one.rows_new, one.is_first_read) for one in receipts] == [
+        ("default", 0, False),
+        ("south", 4, True),
+    ]
+    assert installation.pickups() == rows_of_worlds({"default": apis["north"], "south": apis["south"]})
+
+
+def test_a_removed_account_keeps_its_rows_and_status_says_that_it_is_no_longer_configured(
+    loaded: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(loaded, apis)
+    configure(loaded, {name: apis[name] for name in ("north", "east")})
+    with nothing_is_sent_to(apis["south"]):
+        assert loaded.command("run").returncode == 0
+
+    told = {one["account"]: one for one in json.loads(loaded.command("status", "--json").stdout)}
+    text = loaded.command("status").stdout
+
+    assert {name: one["is_configured"] for name, one in told.items()} == {"north": True, "south": False, "east": True}
+    assert told["south"]["pickups"] == 4
+    assert text.count("no longer, or by another name") == 1
+    assert "pipelines/README.md, Accounts" in " ".join(text.split())
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_removed_account_are_deleted_as_the_readme_says_and_it_may_come_back(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    others = {name: apis[name] for name in ("north", "east")}
+    configure(installation, apis)
+    apis["south"].world.put({"id": 1, "carrier": None})
+    run_accounts(installation.folder, sweep=True)
+    configure(installation, others)
+
+    execute(installation, statements("To delete the rows of"))
+    installation.command("run")
+
+    assert everywhere(installation, "south") == []
+    assert installation.pickups() == rows_of_worlds(others)
+    assert [one["account"] for one in json.loads(installation.command("status", "--json").stdout)] == ["east", "north"]
+    configure(installation, apis)
+    (back,) = run_accounts(installation.folder, ["south"])
+    assert (back.rows_new, back.is_first_read) == (4, True)
+
+
+@pytest.mark.slow
+def test_a_renamed_account_keeps_its_rows_states_and_receipts_as_the_readme_says(
+    loaded: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(loaded, apis)
+    apis["south"].world.advance(hours=1)
+    apis["south"].world.cancel(oldest(apis["south"]))
+    renamed = {"north": apis["north"], "west": apis["south"], "east": apis["east"]}
+    configure(loaded, renamed)
+
+    execute(loaded, statements("To rename one"))
+    receipts = {one.account: one for one in run_accounts(loaded.folder)}
+
+    assert everywhere(loaded, "south") == []
+    assert loaded.pickups() == rows_of_worlds(renamed)
+    west = receipts["west"]
+    assert (west.rows_new, west.rows_changed, west.rows_unchanged, west.rows_cancelled) == (0, 1, 3, 1)
+    assert west.checks_failed.keys() <= {"known_carriers"}
+    history = loaded.rows("select id, pickup_status from sendcloud.pickup_status_history where account = 'west'")
+    assert len(history) == 5

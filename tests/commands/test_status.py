@@ -1,0 +1,158 @@
+"""`pickups status` tells when an account was last read well, and fails when that is too long ago."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.accounts import add, configure, serving
+from tests.support.installation import Done, Installation
+from tests.support.worlds import NOW
+
+
+@pytest.fixture
+def apis() -> Iterator[dict[str, Sandbox]]:
+    worlds = {name: World(clock=NOW) for name in ("north", "south", "east")}
+    for world in worlds.values():
+        world.book(created_at=NOW)
+    with serving(worlds) as apis:
+        yield apis
+
+
+def told(done: Done) -> dict[str, dict[str, Any]]:
+    return {one["account"]: one for one in json.loads(done.stdout)}
+
+
+def finished(installation: Installation, outcome: str, before_now: timedelta, account: str = "%") -> None:
+    """As if the runs with that outcome had ended so long ago."""
+    with duckdb.connect(str(installation.published)) as connection:
+        connection.execute(
+            "update sendcloud.pickup_runs set started_at = now() - $before, finished_at = now() - $before "
+            "where outcome = $outcome and account like $account",
+            {"before": before_now, "outcome": outcome, "account": account},
+        )
+
+
+def _without_ages(text: str) -> str:
+    return re.sub(r"\d+:\d\d:\d\d ago", "… ago", text)
+
+
+def test_it_fails_when_the_last_good_run_is_too_old_and_says_how_old(installation: Installation, api: Sandbox) -> None:
+    """A failed run since then is none."""
+    installation.run(api)
+    fresh = installation.command("status")
+    assert (fresh.returncode, fresh.stderr) == (0, "")
+    assert "TOO OLD" not in fresh.stdout
+    installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+    finished(installation, "succeeded", timedelta(hours=3))
+
+    text, machine = installation.command("status"), installation.command("status", "--json")
+
+    assert (text.returncode, machine.returncode) == (1, 1)
+    assert re.search(r"\(3:0\d:\d\d ago\), TOO OLD", text.stdout)
+    assert _without_ages(text.stderr) == _without_ages(machine.stderr)  # a second may pass between the two
+    assert text.stderr.startswith("pickups: No good run within 2 h: default (last: 20")
+    account = told(machine)["default"]
+    assert 3 <= account["age_hours"] < 3.1
+    assert (account["is_stale"], account["last_outcome"]) == (True, "failed")
+
+
+@pytest.mark.slow
+def test_how_old_it_may_be_is_a_setting_and_an_option_goes_before_it(installation: Installation, api: Sandbox) -> None:
+    installation.run(api)
+    finished(installation, "succeeded", timedelta(hours=3))
+    add(installation, "config.toml", "[status]", "max_age_hours = 3.5")
+
+    assert installation.command("status").returncode == 0
+    assert installation.command("status", "--max-age", "2.9").returncode == 1
+    assert installation.command("status", "--max-age", "nan").returncode == 2
+    assert installation.command("status", STATUS__MAX_AGE_HOURS="2.9").returncode == 1
+    assert installation.command("status", "--max-age", "4", STATUS__MAX_AGE_HOURS="2.9").returncode == 0
+
+
+def test_each_configured_account_counts_also_one_that_never_ran_and_no_other(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(installation, {name: apis[name] for name in ("north", "south")})
+    installation.command("run")
+    finished(installation, "succeeded", timedelta(hours=3), "south")
+    configure(installation, {name: apis[name] for name in ("north", "east")})
+
+    done = installation.command("status", "--json")
+
+    assert done.returncode == 1
+    assert "No good run within 2 h: east (last: never)." in done.stderr
+    assert {name: (one["is_configured"], one["is_stale"]) for name, one in told(done).items()} == {
+        "east": (True, True),
+        "north": (True, False),
+        "south": (False, False),
+    }
+    east, north = told(done)["east"], told(done)["north"]
+    assert east.keys() == north.keys()
+    assert (east["age_hours"], east["last_run_at"], east["pickups"], east["quarantined"]) == (None, None, 0, 0)
+    assert "last run       never" in installation.command("status").stdout
+    installation.command("run")
+    assert installation.command("status").returncode == 0
+
+
+@pytest.mark.slow
+def test_before_anything_was_loaded_there_was_no_good_run(installation: Installation) -> None:
+    installation.command("run")
+
+    done = installation.command("status")
+
+    assert done.returncode == 1
+    assert "No good run within 2 h: default (last: never)." in done.stderr
+    assert "never (pickups run loads some; without keys: pickups demo)" in done.stdout
+
+
+def test_a_receipt_from_the_future_does_not_make_it_look_fresh(installation: Installation, api: Sandbox) -> None:
+    """As long as this machine's clock was wrong."""
+    installation.run(api)
+    finished(installation, "succeeded", timedelta(days=-400))
+
+    assert installation.command("status").returncode == 1
+    installation.run(api)
+    assert installation.command("status").returncode == 0
+
+
+@pytest.mark.slow
+def test_what_the_demo_left_is_nobodys_to_keep_fresh(installation: Installation) -> None:
+    installation.command("demo", "--pickups", "50")
+
+    done = installation.command("status", "--json", "--max-age", "0")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not told(done)["demo"]["is_stale"]
+
+
+@pytest.mark.slow
+def test_after_a_good_run_the_error_of_before_is_gone(installation: Installation, api: Sandbox) -> None:
+    installation.run(api)
+    installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
+    assert "Refused" in installation.command("status").stdout
+    installation.run(api)
+
+    assert "error" not in installation.command("status").stdout
+    assert told(installation.command("status", "--json"))["default"]["last_error"] is None
+
+
+@pytest.mark.slow
+def test_who_tried_the_demo_and_then_put_in_keys_is_told_that_nothing_was_loaded(
+    installation: Installation, api: Sandbox
+) -> None:
+    installation.command("demo", "--pickups", "300")
+    assert installation.command("status").returncode == 0  # no keys, so nothing that could run
+    add(installation, "secrets.toml", "[sources.sendcloud.credentials]", "public_key = 'p'", "secret_key = 's'")
+    installation.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
+    done = installation.command("status", "--json")
+
+    assert done.returncode == 1
+    assert (told(done)["default"]["is_stale"], told(done)["demo"]["is_stale"]) == (True, False)

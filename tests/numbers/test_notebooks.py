@@ -1,0 +1,335 @@
+"""The notebooks run from top to bottom and answer; what is committed is the essay, not an account's numbers."""
+
+import ast
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import nbformat
+import pytest
+
+from tests.support.by_hand import cancelled, fill, many, pickup, run
+from tests.support.cases import quick
+from tests.support.notebooks import executed
+
+ROOM = Path(__file__).parents[2] / "notebooks"
+RATES, WINDOWS, HEALTH = "01-cancellation-rates", "02-pickup-windows", "03-is-the-data-healthy"
+COMMITTED = {path.stem: nbformat.read(path, as_version=nbformat.NO_CONVERT) for path in sorted(ROOM.glob("*.ipynb"))}
+LONGEST_CELL = 12
+
+# Tuesday 2026-03-10 09:00 UTC is 10:00 in Amsterdam and Berlin and 9:00 in London; a window lasts three hours,
+# and is booked four days ahead.
+BUSY = [
+    *many(cancelled, 10, country="NL"),
+    *many(pickup, 30, country="NL"),
+    *many(pickup, 40, country="DE"),
+    *many(cancelled, 20, carrier="ups", country="GB", cancelled_at="2026-03-10 08:00Z"),
+    *many(pickup, 20, carrier="ups", country="GB"),
+    *many(pickup, 3, carrier="ups", country="CH", pickup_until=None, pickup_status="Failed"),
+]
+KINDS = (pickup, cancelled)
+TO_COME = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
+
+
+@pytest.fixture(scope="module")
+def run_through(tmp_path_factory):
+    """The notebooks over a busy and over an empty account, by name and account."""
+    published = {}
+    for account, pickups in {"busy": BUSY, "empty": []}.items():
+        published[account] = tmp_path_factory.mktemp(account) / "pickups.duckdb"
+        with duckdb.connect(published[account]) as con:
+            fill(con, pickups)
+    pairs = [(name, "busy") for name in COMMITTED] + [(name, "empty") for name in (RATES, WINDOWS)]
+    return {(name, account): executed(name, published[account]) for name, account in pairs}
+
+
+def outputs(notebook, kind):
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [output.data[kind] for cell in cells for output in cell.outputs if kind in output.get("data", {})]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_notebook_runs_without_a_word_of_error_or_warning(run_through, name):
+    kinds = {output.output_type for cell in run_through[name, "busy"].cells for output in cell.get("outputs", [])}
+
+    assert "execute_result" in kinds <= {"display_data", "execute_result"}
+
+
+def test_the_rates_are_told_in_pictures_and_in_sentences(run_through):
+    notebook = run_through[RATES, "busy"]
+    answers = "\n".join(outputs(notebook, "text/markdown"))
+
+    assert len(outputs(notebook, "image/png")) == 7
+    # 20 of 40 with ups and 10 of 80 with dpd; ups' three failed pickups are in no rate but that of failure
+    assert "**123 pickups** of 2 carriers, as of 2026-04-01 00:00 UTC. 123 are mature" in answers
+    assert "**ups is cancelled most often: 50.0% of its pickups.**" in answers
+    assert "no other carrier's reaches it. Over all carriers 30 of 120 were cancelled, 25.0%." in answers
+    assert "**20 of 30 cancellations (66.7%)** came less than 24 hours before the window opened, 0 of them" in answers
+    assert "**dpd differs most: 25.0% in NL, 0.0% in DE** (40 and 40 pickups)" in answers
+    # booked in one week, 10 cancelled after 48 hours and 20 after 95; nobody booked again
+    assert (
+        "**There are too few whole weeks to tell a trend**, over all carriers. 1 weeks are whole with every carrier, "
+        "0 are not mature yet." in answers
+    )
+    assert "**Half of the cancellations come within 95 hours of the booking**, of the 30 that came" in answers
+    assert "**Bookings are too dense to tell a rebooking from the next day's pickup.** Of dpd, ups it can't" in answers
+    assert "Over all carriers 3 of 123 failed, 2.4%; 0 more are stuck" in answers
+
+
+def test_the_windows_are_told_in_pictures_and_in_sentences(run_through):
+    notebook = run_through[WINDOWS, "busy"]
+    answers = "\n".join(outputs(notebook, "text/markdown"))
+
+    assert len(outputs(notebook, "image/png")) == 5
+    assert "**123 windows** of 2 carriers. 3 are open-ended (2.4%), 0 invalid" in answers
+    assert "and 3 pickups are in a country without a time zone of ours" in answers
+    assert (
+        "**Most windows open on Tuesday from 10:00 to 11:00**: 80 of 120, 66.7%. 0 (0.0%) open on a Saturday" in answers
+    )
+    assert "100.0% of its windows open in its commonest hour, from 9:00 to 10:00" in answers
+    assert "**The median window lasts 3.0 hours with every carrier.**" in answers
+    assert "ups leaves the most windows open-ended, 7.0% of its own" in answers  # 3 of 43
+    assert "**The median lead time is 96.0 hours with every carrier.**" in answers
+    assert "**Lead time: there is nothing to compare. Window length: there is nothing to compare.**" in answers
+
+
+def test_the_health_of_the_data_is_told_in_sentences(run_through):
+    answers = "\n".join(outputs(run_through[HEALTH, "busy"], "text/markdown"))
+
+    assert "**1 of 1 runs succeeded.** The last success saw the API at 2026-04-01 00:00 UTC" in answers
+    assert "No run failed." in answers
+    assert "**No sweep has been made yet**" in answers
+    assert "**0 records wait in quarantine**; 0 no longer do." in answers
+    assert "No check of the last run found anything." in answers
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [(RATES, "There is nothing to rate yet"), (WINDOWS, "There is nothing to show yet")],
+)
+def test_an_empty_account_is_told_so_and_nothing_breaks(run_through, name, sentence):
+    notebook = run_through[name, "empty"]
+    answers = outputs(notebook, "text/markdown")
+
+    assert outputs(notebook, "image/png") == []
+    assert len(answers) >= 4
+    assert answers[0].startswith(sentence)
+    assert all(answer.startswith("There is nothing to ") for answer in answers)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize(
+    "pickups",
+    quick(
+        [
+            [pickup()],
+            [cancelled()],
+            [cancelled(**TO_COME)],
+            [pickup(pickup_status="Announcing")],
+            [pickup(pickup_status="Failed")],
+            [pickup(pickup_from=None, pickup_until=None)],
+            [pickup(country="CH")],
+            [pickup(pickup_until=None, created_at="2026-03-11 09:00Z")],
+            [pickup(pickup_until=None)],
+            [pickup(pickup_until="2026-03-10 08:00Z")],
+            [pickup(carrier="$\\frac{$ dpd"), cancelled(carrier="$\\frac{$ dpd"), cancelled(carrier="up$")],
+            [pickup(carrier=f"carrier {n}") for n in range(3)],
+            [
+                make(carrier=f"carrier number {n}", pickup_from=f"2026-03-{n:02} {n - 8:02}:00Z")
+                for n in range(10, 30)
+                for make in KINDS
+            ],
+        ],
+        only=(1, 5, 10, 11),
+    ),
+    ids=[
+        "one kept",
+        "one cancelled",
+        "one cancelled, to come",
+        "one stuck",
+        "one failed",
+        "one without a window",
+        "one without a zone",
+        "one open-ended before its booking",
+        "one open-ended",
+        "one that ends before it begins",
+        "names that look like mathematics",
+        "three carriers that all kept",
+        "twenty carriers at all hours",
+    ],
+)
+def test_no_account_is_too_odd_to_be_told(warehouse_read, name, pickups):
+    warehouse_read(pickups)
+
+    drawn(name)
+
+
+FOUND = json.dumps({"known_carriers": 1})
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize(
+    "runs",
+    quick(
+        [
+            [run(outcome="failed")],
+            [run(outcome="failed", observed_at=None, started_at="2026-04-01 00:00Z", finished_at="2026-04-01 00:01Z")],
+            [
+                run(account="old", checks_failed=FOUND),
+                run(account="older", checks_failed=None),
+                run(
+                    check_values=json.dumps({"known_carriers": ["dpd"]}),
+                    checks_failed=FOUND,
+                    unknown_fields='{"colour": 2}',
+                ),
+            ],
+        ],
+        only=(2,),
+    ),
+    ids=["a first load that died", "one that died before its first page", "accounts last read by older versions"],
+)
+def test_no_history_of_runs_is_too_odd_to_be_told(warehouse_read, name, runs):
+    warehouse_read([pickup(), cancelled()], runs)
+
+    drawn(name)
+
+
+def told(name, since=None):
+    """What every name of the notebook stands for, when every cell ran in this process."""
+    import matplotlib.pyplot as plt
+
+    known = {}
+    plt.switch_backend("agg")
+    plt.close("all")
+    exec(compile(code_of(COMMITTED[name]).replace("since = None", f"since = {since!r}"), name, "exec"), known)
+    return known
+
+
+def drawn(name):
+    """Every picture of it, too."""
+    import matplotlib.pyplot as plt
+
+    told(name)
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+def a_week(monday, cancelled_of_ten, **changes):
+    """Ten bookings on that Monday, for the next day, some of them cancelled."""
+    booked = datetime.fromisoformat(f"{monday} 09:00Z")
+    times = {
+        "created_at": booked,
+        "pickup_from": booked + timedelta(hours=24),
+        "pickup_until": booked + timedelta(hours=27),
+    }
+    gone = many(cancelled, cancelled_of_ten, **times | {"cancelled_at": booked + timedelta(hours=1)} | changes)
+    return gone + many(pickup, 10 - cancelled_of_ten, **times | changes)
+
+
+MONDAYS = ["2026-02-02", "2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09"]
+
+
+def test_the_trend_is_over_weeks_in_which_every_carrier_is_mature(warehouse_read):
+    """Two carriers that never change, 1 and 3 of 10 a week; of the slow one the last two weeks are not over."""
+    quick = [made for monday in MONDAYS for made in a_week(monday, 1)]
+    slow = [made for monday in MONDAYS for made in a_week(monday, 3, carrier="ups")]
+    late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **TO_COME) for monday in MONDAYS[-2:]]
+    warehouse_read(quick + slow + late)
+
+    assert told(RATES)["movement"]() == (
+        "20.0% were cancelled of the last 2 whole weeks' bookings, 20.0% of the 2 before"
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "whole"),
+    [("2026-02-08", MONDAYS[1:]), ("2026-02-09", MONDAYS[2:]), ("2026-02-11", MONDAYS[2:]), (None, MONDAYS)],
+    ids=["a Sunday", "a Monday, whose first hour is on UTC's Sunday", "a Wednesday", "from the beginning"],
+)
+def test_a_week_that_since_cuts_into_is_not_whole(tmp_path, monkeypatch, since, whole):
+    with duckdb.connect(tmp_path / "pickups.duckdb") as con:
+        every_day = [datetime.fromisoformat(f"{MONDAYS[0]} 09:00Z") + timedelta(days=day) for day in range(42)]
+        fill(con, [make(created_at=at) for at in every_day for make in KINDS])
+    monkeypatch.setenv("PUBLISH__PATH", str(tmp_path / "pickups.duckdb"))
+
+    over_all = told(RATES, since=since)["over_all"]
+
+    assert [f"{monday:%Y-%m-%d}" for monday in over_all.index] == whole
+
+
+@pytest.fixture
+def warehouse_read(warehouse, monkeypatch):
+    """A function that puts an account behind `pipelines.warehouse.read`, in this process."""
+
+    def behind(pickups, runs=None):
+        con = warehouse(*pickups, runs=runs)
+        monkeypatch.setattr(
+            "pipelines.warehouse.read", lambda view, **_: con.execute(f"select * from analytics.{view}").df()
+        )
+
+    return behind
+
+
+# --- as committed
+
+
+def code_of(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_there_are_three_notebooks():
+    assert list(COMMITTED) == [RATES, WINDOWS, HEALTH]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_notebook_holds_no_outputs_and_no_counts(name):
+    for cell in COMMITTED[name].cells:
+        assert cell.get("outputs", []) == [], cell.id
+        assert cell.get("execution_count") is None, cell.id
+        assert cell.metadata == {}, cell.id
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_notebook_is_valid_and_names_its_kernel(name):
+    notebook = COMMITTED[name]
+
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    ids_as_written = [cell["id"] for cell in json.loads((ROOM / f"{name}.ipynb").read_text())["cells"]]
+    assert len(set(ids_as_written)) == len(ids_as_written)  # nbformat mends doubled ids while it reads
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_no_cell_is_long_and_none_is_empty(name):
+    for cell in COMMITTED[name].cells:
+        lines = cell.source.splitlines()
+        assert lines, cell.id
+        assert cell.cell_type == "markdown" or len(lines) <= LONGEST_CELL, cell.id
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_notebook_begins_with_a_question_and_ends_with_what_it_cannot_say(name):
+    first, *_, last = COMMITTED[name].cells
+
+    assert first.source.splitlines()[0].startswith("# ")
+    assert first.source.splitlines()[0].endswith("?")
+    assert last.source.startswith("## What these numbers can't say")
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_notebook_knows_nothing_of_the_project_but_read(name):
+    imported = {
+        f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(ast.parse(code_of(COMMITTED[name])))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert imported - {"json", "pandas"} == {
+        "matplotlib.pyplot",
+        "IPython.display.Markdown",
+        "pipelines.warehouse.read",
+    }

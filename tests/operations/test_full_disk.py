@@ -1,0 +1,119 @@
+"""A disk that is full, at the start or in the middle of a run: one line, nothing broken, the next run catches up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.cases import quick
+from tests.support.installation import REPOSITORY, Installation, as_rows, environment
+from tests.support.invariants import differences, published_pickups, tables_of
+from tests.support.templates import Templates
+from tests.support.worlds import thousand
+
+PROGRESS = ("reading:", "loading:", "publishing:")
+
+
+def on_a_full_disk(installation: Installation, api: Sandbox, phase: str, limit: int) -> tuple[int, list[str]]:
+    """A run for which, from that phase on, no file may grow beyond so many bytes: its exit code, what it said."""
+    running = installation.begin("full", phase, str(limit), "run", api=api, module="tests.support.instants")
+    _, said = running.communicate(timeout=60)
+    return running.returncode, [line for line in said.splitlines() if not line.startswith(PROGRESS)]
+
+
+@pytest.fixture
+def world() -> World:
+    return thousand()
+
+
+@pytest.fixture
+def loaded(installation: Installation, templates: Templates) -> Installation:
+    return installation.as_in(templates.loaded("thousand"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["extract", "normalise", "load"])
+def test_a_disk_that_fills_up_in_the_first_load(
+    installation: Installation, world: World, api: Sandbox, phase: str
+) -> None:
+    code, said = on_a_full_disk(installation, api, phase, limit=8_192)
+    assert (code, len(said)) == (6, 1), said
+    assert "The destination failed" in said[0]
+    assert published_pickups(installation) is None
+
+    installation.run(api)
+
+    assert differences(installation, world) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "limit"),
+    quick(
+        [
+            ("extract", 8_192),
+            ("normalise", 8_192),
+            ("record states", 8_192),
+            ("load", 8_192),
+            ("conclude", 8_192),
+            ("publish", 8_192),
+            ("last receipt", 64),
+        ],
+        only=(3,),
+    ),
+)
+def test_a_disk_that_fills_up_when_there_was_something_before(
+    loaded: Installation, world: World, api: Sandbox, phase: str, limit: int
+) -> None:
+    before = as_rows(world.records())
+    world.advance(days=20)
+
+    code, said = on_a_full_disk(loaded, api, phase, limit)
+    assert (code, len(said)) == (6, 1), said
+    assert "The destination failed" in said[0]
+    assert published_pickups(loaded) == (as_rows(world.records()) if phase == "last receipt" else before)
+
+    loaded.run(api)
+
+    assert differences(loaded, world) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["extract", "record states", "load", "conclude", "publish", "last receipt"])
+def test_a_warehouse_that_cannot_grow_is_never_published_in_part(
+    loaded: Installation, world: World, api: Sandbox, phase: str
+) -> None:
+    """What is new fits into duckdb's log, not into the file: the run may succeed or not, readers see old or new."""
+    before = as_rows(world.records())
+    world.advance(days=20)
+
+    code, _ = on_a_full_disk(loaded, api, phase, limit=0)
+    if code == 0 or phase == "last receipt":
+        assert tables_of(loaded.published) == tables_of(loaded.warehouse)
+        assert published_pickups(loaded) == as_rows(world.records())
+    else:
+        assert code == 6
+        assert published_pickups(loaded) == before
+
+    loaded.run(api)
+
+    assert differences(loaded, world) == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_was_full_at_the_very_first_start_leaves_nothing_in_the_way(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    words = f"ulimit -f 8; exec {sys.executable} -m pipelines run"
+    settings = {**environment(api), "DLT_PROJECT_DIR": str(installation.folder), "PYTHONPATH": str(REPOSITORY)}
+    full = subprocess.run(["bash", "-c", words], env={**os.environ, **settings}, capture_output=True, text=True)
+    assert full.returncode == 6, full.stderr
+    assert "Traceback" not in full.stderr
+
+    installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())

@@ -1,0 +1,33 @@
+"""What a warehouse lets go of, wherever it is: `make test-places` asks it of a server and of a lake."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sources.sendcloud.sandbox import World, serve
+from tests.support.installation import Installation, as_rows
+from tests.support.worlds import NOW
+
+pytestmark = [pytest.mark.places, pytest.mark.slow]
+
+
+def test_old_receipts_go_and_nothing_else(installation: Installation) -> None:
+    """Three runs of two years ago, and two of this year: of the old ones nobody needs any once there is a newer."""
+    world = World(clock=NOW - timedelta(days=800))
+    with serve(world) as api:
+        for _ in range(3):
+            world.book()
+            installation.run(api)
+            world.advance(hours=1)
+        world.advance(days=700)
+        for _ in range(2):
+            world.book()
+            installation.run(api)
+            world.advance(days=1)
+
+    receipts = installation.rows("select rows_in_table from sendcloud.pickup_runs order by started_at")
+    assert [receipt["rows_in_table"] for receipt in receipts] == [4, 5]
+    assert installation.pickups() == as_rows(world.records())
+    assert installation.rows("select count(*) as n from sendcloud.pickup_status_history") == [{"n": 5}]

@@ -1,0 +1,197 @@
+"""A warehouse goes on where it stands: with a newer version, on another machine, without its working folder."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.installation import API_VERSION, Installation, as_rows, rows_of
+from tests.support.worlds import NOW
+
+FIRST_VERSION = Path(__file__).parents[1] / "data" / "warehouse-of-f3503dc.duckdb.gz"
+OPEN, REFUSED = 7_000_010, "seven"  # the ids that the story below is about
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def the_world_then() -> World:
+    """30 pickups, one a day since 21 October: settled but for OPEN and the last four; and one that is refused."""
+    world = World(clock=NOW)
+    for number in range(30):
+        opens = NOW + days(6) if 7_000_000 + number == OPEN else NOW - days(29 - number)
+        settled = {"pickup_status": "Failed"} if number not in (10, 26, 27, 28, 29) else {}
+        world.book(
+            id=7_000_000 + number,
+            created_at=NOW - days(30 - number),
+            pickup_from=opens,
+            pickup_until=opens + days(0.2),
+            carrier=("dhl", "ups", "dpd")[number % 3],
+            **settled,
+        )
+    world.put({"id": REFUSED, "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"})
+    return world
+
+
+def an_hour_of_then(world: World) -> None:
+    """What happened between the two runs of the first version."""
+    world.advance(hours=1)
+    world.cancel(7_000_028)
+    world.book(id=7_000_100, colour="green")
+    world.book(id=7_000_101)
+
+
+def a_day_since(world: World) -> None:
+    """What happened between those runs and today's."""
+    world.advance(days=1)
+    world.cancel(OPEN)
+    world.book(id=7_000_200)
+
+
+def runs_of_the_first_version(folder: Path) -> Path:
+    """How the file in data/ was made: call this with the code of commit f3503dc."""
+    world = the_world_then()
+    (folder / ".dlt").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patched, serve(world) as api:
+        installation = Installation(folder, patched)
+        installation.run(api, page_size=5)
+        an_hour_of_then(world)
+        installation.run(api, page_size=5)
+    return installation.warehouse
+
+
+@pytest.fixture
+def upgraded(installation: Installation) -> Installation:
+    """An installation of today's with the warehouse that the first version left, and nothing else."""
+    installation.warehouse.parent.mkdir()
+    installation.warehouse.write_bytes(gzip.decompress(FIRST_VERSION.read_bytes()))
+    return installation
+
+
+@pytest.fixture
+def world() -> World:
+    """A day after the first version's last run."""
+    world = the_world_then()
+    an_hour_of_then(world)
+    a_day_since(world)
+    return world
+
+
+def loadable(world: World) -> list[dict[str, Any]]:
+    return as_rows([record for record in world.records() if record["id"] != REFUSED])
+
+
+def test_the_state_of_the_first_version_is_read_on_from_where_it_stands(
+    upgraded: Installation, world: World, api: Sandbox
+) -> None:
+    """34 records of five a page: the memory ends the read on the sixth of seven, the first before OPEN's booking."""
+    receipt = upgraded.run(api, page_size=5)
+
+    rows = upgraded.pickups()
+    merged = [row["id"] for row in rows if row["api_version"]]  # of the others nobody noted it then
+    assert [{**row, "api_version": API_VERSION} for row in rows] == loadable(world)
+    assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (1, 1, 1)
+    assert len(merged) == 2
+    assert (receipt.requests, receipt.stopped_because, receipt.order) == (6, "frontier", "newest_first")
+    assert receipt.frontier == NOW - days(20) - timedelta(hours=1)
+    assert (receipt.is_first_read, receipt.history_complete) == (False, True)
+
+
+@pytest.mark.slow
+def test_after_the_upgrade_a_second_run_is_quiet(upgraded: Installation, api: Sandbox) -> None:
+    """Three pages: OPEN is cancelled, and the oldest that is open now was booked on 16 November, on the second page."""
+    upgraded.run(api, page_size=5)
+    before = upgraded.rows("from sendcloud.pickups order by id")
+
+    receipt = upgraded.run(api, page_size=5)
+
+    assert (receipt.rows_new, receipt.rows_changed, receipt.requests) == (0, 0, 3)
+    assert upgraded.rows("from sendcloud.pickups order by id") == before  # _dlt_load_id included
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("world")
+def test_the_upgrade_makes_the_history_of_states_from_the_table_and_then_from_what_is_read(
+    upgraded: Installation, api: Sandbox
+) -> None:
+    """32 pickups as the first version left them, one that is new, and OPEN's cancellation."""
+    upgraded.run(api, page_size=5)
+
+    states = upgraded.rows("select id, pickup_status from sendcloud.pickup_status_history order by id, _dlt_load_id")
+    assert len(states) == 32 + 1 + 1
+    assert [state["pickup_status"] for state in states if state["id"] == OPEN] == ["Created", "Cancelled"]
+
+
+@pytest.mark.usefixtures("world")
+def test_the_upgrade_keeps_the_old_receipts_and_adds_the_columns_that_are_new(
+    upgraded: Installation, api: Sandbox
+) -> None:
+    kept = rows_of(upgraded.warehouse, "from sendcloud.pickup_runs order by started_at")
+    assert [(row["rows_new"], row["rows_changed"], row["quarantined"]) for row in kept] == [(30, 0, 1), (2, 1, 1)]
+    assert "reached" not in kept[0]
+
+    upgraded.run(api, page_size=5)
+
+    after = upgraded.rows("from sendcloud.pickup_runs order by started_at")
+    assert [{name: row[name] for name in kept[0]} for row in after[:2]] == kept
+    assert [row["reached"] for row in after] == [None, None, NOW - days(26)]  # the last of the sixth page, 7_000_004
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("world")
+def test_the_upgrade_keeps_what_is_in_quarantine(upgraded: Installation, api: Sandbox) -> None:
+    upgraded.run(api, page_size=5)
+
+    rows = upgraded.rows("select first_seen_at, last_seen_at from sendcloud.pickups_quarantine")
+    assert rows == [{"first_seen_at": NOW, "last_seen_at": NOW + timedelta(hours=25)}]
+
+
+@pytest.mark.slow
+def test_a_working_folder_deleted_between_two_runs_costs_nothing(installation: Installation) -> None:
+    world = sixty_settled_pickups()
+    with serve(world) as api:
+        installation.run(api, page_size=10)
+        shutil.rmtree(installation.folder / "data" / ".dlt-pipelines")
+        world.book()
+
+        receipt = installation.run(api, page_size=10)
+
+    assert (receipt.requests, receipt.rows_new) == (2, 1)
+    assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.slow
+def test_a_warehouse_taken_to_another_machine_is_read_on_from_where_it_stands(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The file alone: another project folder, another home, no working folder, nothing published yet."""
+    world = sixty_settled_pickups()
+    there = Installation(tmp_path / "another" / "project", installation.monkeypatch)
+    (there.folder / ".dlt").mkdir(parents=True)
+    there.warehouse.parent.mkdir()
+    with serve(world) as api:
+        installation.run(api, page_size=10)
+        shutil.copy(installation.warehouse, there.warehouse)
+        shutil.rmtree(installation.folder)
+        installation.monkeypatch.setenv("HOME", str(tmp_path / "another" / "home"))
+        world.book()
+
+        receipt = there.run(api, page_size=10)
+
+    assert (receipt.requests, receipt.rows_new) == (2, 1)
+    assert there.pickups() == as_rows(world.records())
+
+
+def sixty_settled_pickups() -> World:
+    """Ten a page are six pages; who remembers them needs two."""
+    world = World(clock=NOW)
+    for number in range(60):
+        world.book(created_at=NOW - days(90 - number), pickup_status="Failed")
+    return world

@@ -1,0 +1,277 @@
+"""What is built holds what a user needs and nothing of ours; unpacked anywhere, without a checkout, it works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.installation import REPOSITORY, Done, environment
+
+MINE = (
+    ".dlt/secrets.toml",
+    "data/pickups.duckdb",
+    "notebooks/.ipynb_checkpoints/01-checkpoint.ipynb",
+    "pipelines/x.pyc",
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own files as git knows them, and beside them what must never travel."""
+    tree = tmp_path_factory.mktemp("tree")
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.splitlines()
+    for name in filter(lambda name: (REPOSITORY / name).is_file(), names):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, tree / name)
+    for name in MINE:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("mine")
+    return tree
+
+
+def build(tree: Path, kind: str, to: Path) -> Path:
+    """What the build back end makes of the tree, without a package index."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(to)], cwd=tree, check=True)
+    (built,) = to.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tree, "sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sdist, as installers do."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        # an archive of our own; Debian's Python 3.11.2 knows no filter yet
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (tree,) = folder.iterdir()
+    return build(tree, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def held(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["pipelines", "sources"])
+def test_the_wheel_holds_every_file_of_the_rooms(tree: Path, held: set[str], room: str) -> None:
+    """SQL, style sheets, schedules and whatever else comes to lie there; but not what is for `dlt init` alone."""
+    there = {str(path.relative_to(tree)) for path in (tree / room).rglob("*") if path.is_file()} - {*MINE}
+    for_dlt_init = {"sources/sendcloud_pipeline.py", "sources/sendcloud/requirements.txt"}
+
+    assert {name for name in held if name.startswith(f"{room}/") and "/template/" not in name} == there - for_dlt_init
+    assert f"{room}/py.typed" in held
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_what_a_project_folder_begins_with(tree: Path, held: set[str]) -> None:
+    notebooks = {f"notebooks/{path.name}" for path in (tree / "notebooks").glob("*.ipynb")}
+    assert len(notebooks) >= 3
+
+    begins_with = {".dlt/config.toml", ".dlt/example.secrets.toml", "notebooks/README.md", *notebooks}
+    assert {name for name in held if "/template/" in name} == {f"pipelines/template/{name}" for name in begins_with}
+
+
+@pytest.mark.slow
+def test_nothing_of_the_one_who_builds_travels(held: set[str], sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        sent = archive.getnames()
+    assert any(name.endswith("/tests/project/test_wheel.py") for name in sent)
+
+    assert [name for name in {*sent, *held} if name.endswith(tuple(f"/{Path(mine).name}" for mine in MINE))] == []
+    assert {name.split("/")[0].split("-")[0] for name in held} == {"pipelines", "sources", "sendcloud_pickups"}
+
+
+@pytest.mark.slow
+def test_the_metadata_say_what_it_is_and_under_which_licence(wheel: Path, held: set[str]) -> None:
+    (name,) = [name for name in held if name.endswith(".dist-info/METADATA")]
+    metadata = zipfile.ZipFile(wheel).read(name).decode()
+
+    for line in ("License-Expression: Apache-2.0", "Requires-Python: >=3.11", "Classifier: Typing :: Typed"):
+        assert f"\n{line}\n" in metadata
+    assert "\n# sendcloud-pickups\n" in metadata
+    assert f"pip install '{wheel.name}[notebooks]'" in metadata
+    assert name.replace("METADATA", "licenses/LICENSE") in held
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
+class Unpacked:
+    """The wheel's own code, in a folder where there is no checkout; the libraries are those of this environment."""
+
+    def __init__(self, site: Path, stands_in: Path) -> None:
+        self.site, self.stands_in = site, stands_in
+        stands_in.mkdir()
+
+    def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
+        # -S: without the .pth that leads back to the checkout
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "pipelines", *words],
+            env={**os.environ, **(environment(api) if api else {}), **variables, "PYTHONPATH": self.path},
+            cwd=self.stands_in,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def path(self) -> str:
+        return os.pathsep.join([str(self.site), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+
+
+@pytest.fixture
+def installed(unpacked: Path, tmp_path: Path) -> Unpacked:
+    return Unpacked(unpacked, tmp_path / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def made_once(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder, made by `pickups init`."""
+    maker = Unpacked(unpacked, tmp_path_factory.mktemp("made") / "elsewhere")
+    done = maker.command("init", "shop")
+    assert done.returncode == 0, done.stderr
+    return maker.stands_in / "shop"
+
+
+@pytest.fixture
+def project(installed: Unpacked, made_once: Path) -> Path:
+    """One like it, for each test."""
+    return shutil.copytree(made_once, installed.stands_in / "shop", symlinks=True)
+
+
+@pytest.mark.slow
+def test_init_makes_a_project_folder_and_says_what_comes_next(installed: Unpacked) -> None:
+    done = installed.command("init", "shop")
+
+    shop = installed.stands_in / "shop"
+    made = [line.split() for line in done.stdout.splitlines() if line.startswith("  made")]
+    assert sorted(name for _, name in made) == sorted(
+        str(path.relative_to(shop)) for path in shop.rglob("*") if path.is_file()
+    )
+    assert {name for _, name in made} >= {".dlt/config.toml", ".dlt/secrets.toml", ".gitignore", "notebooks/README.md"}
+    assert (shop / ".dlt/config.toml").read_text() == (REPOSITORY / ".dlt/config.toml").read_text()
+    assert (shop / "notebooks").is_dir()
+    assert f"Next, in {shop}:" in done.stdout
+    assert "put them into .dlt/secrets.toml" in done.stdout
+    assert "kept" not in done.stdout.lower()
+
+
+@pytest.mark.slow
+def test_the_file_for_the_keys_is_for_its_owner_alone_and_git_leaves_it_out(project: Path) -> None:
+    assert stat.S_IMODE((project / ".dlt" / "secrets.toml").stat().st_mode) == 0o600
+
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    ignored = subprocess.run(["git", "check-ignore", ".dlt/secrets.toml", "data/x"], cwd=project, capture_output=True)
+    assert ignored.stdout.split() == [b".dlt/secrets.toml", b"data/x"]
+
+
+@pytest.mark.slow
+def test_init_again_changes_nothing(installed: Unpacked, project: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*")}
+
+    done = installed.command("init", str(project))
+
+    assert done.returncode == 0
+    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")} >= {"same"}
+    assert "made" not in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in project.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_init_overwrites_nothing_and_says_so(installed: Unpacked, project: Path) -> None:
+    """Somebody's keys, somebody's link that leads nowhere, and a notebook that was thrown away."""
+    (project / ".dlt" / "secrets.toml").write_text("my keys")
+    (project / ".gitignore").unlink()
+    (project / ".gitignore").symlink_to("nowhere")
+    (project / "notebooks" / "02-pickup-windows.ipynb").unlink()
+
+    done = installed.command("init", str(project))
+
+    assert done.returncode == 0
+    told = dict(reversed(line.split()) for line in done.stdout.split("\n\n")[0].splitlines() if line.startswith("  "))
+    assert told.pop(".dlt/secrets.toml") == told.pop(".gitignore") == "kept"
+    assert told.pop("notebooks/02-pickup-windows.ipynb") == "made"
+    assert set(told.values()) == {"same"}
+    assert (project / ".dlt" / "secrets.toml").read_text() == "my keys"
+    assert not (project / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_init_where_no_folder_can_be_is_one_line(installed: Unpacked) -> None:
+    (installed.stands_in / "file").write_text("mine")
+
+    done = installed.command("init", "file")
+
+    assert done.returncode == 6
+    assert re.fullmatch(
+        r"pickups: The destination failed: .*/file/.*: (Not a directory|File exists)\..*\n", done.stderr
+    )
+    assert (installed.stands_in / "file").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_a_run_from_the_wheel_loads_and_shows(installed: Unpacked, project: Path, world: World, api: Sandbox) -> None:
+    world.book(carrier="dhl")
+    world.book(carrier="ups")
+
+    run = installed.command("--project-dir", str(project), "run", api=api)
+    show = installed.command("--project-dir", str(project), "show", "carriers", "--format", "csv")
+
+    assert (run.returncode, run.stdout[:6]) == (0, "2 new,"), run.stderr
+    assert sorted(line.split(",")[0] for line in show.stdout.splitlines()[1:]) == ["dhl", "dhl", "ups", "ups"]
+    assert sorted(path.name for path in installed.stands_in.iterdir()) == ["shop"]
+
+
+@pytest.mark.slow
+def test_without_keys_and_without_a_project_folder_it_says_how_to_make_one(installed: Unpacked, api: Sandbox) -> None:
+    done = installed.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
+
+    assert done.returncode == 3
+    assert f"There is no .dlt in {installed.stands_in}: make a project folder (pickups init DIR)" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("made_before", "says"), [(False, "init . makes .dlt/secrets.toml"), (True, "lab notebooks")])
+def test_the_demos_hints_are_for_where_it_stands(installed: Unpacked, made_before: bool, says: str) -> None:
+    if made_before:
+        installed.command("init", ".")
+
+    done = installed.command("demo", "--pickups", "100")
+
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
+    assert "make lab" not in done.stdout
+    assert "example.secrets" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_version_and_the_shells_completion_are_there(installed: Unpacked) -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    completed = installed.command(_PICKUPS_COMPLETE="complete_bash", COMP_WORDS="pickups re", COMP_CWORD="1")
+
+    assert installed.command("--version").stdout == f"sendcloud-pickups {version}\n"
+    assert completed.stdout.split() == ["report"]

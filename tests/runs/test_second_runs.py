@@ -1,0 +1,516 @@
+"""The unit of test is the second run: what the first one left must neither hide nor double anything."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sources.sendcloud import pages
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.cases import quick
+from tests.support.destinations import DESTINATION, of_files
+from tests.support.installation import Installation, as_rows, as_sent
+from tests.support.walking import walked, walked_here
+from tests.support.worlds import NOW
+
+pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def a_year_of_settled_pickups(world: World, count: int) -> None:
+    """Booked one a day, the last of them 30 days ago; their windows are long over."""
+    for number in range(count, 0, -1):
+        world.book(created_at=NOW - days(30 + number))
+
+
+def test_loading_twice_changes_nothing(installation: Installation, world: World, api: Sandbox) -> None:
+    a_year_of_settled_pickups(world, 40)
+    world.book(created_at=NOW - days(1))
+    installation.run(api)
+    once = installation.rows("select * from sendcloud.pickups order by id")
+    loads = installation.rows("select * from sendcloud._dlt_loads")
+
+    receipt = installation.run(api)
+
+    assert installation.rows("select * from sendcloud.pickups order by id") == once  # _dlt_load_id included
+    assert (receipt.rows_new, receipt.rows_changed, receipt.rows_unchanged) == (0, 0, 41)
+    assert installation.rows("select * from sendcloud._dlt_loads") == loads  # and not even an empty load
+
+
+def test_a_pickup_booked_between_two_runs_arrives(installation: Installation, world: World, api: Sandbox) -> None:
+    world.book(created_at=NOW - days(3))
+    installation.run(api)
+    world.advance(hours=2)
+    world.book(created_at=NOW + timedelta(hours=1))
+
+    receipt = installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert (receipt.rows_new, receipt.rows_changed) == (1, 0)
+
+
+def test_a_pickup_cancelled_between_two_runs_turns_cancelled(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    pickup = world.book(created_at=NOW - timedelta(hours=3))
+    installation.run(api)
+    world.advance(hours=1)
+    world.cancel(pickup)
+
+    receipt = installation.run(api)
+
+    assert [row["pickup_status"] for row in installation.pickups()] == [as_sent("Cancelled")]
+    assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 1)
+
+
+@pytest.mark.slow
+def test_a_change_to_a_pickup_that_was_cancelled_before_is_no_new_cancellation(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    pickup = world.book(created_at=NOW - timedelta(hours=3))
+    world.cancel(pickup)
+    world.book()
+    installation.run(api)
+    world.change(pickup, contract=7)
+
+    receipt = installation.run(api)
+
+    assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 0)
+
+
+def test_a_cancellation_of_a_pickup_booked_weeks_ago_whose_window_is_ahead_is_seen(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The trap of this field: `created_at` is 45 days behind the watermark, and nothing else tells of the change."""
+    early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
+    for number in range(60):
+        world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
+    installation.run(api, page_size=10)
+    world.advance(days=1)
+    world.cancel(early)
+
+    receipt = installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert receipt.rows_changed == 1
+    assert receipt.watermark is not None
+    assert receipt.watermark - (NOW - days(45)) > days(29)
+
+
+@walked
+def test_a_pickup_that_can_still_change_is_read_again_by_every_run_until_it_is_settled(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """It settles 3.2 days from now, behind two pages a day of others. The run of the fourth day is the first that can
+    know it, so the change of the fifth is the first that no run sees; a sweep would."""
+    pickup = world.book(created_at=NOW - days(1), pickup_from=NOW + days(1), pickup_until=NOW + days(1.2))
+    installation.run(api, page_size=5, settle_days=2)
+    seen = []
+    for day in range(1, 6):
+        world.advance(days=1)
+        world.change(pickup, tracking_number=f"day {day}")
+        for _ in range(10):
+            world.book(pickup_status="Failed")
+        installation.run(api, page_size=5, settle_days=2)
+        seen += [row["tracking_number"] for row in installation.pickups() if row["id"] == pickup]
+
+    assert seen == ["day 1", "day 2", "day 3", "day 4", "day 4"]
+
+
+@walked
+def test_two_pickups_with_the_same_created_at_are_two_rows(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book(created_at=NOW - days(1), carrier="fedex")
+    installation.run(api)
+    world.book(created_at=NOW - days(1), carrier="ups", listed_from=NOW)
+
+    installation.run(api)
+
+    assert [row["carrier"] for row in installation.pickups()] == ["fedex", "ups"]
+
+
+@walked
+def test_a_whole_second_does_not_hide_the_fraction_that_follows_it(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """As text `…10:00:00Z` sorts after `…10:00:00.250000Z`."""
+    second = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    world.book(created_at=second)
+    installation.run(api, overlap_hours=0)
+    world.book(created_at=second + timedelta(milliseconds=250), listed_from=NOW)
+
+    installation.run(api, overlap_hours=0)
+
+    instants = [row["created_at"] for row in installation.pickups()]
+    assert instants == [second, datetime(2026, 11, 20, 10, 0, 0, 250_000, tzinfo=UTC)]
+
+
+@walked_here
+def test_a_booking_committed_late_arrives_although_it_is_older_than_the_watermark(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book(created_at=NOW - timedelta(minutes=5))
+    installation.run(api)
+    world.book(created_at=NOW - timedelta(minutes=50), listed_from=NOW + timedelta(minutes=1))
+    world.advance(minutes=2)
+
+    assert installation.run(api).rows_new == 1
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked
+@pytest.mark.parametrize("order", ["descending", "offset"])
+def test_a_booking_while_the_walk_is_under_way_neither_loses_nor_doubles_a_row(
+    installation: Installation, world: World, order: str
+) -> None:
+    """With offset cursors the insertion repeats the last row of page one as the first of page two."""
+    for number in range(30):
+        world.book(created_at=NOW - days(10) + timedelta(hours=number))
+    before = as_rows(world.records())
+
+    with serve(world, order=order) as api:
+        api.on_request = lambda _api, number: world.book() if number == 2 else None
+        installation.run(api, page_size=10)
+        first = installation.pickups()
+        installation.run(api, page_size=10)
+
+    assert first == before
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked_here
+def test_of_a_row_that_is_listed_twice_in_one_walk_the_later_sighting_wins(
+    installation: Installation, world: World
+) -> None:
+    ids = [world.book(created_at=NOW - timedelta(hours=30 - number)) for number in range(20)]
+
+    def push_one_row_on_and_cancel_it(_api: Sandbox, number: int) -> None:
+        if number == 2:
+            world.book()
+            world.cancel(ids[10])  # the last row of page one, now also the first of page two
+
+    with serve(world, order="offset") as api:
+        api.on_request = push_one_row_on_and_cancel_it
+        receipt = installation.run(api, page_size=10)
+
+    assert receipt.rows_read == 21
+    assert {r["id"]: r["pickup_status"] for r in installation.pickups()}[ids[10]] == as_sent("Cancelled")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["ascending", "shuffled"])
+def test_any_order_gives_the_same_table_as_newest_first(installation: Installation, world: World, order: str) -> None:
+    booked = [NOW - days(60) + timedelta(hours=20 * number) for number in range(60)]
+    ids = [world.book(created_at=instant, pickup_from=NOW + days(2)) for instant in booked]
+
+    with serve(world, order=order) as api:
+        first = installation.run(api, page_size=10)
+        assert installation.pickups() == as_rows(world.records())
+        world.advance(days=1)
+        world.cancel(ids[0])
+        world.book()
+        second = installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert (first.order, second.order, second.stopped_because) == ("unsorted", "unsorted", "end")
+    assert "order: unsorted" in " ".join(second.remarks())
+
+
+def test_an_order_that_fails_the_check_makes_the_run_read_more_and_say_so(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """61 pickups of ten a page: seven pages to the end. When the order is back, the runs are short again."""
+    a_year_of_settled_pickups(world, 60)
+    installation.run(api, page_size=10)
+    assert installation.run(api, page_size=10).requests == 2
+    api.order = "ascending"
+    world.book()
+
+    told = installation.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="10").stdout
+
+    assert "order: unsorted; the list was not newest first, so it was read to the end" in told
+    last = installation.rows("from sendcloud.pickup_runs order by started_at desc limit 1")[0]
+    assert (last["order"], last["requests"], last["stopped_because"]) == ("unsorted", 7, "end")
+    assert installation.pickups() == as_rows(world.records())
+    api.order = "descending"
+    again = installation.run(api, page_size=10)
+    assert (again.order, again.requests) == ("newest_first", 2)
+
+
+def test_a_settled_world_costs_at_most_two_requests_a_run(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    a_year_of_settled_pickups(world, 100)
+    assert installation.run(api, page_size=10).requests == 10
+
+    second, third = installation.run(api, page_size=10), installation.run(api, page_size=10)
+
+    assert (second.requests, third.requests) == (2, 2)
+    assert second.stopped_because == "frontier"
+
+
+@walked
+def test_an_open_pickup_of_last_month_costs_only_the_pages_down_to_it(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """100 settled ones, then the open one, then 25 failed ones: 26 rows of 10 a page, and one page behind them."""
+    a_year_of_settled_pickups(world, 100)
+    world.book(created_at=NOW - days(28), pickup_from=NOW + days(5), pickup_until=NOW + days(5))
+    for number in range(25):
+        world.book(created_at=NOW - days(27 - number), pickup_status="Failed")
+    assert installation.run(api, page_size=10).requests == 13
+
+    receipt = installation.run(api, page_size=10)
+
+    assert receipt.requests == 4
+    assert receipt.frontier == NOW - days(28) - timedelta(hours=1)
+    assert receipt.open_pickups == 1
+
+
+@pytest.mark.slow
+def test_a_pickup_open_for_years_does_not_pull_the_frontier_back_for_ever(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book(created_at=NOW - days(400), pickup_from=datetime(2035, 1, 1, tzinfo=UTC), pickup_until=None)
+    for number in range(100):
+        world.book(created_at=NOW - days(390 - 3 * number), pickup_status="Failed")
+    first = installation.run(api, page_size=10)
+
+    second = installation.run(api, page_size=10)
+
+    assert (first.requests, first.open_beyond_lookback) == (11, 1)
+    assert second.requests < 10  # newest is 93 days old; 180 days before it are 60 pickups
+    assert (second.open_beyond_lookback, second.open_pickups) == (1, 1)
+    assert "older than max_lookback_days" in " ".join(second.remarks())
+
+
+@walked_here
+def test_a_newest_pickup_that_vanished_costs_one_full_read_and_no_more(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    a_year_of_settled_pickups(world, 60)
+    newest = world.book(created_at=NOW - days(1), pickup_status="Failed")
+    installation.run(api, page_size=10)
+    world.remove(newest)
+    world.advance(days=1)
+
+    after = [installation.run(api, page_size=10) for _ in range(2)]
+
+    assert [r.requests for r in after] == [6, 2]
+    assert [r.order for r in after] == ["unsorted", "newest_first"]
+    assert len(installation.pickups()) == 61  # what was loaded stays
+
+
+def test_an_account_without_pickups_is_no_error_and_its_first_pickup_arrives(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    receipt = installation.run(api)
+    assert receipt.outcome == "succeeded"
+    assert installation.pickups() == []
+    assert installation.rows("select * from analytics.carrier_cancellations") == []
+
+    world.book()
+
+    assert installation.run(api).rows_new == 1
+    assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1, 30])
+def test_a_list_too_short_to_tell_is_not_called_unsorted(
+    installation: Installation, world: World, api: Sandbox, at_once: int
+) -> None:
+    for _ in range(at_once):
+        world.book()
+
+    receipts = [installation.run(api, page_size=10), installation.run(api, page_size=10)]
+
+    assert [receipt.order for receipt in receipts] == ["newest_first", "newest_first"]
+    assert [receipt.remarks() for receipt in receipts] == [[], []]
+
+
+def test_another_account_has_a_memory_and_rows_of_its_own(installation: Installation, world: World) -> None:
+    a_year_of_settled_pickups(world, 30)
+    other = World(clock=NOW)
+    other.book(created_at=NOW - days(200), id=world.records()[0]["id"])
+
+    with serve(world) as api, serve(other) as other_api:
+        installation.run(api, account="north")
+        receipt = installation.run(other_api, account="south")
+
+    assert receipt.rows_new == 1
+    assert installation.pickups() == as_rows(world.records(), "north") + as_rows(other.records(), "south")
+
+
+@pytest.mark.slow
+@of_files
+def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    a_year_of_settled_pickups(world, 60)
+    installation.run(api, page_size=10)
+    moved = installation.folder / "elsewhere"
+    moved.mkdir()
+    installation.warehouse.rename(moved / "warehouse.duckdb")
+    world.book()
+    installation.monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(moved / "warehouse.duckdb"))
+
+    receipt = installation.run(api, page_size=10)
+
+    assert receipt.requests == 2
+    assert installation.pickups() == as_rows(world.records())
+
+
+@of_files
+def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    a_year_of_settled_pickups(world, 30)
+    installation.run(api)
+    installation.warehouse.unlink()
+
+    assert installation.run(api).rows_new == 30
+    assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.slow
+@of_files
+def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    """A backup from before the cancellation; by now that pickup has settled, and no later run would look at it."""
+    pickup = world.book(created_at=NOW - timedelta(hours=1))
+    installation.run(api)
+    backup = tmp_path / "backup.duckdb"
+    shutil.copy(installation.warehouse, backup)
+    world.cancel(pickup)
+    for _ in range(10):
+        world.book(pickup_status="Failed")
+    world.advance(days=30)
+    for _ in range(20):
+        world.book()
+    installation.run(api, page_size=5)
+    assert installation.run(api, page_size=5).frontier == world.clock - timedelta(hours=1)
+    shutil.copy(backup, installation.warehouse)
+
+    installation.run(api, page_size=5)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked
+def test_an_open_pickup_that_was_unreadable_for_one_run_is_not_forgotten(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Booked 45 days ago; unreadable in the second run, mended and cancelled before the third."""
+    early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
+    for number in range(60):
+        world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
+    installation.run(api, page_size=10)
+    world.change(early, carrier=None)
+    assert installation.run(api, page_size=10).quarantined == 1
+    world.change(early, carrier="dhl_express")
+    world.advance(days=1)
+    world.cancel(early)
+
+    installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked
+def test_a_booking_that_was_unreadable_when_first_seen_arrives_when_it_is_mended(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    a_year_of_settled_pickups(world, 40)
+    ways_to_break: list[dict[str, Any]] = [{"carrier": None}, {"created_at": "soon"}, {"country": 7}]
+    broken = {world.book(): fields for fields in ways_to_break}
+    whole = {pickup: {name: world.record(pickup)[name] for name in fields} for pickup, fields in broken.items()}
+    for pickup, fields in broken.items():
+        world.change(pickup, **fields)
+    installation.run(api, page_size=5)
+    for number in range(30):
+        world.book(created_at=NOW + timedelta(hours=2 * number), pickup_status="Failed")
+    world.advance(days=3)
+    installation.run(api, page_size=5)
+    for pickup, fields in whole.items():
+        world.change(pickup, **fields)
+
+    installation.run(api, page_size=5)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked
+def test_a_booking_of_the_future_does_not_stop_the_others_from_being_read_again(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
+    for number in range(60):
+        world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
+    world.book(created_at=datetime(2060, 1, 1, tzinfo=UTC), listed_from=NOW)
+    installation.run(api, page_size=10)
+    world.advance(days=1)
+    world.cancel(early)
+    world.book()
+
+    installation.run(api, page_size=10)
+
+    assert installation.pickups() == as_rows(world.records())
+
+
+@walked
+def test_a_window_at_the_end_of_time_costs_no_run(installation: Installation, world: World, api: Sandbox) -> None:
+    endless = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    world.book(created_at=NOW - days(400), pickup_from=NOW, pickup_until=endless)
+    world.book()
+    installation.run(api)
+
+    receipt = installation.run(api)
+
+    assert (receipt.open_pickups, receipt.open_beyond_lookback) == (2, 1)
+    assert installation.pickups() == as_rows(world.records())
+
+
+@pytest.mark.skipif(DESTINATION == "postgres", reason="a server's rows are merged by their key, never appended")
+@pytest.mark.parametrize("loaded_before", quick([True, False]))
+def test_a_loader_that_doubles_a_row_is_found_out_by_the_run_itself(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, *, loaded_before: bool
+) -> None:
+    a_year_of_settled_pickups(world, 40)
+    if loaded_before:
+        installation.run(api)
+        world.book()
+    a_loader_that_doubles_a_row(monkeypatch)
+
+    receipt = installation.run(api)
+
+    assert receipt.checks_failed["unique_key"] == 1
+    assert receipt.exit_code == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DESTINATION != "postgres", reason="here rows are appended where there is nothing to replace")
+def test_a_row_that_comes_twice_in_one_package_is_there_once_on_a_server(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_year_of_settled_pickups(world, 40)
+    a_loader_that_doubles_a_row(monkeypatch)
+
+    receipt = installation.run(api)
+
+    assert installation.pickups() == as_rows(world.records())
+    assert (receipt.checks_failed, receipt.exit_code) == ({}, 0)
+
+
+def a_loader_that_doubles_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "latest_sightings", lambda tables: pa.concat_tables([*tables, tables[0].slice(0, 1)]))

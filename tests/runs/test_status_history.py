@@ -1,0 +1,177 @@
+"""`pickup_status_history`: every state that was seen, and no other."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines import history, pickups
+from sources.sendcloud.errors import Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.support.installation import Installation, as_sent
+from tests.support.worlds import NOW
+
+pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
+
+
+def states(installation: Installation) -> list[tuple[Any, ...]]:
+    columns = "id, pickup_status, cancelled_at, observed_at"
+    query = f"select {columns} from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id"
+    return [tuple(row.values()) for row in installation.rows(query)]
+
+
+def test_a_life_is_told_as_it_was_seen(installation: Installation, world: World, api: Sandbox) -> None:
+    """Announcing when first seen, accepted an hour later, cancelled two hours after that; nothing in between."""
+    pickup = world.book(pickup_status="Announcing")
+    installation.run(api)
+    world.advance(hours=1)
+    world.change(pickup, pickup_status="Created")
+    installation.run(api)
+    world.advance(hours=1)
+    installation.run(api)
+    world.advance(hours=1)
+    world.cancel(pickup)
+    installation.run(api)
+    installation.run(api)
+
+    hours = [NOW + timedelta(hours=number) for number in (0, 1, 3)]
+    assert states(installation) == [
+        (pickup, as_sent("Announcing"), None, hours[0]),
+        (pickup, as_sent("Created"), None, hours[1]),
+        (pickup, as_sent("Cancelled"), hours[2], hours[2]),
+    ]
+
+
+@pytest.mark.slow
+def test_a_change_of_anything_else_is_no_state(installation: Installation, world: World, api: Sandbox) -> None:
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, tracking_number="PRG7", contract=7, colour="green")
+
+    assert installation.run(api).rows_changed == 1
+    assert len(states(installation)) == 1
+
+
+@pytest.mark.slow
+def test_a_load_that_brought_no_state_is_looked_at_once(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every later run would hold its rows against the history: half a gigabyte for a million of them."""
+    pickup = world.book()
+    installation.run(api)
+    world.change(pickup, tracking_number="PRG7")
+    installation.run(api)
+
+    monkeypatch.setattr(history, "_NEW_STATES", "select error('looked again')")
+    assert installation.run(api).outcome == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_moved_window_and_a_conflicting_cancellation_are_states(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    booked = {field: world.book() for field in ("pickup_from", "pickup_until", "cancelled_at")}
+    installation.run(api)
+    world.advance(hours=1)
+    for field, pickup in booked.items():
+        world.change(pickup, **{field: NOW + timedelta(days=3)})
+    installation.run(api)
+
+    told = [state[0] for state in states(installation)]
+    assert {field: told.count(pickup) for field, pickup in booked.items()} == dict.fromkeys(booked, 2)
+
+
+@pytest.mark.slow
+def test_a_state_that_comes_back_is_told_again(installation: Installation, world: World, api: Sandbox) -> None:
+    pickup = world.book()
+    for status in ("Created", "CANCELLATION_REQUESTED", "Created"):
+        world.change(pickup, pickup_status=status)
+        installation.run(api)
+        world.advance(hours=1)
+
+    assert [state[1] for state in states(installation)] == [
+        as_sent("Created"),
+        "CANCELLATION_REQUESTED",
+        as_sent("Created"),
+    ]
+
+
+def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen as Created by the run that died, as Cancelled by the next: both are told."""
+    world.book(pickup_status="Failed")
+    installation.run(api)
+    pickup = world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        installation.run(api)
+    assert len(states(installation)) == 1
+    world.cancel(pickup)
+
+    installation.run(api)
+
+    assert [state[1] for state in states(installation) if state[0] == pickup] == [
+        *map(as_sent, ("Created", "Cancelled"))
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API's clock stands three days before this machine's: dated by the latter, Created would come last."""
+    pickup = world.book()
+    with monkeypatch.context() as patched:
+        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        installation.run(api)
+    api.fault(faults.status(503), times=None)
+    with pytest.raises(Unavailable):
+        installation.run(api)
+    assert states(installation) == []
+    api.heal()
+    world.cancel(pickup)
+
+    installation.run(api)
+
+    assert [state[1] for state in states(installation)] == [*map(as_sent, ("Created", "Cancelled"))]
+
+
+@pytest.mark.slow
+def test_the_history_of_a_seeded_world_ends_with_the_table(
+    installation: Installation,
+) -> None:
+    world = World.seeded(500, until=NOW)
+    world.clock = NOW - timedelta(days=20)
+    seen: dict[int, list[tuple[Any, ...]]] = {}
+    with serve(world) as api:
+        for _ in range(4):
+            installation.run(api)
+            for record in world.records():
+                state = tuple(record.get(f) for f in ("pickup_status", "cancelled_at", "pickup_from", "pickup_until"))
+                told = seen.setdefault(record["id"], [])
+                if not told or told[-1] != state:
+                    told.append(state)
+            world.advance(days=6)
+
+    counted = installation.rows("select id, count(*) as n from sendcloud.pickup_status_history group by id order by id")
+    assert [(row["id"], row["n"]) for row in counted] == sorted((id_, len(told)) for id_, told in seen.items())
+
+
+def test_a_clock_of_this_machine_that_was_set_back_hides_no_state() -> None:
+    """dlt names its loads by this machine's time: the second load's name is smaller than the first's."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema sendcloud")
+        for load, status in (("200", "Created"), ("100", "Cancelled"), ("050", "Created")):
+            connection.execute(
+                f"create or replace table sendcloud.pickups as select 'default' as account, 7::bigint as id, "
+                f"'{status}' as pickup_status, null::timestamptz as cancelled_at, null::timestamptz as pickup_from, "
+                f"null::timestamptz as pickup_until, '{load}' as _dlt_load_id"
+            )
+            for _ in range(2):  # once more changes nothing
+                history.record(connection, "default", NOW + timedelta(hours=200 - int(load)))
+        told = connection.execute("select pickup_status from sendcloud.pickup_status_history order by observed_at")
+        assert [status for (status,) in told.fetchall()] == ["Created", "Cancelled", "Created"]

@@ -1,0 +1,190 @@
+"""Whatever happens between runs and to runs, in whatever order: hypothesis leads an account's life.
+
+The soak does the same for hours: `make soak`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlt.common.storages import load_package
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from pipelines import Receipt
+from sources.sendcloud import SendcloudError
+from sources.sendcloud.sandbox import faults, serve
+from tests.support.installation import Installation, rows_of
+from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END, happen_at
+from tests.support.invariants import differences_from, published_pickups, states_told
+from tests.support.random_account import Account
+
+pytestmark = [pytest.mark.v3, pytest.mark.slow]
+
+RUNS: Counter[str] = Counter()  # by how they ended; the soak counts them
+INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]  # not in a thread
+FAULTS = [faults.status(500), faults.html(), faults.cut(), faults.truncated(), faults.reset(), faults.expired_cursor()]
+HAS_PICKUPS = "from duckdb_tables() where schema_name = 'sendcloud' and table_name = 'pickups'"
+ORDERS = ["descending", "offset", "ascending", "shuffled"]
+leads = st.integers(-24, 24 * 20)
+somewhere = st.floats(0, 0.999)
+ways = st.fixed_dictionaries(
+    {
+        "page_size": st.integers(3, 20),
+        "pages_per_package": st.integers(1, 6),
+        "sweep": st.sampled_from([False, False, False, False, True]),
+    }
+)
+
+
+class Died(BaseException):
+    """Nobody catches it: in this process the nearest thing to SIGKILL."""
+
+
+class Life(RuleBasedStateMachine):
+    """An account, an installation, and what both go through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account = Account()
+        self.world = self.account.world
+        self.stack = ExitStack()
+        self.api = self.stack.enter_context(serve(self.world))
+        patched = self.stack.enter_context(pytest.MonkeyPatch.context())
+        folder = Path(tempfile.mkdtemp())
+        self.stack.callback(shutil.rmtree, folder)
+        (folder / ".dlt").mkdir()
+        self.installation = Installation(folder, patched)
+        self.clock_error = 0.0  # seconds by which this machine's clock is wrong
+        patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + self.clock_error)
+
+    @initialize(
+        bookings=st.lists(st.tuples(st.timedeltas(timedelta(0), timedelta(days=60)), leads), max_size=30),
+        order=st.sampled_from(ORDERS),
+    )
+    def begin(self, bookings: list[tuple[timedelta, int]], order: Any) -> None:
+        self.account.begin(bookings)
+        self.api.order = order
+
+    @rule(lead_hours=leads)
+    def book(self, lead_hours: int) -> None:
+        self.world.advance(minutes=7)
+        self.account.book(lead_hours)
+
+    @rule(lead_hours=leads, minutes=st.integers(1, 55))
+    def book_late(self, lead_hours: int, minutes: int) -> None:
+        """Listed only now: less than an hour after its booking."""
+        self.world.advance(minutes=7)
+        booked = self.world.clock - timedelta(minutes=minutes)
+        self.account.book(lead_hours, created_at=booked, listed_from=self.world.clock)
+
+    @rule(what=st.sampled_from(["cancel", "fail", "relabel", "move", "break"]), where=somewhere)
+    def change(self, what: str, where: float) -> None:
+        self.account.happen(what, where)
+
+    @rule()
+    def mend(self) -> None:
+        self.account.mend()
+
+    @rule()
+    def cancel_all(self) -> None:
+        self.account.settle_all()
+
+    @rule(bookings=st.integers(1, 8), hours=st.floats(2, 40))
+    def book_through_a_day(self, bookings: int, hours: float) -> None:
+        for _ in range(bookings):
+            self.world.advance(hours=hours / bookings)
+            self.account.book(lead_hours=30)
+
+    @rule(days=st.floats(0.1, 20))
+    def settle(self, days: float) -> None:
+        self.world.advance(days=days)
+
+    @rule(order=st.sampled_from(ORDERS))
+    def reorder(self, order: Any) -> None:
+        """At any time, while a first load or a sweep lies half done too."""
+        self.api.order = order
+
+    @rule(hours=st.floats(-500, 500))
+    def set_this_machines_clock(self, hours: float) -> None:
+        """dlt names its loads, and takes the latest state, by this clock."""
+        self.clock_error += hours * 3600
+
+    @rule(way=ways)
+    def run(self, way: dict[str, int]) -> None:
+        self.run_and_check(**way)
+
+    @rule(way=ways)
+    def run_again(self, way: dict[str, int]) -> None:
+        """The same: of all that happens, the most frequent."""
+        self.run_and_check(**way)
+
+    @rule(way=ways, fault=st.sampled_from(FAULTS), page=st.integers(1, 6))
+    def run_on_a_bad_line(self, way: dict[str, int], fault: Any, page: int) -> None:
+        self.api.fault(fault, page=page, times=None)
+        self.run_and_check(**way, request_max_attempts=2)
+        self.api.heal()
+
+    @rule(way=ways, instant=st.sampled_from(INSTANTS), number=st.integers(1, 3))
+    def run_that_dies(self, way: dict[str, int], instant: str, number: int) -> None:
+        def die() -> None:
+            raise Died(instant)
+
+        with pytest.MonkeyPatch.context() as patched:
+            happen_at(instant, number, die, patched.setattr)
+            self.run_and_check(**way)
+
+    def run_and_check(self, **way: int) -> None:
+        """Whatever becomes of the run, readers have a whole file; and when it succeeds, everything is right."""
+        self.world.advance(minutes=1)
+        before = self.loaded_so_far()
+        try:
+            receipt = self.installation.run(self.api, **way)
+        except (SendcloudError, Died) as error:
+            RUNS[type(error).__name__] += 1
+            self.account.watched(succeeded=False)
+            published_pickups(self.installation)
+            return
+        RUNS["succeeded"] += 1
+        self.account.watched(succeeded=True)
+        self.check(receipt, before, self.account.table(before))
+
+    def check(self, receipt: Receipt, before: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+        known = {row["id"]: row for row in before}
+        changed = [row for row in expected if row["id"] in known and row != known[row["id"]]]
+        assert differences_from(self.installation, expected) == []
+        assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
+        assert not receipt.rows_unlisted, "nothing is ever taken off this list"
+        assert self.account.wrong_in_history(states_told(self.installation.published)) == []
+        kept = self.installation.rows("select record from sendcloud.pickups_quarantine")
+        assert self.account.wrong_in_quarantine([row["record"] for row in kept]) == []
+
+    def loaded_so_far(self) -> list[dict[str, Any]]:
+        """The table as the runs so far, dead ones included, left it."""
+        warehouse = self.installation.warehouse
+        if not warehouse.exists() or not rows_of(warehouse, HAS_PICKUPS):
+            return []
+        return rows_of(warehouse, "select * exclude (_dlt_load_id) from sendcloud.pickups order by id")
+
+    def teardown(self) -> None:
+        try:
+            self.api.heal()
+            self.run_and_check()
+        finally:
+            self.stack.close()
+
+
+TestLife = Life.TestCase
+# no shrinking here, for it takes minutes: the soak does it
+TestLife.settings = settings(
+    max_examples=4, stateful_step_count=20, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)

@@ -1,0 +1,235 @@
+"""Answers that the documents don't allow: exit code, message, no secret, nothing lost."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.support.bad_input import PAIR, as_before, outcome
+from tests.support.bad_input import api as api
+from tests.support.bad_input import loaded as loaded
+from tests.support.bad_input import world as world
+from tests.support.cases import quick
+from tests.support.installation import (
+    API_VERSION,
+    CARRIER,
+    SECRET,
+    Installation,
+    as_rows,
+    nothing_is_sent_to,
+)
+from tests.support.worlds import NOW
+
+pytestmark = pytest.mark.v3
+
+
+@pytest.mark.slow
+def test_a_base_url_without_pickups_behind_it(loaded: Installation, api: Sandbox) -> None:
+    elsewhere = api.base_url.replace("/api/v2", "/api/v1")
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=elsewhere))
+
+    assert code == 3
+    assert "base_url (SOURCES__SENDCLOUD__BASE_URL in the environment) has no pickups: GET /api/v1/pickups" in message
+
+
+def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nobody = f"http://127.0.0.1:{port}/api/v2"
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=nobody))
+
+    assert code == 4
+    assert f"GET /api/{API_VERSION}/pickups" in message
+    assert "Connection refused" in message
+    assert "after 7 tries" in message
+    assert as_before(loaded, api)
+
+
+@pytest.mark.parametrize(
+    ("fault", "evidence"),
+    quick(
+        [
+            (faults.status(503), "503"),
+            (faults.too_many(), "429"),
+            (faults.html(), "200, but no JSON page (text/html"),
+            (faults.truncated(), "200, but no JSON page (application/json)"),
+            (faults.reset(), "Connection reset"),
+            (faults.cut(), "IncompleteRead"),
+        ],
+        only=(0, 2),
+    ),
+    ids=["503", "429", "html", "truncated", "reset", "cut"],
+)
+def test_an_api_that_never_gives_a_usable_answer(
+    loaded: Installation, api: Sandbox, fault: faults.Fault, evidence: str
+) -> None:
+    api.fault(fault, times=None)
+    before = len(api.requests)
+
+    code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert evidence in message
+    assert "after 7 tries" in message
+    assert len(api.requests) - before == 7
+    assert as_before(loaded, api)
+
+
+def test_a_passing_fault_of_any_kind_is_tried_again_and_told_in_the_receipt(
+    installation: Installation, api: Sandbox
+) -> None:
+    api.fault(faults.status(502))
+    api.fault(faults.too_many(retry_after=0))
+    api.fault(faults.html())
+    api.fault(faults.truncated())
+    api.fault(faults.reset())
+    api.fault(faults.cut())
+
+    receipt = installation.run(api)
+
+    assert (receipt.outcome, receipt.retries, receipt.requests, receipt.pages) == ("succeeded", 6, 7, 1)
+    assert installation.pickups() == as_rows(api.world.records())
+
+
+def test_a_next_link_on_another_host_is_not_followed_and_no_request_goes_there(
+    loaded: Installation, api: Sandbox, world: World
+) -> None:
+    world.book()
+    with serve(World(clock=NOW)) as another:
+        api.fault(faults.stray_link(f"{another.base_url}/pickups/?cursor=x"), times=None)
+        with nothing_is_sent_to(another):
+            code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
+
+    assert code == 4
+    assert another.base_url.removesuffix("/api/v2") in message
+    assert "the credentials are for" in message
+    assert as_before(loaded, api)
+
+
+@pytest.mark.slow
+def test_a_redirect_to_another_host_is_not_followed_either(loaded: Installation, api: Sandbox) -> None:
+    with serve(World(clock=NOW)) as another:
+        api.fault(faults.redirect(f"{another.base_url}/pickups"), times=None)
+        with nothing_is_sent_to(another):
+            code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert "its redirect leads to" in message
+
+
+@pytest.mark.slow
+def test_a_next_link_that_is_no_address_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    api.fault(faults.stray_link("http://[half/an/address"), times=None)
+
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
+
+    assert code == 4
+    assert "its next link leads to no readable address" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "spelling"),
+    [
+        ("next link", "".join(f"%{ord(letter):x}" for letter in SECRET)),
+        ("field nobody told us of", SECRET),
+        ("record for quarantine", PAIR),
+    ],
+)
+def test_an_api_that_repeats_the_secret_key_does_not_get_it_into_a_file(
+    installation: Installation, api: Sandbox, world: World, place: str, spelling: str
+) -> None:
+    if place == "next link":
+        api.fault(faults.stray_link(f"{api.base_url}/pickups/?key={spelling}"), times=None)
+    elif place == "field nobody told us of":
+        world.book(note=f"?key={spelling}")
+    else:
+        world.put({"note": f"?key={spelling}"})
+
+    # with packages of one page, a next link is kept in the pipeline's state
+    code, message = outcome(installation.command("run", api=api, SOURCES__SENDCLOUD__PAGES_PER_PACKAGE="1"))
+
+    files = [path for path in installation.folder.rglob("*") if path.is_file()]
+    assert code == 4
+    assert "200, but it repeats the secret key" in message
+    assert files
+    assert [path for path in files if spelling.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.slow
+def test_a_page_of_the_wrong_size_or_encoding_ends_the_run_at_once(loaded: Installation, api: Sandbox) -> None:
+    for fault, evidence in (
+        (faults.gzipped(65 * 2**20), "its body is larger than 64 MiB"),
+        (faults.encoded("utf-8", "application/json; charset=klingon"), "it can't be read as klingon"),
+    ):
+        before = len(api.requests)
+        api.fault(fault, times=None)
+        code, message = outcome(loaded.command("run", api=api))
+        api.heal()
+
+        assert code == 4
+        assert evidence in message
+        assert len(api.requests) == before + 1
+        assert as_before(loaded, api)
+
+
+@pytest.mark.slow
+def test_a_page_that_is_nested_without_end_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    name = f'"{CARRIER}"'.encode()
+    deep = b'"deep":' + b"[" * 5_000 + b"]" * 5_000 + b"," + name
+    api.fault(lambda due: replace(due, body=due.body.replace(name, deep, 1)), times=None)
+
+    code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert "nested too deeply" in message
+    assert as_before(loaded, api)
+
+
+def test_links_that_go_in_circles_end_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    api.fault(faults.loop(), times=None)
+
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
+
+    assert code == 4
+    assert "leads back to a page that this walk has read" in message
+    assert as_before(loaded, api)
+
+
+def test_an_expired_cursor_is_not_an_empty_last_page(loaded: Installation, api: Sandbox, world: World) -> None:
+    world.book()
+    api.fault(faults.expired_cursor(), times=None)
+
+    code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
+
+    assert code == 4
+    assert "404 Invalid cursor" in message
+    assert as_before(loaded, api)
+
+
+@pytest.mark.slow
+def test_an_empty_page_with_a_next_link_is_followed(installation: Installation, api: Sandbox) -> None:
+    api.fault(faults.empty_page(), page=2)
+
+    installation.run(api, page_size=5)
+
+    assert installation.pickups() == as_rows(api.world.records())
+
+
+@pytest.mark.slow
+def test_empty_pages_without_end_end_the_run(loaded: Installation, api: Sandbox) -> None:
+    api.fault(faults.empty_page(), times=None)
+    asked = len(api.requests)
+
+    code, message = outcome(loaded.command("run", api=api))
+
+    assert code == 4
+    assert "100 empty pages in a row, and a link to yet another" in message
+    assert len(api.requests) - asked == 100
+    assert as_before(loaded, api)

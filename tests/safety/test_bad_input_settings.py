@@ -1,0 +1,164 @@
+"""Wrong keys, settings and usage: exit code, message, no secret, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.bad_input import api as api
+from tests.support.bad_input import as_before, outcome
+from tests.support.bad_input import loaded as loaded
+from tests.support.bad_input import world as world
+from tests.support.installation import (
+    SECRET,
+    Installation,
+    nothing_is_sent_to,
+)
+
+pytestmark = pytest.mark.v3
+
+
+def test_wrong_keys(loaded: Installation, api: Sandbox) -> None:
+    wrong = {"SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "not the right one"}
+    code, message = outcome(loaded.process("run", api=api, **wrong))
+
+    assert code == 3
+    assert "401 and said 'Invalid username/password.'" in message
+    assert "[sources.sendcloud.credentials] of .dlt/secrets.toml" in message
+    assert as_before(loaded, api)
+    assert loaded.rows(
+        "select outcome, pages, coalesce(error, '') like 'Refused:%' as told from sendcloud.pickup_runs order by 1"
+    ) == [
+        {"outcome": "failed", "pages": 0, "told": True},
+        {"outcome": "succeeded", "pages": 2, "told": False},
+    ]
+
+
+def test_no_keys(installation: Installation) -> None:
+    code, message = outcome(installation.process("run"))
+
+    assert code == 3
+    assert "public_key, secret_key" in message
+    assert f"{installation.folder}/.dlt/secrets.toml" in message
+    assert "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY" in message
+
+
+@pytest.mark.parametrize(("key", "problem"), [("", "is empty"), ("“quoted”", "has characters that no key has")])
+def test_a_key_that_can_be_none(installation: Installation, api: Sandbox, key: str, problem: str) -> None:
+    wrong = {"SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": key}
+    with nothing_is_sent_to(api):
+        code, message = outcome(installation.command("run", api=api, **wrong))
+
+    assert code == 3
+    assert (
+        f".credentials] public_key (SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY in the environment) {problem}"
+        in message
+    )
+
+
+def test_one_key_of_the_two(installation: Installation) -> None:
+    code, message = outcome(installation.command("run", SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY="public"))
+
+    assert code == 3
+    assert "Settings are missing: secret_key." in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "evidence"),
+    [
+        ("PAGE_SIZE", "many", "page_size"),
+        ("PAGE_SIZE", "0", "page_size"),
+        ("SETTLE_DAYS", "-1", "settle_days"),
+        ("OVERLAP_HOURS", "nan", "overlap_hours"),
+        ("MAX_LOOKBACK_DAYS", "1e12", "max_lookback_days"),
+        ("ACCOUNT", "../../etc", "is '../../etc'. Use 1 to 40"),
+        ("ACCOUNT", "a b", "is 'a b'. Use 1 to 40"),
+    ],
+)
+def test_a_setting_that_cannot_work(
+    installation: Installation, api: Sandbox, setting: str, value: str, evidence: str
+) -> None:
+    with nothing_is_sent_to(api):
+        code, message = outcome(installation.command("run", api=api, **{f"SOURCES__SENDCLOUD__{setting}": value}))
+
+    assert code == 3
+    assert evidence in message
+
+
+def test_a_secret_key_of_something_else_in_the_environment_is_not_taken(installation: Installation) -> None:
+    code, message = outcome(installation.command("run", SECRET_KEY=SECRET, PUBLIC_KEY="other"))
+
+    assert code == 3
+    assert "Settings are missing" in message
+
+
+@pytest.mark.parametrize(
+    ("base_url", "evidence"),
+    [
+        ("http://panel.sendcloud.example/api/v2", "http on the foreign host panel.sendcloud.example"),
+        ("panel.sendcloud.example/api/v2", "not a web address"),
+        (f"https://key:{SECRET}@panel.sendcloud.example/api/v2", "not a web address"),
+        ("https://h:abc/api/v2", "not a web address"),
+        ("http://[::1", "not a web address"),
+    ],
+)
+def test_a_base_url_that_cannot_be_asked_safely(
+    loaded: Installation, api: Sandbox, base_url: str, evidence: str
+) -> None:
+    with nothing_is_sent_to(api):
+        code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=base_url))
+
+    assert code == 3
+    assert "[sources.sendcloud] base_url" in message
+    assert evidence in message
+    assert as_before(loaded, api)
+
+
+@pytest.mark.slow
+def test_keys_given_as_one_json_text_are_taken(installation: Installation, api: Sandbox) -> None:
+    keys = json.dumps({"public_key": api.public_key, "secret_key": api.secret_key})
+    settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": keys}
+
+    assert outcome(installation.command("run", **settings)) == (0, "")
+
+
+def test_keys_given_in_a_form_that_none_is(installation: Installation, api: Sandbox) -> None:
+    settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": SECRET}
+
+    code, message = outcome(installation.command("run", **settings))
+
+    assert code == 3
+    assert "public_key" in message
+
+
+@pytest.mark.parametrize("words", [["fly"], ["show", "planes"], ["run", "--fast"], ["demo", "--pickups", "none"]])
+def test_wrong_usage(installation: Installation, words: list[str]) -> None:
+    done = installation.command(*words)
+
+    assert done.returncode == 2
+    assert "Usage: pickups" in done.stderr
+
+
+def test_reading_before_anything_was_loaded(installation: Installation) -> None:
+    code, message = outcome(installation.command("show", "carriers"))
+
+    assert code == 3
+    assert "There are no pickups yet" in message
+    assert "pickups demo" in message
+
+
+@pytest.mark.parametrize("folder", ["100% data", "today's data"])
+def test_a_folder_that_dlt_can_not_work_in_is_told_as_such(
+    installation: Installation, world: World, api: Sandbox, folder: str
+) -> None:
+    world.book()
+
+    done = installation.command("run", api=api, DESTINATION__DUCKDB__CREDENTIALS=f"{folder}/warehouse.duckdb")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert re.search(
+        f"{folder}/.dlt-pipelines/warehouse: there is a [%'] in its path. Let .destination.duckdb", done.stderr
+    )

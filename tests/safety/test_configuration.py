@@ -1,0 +1,150 @@
+"""Settings: where they count, and what can't work is told with exit code 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import run
+from pipelines.warehouse import read
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.installation import Installation, environment, rows_of
+
+
+def told(installation: Installation, api: Sandbox, config: str, **variables: str) -> tuple[int, str]:
+    (installation.folder / ".dlt" / "config.toml").write_text(config)
+    done = installation.command("run", api=api, **variables)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("pickups: ")]
+    assert "Traceback" not in done.stderr
+    return done.returncode, line
+
+
+@pytest.mark.parametrize(
+    ("config", "evidence"),
+    [
+        ("[sources.sendcloud\n", "config.toml"),
+        (
+            "[destination.duckdb]\ncredentials = ':memory:'",
+            "[destination.duckdb] credentials is ':memory:'; it must be the path",
+        ),
+        (
+            "[destination.duckdb]\ncredentials = 'md:mine'",
+            "[destination.duckdb] credentials is 'md:mine'; it must be the path",
+        ),
+        ("[publish]\npath = 5", "[publish] path is 5; it must be text"),
+        ("[publish]\npath = ''", "[publish] path is empty"),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = '2026-10-01'",
+            "[sources.sendcloud.pickups.created_at] initial_value is '2026-10-01'; it must be an instant",
+        ),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01",
+            "it must be an instant, with its offset",
+        ),
+        (
+            "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01T00:00:00",
+            "it must be an instant, with its offset",
+        ),
+        ("[sources.sendcloud]\npage_size = 'many'", "page_size"),
+        ("[runtime]\nrequest_max_retry_delay = 'abc'", "request_max_retry_delay"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_told_in_one_line(
+    installation: Installation, api: Sandbox, config: str, evidence: str
+) -> None:
+    code, line = told(installation, api, config)
+
+    assert code == 3
+    assert evidence in line
+    assert api.requests == []
+
+
+def test_dlts_long_form_of_the_destination_names_the_same_file(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    long_form = "[destination.duckdb.credentials]\ndatabase = 'data/long.duckdb'\n"
+    (installation.folder / ".dlt" / "config.toml").write_text(long_form)
+    installation.run(api)
+
+    assert rows_of(installation.folder / "data" / "long.duckdb", "select count(*) as n from sendcloud.pickups") == [
+        {"n": 1}
+    ]
+
+
+def test_settings_in_the_files_are_read(installation: Installation, world: World, api: Sandbox) -> None:
+    for _ in range(12):
+        world.book()
+    (installation.folder / ".dlt" / "config.toml").write_text(
+        f"[sources.sendcloud]\nbase_url = '{api.base_url}'\naccount = 'north'\npage_size = 5\n"
+        "[publish]\npath = 'shared/read me.duckdb'\n"
+    )
+    (installation.folder / ".dlt" / "secrets.toml").write_text(
+        f"[sources.sendcloud.credentials]\npublic_key = '{api.public_key}'\nsecret_key = '{api.secret_key}'\n"
+    )
+
+    assert installation.command("run").returncode == 0
+
+    published = rows_of(
+        installation.folder / "shared" / "read me.duckdb", "select distinct account from sendcloud.pickups"
+    )
+    assert (published, len(api.requests)) == ([{"account": "north"}], 3)
+
+
+def test_two_projects_in_one_process_keep_to_their_own_files(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    """As in a notebook: the working folder decides, not the project of the call before."""
+    world.book()
+    for name, value in environment(api).items():
+        installation.monkeypatch.setenv(name, value)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        (folder / ".dlt").mkdir(parents=True)
+        installation.monkeypatch.chdir(folder)
+        run()
+        assert len(read("pickups")) == 1
+
+    assert [(folder / "data" / "pickups.duckdb").exists() for folder in folders] == [True, True]
+
+
+def test_a_run_that_fails_before_it_begins_is_the_accounts_own_failure(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.run(api, account="north")
+    installation.command("run", SOURCES__SENDCLOUD__ACCOUNT="north")
+
+    query = "select account, outcome from sendcloud.pickup_runs order by started_at"
+    assert installation.rows(query) == [
+        {"account": "north", "outcome": "succeeded"},
+        {"account": "north", "outcome": "failed"},
+    ]
+
+
+def test_a_first_run_without_keys_does_not_take_the_demo_away(installation: Installation) -> None:
+    installation.command("demo", "--pickups", "300")
+    assert installation.command("run").returncode == 3
+
+    assert "dhl_express" in installation.command("show", "carriers").stdout
+
+
+def test_a_run_whose_publishing_failed_is_recorded_as_failed(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    world.book()
+    (tmp_path / "taken.duckdb" / "full").mkdir(parents=True)
+    done = installation.command("run", api=api, PUBLISH__PATH=str(tmp_path / "taken.duckdb"))
+
+    (row,) = rows_of(installation.warehouse, "select outcome, rows_new, error from sendcloud.pickup_runs")
+    assert (done.returncode, row["outcome"], row["rows_new"]) == (6, "failed", 1)
+    assert row["error"].startswith("DestinationFailed: The destination failed: ")
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(installation: Installation) -> None:
+    done = installation.process("--debug", "run")
+
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("pickups: Settings are missing")

@@ -1,0 +1,231 @@
+"""One page at a time: the wire, the waits and the clock."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from sources.sendcloud.client import Client, SendcloudCredentials
+from sources.sendcloud.errors import BadReply, Misconfigured, Refused, StrayLink, Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.support.installation import SECRET
+from tests.support.worlds import NOW
+
+
+@pytest.fixture
+def api() -> Iterator[Sandbox]:
+    with serve(World(clock=NOW), secret_key=SECRET) as sandbox:
+        yield sandbox
+
+
+def client_of(api: Sandbox, tries: int = 3) -> Client:
+    return Client(api.base_url, SendcloudCredentials(public_key=api.public_key, secret_key=SECRET), tries)
+
+
+def get(api: Sandbox, path: str = "/pickups?limit=5", tries: int = 3) -> tuple[Client, bytes, datetime]:
+    client = client_of(api, tries)
+    reply = client.get(api.base_url + path)
+    return client, reply.body, reply.served_at
+
+
+def test_the_clock_is_the_apis_not_this_machines(api: Sandbox) -> None:
+    assert get(api)[2] == NOW
+
+
+def test_a_retry_is_counted_and_so_is_the_wait_that_the_api_asked_for(api: Sandbox) -> None:
+    api.fault(faults.too_many(retry_after=1))
+
+    client, _, _ = get(api)
+
+    assert (client.wire.sent, client.wire.retries) == (2, 1)
+    assert 0.9 < client.wire.waited_seconds < 10
+
+
+def test_a_redirect_within_the_origin_is_followed(api: Sandbox) -> None:
+    api.fault(faults.redirect("/api/v2/pickups/?limit=5", 301))
+
+    assert get(api)[1].startswith(b"{")
+    assert [request.status for request in api.requests] == [301, 200]
+
+
+def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
+    api.fault(faults.redirect("/api/v2/pickups/?limit=5"), times=None)
+
+    with pytest.raises(BadReply, match="redirects more than 3 times"):
+        get(api)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://127.0.0.1:1/api/v2/pickups",
+        "https://127.0.0.1/pickups",
+        "http://localhost/x",
+        "//evil.example/x",
+        "ftp://x/y",
+        "http://[half/an/address",
+        "http://127.0.0.1:99999/",
+    ],
+)
+def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere: str) -> None:
+    client = client_of(api)
+
+    with pytest.raises(StrayLink):
+        client.get(elsewhere)
+    assert (client.wire.sent, api.requests) == (0, [])
+
+
+@contextmanager
+def https(folder: Path, location: str) -> Iterator[tuple[int, Path, list[bytes]]]:
+    """Redirects to `location` over TLS, one connection at a time: its port, its certificate, what it was sent."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", key, "-out", certificate]
+    subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    received: list[bytes] = []
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    received.append(secure.recv(65_536))
+                    port = listener.getsockname()[1]
+                    head = f"HTTP/1.1 302 Found\r\nLocation: {location.format(port=port)}\r\nContent-Length: 0\r\n\r\n"
+                    secure.sendall(head.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], certificate, received
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_redirect_from_https_to_http_is_refused_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with https(tmp_path, "http://127.0.0.1:{port}/api/v2/pickups/") as (port, certificate, received):
+        monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+        base_url = f"https://127.0.0.1:{port}/api/v2"
+        client = Client(base_url, SendcloudCredentials(public_key="public", secret_key=SECRET), 1)
+
+        with pytest.raises(StrayLink, match=f"its redirect leads to http://127.0.0.1:{port}, and .* are for https://"):
+            client.get(f"{base_url}/pickups")
+
+    assert [request.splitlines()[0] for request in received] == [b"GET /api/v2/pickups HTTP/1.1"]
+    assert client.wire.sent == 1
+
+
+@pytest.mark.parametrize("kind", ["next link", "redirect"])
+def test_an_address_that_two_parsers_read_differently_gets_no_keys(api: Sandbox, kind: str) -> None:
+    """urllib.parse takes what stands before the @ for a user name; urllib3, which sends, takes it for the host."""
+    with serve(World(clock=NOW)) as foreign:
+        there, here = (sandbox.base_url.split("/")[2] for sandbox in (foreign, api))
+        trap = f"http://{there}\\@{here}/api/v2/pickups"
+        if kind == "redirect":
+            api.fault(faults.redirect(trap), times=None)
+        with pytest.raises(StrayLink, match=f"its {kind} leads to"):
+            client_of(api).get(f"{api.base_url}/pickups" if kind == "redirect" else trap)
+        assert foreign.requests == []
+
+
+def test_no_proxy_of_the_environment_stands_between_this_machine_and_itself(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert get(api)[1].startswith(b"{")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_keys_are_told_at_once_and_not_tried_again(api: Sandbox, status: int) -> None:
+    api.fault(faults.status(status), times=None)
+
+    with pytest.raises(Refused):
+        get(api)
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_busy_and_broken_servers_are_asked_again_and_then_no_more(api: Sandbox, status: int) -> None:
+    api.fault(faults.status(status), times=None)
+
+    with pytest.raises(Unavailable, match=f"{status} .* after 4 tries"):
+        get(api, tries=4)
+    assert len(api.requests) == 4
+
+
+def test_a_server_that_echoes_the_keys_does_not_get_them_into_the_error(api: Sandbox) -> None:
+    echo = f"<h1>denied for {api.public_key}:{SECRET}</h1>".encode()
+    api.fault(lambda due: replace(due, status=401, body=echo, content_type="text/html"), times=None)
+
+    with pytest.raises(Refused) as refused:
+        get(api)
+    assert SECRET not in str(refused.value)
+    assert "denied for ***:***" in str(refused.value)
+
+
+def test_a_key_echoed_in_a_header_or_a_link_does_not_get_into_the_error_either(api: Sandbox) -> None:
+    api.fault(lambda due: replace(due, body=b"-", content_type=f"text/{SECRET}"), times=None)
+    with pytest.raises(Unavailable) as no_page:
+        get(api, tries=1)
+    api.heal()
+    api.fault(faults.redirect(f"http://{SECRET}.example/"), times=None)
+    with pytest.raises(StrayLink) as stray:
+        get(api)
+    api.heal()
+    api.fault(faults.status(404), times=None)
+    with pytest.raises(Misconfigured) as lost:
+        client_of(api).get(f"{api.base_url}/{SECRET}")
+
+    assert all(SECRET not in str(error.value) for error in (no_page, stray, lost))
+
+
+def test_a_long_error_page_becomes_one_short_line(api: Sandbox) -> None:
+    page = b"<html>\n" + b"<p>Sorry</p>\n" * 500
+    api.fault(lambda due: replace(due, status=500, body=page), times=None)
+
+    with pytest.raises(Unavailable) as failed:
+        get(api, tries=1)
+    assert "\n" not in str(failed.value)
+    assert len(str(failed.value)) < 450
+    assert "after 1 try." in str(failed.value)
+
+
+def test_a_slow_server_is_a_read_timeout_and_is_tried_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
+    api.fault(faults.slow(1.0))
+
+    assert get(api)[0].wire.retries == 1
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://panel.sendcloud.example/api/v2/", "http://localhost:1/x", "http://[::1]:1"]
+)
+def test_https_anywhere_and_http_on_loopback_are_fine(base_url: str) -> None:
+    client = Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)
+
+    assert client.base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1.evil.example/", "http://10.0.0.1/", "file:///etc/passwd", "", "http://[", "https://h:99999/"],
+)
+def test_http_elsewhere_is_not(base_url: str) -> None:
+    with pytest.raises(Misconfigured, match="base_url"):
+        Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)

@@ -1,0 +1,270 @@
+"""A record on the wire becomes a row, or goes to quarantine with the reason."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sources.sendcloud.records import Page, read_page
+from sources.sendcloud.rows import as_table, latest_sightings
+from sources.sendcloud.sandbox.forms import V3 as V3_FORM
+from sources.sendcloud.v2 import V2
+from sources.sendcloud.v3 import V3
+from tests.support.installation import as_row
+
+PLAIN = {
+    "id": 294344,
+    "carrier": "dpd",
+    "country": "DE",
+    "tracking_number": "09985053927752",
+    "pickup_from": "2022-11-26T11:00:00Z",
+    "pickup_until": "2022-11-26T14:00:00Z",
+    "pickup_status": "Created",
+    "created_at": "2022-11-25T13:15:18.160521Z",
+    "cancelled_at": None,
+    "contract": 14,
+}
+
+
+def page_of(*records: Any, next_link: str | None = None) -> Page:
+    body = {"next": next_link, "previous": None, "pickups": list(records)}
+    return read_page(json.dumps(body).encode(), "default", V2)
+
+
+def test_a_plain_record_is_a_row_of_its_own_values() -> None:
+    page = page_of(PLAIN, next_link="https://panel.sendcloud.sc/api/v2/pickups/?cursor=x")
+
+    assert page.rows.to_pylist() == [as_row(PLAIN)]
+    assert page.rejected == []
+    assert page.next == "https://panel.sendcloud.sc/api/v2/pickups/?cursor=x"
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "stored"),
+    [
+        ("created_at", "2022-11-25T14:15:18.16+01:00", datetime(2022, 11, 25, 13, 15, 18, 160_000, tzinfo=UTC)),
+        ("created_at", "2022-11-25T13:15:18Z", datetime(2022, 11, 25, 13, 15, 18, tzinfo=UTC)),
+        ("tracking_number", "", ""),
+        ("tracking_number", None, None),
+        ("tracking_number", 220406003404, "220406003404"),
+        ("tracking_number", "791043498202211103183", "791043498202211103183"),
+        ("contract", None, None),
+        ("country", "XX", "XX"),
+        ("country", None, None),
+        ("pickup_status", "CANCELLATION_REQUESTED", "CANCELLATION_REQUESTED"),
+        ("pickup_until", None, None),
+        ("pickup_until", "2021-11-26T14:00:00Z", datetime(2021, 11, 26, 14, tzinfo=UTC)),
+        ("id", 2**63 - 1, 2**63 - 1),
+    ],
+)
+def test_what_can_be_read_without_guessing_is_loaded(field: str, sent: Any, stored: Any) -> None:
+    (row,) = page_of(PLAIN | {field: sent}).rows.to_pylist()
+
+    assert row[field] == stored
+
+
+@pytest.mark.parametrize(
+    "field", ["country", "tracking_number", "pickup_from", "pickup_until", "cancelled_at", "contract"]
+)
+def test_a_field_that_the_tables_can_do_without_may_be_absent(field: str) -> None:
+    (row,) = page_of({name: value for name, value in PLAIN.items() if name != field}).rows.to_pylist()
+
+    assert row[field] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "reason"),
+    [
+        ("id", None, "Expected `int`, got `null` - at `$.id`"),
+        ("id", "294344", "Expected `int`, got `str` - at `$.id`"),
+        ("id", 0, "Expected `int` >= 1 - at `$.id`"),
+        ("id", 1.5, "Expected `int`, got `float` - at `$.id`"),
+        ("id", True, "Expected `int`, got `bool` - at `$.id`"),
+        ("id", 2**63, "Expected `int` <= 9223372036854775807 - at `$.id`"),
+        ("carrier", "", "Expected `str` of length >= 1 - at `$.carrier`"),
+        ("carrier", None, "Expected `str`, got `null` - at `$.carrier`"),
+        ("pickup_status", None, "Expected `str`, got `null` - at `$.pickup_status`"),
+        ("created_at", None, "Expected `datetime`, got `null` - at `$.created_at`"),
+        ("created_at", "soon", "Invalid RFC3339 encoded datetime - at `$.created_at`"),
+        ("created_at", 1669381518, "Expected `datetime`, got `int` - at `$.created_at`"),
+        ("created_at", "2022-11-25T13:15:18", "Expected `datetime` with a timezone component - at `$.created_at`"),
+        ("cancelled_at", "", "Invalid RFC3339 encoded datetime - at `$.cancelled_at`"),
+        ("tracking_number", 1785.0, "Expected `int | str | null`, got `float` - at `$.tracking_number`"),
+        ("created_at", "0001-01-01T00:00:00+01:00", "No year from 1 to 9999 in UTC - at `$.created_at`"),
+        ("pickup_until", "9999-12-31T23:59:59-01:00", "No year from 1 to 9999 in UTC - at `$.pickup_until`"),
+        ("contract", "57,", "Expected `int | null`, got `str` - at `$.contract`"),
+    ],
+)
+def test_what_could_only_be_guessed_goes_to_quarantine_with_the_reason(field: str, sent: Any, reason: str) -> None:
+    broken = PLAIN | {field: sent}
+    page = page_of(PLAIN, broken)
+
+    assert page.rows.to_pylist() == [as_row(PLAIN)]
+    (rejected,) = page.rejected
+    assert rejected.reason == reason
+    assert json.loads(rejected.record) == broken
+
+
+@pytest.mark.parametrize("record", [None, 7, "pickup", []])
+def test_a_record_that_is_no_object_goes_to_quarantine_too(record: Any) -> None:
+    page = page_of(record, PLAIN)
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+
+
+def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
+    body = b'{"next": null, "pickups": [{"id": 1, "carrier": "\\ud800"}, %s]}' % json.dumps(PLAIN).encode()
+    page = read_page(body, "default", V2)
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+    assert json.loads(page.rejected[0].record) == {"id": 1, "carrier": "\\ud800"}
+
+
+def test_a_number_beyond_all_numbers_spoils_its_record_only_and_is_kept_as_a_text() -> None:
+    """A bare Infinity is no JSON, and PostgreSQL would refuse every load that holds it."""
+    body = json.dumps({"next": None, "pickups": [PLAIN, {"id": 1, "carrier": "dpd", "country": 7}]}).encode()
+
+    page = read_page(body.replace(b'"country": 7', b'"country": 1e999'), "default", V2)
+
+    assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
+    assert json.loads(page.rejected[0].record, parse_constant=pytest.fail) == {
+        "id": 1,
+        "carrier": "dpd",
+        "country": "1e999",
+    }
+
+
+def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> None:
+    page = page_of(PLAIN | {"carrier": None}, PLAIN | {"created_at": "soon"}, None)
+
+    booked = datetime(2022, 11, 25, 13, 15, 18, 160_521, tzinfo=UTC)
+    assert [rejected.created_at for rejected in page.rejected] == [booked, None, None]
+
+
+def test_a_page_that_is_nested_without_end_is_an_error_and_not_a_crash() -> None:
+    with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
+        read_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default", V2)
+
+
+def test_the_same_broken_record_has_the_same_hash_whatever_the_order_of_its_fields() -> None:
+    broken = PLAIN | {"id": None}
+    turned = dict(reversed(broken.items()))
+
+    assert page_of(broken).rejected == page_of(turned).rejected
+
+
+def test_unknown_fields_are_kept_whole_and_counted() -> None:
+    page = page_of(PLAIN | {"colour": "green"}, PLAIN, PLAIN | {"colour": None, "depot": {"b": [1, 2.5], "a": {}}})
+
+    assert page.unknown_fields == {"colour": 2, "depot": 1}
+    assert page.rows["extra"].to_pylist() == [
+        '{"colour":"green"}',
+        None,
+        '{"colour":null,"depot":{"a":{},"b":[1,2.5]}}',
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b'{"next": null}', b'{"pickups": {}}', b'{"pickups": null}', b"{", b'{"pickups": [], "next": 7}']
+)
+def test_a_body_that_is_no_page_is_an_error_and_not_an_empty_page(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read_page(body, "default", V2)
+
+
+bookings = st.datetimes(datetime(1970, 1, 2), datetime(2064, 12, 30))  # noqa: DTZ001  # as above
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001  # the offset is put behind the text
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+records = st.fixed_dictionaries(
+    {
+        "id": st.integers(1, 2**63 - 1),
+        "carrier": texts.filter(bool),
+        "pickup_status": texts.filter(bool),
+        "created_at": bookings.map(lambda moment: f"{moment.isoformat()}Z"),
+        "cancelled_at": st.none() | moments.map(lambda moment: f"{moment.isoformat()}Z"),
+    },
+    optional={
+        "country": st.none() | texts,
+        "tracking_number": st.none() | texts,
+        "pickup_from": st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(lambda d: d.isoformat() + "+02:00"),  # noqa: DTZ001
+        "contract": st.none() | st.integers(-(2**63), 2**63 - 1),
+    },
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(records, max_size=5))
+def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[str, Any]]) -> None:
+    """One unknown field on the page sends every record through the careful way."""
+    quick = page_of(*sent)
+    careful = page_of(*sent, PLAIN | {"colour": "green"})
+
+    assert quick.rejected == careful.rejected == []
+    assert quick.rows.to_pylist() == [as_row(record) for record in sent]
+    assert careful.rows.slice(0, len(sent)).equals(quick.rows)
+
+
+@settings(max_examples=200)
+@given(st.lists(records, max_size=5))
+def test_so_they_do_by_version_3(sent: list[dict[str, Any]]) -> None:
+    as_v3 = [V3_FORM.record(record) for record in sent]
+    quick, careful = (
+        read_page(json.dumps({"data": page}).encode(), "default", V3)
+        for page in (as_v3, [*as_v3, V3_FORM.record(PLAIN) | {"colour": "green"}])
+    )
+
+    assert quick.rejected == careful.rejected == []
+    assert quick.rows.to_pylist() == [as_row(record, api_version="v3") for record in sent]
+    assert careful.rows.slice(0, len(sent)).equals(quick.rows)
+
+
+@pytest.mark.parametrize("field", ["created_at", "pickup_from", "pickup_until", "cancelled_at"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2026-01-01",
+        "2026-01-01T10Z",  # Arrow reads it, RFC 3339 does not
+        "2026-01-01T10:00Z",  # the same
+        "2026-01-01T10:00:00+02",  # the same
+        "0000-01-01T10:00:00Z",  # the same
+        "2026-01-01 10:00:00Z",
+        "2026-01-01T10:00:00+02:00",
+        "2026-01-01T10:00:00.5Z",
+        "2026-01-01T10:00:00.1234567Z",  # RFC 3339 knows it, Arrow does not
+        "2026-01-01t10:00:00z",  # the same
+        "9999-12-31T23:59:59.999999Z",
+        "1969-12-31T23:59:59Z",
+        "2026-02-30T10:00:00Z",
+        "2026-01-01T10:00:60Z",
+        "2026-01-01T10:00:00",
+        "",
+        "soon",
+    ],
+)
+def test_a_time_means_the_same_on_a_page_of_plain_records_and_on_any_other(field: str, sent: str) -> None:
+    quick = page_of(PLAIN, PLAIN | {"id": 2, field: sent})
+    careful = page_of(PLAIN, PLAIN | {"id": 2, field: sent}, PLAIN | {"id": 3, "colour": "green"})
+
+    assert quick.rejected == careful.rejected
+    assert careful.rows.slice(0, quick.rows.num_rows).equals(quick.rows)
+    assert quick.rows.num_rows == careful.rows.num_rows - 1
+
+
+def test_of_several_sightings_the_last_one_stays_in_its_place() -> None:
+    first = page_of(PLAIN, PLAIN | {"id": 2}).rows
+    second = page_of(PLAIN | {"id": 2, "pickup_status": "Cancelled"}, PLAIN | {"id": 3}).rows
+
+    rows = latest_sightings([first, second])
+
+    assert rows["id"].to_pylist() == [294344, 2, 3]
+    assert rows["pickup_status"].to_pylist() == ["Created", "Cancelled", "Created"]
+
+
+def test_no_pages_are_an_empty_table_with_all_columns() -> None:
+    assert latest_sightings([]).equals(as_table([], [], [], "default", "v2"))

@@ -1,0 +1,124 @@
+"""How long the source waits when the API is busy, by a clock that the test moves: nothing here sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import tenacity.nap
+
+from sources.sendcloud import wire
+from sources.sendcloud.answer import asked_to_wait, served_at
+from sources.sendcloud.client import Client, SendcloudCredentials
+from sources.sendcloud.errors import Unavailable
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.support.clock import Clock
+from tests.support.installation import Installation, as_rows
+from tests.support.worlds import NOW
+
+pytestmark = pytest.mark.v3
+
+
+@pytest.fixture
+def api() -> Iterator[Sandbox]:
+    with serve(World(clock=NOW)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the retries and of the receipt, with the waits that dlt has by default."""
+    made = Clock()
+    monkeypatch.setattr(tenacity.nap, "time", made)
+    monkeypatch.setattr(wire, "time", made)
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "1")
+    return made
+
+
+def client_of(api: Sandbox) -> Client:
+    return Client(api.base_url, SendcloudCredentials(public_key=api.public_key, secret_key=api.secret_key), 7)
+
+
+def waited(api: Sandbox) -> float:
+    """The seconds that a client waited for one page, by its own account."""
+    client = client_of(api)
+    client.get(f"{api.base_url}/pickups")
+    return client.wire.waited_seconds
+
+
+def test_a_whole_minute_of_429_is_sat_out(clock: Clock, installation: Installation, api: Sandbox) -> None:
+    """Waits of 1, 2, 4, 8, 16 and 32 s: the seventh try comes 63 s after the first."""
+    api.world.book()
+    first = clock.now
+    api.fault(lambda due: faults.too_many()(due) if clock.now - first <= 60 else due, times=None)
+
+    receipt = installation.run(api)
+
+    assert [request.status for request in api.requests] == [429] * 6 + [200]
+    assert (receipt.retries, receipt.waited_seconds) == (6, 63.0)
+    assert installation.pickups() == as_rows(api.world.records())
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (45, 45.0),
+        (NOW + timedelta(seconds=30), 30.0),
+        (300, 300.0),
+        # none of these says how long, so it is the first wait of its own
+        (0, 1.0),
+        (NOW - timedelta(hours=1), 1.0),
+        ("soon", 1.0),
+        ("-5", 1.0),
+        ("Mon, 23 Nov 99999 08:00:00 GMT", 1.0),
+        ("Mon, 99 Nov 2026 08:00:00 GMT", 1.0),
+    ],
+)
+def test_a_retry_after_is_waited_for_and_a_date_is_read_by_the_apis_clock(
+    clock: Clock, api: Sandbox, retry_after: float | datetime | str, seconds: float
+) -> None:
+    api.fault(faults.too_many(retry_after))
+
+    assert waited(api) == seconds
+    assert clock.now == 1_000.0 + seconds
+
+
+@pytest.mark.parametrize("retry_after", [86_400, NOW + timedelta(days=1), "9" * 5_000])
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_waits_for_a_day(clock: Clock, api: Sandbox, status: int, retry_after: float | datetime | str) -> None:
+    too_many = faults.too_many(retry_after)
+    api.fault(lambda due: replace(too_many(due), status=status), times=None)
+
+    with pytest.raises(Unavailable, match=rf"{status}, and it asks to wait (86,400|1,000,000,000) s, after 1 try\."):
+        waited(api)
+    assert clock.now == 1_000.0
+    assert len(api.requests) == 1
+
+
+def test_how_long_is_too_long_can_be_set(clock: Clock, api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.fault(faults.too_many(301))
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_RETRY_DELAY", "301")
+
+    assert waited(api) == 301.0
+    assert clock.now == 1_301.0
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_tries_told_are_those_made(api: Sandbox) -> None:
+    client = client_of(api)
+    client.get(f"{api.base_url}/pickups")
+    api.fault(faults.status(502), times=2)
+    api.fault(faults.too_many(86_400), times=None)
+
+    with pytest.raises(Unavailable, match=r"asks to wait 86,400 s, after 3 tries\."):
+        client.get(f"{api.base_url}/pickups")
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 -2300"])
+def test_an_answer_without_a_readable_date_is_dated_by_this_machine(date: str) -> None:
+    before = datetime.now(UTC)
+
+    assert before <= served_at({"Date": date}) <= datetime.now(UTC)
+    assert asked_to_wait({"Date": date, "Retry-After": date}) == 0

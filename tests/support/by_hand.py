@@ -1,0 +1,160 @@
+"""A warehouse from a handful of pickups, for answers that were worked out by hand.
+
+The everyday pickup: dpd, NL, booked on Friday 2026-03-06 09:00 UTC for Tuesday 2026-03-10 from 09:00 to 12:00 UTC
+(10:00 to 13:00 in Amsterdam), seen by a run on 2026-04-01. Each test changes what it is about and nothing else.
+"""
+
+import shutil
+from datetime import date, datetime
+from itertools import count, groupby
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pipelines import models
+
+VIEWS = {path.stem: path.read_text() for path in sorted(models.views())}
+CHECKS = {path.stem: path.read_text() for path in models.checks()}
+
+OVER_PICKUPS = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
+SESSION_ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
+SUNDAY = "2026-03-08 09:00Z"
+FUTURE = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
+ZONES = {
+    "NL": "Europe/Amsterdam",
+    "BE": "Europe/Brussels",
+    "DE": "Europe/Berlin",
+    "ES": "Europe/Madrid",
+    "FR": "Europe/Paris",
+    "IT": "Europe/Rome",
+    "AT": "Europe/Vienna",
+    "PT": "Europe/Lisbon",
+    "GB": "Europe/London",
+}
+
+TABLES = """
+create schema sendcloud;
+create table sendcloud.pickups (
+    account text, id bigint, carrier text, country text, tracking_number text,
+    pickup_from timestamptz, pickup_until timestamptz, pickup_status text,
+    created_at timestamptz, cancelled_at timestamptz, contract bigint, extra json, _dlt_load_id text,
+    time_slots json, api_version text
+);
+create table sendcloud.pickup_runs (
+    run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
+    sweep text, rows_new bigint, rows_in_table bigint, checks_failed text,
+    error text, pages bigint, requests bigint, retries bigint, waited_seconds double, rows_read bigint,
+    rows_changed bigint, rows_unchanged bigint, rows_cancelled bigint, quarantined bigint, "order" text,
+    stopped_because text, open_pickups bigint, open_beyond_lookback bigint, history_complete boolean,
+    rows_missed bigint, rows_unlisted bigint, seconds_read double, seconds_loaded double, seconds_published double,
+    check_values text, unknown_fields text, must_pass_failed boolean, version text
+);
+create table sendcloud.pickups_quarantine (
+    account text, record_hash text, reason text, record json, first_seen_at timestamptz, last_seen_at timestamptz,
+    _dlt_load_id text, resolved_at timestamptz
+);
+create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
+"""
+
+ids = count(1)
+INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
+
+
+def instant(text):
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
+def pickup(**changes):
+    everyday = {
+        "account": "shop",
+        "id": next(ids),
+        "carrier": "dpd",
+        "country": "NL",
+        "tracking_number": "09985053927752",
+        "pickup_from": "2026-03-10 09:00Z",
+        "pickup_until": "2026-03-10 12:00Z",
+        "pickup_status": "Created",
+        "created_at": "2026-03-06 09:00Z",
+        "cancelled_at": None,
+        "contract": 57,
+        "extra": None,
+        "time_slots": None,
+        "api_version": "v2",
+        "_dlt_load_id": "1774000000.5",
+    }
+    assert changes.keys() <= everyday.keys()
+    row = everyday | changes
+    return row | {column: instant(row[column]) for column in INSTANTS}
+
+
+def cancelled(**changes):
+    """Cancelled on Sunday at 09:00 UTC: 48 hours after booking, 48 hours before the window opens."""
+    return pickup(**{"pickup_status": "Cancelled", "cancelled_at": "2026-03-08 09:00Z"} | changes)
+
+
+def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **changes):
+    """A run's receipt; started and finished are when it observed, unless a test says otherwise."""
+    everyday = {"run_id": f"run-{next(ids)}", "account": account, "observed_at": observed_at, "outcome": outcome}
+    times = {"started_at": observed_at, "finished_at": observed_at}
+    row = everyday | times | {"rows_new": 0, "checks_failed": "{}"} | changes
+    return {name: instant(value) if name.endswith("_at") else value for name, value in row.items()}
+
+
+def fill(con, pickups, runs=None, session_zone="UTC"):
+    """The two raw tables with these rows, and every view above them."""
+    con.execute(TABLES)
+    models.build(con)
+    return insert(con, pickups, runs, session_zone)
+
+
+def insert(con, pickups, runs=None, session_zone="UTC"):
+    con.execute(f"set TimeZone = '{session_zone}'")
+    for table, rows in {"pickups": pickups, "pickup_runs": [run()] if runs is None else runs}.items():
+        for _, alike in groupby(rows, key=tuple):  # at once: one by one, ten thousand rows take ten seconds
+            con.register("told", pa.Table.from_pylist(list(alike)))
+            con.execute(f"insert into sendcloud.{table} by name from told")
+            con.unregister("told")
+    return con
+
+
+@pytest.fixture(scope="session")
+def without_rows(tmp_path_factory):
+    """The tables and every view above them, in a file: to copy it takes a tenth of what it takes to make it."""
+    path = tmp_path_factory.mktemp("by_hand") / "without_rows.duckdb"
+    with duckdb.connect(path) as con:
+        fill(con, [], runs=[])
+    return path
+
+
+@pytest.fixture
+def warehouse(without_rows, tmp_path):
+    """A function that makes a warehouse from pickups."""
+    opened = []
+
+    def make(*pickups, runs=None, session_zone="UTC"):
+        opened.append(duckdb.connect(shutil.copy(without_rows, tmp_path / f"{len(opened)}.duckdb")))
+        return insert(opened[-1], pickups, runs, session_zone)
+
+    yield make
+    for con in opened:
+        con.close()
+
+
+def readable(value):
+    return str(value) if isinstance(value, date) else value
+
+
+def rows(con, columns, view="pickups", where="true"):
+    found = con.execute(f"select {columns} from analytics.{view} where {where} order by all").fetchall()
+    return [tuple(readable(value) for value in row) for row in found]
+
+
+def only(con, columns, view="pickups", where="true"):
+    """The values of the one row there is; the bare value when one column is asked for."""
+    (row,) = rows(con, columns, view, where)
+    return row if len(row) > 1 else row[0]
+
+
+def many(kind, n, **changes):
+    return [kind(**changes) for _ in range(n)]

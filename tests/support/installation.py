@@ -1,0 +1,209 @@
+"""A user's installation in a folder of its own, and what the tables ought to hold, worked out from the wire."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+
+from pipelines import Receipt, run
+from pipelines.cli import main
+from pipelines.pickups import Progress
+from sources.sendcloud.sandbox import Sandbox
+from tests.support.destinations import copied, copy_place, made_place
+from tests.support.processes import Begun
+
+REPOSITORY = Path(__file__).parents[2]
+API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
+TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]  # of the list, but for a number
+CARRIER = {"v2": "carrier", "v3": "carrier_code"}[API_VERSION]  # what the wire calls it
+INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
+FIELDS = ("id", "carrier", "country", "tracking_number", "pickup_status", "contract", *INSTANTS)
+# retries don't wait, and nobody is told that tests run
+AT_ONCE = {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+SECRET = "s3cret-that-must-not-show"
+
+
+class Done(NamedTuple):
+    """What a command that ended left: its exit code and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Installation:
+    """A project folder. Runs are real: over a real socket, through dlt, into DuckDB files."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    @property
+    def warehouse(self) -> Path:
+        if (path := self.published).name != "pickups.duckdb":
+            return path
+        return self.folder / "data" / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """What people read; where that is no file, a copy of it as it is now."""
+        return copied(self.folder) or self.folder / "data" / "pickups.duckdb"
+
+    def as_in(self, project: Path) -> Installation:
+        """Goes on where that project of `made_once` stands, which stays as it is."""
+        shutil.copytree(project, self.folder, dirs_exist_ok=True)
+        copy_place(project, self.folder)
+        return self
+
+    def run(
+        self, api: Sandbox, *, sweep: bool = False, on_progress: Progress = lambda *_: None, **settings: Any
+    ) -> Receipt:
+        """One run in this process; settings are those of [sources.sendcloud]."""
+        with self.monkeypatch.context() as patched:
+            for name, value in environment(api, **settings).items():
+                patched.setenv(name, value)
+            return run(self.folder, sweep=sweep, on_progress=on_progress)
+
+    def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
+        """`pickups …` through the command line's own door, in this process: a second faster than a new one."""
+        out, err = io.StringIO(), io.StringIO()
+        with self.monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+            for name, value in {**self._variables(api), **variables}.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "argv", ["pickups", *words])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    def process(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
+        """`pickups …` as a process of its own, started from another folder."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines", *words],
+            env={**os.environ, **self._variables(api), **variables, "PYTHONPATH": str(REPOSITORY)},
+            cwd=self.folder.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, *words: str, api: Sandbox | None = None, module: str = "pipelines", **settings: Any) -> Begun:
+        """A process that is not waited for; settings are those of [sources.sendcloud], where an API is given."""
+        variables = {**(environment(api, **settings) if api else {}), **self._variables(None)}
+        return Begun(module, words, {**os.environ, **variables})
+
+    def _variables(self, api: Sandbox | None) -> dict[str, str]:
+        return {**(environment(api) if api else {}), "DLT_PROJECT_DIR": str(self.folder), "COLUMNS": "120"}
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What the published file answers."""
+        return rows_of(self.published, query)
+
+    def pickups(self) -> list[dict[str, Any]]:
+        """`sendcloud.pickups` as published, without the load's own column, in the order of the key."""
+        return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[Installation]:
+    """An installation that every test of a file goes on from (`as_in`); its rows are where theirs will be."""
+    (folder / ".dlt").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {**AT_ONCE, **made_place(folder)}.items():
+            patched.setenv(name, value)
+        yield Installation(folder, patched)
+
+
+def rows_of(path: Path, query: str) -> list[dict[str, Any]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        return connection.sql(query).to_arrow_table().to_pylist()
+
+
+def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
+    """The settings that point an installation at a sandbox, as environment variables."""
+    named = {"base_url": api.base_url, "api_version": API_VERSION, **settings}
+    return {
+        "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
+        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
+        **{f"SOURCES__SENDCLOUD__{name.upper()}": str(value) for name, value in named.items()},
+    }
+
+
+def as_rows(
+    records: list[dict[str, Any]], account: str = "default", api_version: str = API_VERSION
+) -> list[dict[str, Any]]:
+    """The rows that the table must hold for these records: nothing of the product is used to work them out."""
+    rows = [as_row(record, account, api_version) for record in records]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def as_row(record: dict[str, Any], account: str = "default", api_version: str = API_VERSION) -> dict[str, Any]:
+    unknown = {name: value for name, value in record.items() if name not in FIELDS}
+    row = {"account": account, **{name: record.get(name) for name in FIELDS}}
+    for name in INSTANTS:
+        row[name] = utc(row[name]) if row[name] else None
+    row["extra"] = compact(unknown) if unknown else None
+    row["time_slots"], row["api_version"] = None, api_version
+    if api_version == "v3":
+        row["pickup_status"] = record["pickup_status"].upper()
+        row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
+    return row
+
+
+def as_sent(status: str) -> str:
+    """A status of the world's as the version under test spells it."""
+    return status.upper() if API_VERSION == "v3" else status
+
+
+def address_of(api: Sandbox) -> str:
+    """Of the version under test."""
+    return api.base_url_v3 if API_VERSION == "v3" else api.base_url
+
+
+def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
+    """A world's record as the version under test sends it."""
+    if API_VERSION == "v2":
+        return record
+    names = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
+    sent = {names.get(k, k): value for k, value in record.items() if k not in ("pickup_from", "pickup_until")}
+    sent |= {} if (slots := slots_of(record)) is None else {"time_slots": slots}
+    return sent | ({"status": sent["status"].upper()} if isinstance(sent.get("status"), str) else {})
+
+
+def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """As v3 tells the window of a world's record: one slot, none, or not at all."""
+    if not {"pickup_from", "pickup_until"} & record.keys():
+        return None
+    until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
+    return [{"start_at": record["pickup_from"], **until}] if record.get("pickup_from") else []
+
+
+def compact(value: Any) -> str:
+    """As the tables hold JSON: keys in order, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@contextmanager
+def nothing_is_sent_to(api: Sandbox) -> Any:
+    """Fails when the server sees a request."""
+    before = len(api.requests)
+    yield
+    assert api.requests[before:] == []

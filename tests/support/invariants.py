@@ -1,0 +1,95 @@
+"""What must be so after any run that succeeded, whatever happened before it; and what published must be at any time."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from sources.sendcloud.sandbox import World
+from tests.support.installation import Installation, as_rows, rows_of
+
+STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
+# written once more after publishing: how long that took reaches the published file with the next run
+AFTER_PUBLISHING = {"finished_at", "seconds_published"}
+State = tuple[Any, ...]
+
+
+def differences(installation: Installation, world: World) -> list[str]:
+    """Between the installation and its world, in words; none when all is right."""
+    return differences_from(installation, as_rows(world.records()))
+
+
+def differences_from(installation: Installation, expected: list[dict[str, Any]]) -> list[str]:
+    return [
+        *_between("table and world", installation.pickups(), expected),
+        *_between("warehouse and published file", tables_of(installation.published), tables_of(installation.warehouse)),
+        *_of_the_history(installation, expected),
+        *(f"left over: {name}" for name in leftovers(installation)),
+    ]
+
+
+def _between(what: str, found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
+    if found == expected:
+        return []
+    odd = [row for row in found if row not in expected] + [row for row in expected if row not in found]
+    if not odd:
+        return [f"{what}: rows doubled or in another order"]
+    return [f"{what} differ in {len(odd)} rows, such as {odd[0]}"]
+
+
+def tables_of(path: Path) -> list[dict[str, Any]]:
+    """Every row of every table of the file, as one list: what two copies must have in common."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        listed = "select schema_name || '.' || table_name from duckdb_tables() where not temporary order by all"
+        return [
+            {"table": name} | {column: value for column, value in row.items() if column not in AFTER_PUBLISHING}
+            for (name,) in connection.execute(listed).fetchall()
+            for row in connection.sql(f"select * from {name} order by all").to_arrow_table().to_pylist()
+        ]
+
+
+def states_told(path: Path) -> dict[int, list[State]]:
+    """By pickup, the states that the history tells, in the order in which they were seen."""
+    query = "select * from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id::double"
+    rows = rows_of(path, query)
+    return {id_: [state_of(row) for row in group] for id_, group in groupby(rows, lambda row: row["id"])}
+
+
+def state_of(row: dict[str, Any]) -> State:
+    return tuple(row[name] for name in STATES)
+
+
+def _of_the_history(installation: Installation, expected: list[dict[str, Any]]) -> list[str]:
+    told = states_told(installation.published)
+    found = [f"history of {id_} tells a state twice: {states}" for id_, states in told.items() if _repeats(states)]
+    if told.keys() != {row["id"] for row in expected}:
+        found.append("history and world don't have the same pickups")
+    for row in expected:
+        states = told.get(row["id"], [None])
+        if states[-1] != state_of(row):
+            found.append(f"history of {row['id']} ends with {states[-1]}, the world says {state_of(row)}")
+    return found
+
+
+def _repeats(states: list[State]) -> bool:
+    return any(state == after for state, after in pairwise(states))
+
+
+def leftovers(installation: Installation) -> list[str]:
+    """Half-made copies, and logs that are not folded in: none may be there when a run is over."""
+    names = [path.name for path in installation.published.parent.iterdir()]
+    return [name for name in names if name.endswith((".new", ".wal"))]
+
+
+def published_pickups(installation: Installation) -> list[dict[str, Any]] | None:
+    """What readers see right now, None where there is no file yet; its views must answer too."""
+    if not installation.published.exists():
+        return None
+    assert not installation.published.with_name(installation.published.name + ".wal").exists()
+    with duckdb.connect(str(installation.published), read_only=True) as connection:
+        for view in ("pickups", "carrier_cancellations", "carrier_windows", "carrier_window_grid"):
+            connection.execute(f"select * from analytics.{view}").fetchall()
+    return installation.pickups()

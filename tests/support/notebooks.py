@@ -1,0 +1,62 @@
+"""Notebooks executed in this process: a kernel of its own costs four seconds of a core (`pickups report` has three)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def executed(name: str, published: Path) -> Any:
+    """The notebook with its cells' outputs, as a kernel would leave them, over that published file."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("PUBLISH__PATH", str(published))
+            patched.chdir(NOTEBOOKS)
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    cell.outputs = _outputs(shell, cell.source)
+    finally:
+        InteractiveShell.clear_instance()
+    return notebook
+
+
+def _outputs(shell: Any, source: str) -> list[Any]:
+    """What a cell shows: its streams, its last value, what it displays, its pictures. Raises what the cell raises."""
+    from IPython.utils.capture import capture_output
+
+    values: list[dict[str, Any]] = []
+    shell.displayhook.write_output_prompt = shell.displayhook.finish_displayhook = lambda: None
+    shell.displayhook.write_format_data = lambda data, _metadata=None: values.append(data)
+    with capture_output() as shown:
+        shell.run_cell(source, store_history=False).raise_error()
+    streams = {"stdout": shown.stdout, "stderr": shown.stderr}
+    displayed = [each.data for each in shown.outputs] + _pictures()
+    return [
+        *(nbformat.v4.new_output("stream", name=name, text=text) for name, text in streams.items() if text),
+        *(nbformat.v4.new_output("execute_result", data=data) for data in values),
+        *(nbformat.v4.new_output("display_data", data=data) for data in displayed),
+    ]
+
+
+def _pictures() -> list[dict[str, str]]:
+    """The figures that the cell left open, closed."""
+    import matplotlib.pyplot as plt
+
+    found = []
+    for number in plt.get_fignums():
+        plt.figure(number).savefig(drawn := io.BytesIO(), format="png")
+        found.append({"image/png": base64.b64encode(drawn.getvalue()).decode()})
+    plt.close("all")
+    return found

@@ -1,0 +1,44 @@
+"""A PostgreSQL to write to: a database of its own in the environment, and another program's look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.copies import copied_from_postgres
+from tests.support.destinations import POSTGRES, fresh_database
+from tests.support.installation import rows_of
+
+
+@pytest.fixture
+def address(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own, in the environment."""
+    address = fresh_database(postgres)
+    monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
+    monkeypatch.setenv(POSTGRES, address)
+    return address
+
+
+@pytest.fixture
+def ask(address: str) -> Iterator[Any]:
+    """Another program's connection: asks, and gives the rows."""
+    import psycopg2
+
+    connection = psycopg2.connect(address, options="-c timezone=UTC")
+    connection.autocommit = True
+    cursor = connection.cursor()
+
+    def asked(sql: str) -> list[tuple[Any, ...]]:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+    yield asked
+    connection.close()
+
+
+def on(address: str, tmp_path: Path) -> list[dict[str, Any]]:
+    copy = copied_from_postgres(address, tmp_path / "copy.duckdb")
+    return rows_of(copy, "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")

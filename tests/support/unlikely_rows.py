@@ -1,0 +1,69 @@
+"""Tables such as no API would fill them, so that engines may differ where a likely account has nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import duckdb
+
+from tests.support.by_hand import fill, pickup, run
+from tests.support.engines import Row
+
+
+def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
+    """Tables in memory that no API would give: every state with every time, none and those of other centuries, rows
+    twice and rows without a key.
+    """
+    random = Random(seed)
+    rows = [_unlikely_pickup(random) for _ in range(pickups)]
+    without = dict.fromkeys(("account", "carrier", "pickup_status", "created_at"))
+    runs = [
+        run(
+            account=random.choice("abd"),
+            observed_at=_some_time(random),
+            outcome=random.choice(["succeeded", "failed"]),
+            rows_in_table=random.randrange(3),
+            checks_failed=random.choice([None, "{}", '{"unique_key": 3}']),
+        )
+        for _ in range(8)
+    ]
+    return fill(duckdb.connect(), [*rows, *rows[:3], pickup(**without)], runs)
+
+
+def _unlikely_pickup(random: Random) -> Row:
+    names = {name: _some_time(random, or_none=True, odd=True) for name in ("pickup_from", "pickup_until")}
+    return pickup(
+        **names,
+        created_at=_some_time(random),
+        cancelled_at=_some_time(random, or_none=True),
+        account=random.choice("abc"),
+        carrier=random.choice(["dpd", "ups", "Ünï"]),
+        country=random.choice([None, "", "NL", "nl", "ES", "GB", "PT", "XX", " DE"]),
+        tracking_number=random.choice([None, "", "1"]),
+        pickup_status=random.choice(
+            ["Created", "CANCELLED", "failed", "Announcing", "CANCELLATION_REQUESTED", "Cancellation failed", "ñ of ß"]
+        ),
+        contract=random.choice([None, 0, 1, -5]),
+        time_slots=_some_slots(random) if random.random() < 0.3 else None,
+        api_version=random.choice([None, "v2", "v3"]),
+    )
+
+
+def _some_time(random: Random, *, or_none: bool = False, odd: bool = False) -> datetime | None:
+    """Around the night in which clocks go forward, often the same one."""
+    if or_none and random.random() < 0.3:
+        return None
+    if odd and random.random() < 0.05:
+        return datetime(random.choice([1, 1890, 1950, 2100, 9999]), 7, 1, tzinfo=UTC)
+    hours = random.choice([0, 1, 24, random.randrange(400), random.random() * 400])
+    return datetime(2026, 3, 25, tzinfo=UTC) + timedelta(hours=hours, microseconds=random.choice([0, 1, 999_999]))
+
+
+def _some_slots(random: Random) -> str:
+    def slot() -> Row:
+        times = {name: _some_time(random, or_none=name == "end_at") for name in ("end_at", "start_at")}
+        return {name: time and time.isoformat() for name, time in times.items() if time or random.random() < 0.5}
+
+    return json.dumps([slot() for _ in range(random.randrange(5))], separators=(",", ":"))
