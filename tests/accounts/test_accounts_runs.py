@@ -228,7 +228,6 @@ def test_from_good_to_bad(codes: list[int], worst: int) -> None:
 # checks and sweeps are the account's own
 
 
-@pytest.mark.slow
 def test_what_a_check_finds_is_told_to_the_account_that_has_it(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:

@@ -426,14 +426,15 @@ def test_the_share_cancelled_by_age_is_that_of_lifelines(warehouse):
 
 def test_a_band_holds_its_lower_end_and_not_its_upper(warehouse):
     booked = [
-        pickup(created_at=instant("2026-03-10 09:00Z") - timedelta(hours=hours)) for hours in (0, 5.99, 6, 24, 96, 500)
+        pickup(created_at=instant("2026-03-10 09:00Z") - timedelta(hours=hours))
+        for hours in (0, 5.99, 6, 12, 12, 12, 24, 48, 48, 96, 500)
     ]
     con = warehouse(*booked)
 
     found = rows(
         con, "from_hours, until_hours, rated", "cancellations_by_booking", "carrier = 'all' and measure = 'lead time'"
     )
-    assert found == [(0, 6, 2), (6, 12, 1), (24, 48, 1), (96, None, 2)]
+    assert found == [(0, 6, 2), (6, 12, 1), (12, 24, 3), (24, 48, 1), (48, 96, 2), (96, None, 2)]
 
 
 def test_lengths_have_bands_of_their_own(warehouse):

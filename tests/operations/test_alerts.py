@@ -301,7 +301,6 @@ def test_what_was_every_accounts_incident_is_each_accounts_and_a_removed_one_has
     assert before[EVERY].failed_runs == 2
 
 
-@pytest.mark.slow
 def test_a_hook_that_is_put_in_later_hears_of_what_still_fails(installation: Installation, api: Sandbox) -> None:
     api.fault(faults.status(401), times=None)
     with listening() as chat:

@@ -35,8 +35,7 @@ def loaded(installation: Installation, templates: Templates) -> Installation:
     return installation.as_in(templates.loaded("thousand"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("phase", ["extract", "normalise", "load"])
+@pytest.mark.parametrize("phase", quick(["extract", "normalise", "load"]))
 def test_a_disk_that_fills_up_in_the_first_load(
     installation: Installation, world: World, api: Sandbox, phase: str
 ) -> None:

@@ -166,7 +166,6 @@ def test_half_made_copies_of_a_killed_run_are_swept_up_and_nothing_else(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.duckdb.x.new", "other.new", "pickups.duckdb"]
 
 
-@pytest.mark.slow
 def test_a_file_that_others_may_read_stays_one_that_others_may_read(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -203,7 +202,6 @@ with one_run_at_a_time(Path({str(warehouse)!r})):
         pass
 
 
-@pytest.mark.slow
 def test_a_run_may_wait_for_another_one_to_end(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
     with one_run_at_a_time(installation.warehouse):

@@ -61,7 +61,6 @@ def test_it_is_many_load_packages_and_every_pickup_once(installation: Installati
     assert installation.rows("select count(distinct _dlt_load_id) as n from sendcloud.pickups") == [{"n": 5}]
 
 
-@pytest.mark.slow
 def test_what_was_loaded_before_it_died_is_there_and_told(died_on_page_11: Installation, world: World) -> None:
     assert died_on_page_11.pickups() == as_rows(world.records()[:40])
     (row,) = died_on_page_11.rows("select outcome, rows_new, pages, history_complete from sendcloud.pickup_runs")
@@ -331,7 +330,6 @@ def test_empty_pages_without_end_end_the_run_however_small_its_packages(
         installation.run(api, page_size=5, pages_per_package=30)
 
 
-@pytest.mark.slow
 def test_a_package_that_looks_orderly_in_a_list_that_is_not_does_not_stop_at_the_start_date(
     installation: Installation,
 ) -> None:

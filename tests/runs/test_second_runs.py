@@ -71,7 +71,6 @@ def test_a_pickup_cancelled_between_two_runs_turns_cancelled(
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 1)
 
 
-@pytest.mark.slow
 def test_a_change_to_a_pickup_that_was_cancelled_before_is_no_new_cancellation(
     installation: Installation, world: World, api: Sandbox
 ) -> None:

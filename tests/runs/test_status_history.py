@@ -117,6 +117,10 @@ def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
     assert [state[1] for state in states(installation) if state[0] == pickup] == [
         *map(as_sent, ("Created", "Cancelled"))
     ]
+    created, cancelled = installation.rows(
+        f"select observed_at from sendcloud.pickup_status_history where id = {pickup} order by observed_at"
+    )
+    assert created["observed_at"] < cancelled["observed_at"]
 
 
 @pytest.mark.slow

@@ -132,7 +132,6 @@ def test_pickups_no_longer_listed_stay_and_a_check_names_them(
     assert loaded.rows("select * from sendcloud.pickups_swept") == []
 
 
-@pytest.mark.slow
 def test_a_pickup_that_is_listed_again_is_off_the_list_and_the_others_keep_their_date(
     loaded: Installation, world: World, api: Sandbox, ids: list[int]
 ) -> None:
@@ -240,7 +239,6 @@ def test_what_a_sweep_found_and_could_not_tell_is_told_by_the_next_sweep_too(
     assert (receipt.sweep, receipt.rows_missed, receipt.first_missed) == ("complete", 1, [ids[10]])
 
 
-@pytest.mark.slow
 def test_a_sweep_of_which_nothing_was_loaded_is_not_called_under_way(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

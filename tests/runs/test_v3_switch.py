@@ -52,7 +52,6 @@ def test_the_next_run_reads_everything_again_doubles_nothing_and_says_so(
     assert receipt.checks_failed == {}
 
 
-@pytest.mark.slow
 def test_afterwards_a_run_reads_no_more_than_it_needs_and_sees_what_changes(
     shop: Installation, world: World, api: Sandbox
 ) -> None:

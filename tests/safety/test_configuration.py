@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import run
+from pipelines.project import find_project
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation, environment, rows_of
@@ -92,6 +93,17 @@ def test_settings_in_the_files_are_read(installation: Installation, world: World
     assert (published, len(api.requests)) == ([{"account": "north"}], 3)
 
 
+def test_the_project_is_the_nearest_folder_with_settings_at_or_above_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop" / ".dlt").mkdir(parents=True)
+    (tmp_path / "shop" / "notebooks" / "drafts").mkdir(parents=True)
+    monkeypatch.delenv("DLT_PROJECT_DIR", raising=False)
+    monkeypatch.chdir(tmp_path / "shop" / "notebooks" / "drafts")
+
+    assert find_project() == tmp_path / "shop"
+
+
 def test_two_projects_in_one_process_keep_to_their_own_files(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
@@ -140,6 +152,20 @@ def test_a_run_whose_publishing_failed_is_recorded_as_failed(
     (row,) = rows_of(installation.warehouse, "select outcome, rows_new, error from sendcloud.pickup_runs")
     assert (done.returncode, row["outcome"], row["rows_new"]) == (6, "failed", 1)
     assert row["error"].startswith("DestinationFailed: The destination failed: ")
+
+
+def test_an_account_that_failed_keeps_its_own_error_when_publishing_fails_too(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    world.book()
+    installation.run(api)
+    (tmp_path / "taken.duckdb" / "full").mkdir(parents=True)
+    wrong = {"PUBLISH__PATH": str(tmp_path / "taken.duckdb"), "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "wrong"}
+    done = installation.command("run", api=api, **wrong)
+
+    errors = rows_of(installation.warehouse, "select error from sendcloud.pickup_runs where outcome = 'failed'")
+    assert [row["error"].split(":")[0] for row in errors] == ["Refused"]
+    assert done.returncode == 3
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(installation: Installation) -> None:

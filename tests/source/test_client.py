@@ -58,6 +58,13 @@ def test_a_redirect_within_the_origin_is_followed(api: Sandbox) -> None:
     assert [request.status for request in api.requests] == [301, 200]
 
 
+def test_three_redirects_are_followed(api: Sandbox) -> None:
+    api.fault(faults.redirect("/api/v2/pickups/?limit=5"), times=3)
+
+    assert get(api)[1].startswith(b"{")
+    assert [request.status for request in api.requests] == [302, 302, 302, 200]
+
+
 def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
     api.fault(faults.redirect("/api/v2/pickups/?limit=5"), times=None)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sources.sendcloud.errors import Refused
 from sources.sendcloud.oauth import Tokens
 from sources.sendcloud.sandbox import ABSENT, Sandbox, World, faults, serve
 from tests.support.clock import Clock
@@ -138,7 +139,6 @@ def test_a_token_that_ended_while_this_machine_slept_is_renewed(clock: Clock, wo
     assert asked(api) == [("POST", 200), ("GET", 200), ("GET", 401), ("POST", 200), ("GET", 200)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_fresh_token_that_is_refused_is_the_end(installation: Installation, api: Sandbox, status: int) -> None:
     api.fault(faults.status(status), page=1, times=None)
@@ -181,6 +181,18 @@ def test_a_token_is_for_one_client_and_one_api(api: Sandbox, world: World) -> No
         assert (tokens_asked_for(api), tokens_asked_for(other)) == (1, 1)
         assert api.access_token not in {str(request.authorization)[7:] for request in other.requests}
     assert api.access_token not in repr(tokens.values())
+
+
+def test_no_token_of_one_api_goes_to_another_of_the_same_client(api: Sandbox, world: World) -> None:
+    """Id, secret and token endpoint are the same; where the token goes is not."""
+    tokens: Tokens = {}
+    with serve(world) as other:
+        client_of(api, tokens=tokens).get(f"{api.base_url}/pickups")
+        of_the_first = api.access_token
+        with pytest.raises(Refused):  # it knows none of the first one's tokens
+            client_of(other, tokens=tokens, token_url=api.token_url).get(f"{other.base_url}/pickups")
+
+        assert of_the_first not in {str(request.authorization)[7:] for request in other.requests}
 
 
 @pytest.mark.parametrize("secret", ["a+b/c=d%e&f-a-secret", "a secret:with a colon"])

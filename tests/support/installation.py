@@ -158,7 +158,7 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
         row[name] = utc(row[name]) if row[name] else None
     row["extra"] = compact(unknown) if unknown else None
     row["time_slots"], row["api_version"] = None, api_version
-    if api_version == "v3":
+    if api_version == "v3" and record:
         row["pickup_status"] = record["pickup_status"].upper()
         row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
     return row
