@@ -13,6 +13,7 @@ import pytest
 
 from pipelines import housekeeping, publish
 from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.cases import quick
 from tests.support.installation import Installation, as_rows, rows_of
 from tests.support.invariants import differences, published_pickups, tables_of
 from tests.support.templates import Templates
@@ -121,7 +122,6 @@ def test_of_the_loads_in_the_history_those_stay_that_a_pickup_is_of(
     assert differences(loaded, world) == []
 
 
-@pytest.mark.slow
 def test_it_is_done_once_a_day_and_settings_say_how_much_stays(
     loaded: Installation, world: World, api: Sandbox
 ) -> None:
@@ -192,8 +192,7 @@ def test_receipts_older_than_a_year_go_but_for_the_last_ones_that_somebody_asks_
 LONG_AGO = ("last_run_at", "last_success_at", "last_sweep_at")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("clock", ["the API's", "this machine's"])
+@pytest.mark.parametrize("clock", quick(["the API's", "this machine's"], only=(1,)))
 def test_a_clock_that_is_wrong_and_ahead_costs_nothing(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:

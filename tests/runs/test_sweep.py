@@ -146,7 +146,6 @@ def test_a_pickup_that_is_listed_again_is_off_the_list_and_the_others_keep_their
     assert loaded.rows(UNLISTED) == [{"id": ids[3], "unlisted_since": NOW}]
 
 
-@pytest.mark.slow
 def test_a_pickup_that_is_listed_but_cannot_be_read_is_not_gone(
     loaded: Installation, world: World, api: Sandbox, ids: list[int]
 ) -> None:
@@ -307,7 +306,6 @@ def test_a_list_in_any_order_can_be_swept(installation: Installation, world: Wor
     assert (receipt.sweep, receipt.rows_changed, receipt.rows_unlisted) == ("complete", 1, 1)
 
 
-@pytest.mark.slow
 def test_what_lies_before_a_start_date_is_not_missed(loaded: Installation, world: World, api: Sandbox) -> None:
     """53 days: the 33 newest pickups, the eight pages they are on, of which the last is half outside."""
     since = NOW - timedelta(days=53)
