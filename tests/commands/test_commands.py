@@ -213,6 +213,7 @@ def test_the_demo_runs_twice_and_shows_the_carriers_without_touching_the_project
     assert all(word in done.stdout for word in ("own keys", "schedule", "notebooks"))
 
 
+@pytest.mark.slow
 def test_what_the_demo_left_is_read_until_there_is_a_file_of_ones_own(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
