@@ -17,6 +17,7 @@ from pipelines.errors import AnotherRun, DestinationFailed
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.bucket import BUCKET, bucket_server, downloaded, filesystem, settings_of
+from tests.support.cases import quick
 from tests.support.copies import copied_from_lake
 from tests.support.destinations import read_by_people
 from tests.support.installation import Installation, as_rows, rows_of
@@ -87,6 +88,7 @@ def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
     assert len(runs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bucket")
 def test_people_read_it_as_they_read_a_file(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import models
@@ -129,6 +131,7 @@ def test_a_file_of_rows_is_asked_after_once(
     assert len(asked) == len(set(asked)) > 0
 
 
+@pytest.mark.slow
 def test_views_that_were_built_are_read_from_the_bucket(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +187,7 @@ def test_a_run_that_was_taken_for_dead_while_it_read_writes_nothing_more(
     assert (in_it(bucket, tmp_path), len(read("runs"))) == (before, receipts)
 
 
-@pytest.mark.parametrize("instant", ["entering normalise", "entering load"])
+@pytest.mark.parametrize("instant", quick(["entering normalise", "entering load"], only=(1,)))
 def test_a_run_that_was_held_up_brings_nothing_old_over_what_another_brought(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path, instant: str
 ) -> None:
@@ -307,6 +310,7 @@ def test_who_waits_is_not_taken_for_dead(place: Any, installation: Installation)
     assert got
 
 
+@pytest.mark.slow
 def test_two_machines_load_different_accounts_at_the_same_time(
     installation: Installation, bucket: str, tmp_path: Path
 ) -> None:
@@ -361,6 +365,7 @@ def test_the_lock_of_one_that_lives_is_renewed(installation: Installation, monke
             pass
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_put_right_by_the_next(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
 ) -> None:

@@ -227,6 +227,7 @@ def test_a_built_view_that_cannot_take_its_place_leaves_the_old_one_there(tmp_pa
     assert [path.name for path in (tmp_path / "pickups").iterdir()] == ["old.parquet"]
 
 
+@pytest.mark.slow
 def test_a_report_is_made_from_a_lake(installation: Installation, lake: Path, tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
     with serve(World.seeded(300, seed=2, until=NOW)) as api:

@@ -27,6 +27,7 @@ from pipelines.spark_session import session
 from pipelines.warehouse import read_rows
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.by_hand import fill, pickup, readable
+from tests.support.cases import quick
 from tests.support.engines import Row, assert_same, eventful, rows_in, tables_of
 from tests.support.installation import Installation
 from tests.support.unlikely_rows import unlikely
@@ -71,7 +72,7 @@ def files_of(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, l
     return {table: [f"{folder}/{table}.parquet"] for table in tables_of(connection)}
 
 
-@pytest.fixture(scope="module", params=["eventful", "unlikely"])
+@pytest.fixture(scope="module", params=quick(["eventful", "unlikely"]))
 def built(
     request: pytest.FixtureRequest,
     spark: Any,  # noqa: ARG001  # the session that is running, which is gone on with
@@ -226,6 +227,7 @@ def test_a_lake_is_built_by_spark_and_read_as_it_was_built(
         assert len(read_rows("pickups")) == 6
 
 
+@pytest.mark.slow
 def test_the_command_starts_a_spark_of_its_own_and_tells_what_it_built(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

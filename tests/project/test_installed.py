@@ -12,6 +12,7 @@ import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.project.test_wheel import build
+from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Done, environment
 from tests.support.worlds import NOW
 
@@ -98,7 +99,7 @@ def test_a_run_needs_no_home(installed: Installed, project: Path, home: str) -> 
     assert (done.returncode, done.stdout[:6]) == (0, "0 new,"), done.stderr
 
 
-@pytest.mark.parametrize("whose", ["the project's", "the wheel's"])
+@pytest.mark.parametrize("whose", quick(["the project's", "the wheel's"], only=(1,)))
 def test_it_writes_the_report(installed: Installed, project: Path, whose: str) -> None:
     before = installed.files()
     if whose == "the wheel's":
