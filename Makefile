@@ -72,7 +72,7 @@ test-places: engines  ## the tests of the promise, on PostgreSQL and on a lake; 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
-check: lint test  ## what CI runs: format, lint, types, tests
+check: lint test  ## format, lint, types, tests; all that CI runs is in .ci/run
 
 fmt: $(READY)  ## put the code in order
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
