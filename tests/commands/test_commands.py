@@ -15,10 +15,14 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from typer.main import get_command
 
+from pipelines import cli, models
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Installation, environment
@@ -238,6 +242,8 @@ def serving(installation: Installation) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
+        # a shell's `&` has it ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     yield process
     process.kill()
@@ -291,12 +297,21 @@ def test_a_run_does_without_what_only_notebooks_need(installation: Installation,
     assert not imported & {"numpy.linalg", "pandas._libs", "pyarrow._dataset", "tornado.gen"}
 
 
-@pytest.mark.parametrize("command", ["run", "init", "check", "schedule", "demo", "show", "report", "status", "sandbox"])
+@pytest.mark.parametrize("command", get_command(cli.app).commands)  # type: ignore[attr-defined]
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
 
     assert done.returncode == 0
     assert f"Usage: pickups {command}" in done.stdout
+
+
+def test_models_writes_every_view_as_parquet(loaded: Installation, tmp_path: Path) -> None:
+    done = loaded.command("models", "--to", str(tmp_path / "built"), "--json")
+
+    assert done.returncode == 0, done.stderr
+    written = f"select count(*) as n from '{tmp_path}/built/pickups/**/*.parquet'"
+    assert duckdb.sql(written).fetchall() == [(10,)]
+    assert {path.stem for path in models.views()} == json.loads(done.stdout)["rows"].keys()
 
 
 def test_the_version_is_the_projects(installation: Installation) -> None:

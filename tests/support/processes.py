@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from multiprocessing import util
@@ -63,6 +64,7 @@ def _text(end: Connection) -> Any:
 
 
 def _lead(module: str, words: tuple[str, ...], variables: dict[str, str], out: Connection, err: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, and that is inherited
     os.environ.clear()
     os.environ.update(variables)
     for number, there in ((1, out), (2, err)):
