@@ -207,12 +207,29 @@ def test_every_point_of_the_promise_has_a_test_in_the_default_run() -> None:
         assert set(named) - slow, tests
 
 
+def anchors(markdown: str) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
 def test_links_inside_the_docs_lead_somewhere(readme: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text())
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", readme.read_text())
     assert links or readme != ROOT / "README.md"
-    for link in links:
-        assert (readme.parent / link).exists(), link
+    for file, anchor in links:
+        target = readme.parent / file if file else readme
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target.read_text()), (file, anchor)
+
+
+def test_the_docs_speak_of_commands_settings_and_exit_codes() -> None:
+    """Or the tests above would look for nothing."""
+    code, text = "\n".join(CODE.values()), "\n".join(path.read_text() for path in READMES)
+
+    assert len(re.findall(r"\bpickups [a-z]+", code)) > 50
+    assert len(re.findall(r"\b[A-Z]+__\w+", code)) > 5
+    assert len(re.findall(r"exits? \d", text)) > 10
 
 
 def test_the_first_screen_shows_what_the_demo_really_prints() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sources.sendcloud.sandbox import World, serve
+from pipelines import run_accounts
+from sources.sendcloud.sandbox import World
+from tests.support.accounts import configure, serving
 from tests.support.installation import Installation, utc
 
 pytestmark = pytest.mark.duckdb2
@@ -44,13 +46,13 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The ten lists, each an account of the same installation."""
     folder = tmp_path_factory.mktemp("published") / "project"
     (folder / ".dlt").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patched:
+    worlds = {name: World.of(page["pickups"], clock=utc("2023-03-01T00:00:00Z")) for name, page in PUBLISHED.items()}
+    with pytest.MonkeyPatch.context() as patched, serving(worlds) as apis:
         patched.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
         installation = Installation(folder, patched)
-        for name, page in PUBLISHED.items():
-            with serve(World.of(page["pickups"], clock=utc("2023-03-01T00:00:00Z"))) as api:
-                receipt = installation.run(api, account=name)
-                assert receipt.rows_new == len(page["pickups"])
+        configure(installation, apis)
+        for receipt in run_accounts(folder):
+            assert receipt.rows_new == len(PUBLISHED[receipt.account]["pickups"])
     return installation
 
 
