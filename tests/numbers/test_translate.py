@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from pipelines import models
 from pipelines.models.translate import translated
 
 STATEMENT = "-- why\nselect id::text from sendcloud.pickups where id = ?;\n"
@@ -54,3 +56,19 @@ def test_what_is_one_of_those_given_is_compared_with_their_values() -> None:
 def test_a_dialect_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="Unknown dialect 'postgresql'"):
         translated(STATEMENT, "postgresql")
+
+
+def test_the_mark_of_postgresqls_views_is_that_of_their_statements() -> None:
+    """Whoever changes what a view asks changes both, so that the next run makes it anew."""
+    written = json.loads(models.MARK_OF_TRANSLATED.read_text())
+    found = models.digest_of_translated(written["dialect"])
+
+    assert written["statements"] == found, f"write into {models.MARK_OF_TRANSLATED}: {found}, and {found[:8]} as mark"
+
+
+def test_a_comment_changes_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = models.digest_of_translated("postgres")
+    query_of = models.query_of
+    monkeypatch.setattr(models, "query_of", lambda path: f"-- another word\n{query_of(path)}")
+
+    assert models.digest_of_translated("postgres") == before
