@@ -54,6 +54,7 @@ def test_the_first_account_keeps_its_rows_and_its_place_when_a_second_is_added(
     assert installation.pickups() == rows_of_worlds({"default": apis["north"], "south": apis["south"]})
 
 
+@pytest.mark.slow
 def test_a_removed_account_keeps_its_rows_and_status_says_that_it_is_no_longer_configured(
     loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:

@@ -199,6 +199,7 @@ def test_the_timers_are_due_at_odd_minutes(units: Path, timer: str, instants: li
 CRONS = {"take the backslash before a % away": r"%", "leave it": r"\%"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cron", quick(CRONS))
 def test_what_cron_hands_to_sh_runs_and_sweeps(nasty: Nasty, world: World, cron: str) -> None:
     """crontab(5): a % that no backslash stands before ends the command."""
@@ -385,7 +386,7 @@ def test_a_runner_needs_no_memory_of_its_own_to_read_no_further_than_it_must(
                 "The destination failed: [destination.warehouse]: IO Error",
             ),
         ],
-        only=(0, 4),
+        only=(4,),
     ),
 )
 def test_what_the_workflow_can_not_do_is_a_line_and_an_exit_code(

@@ -33,15 +33,21 @@ TO_COME = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00
 
 
 @pytest.fixture(scope="module")
-def run_through(tmp_path_factory):
+def run_through(templates):
     """The notebooks over a busy and over an empty account, by name and account."""
-    published = {}
+    folder = templates.made("notebooks", execute_all)
+    return {(name, account): nbformat.read(folder / f"{name} {account}.ipynb", as_version=4) for name, account in PAIRS}
+
+
+PAIRS = [(name, "busy") for name in COMMITTED] + [(name, "empty") for name in (RATES, WINDOWS)]
+
+
+def execute_all(folder):
     for account, pickups in {"busy": BUSY, "empty": []}.items():
-        published[account] = tmp_path_factory.mktemp(account) / "pickups.duckdb"
-        with duckdb.connect(published[account]) as con:
+        with duckdb.connect(folder / f"{account}.duckdb") as con:
             fill(con, pickups)
-    pairs = [(name, "busy") for name in COMMITTED] + [(name, "empty") for name in (RATES, WINDOWS)]
-    return {(name, account): executed(name, published[account]) for name, account in pairs}
+    for name, account in PAIRS:
+        nbformat.write(executed(name, folder / f"{account}.duckdb"), folder / f"{name} {account}.ipynb")
 
 
 def outputs(notebook, kind):

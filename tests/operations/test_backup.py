@@ -83,7 +83,7 @@ def test_the_published_file_may_be_copied_while_a_run_replaces_it(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", ["the message", "the README"])
+@pytest.mark.parametrize("by", quick(["the message", "the README"]))
 def test_the_published_file_takes_the_place_of_a_damaged_warehouse(
     shop: Installation, world: World, api: Sandbox, by: str
 ) -> None:

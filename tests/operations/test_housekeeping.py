@@ -244,6 +244,7 @@ COLUMNS = """
 FORMAT = "select tags['storage_version'] as version from duckdb_databases() where path is not null"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ from typer.main import get_command
 from pipelines import cli, ending, errors, models
 from pipelines.settings import OURS, known
 from sources.sendcloud import sendcloud_source
-from sources.sendcloud.sandbox import Sandbox, World
-from tests.support.installation import Installation
+from tests.support.installation import rows_of
+from tests.support.templates import Templates
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -127,20 +126,13 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:
 
 
 @pytest.fixture(scope="module")
-def columns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Columns by table of a freshly loaded installation."""
-    from sources.sendcloud.sandbox import serve
-
-    folder = tmp_path_factory.mktemp("docs")
-    (folder / ".dlt").mkdir()
-    with pytest.MonkeyPatch.context() as patched, serve(World(clock=datetime(2026, 11, 20, tzinfo=UTC))) as api:
-        installation = Installation(folder, patched)
-        api_of: Sandbox = api
-        installation.run(api_of)
-        rows = installation.rows(
-            "select schema_name || '.' || table_name as t, column_name as c from duckdb_columns() "
-            "where schema_name in ('sendcloud', 'analytics') and table_name not like '\\_dlt%' escape '\\'"
-        )
+def columns(templates: Templates) -> dict[str, set[str]]:
+    """Columns by table of a loaded installation."""
+    rows = rows_of(
+        templates.loaded("ten") / "data" / "pickups.duckdb",
+        "select schema_name || '.' || table_name as t, column_name as c from duckdb_columns() "
+        "where schema_name in ('sendcloud', 'analytics') and table_name not like '\\_dlt%' escape '\\'",
+    )
     return {name: {row["c"] for row in rows if row["t"] == name} for name in {row["t"] for row in rows}}
 
 

@@ -144,6 +144,7 @@ def test_a_record_whose_id_cannot_be_read_is_never_called_resolved(
     assert len(installation.pickups()) == 2
 
 
+@pytest.mark.slow
 def test_another_accounts_pickup_of_the_same_id_resolves_nothing(
     installation: Installation, world: World, api: Sandbox
 ) -> None:

@@ -245,6 +245,7 @@ def test_an_order_that_fails_the_check_makes_the_run_read_more_and_say_so(
     assert (again.order, again.requests) == ("newest_first", 2)
 
 
+@walked_here
 def test_a_settled_world_costs_at_most_two_requests_a_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
@@ -369,6 +370,7 @@ def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
     assert installation.pickups() == as_rows(world.records())
 
 
+@pytest.mark.slow
 @of_files
 def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
     installation: Installation, world: World, api: Sandbox

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.accounts import configure, serving
 from tests.support.cases import quick
-from tests.support.installation import Installation, as_rows
+from tests.support.installation import Installation, as_rows, rows_of
+from tests.support.templates import Templates
 from tests.support.worlds import NOW
 
 pytestmark = pytest.mark.places
@@ -79,6 +81,7 @@ def test_a_cancellation_made_in_between_arrives_and_is_one_state_more(
     assert shop.rows(states) == [{"pickup_status": "Created"}, {"pickup_status": "CANCELLED"}]
 
 
+@pytest.mark.slow
 def test_a_first_load_that_dies_after_the_switch_goes_on_by_v3(shop: Installation, world: World, api: Sandbox) -> None:
     settings = {"page_size": 5, "pages_per_package": 2, "request_max_attempts": 1}
     api.fault(faults.status(503), page=4, times=1)
@@ -185,17 +188,20 @@ def test_a_version_that_there_is_not_is_refused(installation: Installation, api:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installation]:
-    """The same world of 3,000 pickups, read by v2 and by v3."""
-    made = {}
-    with serve(World.seeded(3_000, seed=11, until=NOW)) as api:
-        for version in ("v2", "v3"):
-            folder = tmp_path_factory.mktemp(version)
-            (folder / ".dlt").mkdir()
-            with pytest.MonkeyPatch.context() as patched:
-                made[version] = Installation(folder, patched)
-                made[version].run(api, api_version=version)
-    return made
+def both(templates: Templates) -> dict[str, Path]:
+    """The published files of the same world of 3,000 pickups, read by v2 and by v3."""
+    return {
+        version: templates.made(f"by-{version}", lambda folder, version=version: _read_by(version, folder))
+        / "data"
+        / "pickups.duckdb"
+        for version in ("v2", "v3")
+    }
+
+
+def _read_by(version: str, folder: Path) -> None:
+    (folder / ".dlt").mkdir()
+    with pytest.MonkeyPatch.context() as patched, serve(World.seeded(3_000, seed=11, until=NOW)) as api:
+        Installation(folder, patched).run(api, api_version=version)
 
 
 # which run it was, and what it took: pages of v3 are smaller
@@ -206,10 +212,10 @@ DIFFERS = {"pickups": "api_version, last_load_id", "runs": OF_THE_RUN}
 
 
 @pytest.mark.parametrize("view", [path.stem for path in models.views()])
-def test_the_same_world_gives_the_same_views_by_either_version(both: dict[str, Installation], view: str) -> None:
+def test_the_same_world_gives_the_same_views_by_either_version(both: dict[str, Path], view: str) -> None:
     columns = f"* exclude ({DIFFERS[view]})" if view in DIFFERS else "*"
     query = f"select {columns} from analytics.{view} order by all"
-    found = {version: [rounded(row) for row in made.rows(query)] for version, made in both.items()}
+    found = {version: [rounded(row) for row in rows_of(path, query)] for version, path in both.items()}
 
     assert found["v3"] == found["v2"]
     assert found["v2"] or view == "quarantine"

@@ -135,6 +135,7 @@ def test_a_run_that_fails_before_it_begins_is_the_accounts_own_failure(
     ]
 
 
+@pytest.mark.slow
 def test_a_first_run_without_keys_does_not_take_the_demo_away(installation: Installation) -> None:
     installation.command("demo", "--pickups", "300")
     assert installation.command("run").returncode == 3

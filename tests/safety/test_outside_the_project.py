@@ -12,6 +12,7 @@ from dlt.common.runtime import run_context
 from pipelines.project import inside
 from pipelines.settings import setting
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.cases import quick
 from tests.support.installation import SECRET, Installation, as_rows
 
 KEYS = f"[sources.sendcloud.credentials]\npublic_key = 'p'\nsecret_key = '{SECRET}'\n"
@@ -46,7 +47,7 @@ def test_a_config_file_in_the_global_folder_of_dlt_gets_no_keys(
     assert installation.pickups() == as_rows(world.records(), "north")
 
 
-@pytest.mark.parametrize("name", ["config.toml", "secrets.toml"])
+@pytest.mark.parametrize("name", quick(["config.toml", "secrets.toml"]))
 def test_a_broken_file_in_the_global_folder_stops_nothing(
     installation: Installation, world: World, api: Sandbox, global_folder: Path, name: str
 ) -> None:
@@ -128,7 +129,12 @@ def test_a_key_at_the_top_of_a_file_changes_nothing(installation: Installation, 
 
 @pytest.mark.parametrize(
     ("file", "text"),
-    [("config.toml", "[sources.sendcloud\n"), ("secrets.toml", "[sources.sendcloud.credentials]\npublic_key = 'a\n")],
+    quick(
+        [
+            ("config.toml", "[sources.sendcloud\n"),
+            ("secrets.toml", "[sources.sendcloud.credentials]\npublic_key = 'a\n"),
+        ]
+    ),
 )
 def test_a_typing_error_in_a_settings_file_ends_a_fresh_process_with_3(
     installation: Installation, file: str, text: str

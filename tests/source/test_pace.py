@@ -47,6 +47,7 @@ def test_in_no_minute_there_are_more_than_agreed(clock: Clock) -> None:
     assert all(later - earlier >= 60 for earlier, later in zip(sent, sent[7:], strict=False))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clock")
 def test_all_packages_of_a_run_share_one_pace(installation: Installation, world: World, api: Sandbox) -> None:
     """20 pages in packages of four, three requests a minute: the 4th, 7th, 10th, 13th, 16th and 19th wait a minute."""
