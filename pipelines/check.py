@@ -18,7 +18,7 @@ from pipelines.errors import NotConfigured, worst_of
 from pipelines.finding import Finding, wrong
 from pipelines.project import inside
 from pipelines.screen import console
-from pipelines.settings import file
+from pipelines.settings import file, files_read
 from pipelines.verify import verify
 from pipelines.which_store import store_of
 
@@ -54,7 +54,8 @@ def findings(project: Path, account: str | None = None) -> Iterator[Finding]:
         verify()
         names = [one_of(account)] if account else account_names()
         store = store_of(project)
-        yield Finding("settings", "ok", f"accounts: {', '.join(names)}")
+        read = ", ".join(files_read()) or "no file, so from the environment and defaults"
+        yield Finding("settings", "ok", f"accounts: {', '.join(names)}; read from {read}")
     except NotConfigured as error:
         yield wrong("settings", error)
         return

@@ -158,6 +158,12 @@ def file_of(where: File, section: str, name: str) -> str:
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
 
 
+def files_read() -> list[str]:
+    """The files that settings were read from."""
+    providers = dict.fromkeys((dlt.config.writable_provider, dlt.secrets.writable_provider))
+    return [str(location) for provider in providers for location in provider.present_locations]
+
+
 def place_of(key: str) -> str:
     """Where a setting stands, for a person: the variable, else file, section and key."""
     section, name = key.rsplit(".", 1)

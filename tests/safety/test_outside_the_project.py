@@ -57,6 +57,18 @@ def test_a_broken_file_in_the_global_folder_stops_nothing(
     assert installation.command("run", api=api).returncode == 0
 
 
+def test_check_names_the_files_that_settings_were_read_from(
+    installation: Installation, api: Sandbox, global_folder: Path
+) -> None:
+    (global_folder / "config.toml").write_text("[sources.sendcloud]\npage_size = 5\n")
+    (installation.folder / ".dlt" / "config.toml").write_text("[sources.sendcloud]\npage_size = 50\n")
+
+    done = installation.command("check", api=api)
+
+    assert f"accounts: default; read from {installation.folder}/.dlt/config.toml\n" in done.stdout
+    assert str(global_folder) not in done.stdout
+
+
 def test_settings_outside_the_block_are_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of the user's own may hold another dlt project, or two of ours."""
     for name in ("mine", "first", "second"):
