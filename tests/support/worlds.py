@@ -48,3 +48,9 @@ def settled(pickups: int = 100) -> World:
     for number in range(pickups):
         world.book(created_at=NOW - timedelta(days=20 + pickups - number), pickup_status="Failed")
     return world
+
+
+def a_year_of_settled_pickups(world: World, count: int) -> None:
+    """Booked one a day, the last of them 30 days ago; their windows are long over."""
+    for number in range(count, 0, -1):
+        world.book(created_at=NOW - timedelta(days=30 + number))
