@@ -34,7 +34,8 @@ def database() -> Iterator[Callable[[str], Postgres]]:
     server = pgserver.get_server(folder / "data", cleanup_mode="stop")
     opened = [Postgres(server.get_uri())]
 
-    def make(name: str) -> Postgres:
+    def make(kind: str) -> Postgres:
+        name = f"{kind}_{len(opened)}"  # in another order of the tests, one kind is made more than once
         opened[0].execute(f"create database {name}")
         opened[0].execute(f"alter database {name} set timezone = 'America/St_Johns'")
         opened.append(Postgres(server.get_uri(database=name)))
