@@ -17,6 +17,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.configuration.utils import get_resolved_traces
 
 # what a run needs of dlt where the configuration doesn't say otherwise
 DEFAULTS: dict[tuple[str, ...], bool | str] = {
@@ -37,6 +38,8 @@ def settings_of_project(project: Path) -> Iterator[None]:
     # not `get`, which makes one, from the files that it finds
     before = container[PluggableRunContext] if PluggableRunContext in container else None  # noqa: SIM401
     ours = _context_of(project)
+    # what an earlier pipeline of this process looked up, and never wrote down, would go into the next one's trace file
+    get_resolved_traces().clear()
     try:
         _use(ours)
         yield

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dlt
 import pytest
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.runtime import run_context
 
 from pipelines.project import inside
@@ -67,6 +68,17 @@ def test_check_names_the_files_that_settings_were_read_from(
 
     assert f"accounts: default; read from {installation.folder}/.dlt/config.toml\n" in done.stdout
     assert str(global_folder) not in done.stdout
+
+
+def test_what_an_earlier_pipeline_looked_up_is_in_no_later_trace(installation: Installation) -> None:
+    """dlt notes all that it looks up until a pipeline has written its trace; a run with wrong settings has none."""
+    (installation.folder / ".dlt" / "config.toml").write_text(
+        f"[sources.sendcloud]\nbase_url = 'https://key:{SECRET}@127.0.0.1/'\n"
+    )
+    assert installation.command("run").returncode == 3
+    assert SECRET in repr(get_resolved_traces().resolved_traces)
+    with inside(installation.folder):
+        assert SECRET not in repr(get_resolved_traces().resolved_traces)
 
 
 def test_settings_outside_the_block_are_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
