@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
 # bytecode at install: without it every start takes twice as long; and never fetch an interpreter
 export UV_COMPILE_BYTECODE = 1
 export UV_PYTHON_DOWNLOADS = never
-# behind a proxy with certificates of its own, the system knows them and uv alone doesn't; before uv 0.10 it had the second name
+# behind a proxy with certificates of its own, the system knows them and uv alone doesn't; an older uv knows the second name only
 export UV_SYSTEM_CERTS = 1
 export UV_NATIVE_TLS = 1
 READY := .venv/ready

@@ -58,7 +58,7 @@ class BucketLock(TransactionalFile):
         if not self._is_held():
             raise OSError(
                 f"the lock {self.lock_path} was taken away or is void: this run was held up and was taken for dead, "
-                "or somebody tidied up"
+                "or someone deleted the lock file"
             )
 
     def let_go(self) -> None:
