@@ -18,6 +18,7 @@ def executed(name: str, published: Path) -> Any:
     from IPython.core.interactiveshell import InteractiveShell
 
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    _pictures()  # an earlier test of this process may have left figures open
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     try:
