@@ -26,7 +26,7 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-v3 test-places lint check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-v3 test-places lint docs check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
 	@$(RUN)/pickups demo
@@ -64,13 +64,18 @@ test-v3: $(READY)  ## the tests of the promise, on the API's version 3
 	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal -m "$(QUICK)v3"
 
 # the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
-PLACES ?= postgres filesystem
+PLACES ?= postgres delta
 test-places: engines  ## the tests of the promise, on PostgreSQL and on a lake; PLACES=bucket: on a lake in a bucket
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
 lint: $(READY)  ## format, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
+
+# in an environment of its own, so that the interpreter of the tests stays as it is installed
+docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs; a warning is an error
+	@UV_PROJECT_ENVIRONMENT=.venv/docs $(UV) sync --quiet --locked --only-group docs
+	@.venv/docs/bin/sphinx-build -q -W --keep-going -n -b html docs build/docs
 
 check: lint test  ## format, lint, types, tests; all that CI runs is in .ci/run
 
@@ -110,5 +115,5 @@ pictures: $(READY)  ## the READMEs' pictures, from a fresh demo
 lab: $(READY)  ## the notebooks in JupyterLab
 	@$(RUN)/jupyter lab notebooks
 
-clean:  ## remove the environment and caches; data/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove the environment, the built documentation and caches; data/ stays
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis

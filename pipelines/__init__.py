@@ -1,5 +1,7 @@
-"""Loads Sendcloud pickups into DuckDB: `run()` is one run over one account and returns its `Receipt`, `run_accounts()`
-one over all of them.
+"""Loads Sendcloud pickups into DuckDB, PostgreSQL or Delta tables.
+
+`run()` loads one account and returns its `Receipt`. `run_accounts()` loads several accounts, by default all of them,
+and returns a list of receipts.
 """
 
 from __future__ import annotations
@@ -7,18 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.pickups import run, run_accounts
+    from pipelines.loading.run import run, run_accounts
     from pipelines.receipt import Receipt
 
 __all__ = ["Receipt", "run", "run_accounts"]
 
 
 def __getattr__(name: str) -> Any:
-    # on demand: `pickups --help` must not wait 0.6 s for dlt
+    # these names are imported on demand, because dlt takes 0.6 s to import and `pickups --help` does not need it
     if name in ("run", "run_accounts"):
-        from pipelines import pickups
+        from pipelines.loading import run
 
-        return getattr(pickups, name)
+        return getattr(run, name)
     if name == "Receipt":
         from pipelines.receipt import Receipt
 

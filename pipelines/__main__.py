@@ -1,11 +1,12 @@
-"""The process of its own that `pickups` and `python -m pipelines` start."""
+"""Starts the command line for the `pickups` script and for `python -m pipelines`."""
 
 from __future__ import annotations
 
-from pipelines.cli import main
+from pipelines.cli.main import main
 
 
 def start() -> None:
+    """Runs the command line in a process that does nothing else."""
     main(own_process=True)
 
 

@@ -1,17 +1,18 @@
-"""What can go wrong on this side of the source, and the exit code of every way to end (design, section 5).
+"""Defines the errors of the pipeline and the exit code of every error.
 
 PipelineError
-├── NotConfigured      a setting or key is missing or unusable
-├── IdsDiffer          another version of the API calls the pickups by other ids
-├── AnotherRun         another run holds the lock
-├── DestinationFailed  the warehouse or the published file could not be written or read
-├── NothingYet         there is no published file to read
-├── NotBuilt           views are to be read as they were built, and none were
-├── Stale              the last good run is too long ago, or there never was one
-├── NotebookFailed     a cell of a notebook ended in an error, so there is no report
-└── Interrupted        Ctrl-C
+├── IdMismatch         two versions of the API use different ids for the same pickups
+├── RunInProgress      another run holds the lock
+├── DestinationError   the warehouse or the published tables can't be written or read
+├── NoData             there are no published pickups to read
+├── ViewsNotExported   `publish.views` is `built`, but the views were never built
+├── StaleData          the last good run is too old, or there is none
+├── NotebookFailed     a notebook failed, so no report was written
+└── Interrupted        you pressed Ctrl-C
 
-SIGTERM and --timeout raise nothing: they end the process with 143, see ending.py.
+The errors of the source, such as SettingsError for a missing or invalid setting, are defined in
+`sources/sendcloud/errors.py`. SIGTERM and `--timeout` raise no error: they end the process with exit code 143 (see
+`pipelines/cli/termination.py`).
 """
 
 from __future__ import annotations
@@ -20,49 +21,59 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from sources.sendcloud.errors import BadReply, Misconfigured, Refused, SendcloudError, Unavailable
+from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, SettingsError, Unavailable
 
 
 class PipelineError(Exception):
-    """The family. The text is one line for a terminal: what happened, on what evidence, what to do next."""
+    """The base class of the pipeline's errors.
+
+    The text of an error is one line for a terminal. It says what happened, on what evidence, and what to do next.
+    """
 
 
-class NotConfigured(PipelineError):
-    pass
+class IdMismatch(PipelineError):
+    """Raised when two versions of the API give the same pickup different ids."""
 
-
-class IdsDiffer(PipelineError):
     def __init__(
         self, account: str, version_before: str, version: str, id_before: int, id_: int, carrier: str, booked: datetime
     ) -> None:
         super().__init__(
-            f"Sendcloud's {version} has other ids than {version_before} had: what {carrier} booked at "
-            f"{booked:%Y-%m-%d %H:%M:%S} UTC was {id_before} and is {id_}. Neither that nor what was read with it was "
-            f"merged, for every pickup of account {account!r} would be there twice. Set its api_version back to "
-            f"{version_before}, or give {version} a name of its own in [sources.sendcloud.accounts], and tell us."
+            f"Sendcloud's {version} does not use the same ids as {version_before}: the {carrier} pickup booked at "
+            f"{booked:%Y-%m-%d %H:%M:%S} UTC had id {id_before} and now has id {id_}. It was not merged, nor were the "
+            f"pickups read with it, because every pickup of account {account!r} would be duplicated. Set its "
+            f"api_version back to {version_before}, or configure {version} as an account with a new name in "
+            f"[sources.sendcloud.accounts]. Please report this."
         )
 
 
-class AnotherRun(PipelineError):
+class RunInProgress(PipelineError):
+    """Raised when another run holds the lock. `holder` describes the run, as far as the lock records it."""
+
     def __init__(self, lock: Path | str, holder: str) -> None:
         super().__init__(
-            f"Another run is under way ({holder}; lock {lock}). Nothing was done; the other run does the work."
+            f"Another run is under way ({holder}; lock {lock}). This run did nothing; the other run loads the pickups."
         )
 
 
-class DestinationFailed(PipelineError):
+class DestinationError(PipelineError):
+    """Raised when the warehouse, the published tables or an output file can't be written or read."""
+
     def __init__(self, where: str, evidence: str, remedy: str) -> None:
         super().__init__(f"The destination failed: {where}: {evidence}. {remedy}")
 
 
-class NothingYet(PipelineError):
+class NoData(PipelineError):
+    """Raised when pickups are read before any run has published them."""
+
     def __init__(self, path: Path | str) -> None:
         super().__init__(
             f"There are no pickups yet at {path}. Load some first: pickups run (or, without keys: pickups demo)."
         )
 
 
-class NotBuilt(PipelineError):
+class ViewsNotExported(PipelineError):
+    """Raised when `publish.views` is `built`, but the folder has no built views."""
+
     def __init__(self, folder: str) -> None:
         super().__init__(
             f"There are no built views at {folder}. Build them first: pickups models "
@@ -70,64 +81,69 @@ class NotBuilt(PipelineError):
         )
 
 
-class Stale(PipelineError):
+class StaleData(PipelineError):
+    """Raised when the last good run of an account is older than `max_age_hours`, or when there is none."""
+
     def __init__(self, max_age_hours: float, last_good_runs: Mapping[str, str]) -> None:
         which = ", ".join(f"{account} (last: {when})" for account, when in last_good_runs.items())
         super().__init__(
-            f"No good run within {max_age_hours:g} h: {which}. See what a run says (pickups run), and whether the "
-            "schedule starts any."
+            f"No good run within {max_age_hours:g} h: {which}. To see why runs fail, run: pickups run. If it "
+            "succeeds, check that the schedule starts it."
         )
 
 
 class NotebookFailed(PipelineError):
+    """Raised when a cell of a notebook fails or times out, or when the kernel dies."""
+
     def __init__(self, notebook: Path, evidence: str) -> None:
         super().__init__(
-            f"No report: {notebook.name} ended in {evidence}. The report that was there is as it was. "
-            f"Open {notebook} in JupyterLab and run it from the top to see where."
+            f"No report was written because {notebook.name} failed: {evidence}. The previous report is unchanged. "
+            f"To find the failing cell, open {notebook} in JupyterLab and run all cells."
         )
 
 
 class Interrupted(PipelineError):
+    """Raised when Ctrl-C stops a command."""
+
     def __init__(self) -> None:
-        super().__init__("interrupted. What was loaded before is as it was; the next run reads what this one missed.")
+        super().__init__("interrupted. Previously loaded data is unchanged; the next run catches up.")
 
 
 EXIT_CHECK_FAILED = 1
 EXIT_CODES: dict[type[Exception], int] = {
-    Misconfigured: 3,
-    Refused: 3,
-    NotConfigured: 3,
-    IdsDiffer: 3,
-    NothingYet: 3,
-    NotBuilt: 3,
-    Stale: 1,
+    AuthError: 3,
+    SettingsError: 3,
+    IdMismatch: 3,
+    NoData: 3,
+    ViewsNotExported: 3,
+    StaleData: 1,
     Unavailable: 4,
-    BadReply: 4,
-    AnotherRun: 5,
-    DestinationFailed: 6,
+    BadResponse: 4,
+    RunInProgress: 5,
+    DestinationError: 6,
     NotebookFailed: 6,
     Interrupted: 130,
 }
-EXIT_BUG = 70  # sysexits.h EX_SOFTWARE: an error that nobody foresaw
-# of several accounts: done before failed, and of what failed first what mends itself, last what nobody understands
-FROM_GOOD_TO_BAD = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
+EXIT_BUG = 70  # sysexits.h defines it as EX_SOFTWARE, an internal software error
+# if several accounts fail, the last of these codes wins: transient failures come first, unexpected errors last
+EXIT_CODES_BY_SEVERITY = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
 
-KNOWN = (SendcloudError, PipelineError)
+KNOWN_ERRORS = (SendcloudError, PipelineError)
 
 
-def worst_of(exit_codes: Iterable[int]) -> int:
-    """The exit code of a run over accounts that ended with these; 0 for none."""
-    return max(exit_codes, key=FROM_GOOD_TO_BAD.index, default=0)
+def worst_exit_code(exit_codes: Iterable[int]) -> int:
+    """Returns the most severe of the accounts' exit codes, or 0 if there are none."""
+    return max(exit_codes, key=EXIT_CODES_BY_SEVERITY.index, default=0)
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code for an error: the nearest class of EXIT_CODES in its ancestry, else EXIT_BUG."""
+    """Returns the exit code of the error's nearest class in EXIT_CODES, or EXIT_BUG if no class is listed."""
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), EXIT_BUG)
 
 
-def sentence_of(error: BaseException) -> str:
-    """What a person is told of an error, as one line."""
+def one_line(error: BaseException) -> str:
+    """Returns the error's text as one line. An unexpected error also gets its class name and the next step."""
     said = str(error)
     if exit_code_of(error) == EXIT_BUG:
-        said = f"an error that nobody foresaw, {type(error).__name__}: {error} (see it whole: pickups --debug …)"
+        said = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
     return " ".join(said.split())

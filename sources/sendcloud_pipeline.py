@@ -1,14 +1,17 @@
-"""Sendcloud pickups in a dlt project of your own: `dlt init sendcloud DESTINATION --location …` copies this script."""
+"""Loads Sendcloud pickups in your own dlt project. `dlt init sendcloud DESTINATION --location …` copies this script."""
 
 from __future__ import annotations
 
 import dlt
-from sendcloud import sendcloud_source  # dlt puts it beside this script
+from sendcloud import sendcloud_source  # dlt init copies the package beside this script
 
 
 def load_pickups() -> None:
-    """One run: the first reads the whole list, later ones down to the oldest pickup that may still change."""
-    # duckdb takes the pipeline's name for its file, and can't tell a dataset of the same name from it
+    """Runs the pipeline once.
+
+    The first run reads the whole list. Later runs read down to the oldest pickup that may still change.
+    """
+    # dlt names the DuckDB file after the pipeline, and DuckDB cannot tell the file from a dataset of the same name.
     pipeline = dlt.pipeline("pickups", destination="duckdb", dataset_name="sendcloud")
     print(pipeline.run(sendcloud_source(), loader_file_format="parquet"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-# jsonschema checks IRIs with it, and builds a grammar of 4 s for that as soon as it is imported; no test has an IRI
+# jsonschema checks IRIs with this module, which takes 4 s to build a grammar when it is imported; no test has an IRI
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 import dlt
@@ -26,9 +26,9 @@ from tests.support.templates import Templates
 from tests.support.walking import Walking
 from tests.support.worlds import NOW
 
-# one example is a whole run or several: none is too slow, and a fixture's folder may serve many
+# an example is one or more complete runs, so no example is too slow, and many examples may share a fixture's folder
 EVERY = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-# the same examples for everybody; nobody's change goes red for a stranger's
+# every run of the tests has the same examples, so a change never fails because of a defect that it did not cause
 settings.register_profile("fast", max_examples=4, derandomize=True, **EVERY)
 settings.register_profile("thorough", max_examples=25, **EVERY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
@@ -40,7 +40,7 @@ OURS = (
     "PUBLISH__",
     "STATUS__",
     "ALERTS__",
-    "KEEP__",
+    "RETENTION__",
     "RUNTIME__",
     "NORMALIZE__",
     "DLT_",
@@ -56,20 +56,20 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was left out is said, with the command that runs it."""
+    """Prints the number of tests that were left out, and the commands that run them."""
     if left_out := len(terminalreporter.stats.get("deselected", [])):
         terminalreporter.write_line(f"{left_out} tests are left out: make test-all runs all, -m '' those of a file")
 
 
 def forget_settings() -> None:
-    """dlt keeps what it has read of a configuration file for as long as the process lives."""
+    """Clears the configuration that dlt otherwise caches until the process ends."""
     if PluggableRunContext in (container := Container()):
         del container[PluggableRunContext]
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of this machine's or of another test's reaches a test, and retries don't wait."""
+    """Hides the settings of the machine and of other tests from each test, and makes retries immediate."""
     forget_settings()
     for name in os.environ:
         if name.startswith((*OURS, "PICKUPS_")):
@@ -81,7 +81,10 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def nothing_of_dlts_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What tests set there for speed would hide the files, and is told to a person."""
+    """Removes the variables that tests set for speed.
+
+    They would override the files, and commands would report them.
+    """
     for name in AT_ONCE:
         monkeypatch.delenv(name)
 
@@ -93,13 +96,13 @@ def templates(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Templ
 
 @pytest.fixture
 def world() -> World:
-    """An account without pickups, on a Friday noon."""
+    """Returns an account without pickups, at noon on a Friday."""
     return World(clock=NOW)
 
 
 @pytest.fixture(scope="session")
 def listener() -> Iterator[Server]:
-    """The socket of every test's sandbox that asks for none of its own."""
+    """Yields the socket of every sandbox that does not need its own."""
     with listening() as server:
         yield server
 
@@ -128,7 +131,10 @@ def buckets() -> Iterator[str]:
 def installation(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Installation | Walking:
-    """A project folder without runs; `walk` as its parameter leaves all but the source out (support/walking.py)."""
+    """Returns a project folder without runs.
+
+    With the parameter `walk`, it returns a replacement that runs only the source (support/walking.py).
+    """
     if getattr(request, "param", "run") == "walk":
         return Walking()
     folder = tmp_path / "project"
@@ -140,7 +146,7 @@ def installation(
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Sandbox]]:
-    """An installation with 2,000 pickups loaded."""
+    """Yields an installation that has loaded 2,000 pickups, and its sandbox."""
     folder = tmp_path_factory.mktemp("shop")
     (folder / ".dlt").mkdir()
     with pytest.MonkeyPatch.context() as patched, serve(World.seeded(2_000, seed=3, until=NOW)) as api:
@@ -151,7 +157,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installatio
 
 @pytest.fixture(scope="session")
 def page(shop: tuple[Installation, Sandbox]) -> Path:
-    """What `pickups report` wrote, without a word to say where."""
+    """Returns the page that `pickups report` writes without options."""
     installation, _ = shop
     done = installation.process("report")
     assert done.returncode == 0, done.stderr
@@ -169,7 +175,10 @@ def page(shop: tuple[Installation, Sandbox]) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report on two of an account's three carriers, since a day; every name that the API may send is markup."""
+    """Returns a report on two of an account's three carriers, since a given date.
+
+    Every name that the API may send contains markup.
+    """
     folder = tmp_path_factory.mktemp("hostile")
     (folder / ".dlt").mkdir()
     world = World(clock=NOW)

@@ -1,109 +1,149 @@
-"""What can go wrong between here and Sendcloud, and what to do about it.
+"""Defines the errors of the source.
 
 SendcloudError
-├── Misconfigured   a setting that can't work: mend it before anything is sent
-│   └── KeysMissing half of a pair of keys, or none
-├── Refused         401 or 403: the keys. Retrying won't help
-│   ├── ClientRefused  the token endpoint refused client id and secret
-│   └── TokenRefused   the API refused an access token that is fresh
-├── Unavailable     no usable answer after every retry. The next run catches up
-└── BadReply        an answer that the documents don't allow. Nothing of it was loaded
-    ├── ExpiredLink 404 for a link that the API itself gave: walk again from the top
-    ├── StrayLink   a link or redirect to another origin: the credentials stay here
-    └── LoopingLink a next link that this walk has followed before
+├── SettingsError           a setting is invalid or missing
+│   └── MissingCredentials  one or both keys of a pair are missing
+├── AuthError               Sendcloud refused the credentials, usually with 401 or 403; a retry does not help
+│   ├── ClientAuthError     the token endpoint refused the client id and secret
+│   └── TokenAuthError      the API refused a fresh access token
+├── Unavailable             no attempt returned a usable response; the next run catches up
+└── BadResponse             a response violates the documentation of the API; nothing from it was loaded
+    ├── ExpiredLink         a link from the API returned 404; the next run starts from the newest page
+    ├── ForeignLink         a link or redirect leads to another origin; no request was sent to it
+    └── LoopingLink         a next link leads back to a page that this walk has read
 
-Each takes facts and builds its own sentence: what happened, on what evidence, what to do next.
+Each constructor takes facts and composes the message: what happened, on what evidence, and what to do next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-WHERE = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
+CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
 
 
 class SendcloudError(Exception):
-    """The family. The text is fit for a terminal: one line, and never a secret in it."""
+    """The base class of the source's errors. The text fits on one line of a terminal and never contains a secret."""
 
 
-class Misconfigured(SendcloudError):
-    def __init__(self, setting: str, problem: str, remedy: str) -> None:
-        self.setting = setting
-        super().__init__(f"[sources.sendcloud] {setting} {problem}. {remedy}")
+class SettingsError(SendcloudError):
+    """Raised when a setting is invalid or missing.
+
+    `setting` names the setting of the source. It is None if the text already names the file, section and key.
+    """
+
+    setting: str | None = None
+
+    @classmethod
+    def of(cls, setting: str, problem: str, remedy: str) -> SettingsError:
+        """Returns the error for a setting in `[sources.sendcloud]`."""
+        error = SettingsError(f"[sources.sendcloud] {setting} {problem}. {remedy}")
+        error.setting = setting
+        return error
 
 
-class KeysMissing(Misconfigured):
+class MissingCredentials(SettingsError):
+    """Raised when one or both keys of a pair are missing. `missing` lists their names."""
+
     def __init__(self, missing: Sequence[str]) -> None:
-        self.missing = missing
-        super().__init__("credentials", f"lack {' and '.join(missing)}", f"Put what is missing into {WHERE}.")
+        self.missing, self.setting = missing, "credentials"
+        super().__init__(
+            f"[sources.sendcloud] credentials lack {' and '.join(missing)}. "
+            f"Add the missing values to {CREDENTIALS_LOCATION}."
+        )
 
 
-class Refused(SendcloudError):
+class AuthError(SendcloudError):
+    """Raised when the API refuses the keys with 401 or 403."""
+
     def __init__(
         self, status: int, path: str, message: str, method: str = "GET", what: str = "the keys", remedy: str = ""
     ) -> None:
-        said = f" and said {message!r}" if message else ""
+        said = f" with the message {message!r}" if message else ""
         super().__init__(
-            f"Sendcloud refused {what}: {method} {path} was answered {status}{said}. "
+            f"Sendcloud refused {what}: {method} {path} returned {status}{said}. "
             + (
                 remedy
-                or f"Check public_key and secret_key in {WHERE} (Sendcloud panel: Settings, Integrations, your API "
-                "integration). One that was made with OAuth2 takes client_id and client_secret in their place."
+                or f"Check public_key and secret_key in {CREDENTIALS_LOCATION} "
+                "(Sendcloud panel: Settings, Integrations, your API integration). "
+                "If the integration uses OAuth2, set client_id and client_secret instead."
             )
         )
 
 
-class ClientRefused(Refused):
+class ClientAuthError(AuthError):
+    """Raised when the token endpoint refuses the client id and secret."""
+
     def __init__(self, status: int, address: str, message: str) -> None:
         remedy = (
-            f"Check client_id and client_secret in {WHERE} (Sendcloud panel: Settings, Integrations, your API "
-            "integration with OAuth2). One that was made without takes public_key and secret_key in their place."
+            f"Check client_id and client_secret in {CREDENTIALS_LOCATION} "
+            "(Sendcloud panel: Settings, Integrations, your API integration with OAuth2). "
+            "If the integration does not use OAuth2, set public_key and secret_key instead."
         )
         super().__init__(status, address, message, "POST", "client_id and client_secret", remedy)
 
 
-class TokenRefused(Refused):
+class TokenAuthError(AuthError):
+    """Raised when the API refuses an access token that was requested a moment before."""
+
     def __init__(self, status: int, path: str, message: str) -> None:
         remedy = (
-            f"There was a token for client_id and client_secret in {WHERE}: check that their integration may read "
-            "pickups, and that base_url and token_url are of one Sendcloud."
+            f"The token was issued for client_id and client_secret in {CREDENTIALS_LOCATION}. Check that "
+            "the integration may read pickups, and that base_url and token_url belong to the same Sendcloud service."
         )
         super().__init__(status, path, message, what="a fresh access token", remedy=remedy)
 
 
 class Unavailable(SendcloudError):
+    """Raised when no attempt returned a usable response."""
+
     def __init__(self, path: str, evidence: str, attempts: int, method: str = "GET") -> None:
         tries = "1 try" if attempts == 1 else f"{attempts} tries"
         super().__init__(
             f"Sendcloud could not be read: {method} {path}: {evidence}, after {tries}. "
-            "What was loaded before is as it was; the next run reads what this one missed."
+            "Previously loaded data is unchanged; the next run catches up."
         )
 
 
-class BadReply(SendcloudError):
+class BadResponse(SendcloudError):
+    """Raised when a response violates the documentation of the API. Nothing from the response was loaded."""
+
     def __init__(
         self, path: str, evidence: str, remedy: str = "", method: str = "GET", setting: str = "base_url"
     ) -> None:
         super().__init__(
-            f"Sendcloud's answer can't be used: {method} {path}: {evidence}. "
-            + (remedy or f"Nothing of it was loaded; if {setting} is right and the next run fails too, tell us.")
+            f"Sendcloud's response can't be used: {method} {path}: {evidence}. "
+            + (
+                remedy
+                or f"Nothing from it was loaded. If {setting} is correct and the next run fails too, please report it."
+            )
         )
 
 
-class ExpiredLink(BadReply):
+class ExpiredLink(BadResponse):
+    """Raised when a link from the API returns 404."""
+
     def __init__(self, path: str, message: str) -> None:
-        super().__init__(path, f"404 {message}".strip(), "The next run walks from the top; the merge makes that safe.")
+        super().__init__(
+            path,
+            f"404 {message}".strip(),
+            "The next run starts again from the newest page, which is safe because rows are merged.",
+        )
 
 
-class StrayLink(BadReply):
+class ForeignLink(BadResponse):
+    """Raised when a link or redirect leads to another origin. No request was sent to that origin."""
+
     def __init__(self, path: str, kind: str, there: str, here: str) -> None:
         super().__init__(
             path,
-            f"its {kind} leads to {there}, and the credentials are for {here} only",
+            f"its {kind} leads to {there}, but the credentials are for {here} only",
             "No request was sent there. If Sendcloud has moved, set base_url in [sources.sendcloud].",
         )
 
 
-class LoopingLink(BadReply):
+class LoopingLink(BadResponse):
+    """Raised when a next link leads back to a page that this walk has read."""
+
     def __init__(self, path: str, page: int) -> None:
         super().__init__(path, f"the next link of page {page} leads back to a page that this walk has read")

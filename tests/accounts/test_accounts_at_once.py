@@ -1,4 +1,7 @@
-"""Several accounts at the same time: read side by side, written in turn, and what becomes of them when a run dies."""
+"""Tests one run over several accounts, which reads them concurrently and loads them one after the other.
+
+A killed run must harm none of the accounts.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from itertools import pairwise
 import pytest
 
 from pipelines import run_accounts
-from sources.sendcloud import Reading
+from sources.sendcloud import ReadStats
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import configure, outcomes, rows_of_worlds, serving
 from tests.support.installation import REPOSITORY, Installation
@@ -28,19 +31,19 @@ SMALL = {"page_size": 10, "pages_per_package": 3}
 
 @pytest.fixture
 def apis() -> Iterator[dict[str, Sandbox]]:
-    """Three accounts of 90 pickups; the ids are the same."""
-    with serving({name: a_world(90, seed) for seed, name in enumerate(("north", "south", "east"))}) as apis:
+    """Serves three accounts of 90 pickups each, with the same ids."""
+    with serving({name: seeded_world(90, seed) for seed, name in enumerate(("north", "south", "east"))}) as apis:
         yield apis
 
 
-def a_world(pickups: int, seed: int) -> World:
+def seeded_world(pickups: int, seed: int) -> World:
     world = World.seeded(pickups, seed=seed, until=NOW)
     world.clock = NOW - timedelta(days=3)
     return world
 
 
-def all_is_right(installation: Installation, apis: Mapping[str, Sandbox]) -> None:
-    """Table, history, published file and folder are what they would be had nothing ever gone wrong."""
+def assert_all_is_correct(installation: Installation, apis: Mapping[str, Sandbox]) -> None:
+    """Checks that table, history, published file and folder are as if nothing had ever gone wrong."""
     assert installation.pickups() == rows_of_worlds(apis)
     assert tables_of(installation.published) == tables_of(installation.warehouse)
     assert leftovers(installation) == []
@@ -48,11 +51,11 @@ def all_is_right(installation: Installation, apis: Mapping[str, Sandbox]) -> Non
     last = f"select {states} from sendcloud.pickup_status_history qualify row_number() over {NEWEST_FIRST} = 1"
     assert installation.rows(f"({last}) except select {states} from sendcloud.pickups") == []
     assert installation.rows(f"select {states} from sendcloud.pickups except ({last})") == []
-    assert installation.rows(TOLD_TWICE) == []
+    assert installation.rows(REPEATED_STATES) == []
 
 
 NEWEST_FIRST = "(partition by account, id order by observed_at desc, _dlt_load_id::double desc)"
-TOLD_TWICE = """
+REPEATED_STATES = """
     select * from (
         select *, lag(struct_pack(pickup_status, cancelled_at, pickup_from, pickup_until)) over (
             partition by account, id order by observed_at, _dlt_load_id::double) as before
@@ -61,65 +64,71 @@ TOLD_TWICE = """
 """
 
 
-def requests_in_order(apis: Mapping[str, Sandbox]) -> list[str]:
-    """Fills up with the account of each request, in the order in which they come in."""
+def record_requests(apis: Mapping[str, Sandbox]) -> list[str]:
+    """Returns a list to which each request appends the name of its account, in order of arrival."""
     order: list[str] = []
     for name, api in apis.items():
         api.on_request = lambda _api, _number, name=name: order.append(name)  # type: ignore[misc]
     return order
 
 
-# at the same time
+# concurrent reading
 
 
 @pytest.mark.slow
-def test_accounts_are_read_at_the_same_time(installation: Installation, apis: dict[str, Sandbox]) -> None:
-    """By the sandboxes' logs: nine pages each at 50 ms, and each account is asked before and after each other's."""
+def test_accounts_are_read_concurrently(installation: Installation, apis: dict[str, Sandbox]) -> None:
+    """Each account has nine pages, and each page takes 50 ms.
+
+    According to the sandboxes, every other account receives requests between the first and last request of an account.
+    """
     configure(installation, apis, common={"page_size": 10})
     for api in apis.values():
         api.fault(faults.slow(0.05), times=None)
-    order = requests_in_order(apis)
+    order = record_requests(apis)
 
     run_accounts(installation.folder)
 
     for name in apis:
         first, last = order.index(name), len(order) - 1 - order[::-1].index(name)
         assert {other for other in order[first:last] if other != name} == apis.keys() - {name}
-    assert sum(a != b for a, b in pairwise(order)) > 6  # one after the other, it would change twice
-    all_is_right(installation, apis)
+    assert sum(a != b for a, b in pairwise(order)) > 6  # sequential reading would change the account twice
+    assert_all_is_correct(installation, apis)
 
 
-def test_no_more_than_four_are_read_at_once(installation: Installation) -> None:
-    with serving({f"shop{number}": a_world(30, number) for number in range(6)}) as apis:
+def test_no_more_than_four_accounts_are_read_at_once(installation: Installation) -> None:
+    with serving({f"shop{number}": seeded_world(30, number) for number in range(6)}) as apis:
         configure(installation, apis, common={"page_size": 10})
         under_way, most = set[str](), [0]
         for api in apis.values():
             api.fault(faults.slow(0.05), times=None)
 
-        def see(phase: str, reading: Reading) -> None:
+        def see(phase: str, reading: ReadStats) -> None:
             if phase == "reading":
                 under_way.add(reading.account)
                 most[0] = max(most[0], len(under_way))
-            if phase == "loading":  # all of it is read: these accounts are one package each
+            if phase == "loading":  # the account is read completely, because each account is one package
                 under_way.discard(reading.account)
 
         run_accounts(installation.folder, on_progress=see)
-        all_is_right(installation, apis)
+        assert_all_is_correct(installation, apis)
 
     assert 1 < most[0] <= 4
 
 
 @pytest.mark.slow
-def test_each_account_keeps_to_a_pace_of_its_own(
+def test_each_account_has_its_own_rate_limit(
     installation: Installation, apis: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nine pages each at five a minute: each account waits for itself alone. The clock is not waited for."""
+    """Each account has nine pages and a limit of five requests a minute, and waits for its own limit alone.
+
+    The test itself does not sleep.
+    """
     configure(installation, apis, common={"page_size": 10}, own={"east": {"requests_per_minute": 20}})
     for api in apis.values():
         api.world.clock = NOW
     monkeypatch.setenv("SOURCES__SENDCLOUD__REQUESTS_PER_MINUTE", "5")
     slept: list[float] = []
-    monkeypatch.setattr("sources.sendcloud.pace.time.sleep", slept.append)
+    monkeypatch.setattr("sources.sendcloud.http.rate_limit.time.sleep", slept.append)
 
     receipts = {one.account: one for one in run_accounts(installation.folder)}
 
@@ -129,7 +138,7 @@ def test_each_account_keeps_to_a_pace_of_its_own(
     assert max(slept) <= 60
 
 
-def test_a_single_account_is_read_without_a_thread(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_single_account_is_read_without_an_extra_thread(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, {"north": apis["north"]})
     threads = set()
 
@@ -140,11 +149,11 @@ def test_a_single_account_is_read_without_a_thread(installation: Installation, a
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
-def test_first_loads_in_packages_second_runs_and_faults_in_any_order_come_out_right(
+def test_faults_in_first_loads_of_several_accounts_are_recovered_by_later_runs(
     installation: Installation, seed: int
 ) -> None:
-    """Four accounts, three packages each; one with refused keys, one whose API fails in the middle."""
-    with serving({name: a_world(90, seed * 10 + n) for n, name in enumerate("abcd")}) as apis:
+    """Each of four accounts has three packages. One account has refused keys, and the API of another fails midway."""
+    with serving({name: seeded_world(90, seed * 10 + n) for n, name in enumerate("abcd")}) as apis:
         configure(installation, apis, common={**SMALL, "request_max_attempts": 1})
         apis["b"].fault(faults.status(401), times=None)
         apis["c"].fault(faults.status(500), page=4 + seed, times=None)
@@ -161,24 +170,24 @@ def test_first_loads_in_packages_second_runs_and_faults_in_any_order_come_out_ri
             api.world.advance(days=1)
         second = run_accounts(installation.folder)
         assert {one.outcome for one in second} == {"succeeded"}
-        all_is_right(installation, apis)
+        assert_all_is_correct(installation, apis)
         for api in apis.values():
             api.world.advance(days=2)
         assert {one.exit_code for one in run_accounts(installation.folder, sweep=bool(seed % 2))} == {0}
-        all_is_right(installation, apis)
+        assert_all_is_correct(installation, apis)
         last = run_accounts(installation.folder)
     assert {(one.rows_new, one.rows_changed) for one in last} == {(0, 0)}
 
 
-# a run that dies
+# killed and interrupted runs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loads_before", [0, 4])
-def test_killed_in_the_middle_of_three_accounts_the_next_run_puts_all_of_them_right(
+def test_next_run_recovers_all_accounts_if_a_run_is_killed_at_a_load(
     installation: Installation, apis: dict[str, Sandbox], loads_before: int
 ) -> None:
-    """`kill -9` at the first load of the run, or after so many packages of any of them were loaded."""
+    """SIGKILL arrives at the first load of the run, or after that many packages of any account were loaded."""
     configure(installation, apis, common=SMALL)
     words = ["kill", "entering load", str(loads_before + 1), "run"]
 
@@ -187,11 +196,11 @@ def test_killed_in_the_middle_of_three_accounts_the_next_run_puts_all_of_them_ri
     for api in apis.values():
         api.world.advance(days=2)
     assert {one.outcome for one in run_accounts(installation.folder)} == {"succeeded"}
-    all_is_right(installation, apis)
+    assert_all_is_correct(installation, apis)
 
 
 @pytest.mark.slow
-def test_killed_while_reading_the_next_run_puts_all_of_them_right(
+def test_next_run_recovers_all_accounts_if_a_run_is_killed_while_reading(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, common=SMALL)
@@ -207,13 +216,13 @@ def test_killed_while_reading_the_next_run_puts_all_of_them_right(
     killed.communicate()
 
     assert {one.outcome for one in run_accounts(installation.folder)} == {"succeeded"}
-    all_is_right(installation, apis)
+    assert_all_is_correct(installation, apis)
 
 
-LOADS_OF_TWO, LOADS_BEFORE_PAGE_5 = 2 * 3, 1  # 90 pickups are 9 pages, and three pages a package
+LOADS_OF_TWO, LOADS_BEFORE_PAGE_5 = 2 * 3, 1  # 90 pickups are 9 pages, with three pages per package
 
 
-def test_ctrl_c_ends_all_of_them_at_once_though_one_waits_for_an_answer_that_never_comes(
+def test_ctrl_c_ends_the_run_immediately_even_if_an_account_still_waits_for_a_response(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, common=SMALL)
@@ -229,33 +238,36 @@ def test_ctrl_c_ends_all_of_them_at_once_though_one_waits_for_an_answer_that_nev
     assert asked.wait(30)
     for _ in range(LOADS_OF_TWO + LOADS_BEFORE_PAGE_5):
         assert "leaving load" in iter(lambda: running.stdout.readline().strip(), "")
-    time.sleep(1)  # all is loaded; what is left to them is to say so, one after the other
+    time.sleep(1)  # all packages are loaded; the accounts still have to report this, one after the other
     running.send_signal(signal.SIGINT)
     try:
-        _, said = running.communicate(timeout=30)  # the answer would come after 60 s
+        _, said = running.communicate(timeout=30)  # the response would arrive after 60 s
     finally:
         go_on.set()
 
     assert running.returncode == 130
     assert [line for line in said.splitlines() if line.startswith("pickups")] == [
-        "pickups: interrupted. What was loaded before is as it was; the next run reads what this one missed."
+        "pickups: interrupted. Previously loaded data is unchanged; the next run catches up."
     ]
     assert outcomes(installation) == {"north": "succeeded", "south": "failed", "east": "succeeded"}
     assert {one.outcome for one in run_accounts(installation.folder)} == {"succeeded"}
-    all_is_right(installation, apis)
+    assert_all_is_correct(installation, apis)
 
 
 @pytest.mark.slow
-def test_states_that_a_dead_run_left_are_dated_by_their_own_account(
+def test_states_left_by_a_killed_run_are_dated_by_the_clock_of_their_own_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    """South's run dies behind its load; north's next run must not record what it left, by north's clock."""
+    """The run of `south` is killed after its load.
+
+    The next run of `north` must not record the states of `south` by the clock of `north`.
+    """
     configure(installation, apis)
     installation.command("run")
     south = apis["south"].world
     south.advance(days=1)
     pickup = south.book()
-    words = ["kill", "entering conclude", "1", "run", "--account", "south"]
+    words = ["kill", "entering finalize", "1", "run", "--account", "south"]
     assert installation.begin(*words, module="tests.support.instants").wait(60) == -signal.SIGKILL
     apis["north"].world.advance(days=30)
 
@@ -269,11 +281,11 @@ def test_states_that_a_dead_run_left_are_dated_by_their_own_account(
     assert timedelta(0) <= south.clock - state["observed_at"] <= timedelta(hours=1)
 
 
-# on the screen
+# progress display
 
 
 @pytest.mark.slow
-def test_on_a_terminal_each_account_has_a_bar(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_each_account_has_a_progress_bar_on_a_terminal(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis, common={"page_size": 20})
     for api in apis.values():
         api.fault(faults.slow(0.15), times=None)
@@ -287,7 +299,7 @@ def test_on_a_terminal_each_account_has_a_bar(installation: Installation, apis: 
     )
     os.close(terminal)
     shown = ""
-    with suppress(OSError):  # what a terminal says when its other end is closed
+    with suppress(OSError):  # a terminal raises this error when its other end is closed
         while said := os.read(ours, 4096):
             shown += said.decode(errors="replace")
     os.close(ours)

@@ -1,4 +1,4 @@
-"""Accounts that are added, renamed and removed."""
+"""Tests accounts that are added, renamed and removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines import run_accounts
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.accounts import configure, oldest, rows_of_worlds
 from tests.support.installation import Installation, nothing_is_sent_to
-from tests.support.three_accounts import README
+from tests.support.three_accounts import PAGE
 from tests.support.three_accounts import apis as apis
 from tests.support.three_accounts import loaded as loaded
 from tests.support.three_accounts import loaded_once as loaded_once
@@ -19,9 +19,9 @@ from tests.support.three_accounts import loaded_once as loaded_once
 # adding, renaming, removing
 
 
-def statements(title: str) -> str:
-    """The SQL that the README gives under that heading's words."""
-    return README.split(title, 1)[1].split("```sql\n", 1)[1].split("```", 1)[0]
+def documented_sql(title: str) -> str:
+    """Returns the SQL that docs/how-to/several-accounts.md gives after these words."""
+    return PAGE.split(title, 1)[1].split("```sql\n", 1)[1].split("```", 1)[0]
 
 
 def execute(installation: Installation, sql: str) -> None:
@@ -29,8 +29,8 @@ def execute(installation: Installation, sql: str) -> None:
         connection.execute(sql)
 
 
-def everywhere(installation: Installation, account: str) -> list[str]:
-    """Tables in which the account still has a row."""
+def tables_with_rows_of(installation: Installation, account: str) -> list[str]:
+    """Returns the tables in which the account still has a row."""
     tables = "select table_name as t from duckdb_columns() where schema_name = 'sendcloud' and column_name = 'account'"
     names = [row["t"] for row in installation.rows(tables)]
     found = [n for n in names if installation.rows(f"select 1 from sendcloud.{n} where account = '{account}'")]
@@ -39,7 +39,7 @@ def everywhere(installation: Installation, account: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_first_account_keeps_its_rows_and_its_place_when_a_second_is_added(
+def test_first_account_keeps_its_rows_and_position_if_a_second_account_is_added(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     installation.run(apis["north"])
@@ -55,7 +55,7 @@ def test_the_first_account_keeps_its_rows_and_its_place_when_a_second_is_added(
 
 
 @pytest.mark.slow
-def test_a_removed_account_keeps_its_rows_and_status_says_that_it_is_no_longer_configured(
+def test_removed_account_keeps_its_rows_and_status_reports_it_as_not_configured(
     loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(loaded, apis)
@@ -68,12 +68,12 @@ def test_a_removed_account_keeps_its_rows_and_status_says_that_it_is_no_longer_c
 
     assert {name: one["is_configured"] for name, one in told.items()} == {"north": True, "south": False, "east": True}
     assert told["south"]["pickups"] == 4
-    assert text.count("no longer, or by another name") == 1
-    assert "pipelines/README.md, Accounts" in " ".join(text.split())
+    assert text.count("the account was removed or renamed") == 1
+    assert "docs/how-to/several-accounts.md" in " ".join(text.split())
 
 
 @pytest.mark.slow
-def test_the_rows_of_a_removed_account_are_deleted_as_the_readme_says_and_it_may_come_back(
+def test_documented_sql_deletes_the_rows_of_a_removed_account_which_can_be_added_again(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     others = {name: apis[name] for name in ("north", "east")}
@@ -82,10 +82,10 @@ def test_the_rows_of_a_removed_account_are_deleted_as_the_readme_says_and_it_may
     run_accounts(installation.folder, sweep=True)
     configure(installation, others)
 
-    execute(installation, statements("To delete the rows of"))
+    execute(installation, documented_sql("To delete the rows of"))
     installation.command("run")
 
-    assert everywhere(installation, "south") == []
+    assert tables_with_rows_of(installation, "south") == []
     assert installation.pickups() == rows_of_worlds(others)
     assert [one["account"] for one in json.loads(installation.command("status", "--json").stdout)] == ["east", "north"]
     configure(installation, apis)
@@ -94,7 +94,7 @@ def test_the_rows_of_a_removed_account_are_deleted_as_the_readme_says_and_it_may
 
 
 @pytest.mark.slow
-def test_a_renamed_account_keeps_its_rows_states_and_receipts_as_the_readme_says(
+def test_documented_sql_renames_an_account_and_keeps_its_rows_states_and_receipts(
     loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(loaded, apis)
@@ -103,10 +103,10 @@ def test_a_renamed_account_keeps_its_rows_states_and_receipts_as_the_readme_says
     renamed = {"north": apis["north"], "west": apis["south"], "east": apis["east"]}
     configure(loaded, renamed)
 
-    execute(loaded, statements("To rename one"))
+    execute(loaded, documented_sql("To rename one"))
     receipts = {one.account: one for one in run_accounts(loaded.folder)}
 
-    assert everywhere(loaded, "south") == []
+    assert tables_with_rows_of(loaded, "south") == []
     assert loaded.pickups() == rows_of_worlds(renamed)
     west = receipts["west"]
     assert (west.rows_new, west.rows_changed, west.rows_unchanged, west.rows_cancelled) == (0, 1, 3, 1)

@@ -1,4 +1,7 @@
-"""One run over several accounts: whose rows, and a fault of one is no fault of the others."""
+"""Tests one run over several accounts.
+
+Each account has its own rows, and a fault in one account does not affect the others.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from datetime import timedelta
 import pytest
 
 from pipelines import run, run_accounts
-from pipelines.accounts import account_names
-from pipelines.errors import NotConfigured, worst_of
-from pipelines.project import inside
+from pipelines.config.accounts import account_names
+from pipelines.config.project import project_context
+from pipelines.errors import worst_exit_code
+from sources.sendcloud.errors import SettingsError
 from sources.sendcloud.sandbox import Sandbox, faults
 from tests.support.accounts import add, configure, lines_of, oldest, outcomes, rows_of_worlds
 from tests.support.installation import Installation, as_rows, nothing_is_sent_to
@@ -20,10 +24,12 @@ from tests.support.three_accounts import loaded as loaded
 from tests.support.three_accounts import loaded_once as loaded_once
 from tests.support.worlds import NOW
 
-# one run, all accounts
+# one run over all accounts
 
 
-def test_one_run_reads_every_account_and_tells_of_each(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_one_run_reads_every_account_and_reports_each_account(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
     configure(installation, apis)
 
     done = installation.command("run")
@@ -38,7 +44,7 @@ def test_one_run_reads_every_account_and_tells_of_each(installation: Installatio
     assert {line.split(":")[0] for line in done.stderr.splitlines()} == {*NAMES, "publishing"}
 
 
-def test_a_second_run_finds_what_has_changed_in_each_though_their_ids_are_the_same(
+def test_second_run_finds_the_changes_of_each_account_despite_identical_ids(
     loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(loaded, apis)
@@ -61,7 +67,7 @@ def test_a_second_run_finds_what_has_changed_in_each_though_their_ids_are_the_sa
 
 
 @pytest.mark.slow
-def test_one_account_by_name_leaves_the_others_alone(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_run_of_one_named_account_reads_no_other_account(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis)
 
     with nothing_is_sent_to(apis["north"]), nothing_is_sent_to(apis["east"]):
@@ -72,9 +78,7 @@ def test_one_account_by_name_leaves_the_others_alone(installation: Installation,
 
 
 @pytest.mark.slow
-def test_a_single_account_with_a_name_is_told_as_the_only_one_always_was(
-    installation: Installation, apis: dict[str, Sandbox]
-) -> None:
+def test_output_for_a_single_named_account_omits_its_name(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, {"north": apis["north"]})
 
     done = installation.command("run")
@@ -84,43 +88,47 @@ def test_a_single_account_with_a_name_is_told_as_the_only_one_always_was(
 
 
 @pytest.mark.slow
-def test_in_python_run_is_for_one_account_and_run_accounts_for_all(
+def test_python_function_run_loads_one_account_and_run_accounts_loads_several(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
 
-    with pytest.raises(NotConfigured, match=r"several accounts: north, south, east\. Name one"):
+    with pytest.raises(SettingsError, match=r"several accounts: north, south, east\. Name one"):
         run(installation.folder)
     assert run(installation.folder, account="south").account == "south"
     assert [one.account for one in run_accounts(installation.folder)] == list(NAMES)
     assert [one.account for one in run_accounts(installation.folder, ["east", "east"])] == ["east"]
-    with pytest.raises(NotConfigured, match=r"no account 'nroth' .* \(did you mean north\?\)"):
+    with pytest.raises(SettingsError, match=r"no account 'nroth' .* \(did you mean north\?\)"):
         run_accounts(installation.folder, ["south", "nroth"])
-    with pytest.raises(ValueError, match="accounts is a list"):
+    with pytest.raises(ValueError, match="accounts must be a list"):
         run_accounts(installation.folder, "south")
 
 
 @pytest.mark.slow
-def test_without_any_the_account_is_the_one_that_there_always_was(installation: Installation) -> None:
-    with inside(installation.folder):
+def test_without_account_sections_the_only_account_has_the_default_or_configured_name(
+    installation: Installation,
+) -> None:
+    with project_context(installation.folder):
         assert account_names() == ["default"]
     add(installation, "config.toml", "[sources.sendcloud]", "account = 'shop'")
-    with inside(installation.folder):
+    with project_context(installation.folder):
         assert account_names() == ["shop"]
 
 
 @pytest.mark.slow
-def test_the_demo_is_an_account_of_its_own(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_status_does_not_report_the_demo_account_as_no_longer_configured(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
     configure(installation, apis)
 
     assert installation.command("demo", "--pickups", "300").returncode == 0
-    assert "no longer" not in installation.command("status").stdout
+    assert "removed or renamed" not in installation.command("status").stdout
 
 
-# a fault of one is no fault of the others
+# a fault in one account does not affect the others
 
 
-def test_refused_keys_of_one_account_stop_no_other(loaded: Installation, apis: dict[str, Sandbox]) -> None:
+def test_refused_keys_of_one_account_stop_no_other_account(loaded: Installation, apis: dict[str, Sandbox]) -> None:
     configure(loaded, apis)
     for api in apis.values():
         api.world.advance(hours=1)
@@ -143,10 +151,13 @@ AS_OF = "select distinct account, as_of_utc from analytics.pickups"
 
 
 @pytest.mark.slow
-def test_what_is_known_of_an_account_that_failed_is_as_old_as_its_last_good_run(
+def test_as_of_of_a_failed_account_is_the_time_of_its_last_good_run(
     loaded: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    """It failed on the second page: the first was served, but what the account is like is not known from it."""
+    """The run of `south` fails on the second page.
+
+    The API served the first page, but that page does not show the state of the account.
+    """
     configure(loaded, apis, common={"page_size": 2})
     for api in apis.values():
         api.world.advance(days=2)
@@ -160,7 +171,7 @@ def test_what_is_known_of_an_account_that_failed_is_as_old_as_its_last_good_run(
 
 
 @pytest.mark.slow
-def test_a_failed_accounts_receipt_is_among_the_json_lines(
+def test_json_output_includes_the_receipt_of_a_failed_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
@@ -173,12 +184,12 @@ def test_a_failed_accounts_receipt_is_among_the_json_lines(
         ("south", "succeeded"),
         ("east", "succeeded"),
     ]
-    assert told[0]["error"].startswith("Refused: Sendcloud refused the keys")
+    assert told[0]["error"].startswith("AuthError: Sendcloud refused the keys")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("faulty", [faults.html(), faults.stray_link("https://e.vil/")])
-def test_whatever_goes_wrong_with_one_the_others_are_loaded_and_published(
+def test_other_accounts_are_loaded_and_published_if_one_account_fails(
     installation: Installation, apis: dict[str, Sandbox], faulty: faults.Fault
 ) -> None:
     configure(installation, apis, common={"page_size": 2, "request_max_attempts": 2})
@@ -193,7 +204,7 @@ def test_whatever_goes_wrong_with_one_the_others_are_loaded_and_published(
 
 
 @pytest.mark.slow
-def test_several_failures_are_told_one_by_one_and_the_worst_is_the_exit_code(
+def test_each_failure_is_reported_and_the_most_severe_one_sets_the_exit_code(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
@@ -207,7 +218,9 @@ def test_several_failures_are_told_one_by_one_and_the_worst_is_the_exit_code(
 
 
 @pytest.mark.slow
-def test_a_destination_that_fails_is_told_once_for_all(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_destination_failure_is_reported_once_for_all_accounts(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
     configure(installation, apis)
     (installation.folder / "data" / "pickups.duckdb" / "full").mkdir(parents=True)
 
@@ -221,14 +234,14 @@ def test_a_destination_that_fails_is_told_once_for_all(installation: Installatio
 @pytest.mark.parametrize(
     ("codes", "worst"), [([0, 1, 0], 1), ([1, 4], 4), ([3, 4, 0], 3), ([6, 3], 6), ([6, 70, 3], 70), ([0, 0], 0)]
 )
-def test_from_good_to_bad(codes: list[int], worst: int) -> None:
-    assert worst_of(codes) == worst
+def test_exit_code_of_several_accounts_is_the_most_severe_one(codes: list[int], worst: int) -> None:
+    assert worst_exit_code(codes) == worst
 
 
-# checks and sweeps are the account's own
+# each account has its own checks and sweeps
 
 
-def test_what_a_check_finds_is_told_to_the_account_that_has_it(
+def test_each_receipt_reports_only_the_check_findings_of_its_own_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, {name: apis[name] for name in ("north", "south")})
@@ -239,15 +252,17 @@ def test_what_a_check_finds_is_told_to_the_account_that_has_it(
 
     receipts = {one.account: one for one in run_accounts(installation.folder)}
 
-    assert receipts["north"].check_values["known_statuses"] == ["Lost in Space"]
-    assert receipts["south"].check_values["known_statuses"] == ["Beamed Up"]
+    assert receipts["north"].unexpected_values["known_statuses"] == ["Lost in Space"]
+    assert receipts["south"].unexpected_values["known_statuses"] == ["Beamed Up"]
     assert "missing_tracking_number" not in receipts["north"].checks_failed
     assert receipts["south"].checks_failed["missing_tracking_number"] == 1
-    assert receipts["north"].check_values["known_carriers"] == ["north_post"]
+    assert receipts["north"].unexpected_values["known_carriers"] == ["north_post"]
 
 
 @pytest.mark.slow
-def test_a_sweep_of_all_finds_what_each_no_longer_lists(loaded: Installation, apis: dict[str, Sandbox]) -> None:
+def test_sweep_of_all_accounts_finds_the_unlisted_pickups_of_each_account(
+    loaded: Installation, apis: dict[str, Sandbox]
+) -> None:
     configure(loaded, apis)
     gone, changed = oldest(apis["south"]), oldest(apis["east"])
     apis["south"].world.remove(gone)
@@ -265,7 +280,7 @@ def test_a_sweep_of_all_finds_what_each_no_longer_lists(loaded: Installation, ap
 
 
 @pytest.mark.slow
-def test_a_record_that_one_account_cannot_load_is_not_the_others(
+def test_quarantined_record_counts_only_for_its_own_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)

@@ -1,4 +1,4 @@
-"""Several accounts: settings and keys of their own, and those that can't be."""
+"""Tests the settings and keys of several accounts, including invalid ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from pipelines.accounts import account_names
-from pipelines.project import inside
+from pipelines.config.accounts import account_names
+from pipelines.config.project import project_context
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.accounts import add, configure, keys_of, lines_of, outcomes, rows_of_worlds
 from tests.support.installation import Installation, nothing_is_sent_to
@@ -17,13 +17,14 @@ from tests.support.three_accounts import apis as apis
 from tests.support.three_accounts import loaded as loaded
 from tests.support.three_accounts import loaded_once as loaded_once
 
-# settings and keys of one's own
+# settings and keys of each account
 
 
-def test_an_account_has_its_own_settings_and_the_common_ones_where_it_has_none(
-    installation: Installation, apis: dict[str, Sandbox]
-) -> None:
-    """Also where the common one is in the environment: dlt alone would let it win over every file."""
+def test_account_settings_override_common_settings(installation: Installation, apis: dict[str, Sandbox]) -> None:
+    """This also holds if the common setting is in the environment.
+
+    With dlt alone, the environment would override every file.
+    """
     configure(installation, apis, common={"page_size": 2}, own={"east": {"page_size": 1}})
     installation.command("run")
     configure(installation, apis, own={"east": {"page_size": 1}})
@@ -34,7 +35,7 @@ def test_an_account_has_its_own_settings_and_the_common_ones_where_it_has_none(
 
 
 @pytest.mark.slow
-def test_an_account_may_begin_at_a_date_of_its_own(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_account_can_have_its_own_start_date(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis)
     common, own = "[sources.sendcloud.pickups.created_at]", "[sources.sendcloud.accounts.east.pickups.created_at]"
     add(installation, "config.toml", common, "initial_value = 2026-11-01T12:00:00Z")
@@ -46,7 +47,7 @@ def test_an_account_may_begin_at_a_date_of_its_own(installation: Installation, a
 
 
 @pytest.mark.slow
-def test_keys_may_come_from_the_environment_alone(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_keys_can_come_from_the_environment_alone(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis, keys={"south": None})
     begins = "SOURCES__SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__"
 
@@ -59,7 +60,7 @@ def test_keys_may_come_from_the_environment_alone(installation: Installation, ap
 
 
 @pytest.mark.slow
-def test_keys_may_be_one_text_as_secret_stores_hand_them_out(
+def test_keys_can_be_a_single_json_string_as_secret_stores_provide_them(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, keys={"south": None})
@@ -71,21 +72,21 @@ def test_keys_may_be_one_text_as_secret_stores_hand_them_out(
 
 
 @pytest.mark.slow
-def test_secrets_toml_names_the_accounts_where_config_toml_names_none(
+def test_secrets_toml_names_the_accounts_if_config_toml_names_none(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
     add(installation, "config.toml")
     (installation.folder / ".dlt" / "config.toml").write_text("")
 
-    with inside(installation.folder):
+    with project_context(installation.folder):
         assert account_names() == list(NAMES)
 
 
-def test_an_account_without_keys_of_its_own_is_never_given_the_common_ones(
+def test_account_without_its_own_keys_never_uses_the_common_keys(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    """dlt would, and north's pickups would be loaded as south's."""
+    """dlt alone would use the common keys, and would load the pickups of `north` as pickups of `south`."""
     configure(installation, {**apis, "south": apis["north"]}, keys={"south": None})
     add(installation, "secrets.toml", "[sources.sendcloud.credentials]", *keys_of(apis["north"]))
     requests_of_north_alone = 1
@@ -94,7 +95,7 @@ def test_an_account_without_keys_of_its_own_is_never_given_the_common_ones(
 
     assert done.returncode == 3
     (said,) = [line for line in lines_of(done.stderr) if "south: " in line]
-    assert "Account 'south' has no keys of its own: public_key, secret_key." in said
+    assert "Account 'south' lacks credentials of its own: public_key, secret_key." in said
     assert "[sources.sendcloud.accounts.south.credentials] of " in said
     assert ".dlt/secrets.toml" in said
     assert "SOURCES__SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__PUBLIC_KEY" in said
@@ -102,17 +103,17 @@ def test_an_account_without_keys_of_its_own_is_never_given_the_common_ones(
     assert len(apis["north"].requests) == requests_of_north_alone
 
 
-@pytest.mark.parametrize("where", ["in the environment", "half of them", "empty"])
-def test_nor_where_the_common_keys_are_in_the_environment_or_half_of_its_own_are_missing(
+@pytest.mark.parametrize("where", ["in the environment", "secret_key is missing", "secret_key is empty"])
+def test_common_keys_in_the_environment_never_replace_missing_keys_of_an_account(
     installation: Installation, apis: dict[str, Sandbox], where: str
 ) -> None:
     configure(installation, {"north": apis["north"]}, keys={"north": None})
     common = "SOURCES__SENDCLOUD__CREDENTIALS__"
     secret_key = apis["north"].secret_key
     variables = {f"{common}PUBLIC_KEY": "public-north", f"{common}SECRET_KEY": secret_key}
-    variables["CREDENTIALS__SECRET_KEY"] = secret_key  # where dlt looks last of all
+    variables["CREDENTIALS__SECRET_KEY"] = secret_key  # the last place where dlt looks
     if where != "in the environment":
-        secret = "" if where == "half of them" else "secret_key = ''"
+        secret = "" if where == "secret_key is missing" else "secret_key = ''"
         add(
             installation,
             "secrets.toml",
@@ -126,15 +127,22 @@ def test_nor_where_the_common_keys_are_in_the_environment_or_half_of_its_own_are
 
     assert done.returncode == 3
     place = "[sources.sendcloud.accounts.north.credentials]"
-    assert f"{place} secret_key is empty" in done.stderr if where == "empty" else f"{place} of " in done.stderr
+    assert (
+        f"{place} secret_key is empty" in done.stderr
+        if where == "secret_key is empty"
+        else f"{place} of " in done.stderr
+    )
     assert "secret_key" in done.stderr
 
 
 @pytest.mark.slow
-def test_keys_that_are_left_in_the_common_section_are_told_of(
+def test_unused_keys_in_the_common_section_cause_a_warning(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    """Who had one account and adds another by name would not notice for long that the first is no longer read."""
+    """If you have one account and add a named account, the first account is no longer read.
+
+    Without the warning, you might not notice for a long time.
+    """
     configure(installation, {"south": apis["south"]})
     add(installation, "secrets.toml", "[sources.sendcloud.credentials]", *keys_of(apis["north"]))
 
@@ -146,10 +154,10 @@ def test_keys_that_are_left_in_the_common_section_are_told_of(
     assert "move them to [sources.sendcloud.accounts.default.credentials]" in line
 
 
-def test_two_accounts_with_the_same_public_key_are_refused_and_a_third_is_read(
+def test_accounts_that_share_a_public_key_are_rejected_and_a_third_account_is_read(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
-    """Its secret may have been copied wrongly: it is the same account all the same."""
+    """Two accounts with the same public key are one account, even if a secret key was copied wrongly."""
     configure(installation, {**apis, "south": apis["north"]})
 
     with nothing_is_sent_to(apis["north"]):
@@ -164,7 +172,7 @@ def test_two_accounts_with_the_same_public_key_are_refused_and_a_third_is_read(
 
 
 @pytest.mark.slow
-def test_two_accounts_with_the_same_keys_are_refused_however_they_are_written(
+def test_accounts_that_share_keys_are_rejected_even_if_the_keys_are_configured_differently(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, {**apis, "south": apis["north"]}, keys={"south": None})
@@ -177,26 +185,31 @@ def test_two_accounts_with_the_same_keys_are_refused_however_they_are_written(
     assert "Accounts 'north' and 'south' have the same public_key" in done.stderr
 
 
-def oauth2_of(api: Sandbox) -> list[str]:
+def oauth2_credentials(api: Sandbox) -> list[str]:
     return [f"client_id = '{api.client_id}'", f"client_secret = '{api.client_secret}'"]
 
 
 @pytest.mark.slow
-def test_an_account_may_have_an_oauth2_client_where_the_others_have_keys(
+def test_account_can_use_an_oauth2_client_while_other_accounts_use_keys(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, own={"south": {"token_url": apis["south"].token_url}}, keys={"south": None})
-    add(installation, "secrets.toml", "[sources.sendcloud.accounts.south.credentials]", *oauth2_of(apis["south"]))
+    add(
+        installation,
+        "secrets.toml",
+        "[sources.sendcloud.accounts.south.credentials]",
+        *oauth2_credentials(apis["south"]),
+    )
 
     assert installation.command("run").returncode == 0
     assert installation.pickups() == rows_of_worlds(apis)
 
 
-def test_half_an_oauth2_client_is_not_made_whole_by_the_common_one(
+def test_incomplete_oauth2_client_is_not_completed_from_the_common_section(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, {"south": apis["south"]}, keys={"south": None})
-    half, whole = oauth2_of(apis["south"])[:1], oauth2_of(apis["south"])
+    half, whole = oauth2_credentials(apis["south"])[:1], oauth2_credentials(apis["south"])
     add(installation, "secrets.toml", "[sources.sendcloud.accounts.south.credentials]", *half)
     add(installation, "secrets.toml", "[sources.sendcloud.credentials]", *whole)
 
@@ -204,24 +217,24 @@ def test_half_an_oauth2_client_is_not_made_whole_by_the_common_one(
         done = installation.command("run", SOURCES__SENDCLOUD__TOKEN_URL=apis["south"].token_url)
 
     assert done.returncode == 3
-    assert "has no keys of its own: client_secret. " in done.stderr
+    assert "lacks credentials of its own: client_secret. " in done.stderr
 
 
-# names and settings that can't be
+# invalid names and settings
 
 
 @pytest.mark.parametrize(
     ("config", "evidence"),
     [
-        ("[sources.sendcloud.accounts.'a b']", "[sources.sendcloud.accounts.a b]: 'a b' can't be an account's name"),
-        ("[sources.sendcloud.accounts.'../etc']", "'../etc' can't be an account's name"),
-        ('[sources.sendcloud.accounts."a\'; drop table x"]', "can't be an account's name"),
-        ("[sources.sendcloud.accounts.'']", "'' can't be an account's name"),
-        ("[sources.sendcloud.accounts.ünder]", "can't be an account's name"),
-        (f"[sources.sendcloud.accounts.{'n' * 41}]", "can't be an account's name"),
-        ("[sources.sendcloud.accounts.a__b]", "'a__b' can't be an account's name"),
-        ("[sources.sendcloud.accounts.credentials]", "'credentials' can't be an account's name"),
-        ("[sources.sendcloud.accounts.North]\n[sources.sendcloud.accounts.north]", "differ in case only"),
+        ("[sources.sendcloud.accounts.'a b']", "[sources.sendcloud.accounts.a b]: 'a b' is not a valid account name"),
+        ("[sources.sendcloud.accounts.'../etc']", "'../etc' is not a valid account name"),
+        ('[sources.sendcloud.accounts."a\'; drop table x"]', "is not a valid account name"),
+        ("[sources.sendcloud.accounts.'']", "'' is not a valid account name"),
+        ("[sources.sendcloud.accounts.ünder]", "is not a valid account name"),
+        (f"[sources.sendcloud.accounts.{'n' * 41}]", "is not a valid account name"),
+        ("[sources.sendcloud.accounts.a__b]", "'a__b' is not a valid account name"),
+        ("[sources.sendcloud.accounts.credentials]", "'credentials' is not a valid account name"),
+        ("[sources.sendcloud.accounts.North]\n[sources.sendcloud.accounts.north]", "differ only in case"),
         (
             "[sources.sendcloud.accounts]\nnorth = 5",
             "[sources.sendcloud.accounts] north is a value; an account is a section",
@@ -229,7 +242,7 @@ def test_half_an_oauth2_client_is_not_made_whole_by_the_common_one(
         ("[sources.sendcloud]\naccounts = ['north']", "accounts is a value; an account is a section"),
     ],
 )
-def test_a_name_that_cannot_be_is_told_with_its_place(
+def test_invalid_account_name_is_reported_with_its_location(
     installation: Installation, apis: dict[str, Sandbox], config: str, evidence: str
 ) -> None:
     (installation.folder / ".dlt" / "config.toml").write_text(config.replace("ünder", '"ünder"'))
@@ -246,17 +259,17 @@ def test_a_name_that_cannot_be_is_told_with_its_place(
 @pytest.mark.parametrize(
     ("setting", "evidence"),
     [
-        ({"page_sise": 5}, "north] page_sise is no setting; there are "),
+        ({"page_sise": 5}, "north] page_sise is not a setting; valid names: "),
         ({"page_size": "many"}, "north] page_size is 'many'; it must be a whole number"),
         ({"page_size": True}, "north] page_size is True; it must be a whole number"),
         ({"settle_days": ""}, "north] settle_days is empty; it must be a number"),
         ({"base_url": ""}, "north] base_url is empty; it must be text"),
-        ({"account": "x"}, "north] account is no setting"),
+        ({"account": "x"}, "north] account is not a setting"),
         ({"page_size": 0}, "[sources.sendcloud.accounts.north] page_size is 0."),
-        ({"base_url": "http://example.com"}, "[sources.sendcloud.accounts.north] base_url is http on the foreign host"),
+        ({"base_url": "http://example.com"}, "[sources.sendcloud.accounts.north] base_url uses http on the remote"),
     ],
 )
-def test_a_setting_of_an_account_that_cannot_work_is_told_with_its_place(
+def test_invalid_account_setting_is_reported_with_its_location(
     installation: Installation, apis: dict[str, Sandbox], setting: dict[str, object], evidence: str
 ) -> None:
     configure(installation, apis, own={"north": setting})
@@ -269,7 +282,7 @@ def test_a_setting_of_an_account_that_cannot_work_is_told_with_its_place(
     assert evidence in line
 
 
-def test_a_misspelt_setting_of_one_account_is_told_with_what_was_meant_and_stops_no_other(
+def test_misspelt_account_setting_is_reported_with_a_suggestion_and_stops_no_other_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, own={"north": {"page_sise": 5}})
@@ -279,24 +292,24 @@ def test_a_misspelt_setting_of_one_account_is_told_with_what_was_meant_and_stops
     (line,) = lines_of(done.stderr)
     assert done.returncode == 3
     assert line.startswith("pickups: north: ")
-    assert "north] page_sise is no setting; there are " in line
+    assert "north] page_sise is not a setting; valid names: " in line
     assert "(did you mean page_size?)" in line
     assert outcomes(installation) == {"north": "failed", "south": "succeeded", "east": "succeeded"}
 
 
 @pytest.mark.slow
-def test_a_start_date_of_an_account_that_is_no_instant_is_told_with_its_place(
+def test_account_start_date_that_is_no_timestamp_is_reported_with_its_location(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
     place = "[sources.sendcloud.accounts.north.pickups.created_at]"
     add(installation, "config.toml", place, "initial_value = '2026-11-03'")
 
-    assert f"{place} initial_value is '2026-11-03'; it must be an instant" in installation.command("run").stderr
+    assert f"{place} initial_value is '2026-11-03'; it must be a timestamp" in installation.command("run").stderr
 
 
 @pytest.mark.slow
-def test_a_setting_of_an_account_in_the_environment_counts_and_is_told_with_its_name(
+def test_account_setting_in_the_environment_applies_and_errors_name_its_variable(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, own={"north": {"page_size": 3}})
@@ -310,7 +323,7 @@ def test_a_setting_of_an_account_in_the_environment_counts_and_is_told_with_its_
     assert f"({variable} in the environment) is 'many'; it must be a whole number" in done.stderr
 
 
-def test_a_setting_that_is_common_is_told_as_the_common_one(
+def test_invalid_common_setting_is_reported_with_the_common_section(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, common={"page_size": 0})
@@ -319,10 +332,10 @@ def test_a_setting_that_is_common_is_told_as_the_common_one(
 
 
 @pytest.mark.parametrize("where", ["secrets.toml", "environment"])
-def test_keys_of_an_account_that_nobody_named_make_no_account(
+def test_keys_alone_do_not_configure_an_account(
     installation: Installation, apis: dict[str, Sandbox], where: str
 ) -> None:
-    """A slip of the keyboard must not load an account under a second name."""
+    """A typo must not load an account under a second name."""
     configure(installation, {"north": apis["north"]})
     variables = {}
     if where == "environment":
@@ -334,12 +347,12 @@ def test_keys_of_an_account_that_nobody_named_make_no_account(
 
     (line,) = lines_of(done.stderr)
     assert done.returncode == 3
-    assert "is of an account that is not named" in line
+    assert "belongs to an account that is not configured" in line
     assert "did you mean" in line
     assert apis["north"].requests == []
 
 
-def test_accounts_cannot_be_named_in_the_environment(installation: Installation) -> None:
+def test_accounts_cannot_be_configured_in_the_environment(installation: Installation) -> None:
     done = installation.command("run", SOURCES__SENDCLOUD__ACCOUNTS='{"north": {}}')
 
     assert done.returncode == 3

@@ -44,13 +44,12 @@ class Account(NamedTuple):
         return tenths + sum(1 for number in newest if number % 10)
 
 
-def pages(account: Account, instant: str, base_url: str, rows_a_page: int = PAGE) -> Iterator[bytes]:
+def pages(account: Account, instant: str, base_url: str) -> Iterator[bytes]:
     """Every page as it goes over the wire."""
     total = account.count(instant)
-    for start in range(0, total, rows_a_page):
-        behind = start + rows_a_page
-        numbers = range(total - 1 - start, max(total - 1 - behind, -1), -1)
-        following = f'"{base_url}/pickups/?cursor={behind}&limit={rows_a_page}"' if behind < total else "null"
+    for start in range(0, total, PAGE):
+        numbers = range(total - 1 - start, max(total - 1 - start - PAGE, -1), -1)
+        following = f'"{base_url}/pickups/?cursor={start + PAGE}&limit={PAGE}"' if start + PAGE < total else "null"
         records = ",".join(record(account, number, instant) for number in numbers)
         yield f'{{"next":{following},"previous":null,"pickups":[{records}]}}'.encode()
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from listing import PAGE
-
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
@@ -89,10 +87,10 @@ def measure(contender: str, folder: Path, base_url: str) -> Measured:
 
 
 @contextmanager
-def serving(pickups: int, delay_seconds: float = 0.0, rows_a_page: int = PAGE) -> Iterator[str]:
+def serving(pickups: int, delay_seconds: float = 0.0) -> Iterator[str]:
     """The account of listing.py on a server in a process of its own; its address without `/first` or `/later`."""
     served = subprocess.Popen(
-        [sys.executable, str(HERE / "server.py"), str(pickups), str(delay_seconds), str(rows_a_page)],
+        [sys.executable, str(HERE / "server.py"), str(pickups), str(delay_seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

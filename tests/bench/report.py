@@ -1,4 +1,4 @@
-"""What was measured: tables for the terminal and the README, results.json, results.png."""
+"""What was measured: tables for the terminal and docs/reference/benchmark.md, results.json, results.png."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from measure import ROOT, Summary
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reference" / "benchmark.md"
 CHARTED = ("first-100k", "first-1m", "second-100k")
 BETWEEN_MARKS = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
@@ -48,9 +48,9 @@ def write(case: str, title: str, results: Results, rounds: int) -> None:
 
 
 def publish() -> None:
-    """The README's table and picture, from results.json."""
+    """The page's table and the picture, from results.json."""
     told = json.loads(RESULTS.read_text())
-    README.write_text(BETWEEN_MARKS.sub(lambda marks: marks[1] + as_markdown(told) + marks[2], README.read_text()))
+    PAGE.write_text(BETWEEN_MARKS.sub(lambda marks: marks[1] + as_markdown(told) + marks[2], PAGE.read_text()))
     if charted := {case: told[case] for case in CHARTED if case in told}:
         draw(charted)
 

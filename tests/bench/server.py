@@ -1,7 +1,6 @@
 """Answers from pages that were rendered beforehand: what is measured is who asks, not who answers.
 
-python server.py PICKUPS DELAY_SECONDS [ROWS_A_PAGE]; prints its address, serves /first/api/v2 and /later/api/v2 until
-stdin ends.
+python server.py PICKUPS DELAY_SECONDS; prints its address, serves /first/api/v2 and /later/api/v2 until stdin ends.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     rendered: dict[str, list[bytes]]
     delay_seconds = 0.0
-    rows_a_page = PAGE
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
         instant = asked.path.split("/")[1]
         start = int(parse_qs(asked.query).get("cursor", ["0"])[0])
         time.sleep(self.delay_seconds)
-        body = self.rendered[instant][start // self.rows_a_page]
+        body = self.rendered[instant][start // PAGE]
         head = (
             f"HTTP/1.1 200 OK\r\nDate: {format_datetime(CLOCKS[instant], usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -41,18 +39,16 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def main(pickups: int, delay_seconds: float, rows_a_page: int = PAGE) -> None:
+def main(pickups: int, delay_seconds: float) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     address = f"http://127.0.0.1:{server.server_port}"
     account = Account(pickups)
-    Handler.delay_seconds, Handler.rows_a_page = delay_seconds, rows_a_page
-    Handler.rendered = {
-        instant: list(pages(account, instant, f"{address}/{instant}/api/v2", rows_a_page)) for instant in CLOCKS
-    }
+    Handler.delay_seconds = delay_seconds
+    Handler.rendered = {instant: list(pages(account, instant, f"{address}/{instant}/api/v2")) for instant in CLOCKS}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(address, flush=True)
     sys.stdin.read()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), *map(int, sys.argv[3:]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -16,9 +16,9 @@ import duckdb
 from cases import grow, serving
 from measure import measure
 
-from pipelines import models
-from pipelines.on_spark import build_on_spark
-from pipelines.spark_session import session
+from pipelines.analytics.views import view_files
+from pipelines.export.spark import export_with_spark
+from pipelines.export.spark_session import spark_session
 
 Seconds = dict[str, float]
 TABLES = """
@@ -43,7 +43,7 @@ def on_duckdb(warehouse: Path, folder: Path) -> tuple[Seconds, dict[str, list[st
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set enable_progress_bar = false")
-        for path in models.views():
+        for path in view_files():
             started = time.perf_counter()
             connection.execute(f"copy (from analytics.{path.stem}) to '{folder}/{path.stem}.parquet'")
             seconds[path.stem] = time.perf_counter() - started
@@ -65,7 +65,7 @@ def on_spark(files: dict[str, list[str]], folder: Path, master: str, memory: str
         f"--conf spark.executor.memory={memory} --conf spark.sql.shuffle.partitions=4 pyspark-shell"
     )
     started = time.perf_counter()
-    with session(master):
+    with spark_session(master):
         began = last = time.perf_counter()
         seconds: Seconds = {}
 
@@ -74,7 +74,7 @@ def on_spark(files: dict[str, list[str]], folder: Path, master: str, memory: str
             seconds[view] = time.perf_counter() - last
             last = time.perf_counter()
 
-        build_on_spark(files, str(folder / "spark"), master, built)
+        export_with_spark(files, str(folder / "spark"), master, built)
     return began - started, seconds
 
 
@@ -83,7 +83,7 @@ def differing(folder: Path) -> list[str]:
     with duckdb.connect() as connection:
         return [
             path.stem
-            for path in models.views()
+            for path in view_files()
             if not _is_same(
                 *(
                     _sums(connection, f"{folder}/{place}")

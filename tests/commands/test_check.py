@@ -1,4 +1,4 @@
-"""`pickups check` finds what goes wrong in practice, says how to mend it, and writes nothing."""
+"""Tests that `pickups check` finds common problems, says how to fix them, and writes nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from tempfile import mkdtemp
 import pytest
 from packaging.version import Version
 
-from pipelines import check, check_files
-from pipelines.lock import one_run_at_a_time
-from sources.sendcloud.client import Client
+from pipelines.destinations.duckdb import diagnose
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.operations import preflight
 from sources.sendcloud.errors import Unavailable
+from sources.sendcloud.http.client import Client
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.accounts import configure, keys_of, serving
 from tests.support.installation import REPOSITORY, Done, Installation, environment
 
 
-def lines_of(done: Done) -> dict[str, list[str]]:
-    """What was found, by what it is about."""
+def findings_of(done: Done) -> dict[str, list[str]]:
+    """Returns the findings by subject."""
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         outcome, what, said = line.split(maxsplit=2)
@@ -36,7 +37,7 @@ def lines_of(done: Done) -> dict[str, list[str]]:
 
 @pytest.fixture
 def now(world: World) -> World:
-    """A world whose clock is this machine's."""
+    """Returns a world with the clock of this machine."""
     world.clock = datetime.now(UTC)
     return world
 
@@ -45,7 +46,7 @@ def everything_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_where_all_is_well_it_says_so_asks_once_and_writes_nothing(
+def test_without_a_problem_check_reports_ok_sends_one_request_and_writes_nothing(
     installation: Installation, now: World, api: Sandbox
 ) -> None:
     now.book()
@@ -54,15 +55,15 @@ def test_where_all_is_well_it_says_so_asks_once_and_writes_nothing(
 
     assert done.returncode == 0
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
-    assert list(lines_of(done)) == [
+    assert list(findings_of(done)) == [
         "project", "versions", "settings", "keys", "api", "clock", "version", "warehouse", "published", "disk"
     ]  # fmt: skip
-    assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in lines_of(done)["api"][0]
+    assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in findings_of(done)["api"][0]
     assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=1"]
     assert everything_in(installation.folder) == before
 
 
-def test_after_a_run_it_opens_the_warehouse_and_changes_nothing(
+def test_after_a_run_check_opens_the_warehouse_and_changes_nothing(
     installation: Installation, now: World, api: Sandbox
 ) -> None:
     now.book()
@@ -71,29 +72,29 @@ def test_after_a_run_it_opens_the_warehouse_and_changes_nothing(
     done = installation.command("check", api=api)
 
     assert done.returncode == 0
-    assert lines_of(done)["warehouse"][0].startswith(f"ok {installation.warehouse}, ")
+    assert findings_of(done)["warehouse"][0].startswith(f"ok {installation.warehouse}, ")
     assert installation.warehouse.read_bytes() == before
 
 
-def test_a_folder_without_dlt_is_told_with_what_to_do(installation: Installation, now: World, api: Sandbox) -> None:
+def test_a_missing_dlt_folder_is_reported_with_the_remedy(installation: Installation, now: World, api: Sandbox) -> None:
     assert now
     (installation.folder / ".dlt").rmdir()
-    (said,) = lines_of(installation.command("check", api=api))["project"]
+    (said,) = findings_of(installation.command("check", api=api))["project"]
 
-    assert said.startswith(f"look there is no .dlt in {installation.folder} or above")
+    assert said.startswith(f"warning there is no .dlt in {installation.folder} or above")
     assert "pickups init DIR" in said
 
 
-def test_missing_keys_are_told_with_where_they_belong(installation: Installation) -> None:
+def test_missing_keys_are_reported_with_the_place_for_them(installation: Installation) -> None:
     done = installation.command("check")
 
     assert done.returncode == 3
-    assert "[sources.sendcloud.credentials] of " in lines_of(done)["keys"][0]
-    assert "api" not in lines_of(done)
-    assert "disk" in lines_of(done)  # what else there is to find is found too
+    assert "[sources.sendcloud.credentials] in " in findings_of(done)["keys"][0]
+    assert "api" not in findings_of(done)
+    assert "disk" in findings_of(done)  # other problems are still reported
 
 
-def test_swapped_keys_are_told_apart_from_wrong_ones(installation: Installation, now: World, api: Sandbox) -> None:
+def test_swapped_keys_are_distinguished_from_wrong_keys(installation: Installation, now: World, api: Sandbox) -> None:
     assert now
     keys = environment(api)
     public, secret = "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY", "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY"
@@ -101,12 +102,14 @@ def test_swapped_keys_are_told_apart_from_wrong_ones(installation: Installation,
     wrong = installation.command("check", **{**keys, secret: "not-the-secret-key"})
 
     assert (swapped.returncode, wrong.returncode) == (3, 3)
-    assert "public_key and secret_key of account 'default' are swapped" in lines_of(swapped)["api"][0]
-    assert "Sendcloud refused the keys: GET /api/v2/pickups was answered 401" in lines_of(wrong)["api"][0]
+    assert "public_key and secret_key of account 'default' are swapped" in findings_of(swapped)["api"][0]
+    assert "Sendcloud refused the keys: GET /api/v2/pickups returned 401" in findings_of(wrong)["api"][0]
     assert keys[secret] not in swapped.stdout + swapped.stderr + wrong.stdout + wrong.stderr
 
 
-def test_a_swapped_client_of_oauth2_too(installation: Installation, now: World, api: Sandbox) -> None:
+def test_a_swapped_client_id_and_secret_of_oauth2_are_reported(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
     assert now
     common = "SOURCES__SENDCLOUD__"
     settings = {f"{common}BASE_URL": api.base_url, f"{common}TOKEN_URL": api.token_url}
@@ -115,26 +118,26 @@ def test_a_swapped_client_of_oauth2_too(installation: Installation, now: World, 
     swapped = dict(zip(names, (api.client_secret, api.client_id), strict=True))
 
     assert installation.command("check", **settings, **right).returncode == 0
-    said = lines_of(installation.command("check", **settings, **swapped))["api"][0]
+    said = findings_of(installation.command("check", **settings, **swapped))["api"][0]
     assert "client_id and client_secret of account 'default' are swapped" in said
 
 
 @pytest.mark.parametrize(("off", "which"), [(timedelta(hours=-3), "ahead of"), (timedelta(minutes=2), "behind")])
-def test_a_clock_that_is_off_is_told(
+def test_a_wrong_clock_is_reported(
     installation: Installation, now: World, api: Sandbox, off: timedelta, which: str
 ) -> None:
     now.clock += off
     done = installation.command("check", api=api)
 
     assert done.returncode == 0
-    assert f" s {which} Sendcloud's" in lines_of(done)["clock"][0]
-    assert "NTP" in lines_of(done)["clock"][0]
+    assert f" s {which} Sendcloud's" in findings_of(done)["clock"][0]
+    assert "NTP" in findings_of(done)["clock"][0]
 
 
-def test_a_certificate_that_seems_to_have_ended_makes_it_ask_about_the_clock(
+def test_a_certificate_that_seems_invalid_by_date_adds_a_hint_about_the_clock(
     installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TLS can't be had on loopback here: a good certificate would need an authority that this machine trusts."""
+    """The test cannot use TLS on loopback, because a certificate would need an authority that this machine trusts."""
 
     def get(*_: object) -> None:
         raise Unavailable("/api/v2/pickups", "SSLCertVerificationError: certificate is not yet valid", 1)
@@ -143,7 +146,7 @@ def test_a_certificate_that_seems_to_have_ended_makes_it_ask_about_the_clock(
     done = installation.command("check", api=api)
 
     assert done.returncode == 4
-    assert f"This machine's clock says {datetime.now(UTC):%Y-%m-%d}" in lines_of(done)["api"][0]
+    assert f"This machine's clock says {datetime.now(UTC):%Y-%m-%d}" in findings_of(done)["api"][0]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +156,9 @@ def test_a_certificate_that_seems_to_have_ended_makes_it_ask_about_the_clock(
         (faults.html(), "no JSON page", 4),
         (faults.too_many(120), "429", 4),
     ],
-    ids=["busy", "a proxy's page", "too many requests"],
+    ids=["unavailable", "a proxy's page", "too many requests"],
 )
-def test_an_api_that_does_not_answer_is_asked_once_and_told(
+def test_an_unavailable_api_is_reported_after_one_request(
     installation: Installation, now: World, api: Sandbox, fault: faults.Fault, evidence: str, code: int
 ) -> None:
     assert now
@@ -163,39 +166,44 @@ def test_an_api_that_does_not_answer_is_asked_once_and_told(
     done = installation.command("check", api=api)
 
     assert done.returncode == code
-    assert evidence in lines_of(done)["api"][0]
+    assert evidence in findings_of(done)["api"][0]
     assert len(api.requests) == 1
 
 
 @pytest.fixture
-def anybodys_folder() -> Iterator[Path]:
-    """A folder that every user gets to; pytest's own are root's."""
+def shared_folder() -> Iterator[Path]:
+    """Yields a folder that every user can enter, because only root can enter pytest's own folders."""
     folder = Path(mkdtemp(dir="/tmp"))
     folder.chmod(0o755)
     yield folder
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="becoming another user takes root")
-def test_a_file_that_this_user_may_not_write_is_told(anybodys_folder: Path) -> None:
-    """Nobody (65534) finds root's folder; in this process, for the interpreter may be root's own too."""
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_files_that_this_user_cannot_write_are_reported(shared_folder: Path) -> None:
+    """The user `nobody` (65534) cannot write to root's folder.
+
+    The test stays in this process, because `nobody` may not be allowed to start root's interpreter.
+    """
     os.seteuid(65534)
     try:
-        warehouse, published, _ = check_files.files(anybodys_folder / "w.duckdb", anybodys_folder / "p.duckdb")
+        warehouse, published, _ = diagnose.file_findings(shared_folder / "w.duckdb", shared_folder / "p.duckdb")
     finally:
         os.seteuid(0)
 
-    assert [(f.outcome, f.exit_code) for f in (warehouse, published)] == [("wrong", 6), ("wrong", 6)]
-    assert f"{anybodys_folder} can't be written to by this user" in warehouse.said
+    assert [(f.outcome, f.exit_code) for f in (warehouse, published)] == [("error", 6), ("error", 6)]
+    assert f"this user can't write to {shared_folder}" in warehouse.message
 
 
-def test_a_folder_that_is_a_file_is_told(installation: Installation, now: World, api: Sandbox) -> None:
+def test_a_file_in_the_place_of_the_data_folder_is_reported(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
     assert now
     (installation.folder / "data").write_text("")
     done = installation.command("check", api=api)
 
     assert done.returncode == 6
-    assert f"{installation.folder}/data is a file, and a folder is needed" in lines_of(done)["warehouse"][0]
+    assert f"{installation.folder}/data is a file, but it must be a folder" in findings_of(done)["warehouse"][0]
 
 
 def test_a_program_that_has_the_warehouse_open_is_named(installation: Installation, now: World, api: Sandbox) -> None:
@@ -210,88 +218,94 @@ def test_a_program_that_has_the_warehouse_open_is_named(installation: Installati
         done = installation.command("check", api=api)
         holder.communicate("\n", timeout=30)
 
-    (said,) = lines_of(done)["warehouse"]
+    (said,) = findings_of(done)["warehouse"]
     assert done.returncode == 6
-    assert said.startswith("wrong ")
+    assert said.startswith("error ")
     assert f"(PID {holder.pid})" in said
     assert f"Held by: {sys.executable} -c" in said
-    assert "duckdb.connect" not in said  # what stands behind may be long, or a secret
+    assert "duckdb.connect" not in said  # further arguments may be long or secret
 
 
-def test_a_run_under_way_is_no_fault(installation: Installation, now: World, api: Sandbox) -> None:
+def test_a_run_in_progress_is_not_an_error(installation: Installation, now: World, api: Sandbox) -> None:
     now.book()
     installation.run(api)
-    with one_run_at_a_time(installation.warehouse):
+    with exclusive_lock(installation.warehouse):
         done = installation.command("check", api=api)
 
     assert done.returncode == 0
-    assert f"ok Another run is under way (process {os.getpid()}" in lines_of(done)["warehouse"][0]
+    assert f"ok Another run is under way (process {os.getpid()}" in findings_of(done)["warehouse"][0]
 
 
 Usage = namedtuple("Usage", "total used free")
 
 
-@pytest.mark.parametrize(("free_mb", "outcome", "code"), [(50, "wrong", 6), (500, "look", 0), (5_000, "ok", 0)])
-def test_a_disk_that_is_nearly_full_is_told(
+@pytest.mark.parametrize(("free_mb", "outcome", "code"), [(50, "error", 6), (500, "warning", 0), (5_000, "ok", 0)])
+def test_a_nearly_full_disk_is_reported(
     installation: Installation, now: World, api: Sandbox, free_mb: int, outcome: str, code: int
 ) -> None:
     assert now
     with installation.monkeypatch.context() as patched:
-        patched.setattr(check_files, "disk_usage", lambda _: Usage(10**12, 0, free_mb * 10**6))
+        patched.setattr(diagnose, "disk_usage", lambda _: Usage(10**12, 0, free_mb * 10**6))
         done = installation.command("check", api=api)
 
-    (said,) = lines_of(done)["disk"]
+    (said,) = findings_of(done)["disk"]
     assert said.startswith(f"{outcome} ")
     assert f"{free_mb:,} MB free at " in said
     assert done.returncode == code
 
 
-def test_a_version_that_nobody_tested_is_told(installation: Installation, now: World, api: Sandbox) -> None:
+def test_an_untested_version_is_reported(installation: Installation, now: World, api: Sandbox) -> None:
     assert now
     with installation.monkeypatch.context() as patched:
-        patched.setattr(check, "version", lambda name: "2.1.0" if name == "duckdb" else "30.0")
+        patched.setattr(preflight, "version", lambda name: "2.1.0" if name == "duckdb" else "30.0")
         done = installation.command("check", api=api)
 
-    (said,) = lines_of(done)["versions"]
-    assert said.startswith("look outside what was tested: ")
-    assert "duckdb 2.1.0 (tested: 1.5 up to 2.1)" in said
+    (said,) = findings_of(done)["versions"]
+    assert said.startswith("warning not tested with ")
+    assert "duckdb 2.1.0 (tested: >=1.5, <2.1)" in said
     assert "sqlglot" not in said
     assert done.returncode == 0
 
 
-def test_what_was_tested_holds_the_locked_versions_and_both_that_ci_runs() -> None:
+def test_the_tested_ranges_include_the_locked_versions_and_the_versions_in_ci() -> None:
     locked = {
         part["name"]: part.get("version") for part in tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]
     }
     duckdb2 = (REPOSITORY / "Makefile").read_text().split("'duckdb==")[1].split("'")[0]
     ci = (REPOSITORY / ".github" / "workflows" / "ci.yml").read_text()
     pythons = json.loads(ci.split("        python: ")[1].splitlines()[0])
-    for name, (first, below) in check.TESTED.items():
+    for name, (first, below) in preflight.TESTED_VERSIONS.items():
         versions = pythons if name == "python" else [locked[name], *([duckdb2] if name == "duckdb" else [])]
         assert all(Version(first) <= Version(v) < Version(below) for v in versions), name
 
 
-def test_secrets_that_others_may_read_are_told(installation: Installation, now: World, api: Sandbox) -> None:
+def test_a_secrets_file_that_other_users_can_read_is_reported(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
     assert now
     secrets = installation.folder / ".dlt" / "secrets.toml"
     secrets.write_text("\n".join(["[sources.sendcloud.credentials]", *keys_of(api)]))
     secrets.chmod(0o644)
     done = installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
 
-    remedy = "chmod 640, and chgrp it to the service" if os.geteuid() == 0 else "chmod 600"
-    assert lines_of(done)["secrets"] == [f"look others may read {secrets}: {remedy}"]
+    remedy = "chmod 640, and chgrp to the service's group" if os.geteuid() == 0 else "chmod 600"
+    assert findings_of(done)["secrets"] == [f"warning other users can read {secrets}: {remedy}"]
     secrets.chmod(0o600)
-    assert "secrets" not in lines_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
+    assert "secrets" not in findings_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root's own file is for a group to read")
-def test_the_way_the_readme_installs_them_is_in_order(installation: Installation, now: World, api: Sandbox) -> None:
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root's secrets file may be readable by a group"
+)
+def test_a_secrets_file_owned_by_root_with_mode_0640_is_accepted(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
     assert now
     secrets = installation.folder / ".dlt" / "secrets.toml"
     secrets.write_text("\n".join(["[sources.sendcloud.credentials]", *keys_of(api)]))
     secrets.chmod(0o640)
 
-    assert "secrets" not in lines_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
+    assert "secrets" not in findings_of(installation.command("check", SOURCES__SENDCLOUD__BASE_URL=api.base_url))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +318,7 @@ def test_the_way_the_readme_installs_them_is_in_order(installation: Installation
         ("[publish]\npath = 'data/warehouse.duckdb'", "settings"),
     ],
 )
-def test_whatever_a_run_would_refuse_is_found_by_it_too(
+def test_check_reports_every_setting_that_a_run_rejects(
     installation: Installation, now: World, api: Sandbox, setting: str, what: str
 ) -> None:
     assert now
@@ -312,50 +326,52 @@ def test_whatever_a_run_would_refuse_is_found_by_it_too(
     text, machine = installation.command("check", api=api), installation.command("check", "--json", api=api)
 
     assert (text.returncode, machine.returncode, installation.command("run", api=api).returncode) == (3, 3, 3)
-    assert any(line.startswith("wrong ") for line in lines_of(text)[what])
-    assert {one["outcome"] for one in json.loads(machine.stdout) if one["what"] == what} >= {"wrong"}
+    assert any(line.startswith("error ") for line in findings_of(text)[what])
+    assert {one["outcome"] for one in json.loads(machine.stdout) if one["subject"] == what} >= {"error"}
 
 
-def test_every_account_is_looked_at_and_the_worst_is_the_exit_code(installation: Installation) -> None:
+def test_every_account_is_checked_and_the_worst_finding_sets_the_exit_code(installation: Installation) -> None:
     with serving({name: World(clock=datetime.now(UTC)) for name in ("north", "south")}) as apis:
         configure(installation, apis, keys={"south": "north"}, own={"north": {"page_size": 7}})
         whole, north = installation.command("check"), installation.command("check", "--account", "north")
 
     assert (whole.returncode, north.returncode) == (3, 0)
-    assert [line.split()[:2] for line in lines_of(whole)["api"]] == [["ok", "north:"], ["wrong", "south:"]]
-    assert len(lines_of(north)["api"]) == 1
+    assert [line.split()[:2] for line in findings_of(whole)["api"]] == [["ok", "north:"], ["error", "south:"]]
+    assert len(findings_of(north)["api"]) == 1
 
 
-def test_who_reads_v2_is_told_once_of_v3(installation: Installation) -> None:
+def test_one_finding_points_all_accounts_on_v2_to_v3(installation: Installation) -> None:
     worlds = {name: World(clock=datetime.now(UTC)) for name in ("north", "south", "west")}
     with serving(worlds) as apis:
         configure(installation, apis, own={"west": {"api_version": "v3"}})
-        (said,) = lines_of(installation.command("check"))["version"]
+        (said,) = findings_of(installation.command("check"))["version"]
         only = installation.command("check", "--account", "west")
 
-    assert said.startswith('ok north, south: v2, which works on but gets nothing new. With api_version = "v3"')
-    assert "version" not in lines_of(only)
+    assert said.startswith('ok north, south: API v2, which works but gets no new features. With api_version = "v3"')
+    assert "version" not in findings_of(only)
     assert apis["west"].requests[0].path == "/api/v3/pickups?page_size=1"
-    assert lines_of(only)["api"][0].startswith(f"ok west: {apis['west'].base_url_v3} answers, ")
+    assert findings_of(only)["api"][0].startswith(f"ok west: {apis['west'].base_url_v3} answers, ")
 
 
-def test_as_json_it_is_a_list_of_what_was_found(installation: Installation) -> None:
+def test_check_with_json_prints_a_list_of_findings(installation: Installation) -> None:
     with serve(World(clock=datetime.now(UTC))) as api:
         done = installation.command("check", "--json", api=api)
         refused = installation.command("check", "--json", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="no")
 
     found = json.loads(done.stdout)
-    assert [set(one) for one in found] == [{"what", "outcome", "said", "account", "exit_code"}] * len(found)
+    assert [set(one) for one in found] == [{"subject", "outcome", "message", "account", "exit_code"}] * len(found)
     assert {one["outcome"] for one in found} == {"ok"}
-    wrong = [one for one in json.loads(refused.stdout) if one["outcome"] == "wrong"]
-    assert [(one["what"], one["account"], one["exit_code"]) for one in wrong] == [("api", "default", 3)]
+    wrong = [one for one in json.loads(refused.stdout) if one["outcome"] == "error"]
+    assert [(one["subject"], one["account"], one["exit_code"]) for one in wrong] == [("api", "default", 3)]
 
 
 @pytest.mark.parametrize("setting", ["[status]\nmax_age = 3", "[sources.sendcloud]\npage_size = 'many'"])
-def test_a_wrong_setting_ends_it_there(installation: Installation, api: Sandbox, setting: str) -> None:
+def test_an_invalid_setting_ends_the_check_before_any_request(
+    installation: Installation, api: Sandbox, setting: str
+) -> None:
     (installation.folder / ".dlt" / "config.toml").write_text(setting)
     done = installation.command("check", api=api)
 
     assert done.returncode == 3
-    assert f"{installation.folder}/.dlt/config.toml: [" in lines_of(done)["settings"][0]
+    assert f"{installation.folder}/.dlt/config.toml: [" in findings_of(done)["settings"][0]
     assert api.requests == []

@@ -1,4 +1,4 @@
-"""The front doors: what each command prints, and that its numbers are those of the tables."""
+"""Tests the output of each command, and compares its numbers with the tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ import duckdb
 import pytest
 from typer.main import get_command
 
-from pipelines import cli, models
+from pipelines.analytics.views import view_files
+from pipelines.cli import app
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Installation, environment
@@ -39,7 +40,7 @@ def ten_booked_two_cancelled(world: World) -> World:
 
 @pytest.fixture
 def loaded(installation: Installation, templates: Templates) -> Installation:
-    """An installation that has loaded the ten."""
+    """Returns an installation that has loaded the ten pickups."""
     return installation.as_in(templates.loaded("ten"))
 
 
@@ -63,10 +64,10 @@ def test_a_run_prints_its_receipt_in_one_line(installation: Installation, world:
 
 
 @pytest.mark.slow
-def test_on_a_terminal_a_bar_moves_and_tells_how_far_back_it_has_come(
+def test_on_a_terminal_a_progress_bar_shows_how_far_back_the_run_has_read(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Slow pages, so that it is drawn before the run is over."""
+    """The pages are slow, so that the bar is drawn before the run ends."""
     for number in range(5):
         world.book(created_at=NOW - timedelta(days=5 - number))
     api.fault(faults.slow(0.2), times=None)
@@ -80,7 +81,7 @@ def test_on_a_terminal_a_bar_moves_and_tells_how_far_back_it_has_come(
     )
     os.close(terminal)
     shown = ""
-    with suppress(OSError):  # what a terminal says when its other end is closed
+    with suppress(OSError):  # a terminal raises this when its other end is closed
         while said := os.read(ours, 4096):
             shown += said.decode(errors="replace")
     os.close(ours)
@@ -107,14 +108,14 @@ def test_a_run_with_json_prints_the_row_of_pickup_runs(installation: Installatio
 
 
 @pytest.mark.slow
-def test_with_json_a_run_that_failed_is_an_object_too(installation: Installation, api: Sandbox) -> None:
+def test_a_failed_run_with_json_prints_an_object(installation: Installation, api: Sandbox) -> None:
     done = installation.command("run", "--json", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
 
     assert done.returncode == 3
-    assert json.loads(done.stdout)["error"].startswith("Refused: ")
+    assert json.loads(done.stdout)["error"].startswith("AuthError: ")
 
 
-def test_show_carriers_prints_what_a_person_counts(loaded: Installation) -> None:
+def test_show_carriers_prints_the_numbers_counted_by_hand(loaded: Installation) -> None:
     done = loaded.command("show", "carriers")
 
     assert "Cancellations per carrier, as of 2026-11-20 12:00 UTC" in done.stdout
@@ -126,17 +127,17 @@ def test_show_carriers_prints_what_a_person_counts(loaded: Installation) -> None
 
 
 @pytest.mark.parametrize(("table", "view"), [("carriers", "carrier_cancellations"), ("windows", "carrier_windows")])
-def test_show_with_json_prints_the_view_whole(loaded: Installation, table: str, view: str) -> None:
+def test_show_with_json_prints_the_complete_view(loaded: Installation, table: str, view: str) -> None:
     shown = json.loads(loaded.command("show", table, "--json").stdout)
 
     expected = loaded.rows(f"select * from analytics.{view}")
-    assert sorted(shown, key=str) == sorted([told(row) for row in expected], key=str)
+    assert sorted(shown, key=str) == sorted([as_printed(row) for row in expected], key=str)
     assert len(shown) >= 2
     assert {row["as_of_utc"] for row in shown if "as_of_utc" in row} <= {"2026-11-20T12:00:00"}
 
 
-def told(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a view as the commands print it: times in ISO 8601."""
+def as_printed(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row of a view as the commands print it, with times in ISO 8601."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
@@ -147,12 +148,12 @@ def test_show_as_csv_holds_every_column_of_the_view(loaded: Installation, table:
     shown = list(csv.DictReader(io.StringIO(loaded.command("show", table, "--format", "csv").stdout)))
 
     expected = loaded.rows(f"select * from analytics.{view}")
-    as_text = [{k: "" if value is None else str(value) for k, value in told(row).items()} for row in expected]
+    as_text = [{k: "" if value is None else str(value) for k, value in as_printed(row).items()} for row in expected]
     assert sorted(shown, key=str) == sorted(as_text, key=str)
     assert len(shown) >= 2
 
 
-def test_in_python_a_view_may_be_of_some_carriers_and_days_only(loaded: Installation) -> None:
+def test_in_python_a_view_can_be_filtered_by_carrier_and_date(loaded: Installation) -> None:
     from pipelines.warehouse import read
 
     published = loaded.published
@@ -162,32 +163,32 @@ def test_in_python_a_view_may_be_of_some_carriers_and_days_only(loaded: Installa
     since = booked.iloc[4]
     later = read("pickups", published, since=since.to_pydatetime())
     assert sorted(later["created_at_utc"]) == [at for at in booked if at >= since]
-    for day in ("2026-12-01", date(2026, 12, 1), datetime(2026, 12, 1)):  # noqa: DTZ001  # a person's own words
+    for day in ("2026-12-01", date(2026, 12, 1), datetime(2026, 12, 1)):  # noqa: DTZ001  # naive, as users write it
         assert len(read("pickups", published, since=day)) == 0
-    with pytest.raises(ValueError, match="no carrier 'UPS'; there are dhl, ups"):
+    with pytest.raises(ValueError, match="unknown carrier 'UPS'; available carriers: dhl, ups"):
         read("pickups", published, carriers=["UPS"])
-    with pytest.raises(ValueError, match="carriers is a list"):
+    with pytest.raises(ValueError, match="carriers must be a list"):
         read("pickups", published, carriers="ups")
     with pytest.raises(ValueError, match="carriers is an empty list, so there is nothing to read; None means all"):
         read("pickups", published, carriers=[])
 
 
 def test_show_windows_prints_local_hours(loaded: Installation) -> None:
-    """The sandbox's plain window is 12:00 to 17:00 UTC; in the Netherlands that was 14:00 on 2 November's eve."""
+    """The sandbox's plain window is 12:00 to 17:00 UTC. On 2 November, it opened at 13:00 in the Netherlands."""
     (line,) = [x.split() for x in loaded.command("show", "windows").stdout.splitlines() if x.startswith(" dhl")]
 
     assert line[:4] == ["dhl", "4", "0.0%", "5.0"]
     assert "13:00" in line  # all windows open on or after 2 November, after the clocks went back
 
 
-def test_status_tells_of_the_last_run_and_the_tables(loaded: Installation, api: Sandbox) -> None:
+def test_status_shows_the_last_run_and_the_contents_of_the_tables(loaded: Installation, api: Sandbox) -> None:
     loaded.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
 
     text = loaded.command("status").stdout
     (account,) = json.loads(loaded.command("status", "--json").stdout)
 
     assert "last run       failed, " in text
-    assert "Refused: Sendcloud refused the keys" in text
+    assert "AuthError: Sendcloud refused the keys" in text
     assert "pickups        10" in text
     assert "checks         all passed" in text
     assert (account["account"], account["pickups"], account["open_pickups"], account["quarantined"]) == (
@@ -201,7 +202,7 @@ def test_status_tells_of_the_last_run_and_the_tables(loaded: Installation, api: 
 
 
 @pytest.mark.slow
-def test_the_demo_runs_twice_and_shows_the_carriers_without_touching_the_projects_own_files(
+def test_the_demo_runs_twice_shows_the_carriers_and_leaves_the_projects_files_alone(
     installation: Installation,
 ) -> None:
     done = installation.command("demo", "--pickups", "600")
@@ -218,7 +219,7 @@ def test_the_demo_runs_twice_and_shows_the_carriers_without_touching_the_project
 
 
 @pytest.mark.slow
-def test_what_the_demo_left_is_read_until_there_is_a_file_of_ones_own(
+def test_show_reads_the_demos_file_until_the_project_has_its_own(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     installation.command("demo", "--pickups", "300")
@@ -233,8 +234,8 @@ def test_what_the_demo_left_is_read_until_there_is_a_file_of_ones_own(
 
 
 @pytest.fixture
-def serving(installation: Installation) -> Iterator[subprocess.Popen[str]]:
-    """`pickups sandbox` as a process, ended whatever happens."""
+def sandbox_process(installation: Installation) -> Iterator[subprocess.Popen[str]]:
+    """Yields the process of `pickups sandbox`, which is ended in any case."""
     words = ["--project-dir", str(installation.folder), "sandbox", "--port", "0", "--pickups", "30"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
@@ -242,7 +243,7 @@ def serving(installation: Installation) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-        # a shell's `&` has it ignored, and that is inherited
+        # a shell's `&` makes processes ignore SIGINT, and a child process inherits that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     yield process
@@ -251,9 +252,9 @@ def serving(installation: Installation) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: subprocess.Popen[str]) -> None:
-    assert serving.stdout
-    lines = [serving.stdout.readline().strip().removeprefix("export ") for _ in range(4)]
+def test_the_sandbox_command_prints_working_addresses_and_keys(sandbox_process: subprocess.Popen[str]) -> None:
+    assert sandbox_process.stdout
+    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(4)]
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     keys = [settings[f"SOURCES__SENDCLOUD__CREDENTIALS__{name}_KEY"] for name in ("PUBLIC", "SECRET")]
     request = urllib.request.Request(
@@ -262,7 +263,7 @@ def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: 
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert len(json.load(answer)["pickups"]) == 5
-    lines = [serving.stdout.readline().strip().removeprefix("export ") for _ in range(5)]
+    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(5)]
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     client = ":".join(settings[f"SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_{name}"] for name in ("ID", "SECRET"))
     request = urllib.request.Request(
@@ -272,13 +273,15 @@ def test_the_sandbox_runs_alone_and_prints_the_address_and_keys_to_use(serving: 
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["token_type"] == "bearer"
-    serving.send_signal(signal.SIGINT)
-    _, errors = serving.communicate(timeout=30)
-    assert (serving.returncode, errors) == (0, "")
+    sandbox_process.send_signal(signal.SIGINT)
+    _, errors = sandbox_process.communicate(timeout=30)
+    assert (sandbox_process.returncode, errors) == (0, "")
 
 
 @pytest.mark.slow
-def test_a_terminal_that_knows_ascii_only_costs_no_run(installation: Installation, world: World, api: Sandbox) -> None:
+def test_a_run_succeeds_on_a_terminal_that_supports_only_ascii(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
     world.book()
 
     done = installation.process("run", api=api, PYTHONIOENCODING="ascii")
@@ -287,8 +290,8 @@ def test_a_terminal_that_knows_ascii_only_costs_no_run(installation: Installatio
 
 
 @pytest.mark.slow
-def test_a_run_does_without_what_only_notebooks_need(installation: Installation, api: Sandbox) -> None:
-    """Found by the modules' inner parts: Python tells of an import that was refused, too."""
+def test_a_run_does_not_import_libraries_that_only_notebooks_need(installation: Installation, api: Sandbox) -> None:
+    """The test looks for inner modules, because Python also lists an import that was blocked."""
     done = installation.process("run", api=api, PYTHONPROFILEIMPORTTIME="1")
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -297,7 +300,7 @@ def test_a_run_does_without_what_only_notebooks_need(installation: Installation,
     assert not imported & {"numpy.linalg", "pandas._libs", "pyarrow._dataset", "tornado.gen"}
 
 
-@pytest.mark.parametrize("command", get_command(cli.app).commands)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("command", get_command(app.app).commands)  # type: ignore[attr-defined]
 def test_every_command_has_help(installation: Installation, command: str) -> None:
     done = installation.command(command, "--help")
 
@@ -311,10 +314,10 @@ def test_models_writes_every_view_as_parquet(loaded: Installation, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     written = f"select count(*) as n from '{tmp_path}/built/pickups/**/*.parquet'"
     assert duckdb.sql(written).fetchall() == [(10,)]
-    assert {path.stem for path in models.views()} == json.loads(done.stdout)["rows"].keys()
+    assert {path.stem for path in view_files()} == json.loads(done.stdout)["rows"].keys()
 
 
-def test_the_version_is_the_projects(installation: Installation) -> None:
+def test_the_printed_version_is_the_version_in_pyproject_toml(installation: Installation) -> None:
     assert (
         f'version = "{installation.command("--version").stdout.split()[1]}"'
         in (REPOSITORY / "pyproject.toml").read_text()
@@ -322,7 +325,7 @@ def test_the_version_is_the_projects(installation: Installation) -> None:
 
 
 @pytest.mark.slow
-def test_in_python_run_returns_the_receipt_and_read_a_frame(
+def test_in_python_run_returns_the_receipt_and_read_returns_a_data_frame(
     installation: Installation, ten_booked_two_cancelled: World, api: Sandbox
 ) -> None:
     from pipelines.warehouse import read
@@ -333,5 +336,5 @@ def test_in_python_run_returns_the_receipt_and_read_a_frame(
 
     assert receipt.exit_code == 0
     assert frame.query("country == 'all' and carrier == 'dhl'")["cancellation_rate"].tolist() == [0.25]
-    with pytest.raises(ValueError, match=r"no view 'pickup'; there are cancellation_timing, cancellations_by_booking"):
+    with pytest.raises(ValueError, match=r"unknown view 'pickup'; available views: cancellation_timing, "):
         read("pickup", installation.published)

@@ -1,4 +1,7 @@
-"""The Dagster code location as `pickups schedule dagster` prints it: run in this process, and its page in a browser."""
+"""Tests the Dagster code location that `pickups schedule dagster` prints.
+
+The tests run it in this process, and open Dagster's pages in a browser.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import models
+from pipelines.analytics.checks import check_files
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import configure, oldest, rows_of_worlds, serving
 from tests.support.installation import REPOSITORY, Installation
@@ -47,7 +50,7 @@ def apis() -> Iterator[dict[str, Sandbox]]:
 
 @pytest.fixture
 def home(installation: Installation, apis: dict[str, Sandbox], tmp_path: Path) -> Path:
-    """The folder that DAGSTER_HOME names, with the two files."""
+    """Returns the folder for DAGSTER_HOME, with the two files."""
     configure(installation, apis, common={"page_size": 5})
     installation.monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     done = installation.command("schedule", "dagster", "--to", str(tmp_path / "dagster"))
@@ -57,9 +60,9 @@ def home(installation: Installation, apis: dict[str, Sandbox], tmp_path: Path) -
 
 @pytest.fixture
 def location(home: Path, installation: Installation) -> Any:
-    """The printed file's definitions, of this installation and no other."""
-    installation.monkeypatch.delitem(sys.modules, "pipelines.schedules.dagster_location", raising=False)
-    installation.monkeypatch.setenv("DLT_PROJECT_DIR", "set by the file")  # and put back afterwards
+    """Returns the definitions of the printed file, for this installation only."""
+    installation.monkeypatch.delitem(sys.modules, "pipelines.scheduling.dagster_location", raising=False)
+    installation.monkeypatch.setenv("DLT_PROJECT_DIR", "set by the file")  # and restored after the test
     spec = spec_from_file_location("location", home / "sendcloud_pickups_location.py")
     assert spec
     assert spec.loader
@@ -80,7 +83,7 @@ def run(location: Any, instance: Any, account: str, job: str = "one_account", **
     return resolved.execute_in_process(settings, instance, account, raise_on_error=False)
 
 
-def test_every_account_is_a_partition_with_its_receipt_and_every_check_is_told(
+def test_every_account_is_a_partition_with_its_receipt_and_the_result_of_every_check(
     location: Any, instance: Any, installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     apis["south"].world.book(carrier="nobody-knows-it", created_at=NOW, tracking_number="T")
@@ -98,7 +101,7 @@ def test_every_account_is_a_partition_with_its_receipt_and_every_check_is_told(
     assert datetime.fromtimestamp(told["observed_at"], NOW.tzinfo) == receipt["observed_at"] == NOW
 
     checked = {check.check_name: check for check in south.get_asset_check_evaluations()}
-    assert set(checked) == {path.stem for path in models.checks()}
+    assert set(checked) == {path.stem for path in check_files()}
     found = {name: check.metadata["rows"].value for name, check in checked.items() if not check.passed}
     assert found == {"known_carriers": {"south": 1}}
     assert {name for name, check in checked.items() if check.severity == dg.AssetCheckSeverity.ERROR} == {
@@ -107,7 +110,7 @@ def test_every_account_is_a_partition_with_its_receipt_and_every_check_is_told(
     }
 
 
-def test_a_cancellation_comes_with_the_next_run_and_a_late_one_with_the_sweep(
+def test_the_next_run_finds_a_cancellation_and_the_sweep_finds_a_late_one(
     location: Any, instance: Any, installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     world = apis["north"].world
@@ -119,7 +122,7 @@ def test_a_cancellation_comes_with_the_next_run_and_a_late_one_with_the_sweep(
 
     world.advance(days=40)
     world.book()
-    for _ in range(2):  # after the first of them nothing of the old ones is open any more
+    for _ in range(2):  # after the first run, no old pickup is open any more
         run(location, instance, "north")
     world.cancel(oldest(apis["north"]) + 1)
     run(location, instance, "north", sweep=True)
@@ -129,7 +132,7 @@ def test_a_cancellation_comes_with_the_next_run_and_a_late_one_with_the_sweep(
     assert swept == {"rows_missed": 1}
 
 
-def test_a_run_that_fails_fails_its_step_with_our_one_line(
+def test_a_failed_run_fails_its_step_with_a_one_line_error(
     location: Any, instance: Any, installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis, keys={"south": "north"})
@@ -138,14 +141,14 @@ def test_a_run_that_fails_fails_its_step_with_our_one_line(
 
     (failure,) = [event.step_failure_data for event in south.all_events if event.is_step_failure]
     said = failure.user_failure_data.description
-    assert re.fullmatch(r"Sendcloud refused the keys: GET /api/v2/pickups was answered 401 .*accounts\.south.*", said)
+    assert re.fullmatch(r"Sendcloud refused the keys: GET /api/v2/pickups returned 401 .*accounts\.south.*", said)
     assert failure.user_failure_data.metadata["exit_code"].value == 3
     assert apis["north"].secret_key not in str(south.all_events)
     assert run(location, instance, "north").success
 
 
-def test_a_check_that_must_pass_holds_the_report_back(location: Any, instance: Any, installation: Installation) -> None:
-    """One pickup twice; the report would be made in the same run as the pickups."""
+def test_a_failed_must_pass_check_prevents_the_report(location: Any, instance: Any, installation: Installation) -> None:
+    """One pickup is in the table twice. One Dagster run would load the pickups and make the report."""
     run(location, instance, "north")
     with duckdb.connect(str(installation.warehouse)) as connection:
         connection.execute("insert into sendcloud.pickups select * from sendcloud.pickups limit 1")
@@ -165,7 +168,7 @@ def test_a_check_that_must_pass_holds_the_report_back(location: Any, instance: A
     assert made == {"pickups", "pickups_quarantine"}
 
 
-def test_the_report_is_an_asset_of_its_own(location: Any, instance: Any, installation: Installation) -> None:
+def test_the_report_is_a_separate_asset(location: Any, instance: Any, installation: Installation) -> None:
     pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
     run(location, instance, "north")
 
@@ -178,7 +181,9 @@ def test_the_report_is_an_asset_of_its_own(location: Any, instance: Any, install
     assert page.stat().st_size > 10_000
 
 
-def test_an_account_with_a_run_under_way_gets_no_second_one_but_a_sweep_waits_for_it(home: Path, location: Any) -> None:
+def test_an_account_with_a_run_in_progress_gets_no_second_run_but_its_sweep_is_queued(
+    home: Path, location: Any
+) -> None:
     job = location.resolve_job_def("one_account")
     with dg.DagsterInstance.from_config(str(home)) as kept:
         kept.create_run_for_job(job, tags={"dagster/partition": "north"}, status=dg.DagsterRunStatus.STARTED)
@@ -196,7 +201,7 @@ def test_an_account_with_a_run_under_way_gets_no_second_one_but_a_sweep_waits_fo
     ] * 2
 
 
-def test_dagster_reads_one_run_of_each_account_at_a_time_out_of_dagster_yaml(home: Path) -> None:
+def test_dagster_yaml_limits_each_account_to_one_run_at_a_time(home: Path) -> None:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         queue = instance.get_concurrency_config().run_queue_config
 
@@ -209,7 +214,7 @@ def test_dagster_reads_one_run_of_each_account_at_a_time_out_of_dagster_yaml(hom
 
 @pytest.fixture
 def address(home: Path) -> Iterator[str]:
-    """Dagster's own web server on a free port; nothing runs on a schedule, for that is the daemon's part."""
+    """Starts Dagster's web server on a free port. No schedule starts a run, because that needs the daemon."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ["-h", "127.0.0.1", "-p", str(port), "-f", str(home / "sendcloud_pickups_location.py")]
@@ -245,8 +250,8 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (Debian: apt-get install chromium)")
-def test_a_person_sees_the_assets_by_name_in_a_browser(address: str) -> None:
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (Debian: apt-get install chromium)")
+def test_a_browser_shows_the_assets_by_name(address: str) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-engines")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)

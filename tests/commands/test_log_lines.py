@@ -19,6 +19,7 @@ from tests.support.worlds import NOW
 
 AS_JSON = ("run", "--log-format", "json")
 PIPELINES = Path(__file__).parents[2] / "pipelines"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "log-events.md"
 
 
 @pytest.fixture
@@ -81,15 +82,15 @@ def test_errors_notices_and_alerts_are_events_too(installation: Installation, ap
 
     by_event = {line["event"]: line for line in lines(failed)}
     assert failed.returncode == 3
-    assert "has keys that no account uses" in by_event["notice"]["text"]
+    assert "has keys that no account uses" in by_event["warning"]["text"]
     assert by_event["alerted"]["failing"] == ["south"]
     assert (by_event["failed"]["account"], by_event["failed"]["exit_code"]) == ("south", 3)
-    assert by_event["failed"]["error"].startswith("Refused: Sendcloud refused the keys")
+    assert by_event["failed"]["error"].startswith("AuthError: Sendcloud refused the keys")
     assert by_event["error"]["text"].startswith("south: Sendcloud refused the keys")
     assert (by_event["error"]["exit_code"], lines(failed)[-1]["exit_code"]) == (3, 3)
     assert {"alerted", "pinged"} <= {*events(good)}
     assert [line["text"] for line in lines(in_vain) if line["event"] == "alert_failed"] == [
-        "[runtime] slack_incoming_hook: answered 500. The next run tells it again."
+        "[runtime] slack_incoming_hook: answered 500. The next run sends the message again."
     ]
 
 
@@ -99,7 +100,7 @@ def test_errors_notices_and_alerts_are_events_too(installation: Installation, ap
     [
         ("", AS_JSON, 3, "error", "Settings are missing"),
         ("[sources", AS_JSON, 3, "error", "config.toml"),
-        ("", ("run", "--log-format=json", "--fast"), 2, "said", "--fast"),
+        ("", ("run", "--log-format=json", "--fast"), 2, "output", "--fast"),
         ("", ("run", "--log-format=json", "--account", "x y"), 3, "error", "account"),
     ],
 )
@@ -122,7 +123,7 @@ def test_with_debug_tracebacks_and_dlts_log_are_lines_of_it(installation: Instal
     done = installation.process("--debug", *AS_JSON, api=api)
 
     assert done.returncode == 3
-    said = [line["text"] for line in lines(done) if line["event"] == "said"]
+    said = [line["text"] for line in lines(done) if line["event"] == "output"]
     assert any("Traceback" in text for text in said)
     assert any("|[INFO]|" in text for text in said)
     assert events(done)[-1] == "error"
@@ -134,12 +135,12 @@ def test_as_text_nothing_of_it_shows(installation: Installation, api: Sandbox) -
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["reading", "loading", "publishing"]
 
 
-def test_every_event_is_in_the_readme_and_no_other() -> None:
-    code = "".join(path.read_text() for path in PIPELINES.glob("*.py"))
+def test_every_event_is_documented_and_no_other() -> None:
+    code = "".join(path.read_text() for path in PIPELINES.rglob("*.py"))
     phases = re.findall(r'on_progress\("(\w+)"', code)
-    written = re.findall(r'(?:note|say|self\.event|_is_taken)\([^"\n]*?"(\w+)"', code)
+    written = re.findall(r'(?:log_event|print_or_log|self\.event|_is_accepted)\([^"\n]*?"(\w+)"', code)
     failing = re.findall(r'"(\w+_failed)",', code)
-    told = (PIPELINES / "README.md").read_text().split("### Lines of JSON\n")[1].split("\n## ")[0]
+    told = PAGE.read_text().split("\n## Events\n")[1].split("\n## ")[0]
 
     in_code = {*phases, *written, *failing, "succeeded", "failed"} - {"GET", "POST"}
     assert {*re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", told, re.MULTILINE)))} == in_code

@@ -1,5 +1,7 @@
-"""What `pickups schedule` prints, as far as a machine without schedules goes: systemd itself reads its units,
-sh gets the crontab's lines as cron hands them over, the workflow's commands run twice, each time on a new machine.
+"""Tests the output of `pickups schedule`, as far as that is possible without a scheduler.
+
+systemd reads its units, and sh gets the crontab's commands as cron passes them.
+tests/destinations/test_github_workflow.py runs the workflow's commands, each time on a new machine.
 """
 
 from __future__ import annotations
@@ -13,23 +15,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from pipelines import errors
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.support.accounts import configure, keys_of, rows_of_worlds, serving
+from tests.support.accounts import keys_of
 from tests.support.cases import quick
-from tests.support.installation import REPOSITORY, Done, Installation, as_rows, rows_of
-from tests.support.worlds import NOW
+from tests.support.installation import REPOSITORY, Installation, as_rows
 
 SYSTEMD = Path("/lib/systemd/systemd")
 on_systemd = pytest.mark.skipif(
-    not SYSTEMD.exists() or not shutil.which("systemd-analyze"), reason="there is no systemd here to read its units"
+    not SYSTEMD.exists() or not shutil.which("systemd-analyze"),
+    reason="systemd, which reads the units, is not installed",
 )
 RUN, SWEEP, FAILED = "sendcloud-pickups.service", "sendcloud-pickups-sweep.service", "sendcloud-pickups-failed@.service"
 FIELDS = "* exclude (_dlt_load_id)"
@@ -39,9 +39,9 @@ pytestmark = pytest.mark.usefixtures("nothing_of_dlts_in_the_environment")
 
 @pytest.fixture
 def nasty(tmp_path: Path, api: Sandbox, world: World, monkeypatch: pytest.MonkeyPatch) -> Nasty:
-    """An installation whose project, program and data lie where a person once thought it funny; two pickups to load.
+    """Returns an installation with unusual characters in the paths of project, program and data.
 
-    The data not below a % or ', where dlt can't work.
+    The API lists two pickups. The path of the data has no % or ', because dlt cannot work in that folder.
     """
     program, project = tmp_path / "bin 100%n $x é;" / "pickups", tmp_path / 'it\'s 50%h "of" $HOME `é`'
     data = tmp_path / '"all" $data `é`'
@@ -69,13 +69,13 @@ class Nasty(Installation):
         return self.data / "pickups.duckdb"
 
 
-def program_of() -> str:
+def program_path() -> str:
     return str(Path(sys.executable).with_name("pickups"))
 
 
 @pytest.fixture
 def units(nasty: Nasty) -> Iterator[Path]:
-    """The units in a folder that systemd may read as anybody."""
+    """Yields a folder with the units, which any user can read."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         done = nasty.command("schedule", "systemd", "--user", "pickups", "--to", folder)
@@ -84,8 +84,8 @@ def units(nasty: Nasty) -> Iterator[Path]:
 
 
 @on_systemd
-def test_systemd_has_nothing_to_say_against_the_units(units: Path) -> None:
-    """Any line counts: it ends with 0 for wrong values too."""
+def test_systemd_verifies_the_units_without_any_warning(units: Path) -> None:
+    """Any line is a failure, because `systemd-analyze` also exits 0 for wrong values."""
     paths = sorted(map(str, units.iterdir()))
     assert len(paths) == 5
 
@@ -94,8 +94,8 @@ def test_systemd_has_nothing_to_say_against_the_units(units: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def understood(units: Path, name: str) -> dict[str, list[str]]:
-    """What systemd itself makes of a unit: its dump, property by property. It does so for anybody but root."""
+def unit_properties(units: Path, name: str) -> dict[str, list[str]]:
+    """Returns the properties of a unit from systemd's own dump, which systemd does not print for root."""
     somebody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     done = subprocess.run(
         [*somebody, str(SYSTEMD), "--test", "--system", f"--unit={name}"],
@@ -112,7 +112,7 @@ def understood(units: Path, name: str) -> dict[str, list[str]]:
 
 
 def words_of(line: str) -> list[str]:
-    """The words of a line that is quoted as for a shell."""
+    """Returns the words of a line that is quoted for a shell."""
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True)
     return done.stdout.split("\0")[:-1]
 
@@ -122,20 +122,24 @@ def words_of(line: str) -> list[str]:
     ("name", "words", "not_a_failure"),
     quick(
         [
-            (RUN, ["run"], {errors.EXIT_CODES[errors.AnotherRun], 143}),
+            (RUN, ["run"], {errors.EXIT_CODES[errors.RunInProgress], 143}),
             (SWEEP, ["run", "--sweep", "--wait", "600"], {143}),
         ]
     ),
 )
-def test_systemd_starts_what_was_meant_with_nothing_but_the_data_to_write_to(
+def test_systemd_starts_the_intended_command_which_can_write_only_to_the_data(
     nasty: Nasty, units: Path, world: World, name: str, words: list[str], not_a_failure: set[int]
 ) -> None:
-    told = understood(units, name)
+    told = unit_properties(units, name)
 
     (line,) = told["Command Line"]
-    assert words_of(line) == [program_of(), "--project-dir", str(nasty.folder), *words]
+    assert words_of(line) == [program_path(), "--project-dir", str(nasty.folder), *words]
     assert told["ReadWritePaths"] == [f"{nasty.data} {nasty.data}"]
-    assert (told["User"], told["ProtectSystem"], told["ProtectHome"]) == (["pickups"], ["strict"], [home_of_tests()])
+    assert (told["User"], told["ProtectSystem"], told["ProtectHome"]) == (
+        ["pickups"],
+        ["strict"],
+        [expected_protect_home()],
+    )
     assert told["TimeoutStopSec"] == ["15s"]
     assert told["TimeoutStartSec"] != ["infinity"]
     assert [failure.split(" (")[0] for failure in told["OnFailure"]] == [FAILED.replace("@", f"@{name[:-8]}")]
@@ -148,24 +152,22 @@ def test_systemd_starts_what_was_meant_with_nothing_but_the_data_to_write_to(
     assert nasty.pickups() == as_rows(world.records())
 
 
-def home_of_tests() -> str:
-    """Nobody's home is open to the service, unless this very Python lies in one."""
+def expected_protect_home() -> str:
+    """Returns the expected ProtectHome. The service can read home folders only if this Python is in one."""
     ours = (Path(sys.executable).resolve(), Path(sys.base_prefix), Path(tempfile.gettempdir()))
     return "read-only" if any(str(path).startswith(("/home/", "/root/")) for path in ours) else "yes"
 
 
 @on_systemd
-def test_after_a_failure_the_journal_gets_the_status_and_that_is_no_failure_of_its_own(
-    nasty: Nasty, units: Path
-) -> None:
-    told = understood(units, FAILED.replace("@", "@sendcloud-pickups"))
+def test_after_a_failure_the_status_goes_to_the_journal_and_is_not_a_second_failure(nasty: Nasty, units: Path) -> None:
+    told = unit_properties(units, FAILED.replace("@", "@sendcloud-pickups"))
 
-    assert words_of(told["Command Line"][0]) == [program_of(), "--project-dir", str(nasty.folder), "status"]
+    assert words_of(told["Command Line"][0]) == [program_path(), "--project-dir", str(nasty.folder), "status"]
     assert 'ExecStart="-:' in (units / FAILED).read_text()
 
 
-def test_no_unit_may_more_than_another(units: Path) -> None:
-    """The status can't either, and it writes nowhere at all."""
+def test_no_unit_has_more_rights_than_another(units: Path) -> None:
+    """The unit for the status has these limits too, and it cannot write to any folder."""
     hardened = {
         name: [line for line in (units / name).read_text().split("MemoryMax=")[1].splitlines()[1:] if line]
         for name in (RUN, SWEEP, FAILED)
@@ -184,7 +186,7 @@ def test_no_unit_may_more_than_another(units: Path) -> None:
         ("sendcloud-pickups-sweep.timer", ["Sun 03:11"]),
     ],
 )
-def test_the_timers_are_due_at_odd_minutes(units: Path, timer: str, instants: list[str]) -> None:
+def test_the_timers_avoid_round_minutes(units: Path, timer: str, instants: list[str]) -> None:
     (when,) = re.findall(r"^OnCalendar=(.*)$", (units / timer).read_text(), re.MULTILINE)
 
     words = ["--base-time=2026-11-20 12:00:00 UTC", f"--iterations={len(instants)}", when]
@@ -196,23 +198,23 @@ def test_the_timers_are_due_at_odd_minutes(units: Path, timer: str, instants: li
     assert [" ".join(found) for found in due] == instants
 
 
-CRONS = {"take the backslash before a % away": r"%", "leave it": r"\%"}
+CRONS = {"removes the backslash before a %": r"%", "keeps it": r"\%"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cron", quick(CRONS))
-def test_what_cron_hands_to_sh_runs_and_sweeps(nasty: Nasty, world: World, cron: str) -> None:
-    """crontab(5): a % that no backslash stands before ends the command."""
+def test_the_commands_that_cron_passes_to_sh_run_and_sweep(nasty: Nasty, world: World, cron: str) -> None:
+    """According to crontab(5), a % without a backslash before it ends the command."""
     log = nasty.data / "cron.log"
     if cron == next(iter(CRONS)):
         log.write_text("of last week\n")
     else:
-        shutil.rmtree(nasty.data)  # the first run makes it
+        shutil.rmtree(nasty.data)  # the first run creates it
     printed = nasty.command("schedule", "cron").stdout
     lines = [line.split(" ", 5) for line in printed.splitlines() if line and not line.startswith("#")]
     assert [line[:5] for line in lines] == [["4-59/15", "*", "*", "*", "*"], ["11", "3", "*", "*", "0"]]
-    assert "# at minute 4, 19, 34 and 49 of every hour" in printed
-    assert "# Sundays at 03:11" in printed
+    assert "# At minute 4, 19, 34 and 49 of every hour" in printed
+    assert "# On Sundays at 03:11" in printed
 
     for line, begins_with in zip(lines, ("of last week" if log.exists() else "", ""), strict=True):
         command = re.split(r"(?<!\\)%", line[5])[0].replace(r"\%", CRONS[cron])
@@ -228,12 +230,12 @@ def test_what_cron_hands_to_sh_runs_and_sweeps(nasty: Nasty, world: World, cron:
 @pytest.mark.parametrize(
     ("kind", "folder", "says"),
     [
-        ("systemd", 'a "b"', "can't stand in a schedule for systemd: it has '\"'"),
-        ("cron", "a\nb", r"can't stand in a schedule for cron: it has '\\n'"),
-        ("dagster", "a\\b", r"can't stand in a schedule for dagster: it has '\\\\'"),
+        ("systemd", 'a "b"', "can't be used in a schedule for systemd: it contains '\"'"),
+        ("cron", "a\nb", r"can't be used in a schedule for cron: it contains '\\n'"),
+        ("dagster", "a\\b", r"can't be used in a schedule for dagster: it contains '\\\\'"),
     ],
 )
-def test_a_path_that_can_not_stand_in_a_schedule_is_refused(
+def test_a_path_that_cannot_be_used_in_a_schedule_is_rejected(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, kind: str, folder: str, says: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(installation.folder / folder / "python"))
@@ -244,7 +246,7 @@ def test_a_path_that_can_not_stand_in_a_schedule_is_refused(
     assert re.search(says, done.stderr)
 
 
-def test_a_file_that_is_there_and_differs_is_left_as_it_is(installation: Installation) -> None:
+def test_an_existing_file_that_differs_is_not_overwritten(installation: Installation) -> None:
     there = installation.folder / "units"
     assert installation.command("schedule", "systemd", "--to", str(there)).returncode == 0
     again = installation.command("schedule", "systemd", "--to", str(there))
@@ -255,12 +257,12 @@ def test_a_file_that_is_there_and_differs_is_left_as_it_is(installation: Install
     refused = installation.command("schedule", "systemd", "--to", str(there))
 
     assert refused.returncode == 6
-    assert re.fullmatch(r"pickups: .*sendcloud-pickups\.timer: it is there, and differs.*\n", refused.stderr)
+    assert re.fullmatch(r"pickups: .*sendcloud-pickups\.timer: the file exists and differs.*\n", refused.stderr)
     assert (there / "sendcloud-pickups.timer").read_text() == "mine"
     assert not (there / RUN).exists()
 
 
-def test_settings_that_only_this_shell_has_are_named_and_their_values_are_not(
+def test_settings_that_only_this_shell_has_are_named_without_their_values(
     installation: Installation, api: Sandbox
 ) -> None:
     done = installation.command("schedule", "cron", api=api)
@@ -270,144 +272,11 @@ def test_settings_that_only_this_shell_has_are_named_and_their_values_are_not(
     assert api.secret_key not in done.stdout + done.stderr
 
 
-class Runner:
-    """GitHub's machine: a checkout of the repository, a home that is new each time, and what the workflow says."""
+def test_the_workflow_follows_githubs_advice(installation: Installation) -> None:
+    """Runs do not overlap, and no run is cancelled.
 
-    def __init__(self, installation: Installation, secrets: dict[str, str], folder: Path) -> None:
-        self.project, self.folder, self.secrets, self.made = installation.folder, folder, secrets, 0
-        self.workflow: dict[Any, Any] = yaml.safe_load(installation.command("schedule", "github").stdout)
-
-    def step(self, name: str) -> dict[str, Any]:
-        (found,) = [step for step in self.workflow["jobs"]["load"]["steps"] if step.get("name") == name]
-        return found
-
-    def run(self, due: str) -> Done:
-        """The step that loads, as the runner does it: its shell, its expressions, nothing else in the environment."""
-        self.made += 1
-        home = self.folder / f"runner-{self.made}"
-        home.mkdir()
-        given = {name: self.value(str(text), due) for name, text in self.step("load")["env"].items()}
-        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        done = subprocess.run(
-            ["bash", "-e", "-c", self.step("load")["run"]],
-            env={"PATH": path, "HOME": str(home), "PYTHONPATH": str(REPOSITORY), **given},
-            cwd=self.project,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def value(self, text: str, due: str) -> str:
-        if found := re.fullmatch(r"\$\{\{ (?:secrets|vars)\.(\w+) \}\}", text):
-            return self.secrets.get(found[1], "")
-        if found := re.fullmatch(r"\$\{\{ github\.event\.schedule == '(.*)' && '(.*)' \|\| '' \}\}", text):
-            return found[2] if due == found[1] else ""
-        raise AssertionError(f"not one of GitHub's expressions that this test knows: {text}")
-
-
-def secrets_of(apis: dict[str, Sandbox], remote: Path) -> dict[str, str]:
-    keys = {}
-    for name, api in apis.items():
-        place = f"SENDCLOUD__ACCOUNTS__{name.upper().replace('-', '_')}__CREDENTIALS"
-        keys |= {f"{place}__PUBLIC_KEY": api.public_key, f"{place}__SECRET_KEY": api.secret_key}
-    return {**keys, "WAREHOUSE_TYPE": "duckdb", "WAREHOUSE_CREDENTIALS": str(remote)}
-
-
-@pytest.mark.slow
-def test_the_workflow_loads_what_changed_though_every_runner_is_new(installation: Installation, tmp_path: Path) -> None:
-    """Two accounts, the name of one not that of any shell variable; the remote warehouse is a file here."""
-    worlds = {"north-sea": World(clock=NOW), "south": World(clock=NOW)}
-    for world in worlds.values():
-        for hours in range(30):
-            world.book(created_at=NOW - timedelta(hours=hours + 1))
-    remote = tmp_path / "remote.duckdb"
-    with serving(worlds) as apis:
-        configure(installation, apis, keys=dict.fromkeys(apis), common={"page_size": 5})
-        runner = Runner(installation, secrets_of(apis, remote), tmp_path)
-        ordinary, sweep = [on["cron"] for on in runner.workflow[True]["schedule"]]  # `on` is YAML's true
-        first = runner.run(ordinary)
-        worlds["south"].advance(minutes=15)
-        worlds["south"].cancel(worlds["south"].records()[-1]["id"])
-        apis["south"].requests.clear()
-        second = runner.run(ordinary)
-        swept = runner.run(sweep)
-
-        for done in (first, second, swept):
-            assert (done.returncode, done.stderr) == (0, "")
-        assert [line.split(" pickups")[0] for line in first.stdout.splitlines()] == ["north-sea: 30", "south: 30"]
-        rows = rows_of(remote, f"select {FIELDS} from sendcloud.pickups order by account, id")
-        assert rows == rows_of_worlds(apis)
-        assert not (installation.folder / "data").exists()
-
-
-@pytest.mark.slow
-def test_a_runner_needs_no_memory_of_its_own_to_read_no_further_than_it_must(
-    installation: Installation, world: World, api: Sandbox, tmp_path: Path
-) -> None:
-    for days in range(100, 0, -1):
-        booked_at = NOW - timedelta(days=days)
-        world.cancel(world.book(created_at=booked_at), at=booked_at)
-    (installation.folder / ".dlt" / "config.toml").write_text(
-        f"[sources.sendcloud]\nbase_url = '{api.base_url}'\npage_size = 10\npages_per_package = 3\n"
-    )
-    keys = {f"SENDCLOUD__CREDENTIALS__{name}_KEY": getattr(api, f"{name.lower()}_key") for name in ("PUBLIC", "SECRET")}
-    remote = tmp_path / "remote.duckdb"
-    runner = Runner(installation, {**keys, "WAREHOUSE_TYPE": "duckdb", "WAREHOUSE_CREDENTIALS": str(remote)}, tmp_path)
-    ordinary, sweep = [on["cron"] for on in runner.workflow[True]["schedule"]]
-
-    said = [runner.run(due).stdout for due in (ordinary, ordinary, sweep)]
-
-    assert said == [f"default: {n} pickups read in {n // 10} pages, 0 unreadable\n" for n in (100, 20, 100)]
-    assert len(rows_of(remote, "select * from sendcloud._dlt_loads")) > 3  # the first load came in packages
-    rows = rows_of(remote, f"select {FIELDS} from sendcloud.pickups order by id")
-    assert rows == as_rows(world.records())
-
-
-@pytest.mark.parametrize(
-    ("changes", "code", "says"),
-    quick(
-        [
-            ({"WAREHOUSE_TYPE": ""}, 3, "No destination: put destination_type into [destination.warehouse]"),
-            ({"WAREHOUSE_TYPE": "dukdb"}, 3, "destination_type is 'dukdb', which is no destination that dlt has"),
-            (
-                {"WAREHOUSE_TYPE": "filesystem"},
-                3,
-                "'filesystem' can't replace rows by key: each change would be a copy",
-            ),
-            (
-                {"SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY": ""},
-                3,
-                "SOUTH__CREDENTIALS__SECRET_KEY in the environment) is empty",
-            ),
-            (
-                {"WAREHOUSE_CREDENTIALS": "/nowhere/x.duckdb"},
-                6,
-                "The destination failed: [destination.warehouse]: IO Error",
-            ),
-        ],
-        only=(4,),
-    ),
-)
-def test_what_the_workflow_can_not_do_is_a_line_and_an_exit_code(
-    installation: Installation, tmp_path: Path, changes: dict[str, str], code: int, says: str
-) -> None:
-    with serving({"north": World(clock=NOW), "south": World(clock=NOW)}) as apis:
-        configure(installation, apis, keys=dict.fromkeys(apis))
-        secrets = {**secrets_of(apis, tmp_path / "remote.duckdb"), **changes}
-        done = Runner(installation, secrets, tmp_path).run("")
-
-    lines = done.stderr.splitlines()
-    assert done.returncode == code, done.stderr
-    assert says in lines[-1]
-    assert all(line.startswith("pickups: ") for line in lines)
-    assert not any(secret in done.stderr for name, secret in secrets.items() if "SECRET_KEY" in name and secret)
-    if "SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__SECRET_KEY" in changes:
-        assert done.stdout.startswith("north: ")  # whose keys were there
-
-
-def test_the_workflow_keeps_to_what_github_advises(installation: Installation) -> None:
-    """One at a time, none cut short; no right but to read, actions by their commit, keys for one step alone."""
+    The workflow can only read the repository, pins actions by commit, and passes the keys to one step only.
+    """
     workflow = yaml.safe_load(installation.command("schedule", "github").stdout)
     (job,) = workflow["jobs"].values()
 
@@ -422,26 +291,31 @@ def test_the_workflow_keeps_to_what_github_advises(installation: Installation) -
     with_secrets = [step for step in job["steps"] if "secrets." in str(step)]
     assert [step["name"] for step in with_secrets] == ["load"]
     assert "secrets." not in str([workflow.get("env"), job.get("env")])
-    assert "${{" not in "".join(step.get("run", "") for step in job["steps"])  # what stands there is not quoted
+    assert "${{" not in "".join(step.get("run", "") for step in job["steps"])  # an expression is not quoted there
 
 
-def test_no_account_of_the_demo_or_shell_is_needed_to_print_a_schedule(installation: Installation) -> None:
+def test_a_schedule_can_be_printed_without_any_settings_and_has_no_placeholder_left(installation: Installation) -> None:
     for kind in ("systemd", "cron", "github", "dagster"):
         done = installation.command("schedule", kind)
         assert (done.returncode, done.stderr) == (0, "")
         assert not re.search(r"@[A-Z]+@", done.stdout), kind
 
 
-def test_every_file_that_the_docs_speak_of_is_printed_and_every_printed_one_is_spoken_of() -> None:
-    docs = (REPOSITORY / "pipelines" / "README.md").read_text().split("\n## Schedules\n")[1].split("\n## ")[0]
-    there = {path.name for path in (REPOSITORY / "pipelines" / "schedules").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+def test_every_file_that_the_docs_name_is_printed_and_every_printed_file_is_named() -> None:
+    guides = ("schedule", "dagster", "github-actions")
+    docs = "".join((REPOSITORY / "docs" / "how-to" / f"{guide}.md").read_text() for guide in guides)
+    there = {
+        path.name
+        for path in (REPOSITORY / "pipelines" / "scheduling" / "templates").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
-    spoken_of = set(re.findall(r"[\w-]+@?\.(?:service|timer)|dagster\.yaml|\w+_location\.py", docs))
+    named = set(re.findall(r"[\w-]+@?\.(?:service|timer)|dagster\.yaml|\w+_location\.py", docs))
 
-    assert spoken_of <= there
-    assert there - spoken_of <= {
-        "sendcloud-pickups-sweep.service",  # by its timer
+    assert named <= there
+    assert there - named <= {
+        "sendcloud-pickups-sweep.service",  # the docs name its timer
         "sendcloud-pickups.yml",
         "crontab",
         "dagster_location.py",
-    }, there - spoken_of
+    }, there - named

@@ -1,4 +1,4 @@
-"""`pickups status` tells when an account was last read well, and fails when that is too long ago."""
+"""Tests that `pickups status` shows each account's last successful run, and fails if that run is too old."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def apis() -> Iterator[dict[str, Sandbox]]:
         yield apis
 
 
-def told(done: Done) -> dict[str, dict[str, Any]]:
+def accounts_in(done: Done) -> dict[str, dict[str, Any]]:
     return {one["account"]: one for one in json.loads(done.stdout)}
 
 
-def finished(installation: Installation, outcome: str, before_now: timedelta, account: str = "%") -> None:
-    """As if the runs with that outcome had ended so long ago."""
+def set_finish_time(installation: Installation, outcome: str, before_now: timedelta, account: str = "%") -> None:
+    """Changes the receipts as if the runs with this outcome had ended so long ago."""
     with duckdb.connect(str(installation.published)) as connection:
         connection.execute(
             "update sendcloud.pickup_runs set started_at = now() - $before, finished_at = now() - $before "
@@ -44,30 +44,32 @@ def _without_ages(text: str) -> str:
     return re.sub(r"\d+:\d\d:\d\d ago", "… ago", text)
 
 
-def test_it_fails_when_the_last_good_run_is_too_old_and_says_how_old(installation: Installation, api: Sandbox) -> None:
-    """A failed run since then is none."""
+def test_status_fails_if_the_last_successful_run_is_too_old_and_shows_its_age(
+    installation: Installation, api: Sandbox
+) -> None:
+    """A later failed run does not count."""
     installation.run(api)
     fresh = installation.command("status")
     assert (fresh.returncode, fresh.stderr) == (0, "")
     assert "TOO OLD" not in fresh.stdout
     installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
-    finished(installation, "succeeded", timedelta(hours=3))
+    set_finish_time(installation, "succeeded", timedelta(hours=3))
 
     text, machine = installation.command("status"), installation.command("status", "--json")
 
     assert (text.returncode, machine.returncode) == (1, 1)
     assert re.search(r"\(3:0\d:\d\d ago\), TOO OLD", text.stdout)
-    assert _without_ages(text.stderr) == _without_ages(machine.stderr)  # a second may pass between the two
+    assert _without_ages(text.stderr) == _without_ages(machine.stderr)  # a second may pass between the two commands
     assert text.stderr.startswith("pickups: No good run within 2 h: default (last: 20")
-    account = told(machine)["default"]
+    account = accounts_in(machine)["default"]
     assert 3 <= account["age_hours"] < 3.1
     assert (account["is_stale"], account["last_outcome"]) == (True, "failed")
 
 
 @pytest.mark.slow
-def test_how_old_it_may_be_is_a_setting_and_an_option_goes_before_it(installation: Installation, api: Sandbox) -> None:
+def test_the_maximum_age_is_a_setting_and_an_option_overrides_it(installation: Installation, api: Sandbox) -> None:
     installation.run(api)
-    finished(installation, "succeeded", timedelta(hours=3))
+    set_finish_time(installation, "succeeded", timedelta(hours=3))
     add(installation, "config.toml", "[status]", "max_age_hours = 3.5")
 
     assert installation.command("status").returncode == 0
@@ -77,24 +79,24 @@ def test_how_old_it_may_be_is_a_setting_and_an_option_goes_before_it(installatio
     assert installation.command("status", "--max-age", "4", STATUS__MAX_AGE_HOURS="2.9").returncode == 0
 
 
-def test_each_configured_account_counts_also_one_that_never_ran_and_no_other(
+def test_only_configured_accounts_count_even_if_they_never_ran(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, {name: apis[name] for name in ("north", "south")})
     installation.command("run")
-    finished(installation, "succeeded", timedelta(hours=3), "south")
+    set_finish_time(installation, "succeeded", timedelta(hours=3), "south")
     configure(installation, {name: apis[name] for name in ("north", "east")})
 
     done = installation.command("status", "--json")
 
     assert done.returncode == 1
     assert "No good run within 2 h: east (last: never)." in done.stderr
-    assert {name: (one["is_configured"], one["is_stale"]) for name, one in told(done).items()} == {
+    assert {name: (one["is_configured"], one["is_stale"]) for name, one in accounts_in(done).items()} == {
         "east": (True, True),
         "north": (True, False),
         "south": (False, False),
     }
-    east, north = told(done)["east"], told(done)["north"]
+    east, north = accounts_in(done)["east"], accounts_in(done)["north"]
     assert east.keys() == north.keys()
     assert (east["age_hours"], east["last_run_at"], east["pickups"], east["quarantined"]) == (None, None, 0, 0)
     assert "last run       never" in installation.command("status").stdout
@@ -103,20 +105,20 @@ def test_each_configured_account_counts_also_one_that_never_ran_and_no_other(
 
 
 @pytest.mark.slow
-def test_before_anything_was_loaded_there_was_no_good_run(installation: Installation) -> None:
+def test_before_the_first_load_status_reports_that_no_run_succeeded(installation: Installation) -> None:
     installation.command("run")
 
     done = installation.command("status")
 
     assert done.returncode == 1
     assert "No good run within 2 h: default (last: never)." in done.stderr
-    assert "never (pickups run loads some; without keys: pickups demo)" in done.stdout
+    assert "never (to load pickups: pickups run; without keys: pickups demo)" in done.stdout
 
 
-def test_a_receipt_from_the_future_does_not_make_it_look_fresh(installation: Installation, api: Sandbox) -> None:
-    """As long as this machine's clock was wrong."""
+def test_a_receipt_from_the_future_does_not_count_as_a_recent_run(installation: Installation, api: Sandbox) -> None:
+    """This machine's clock was ahead when the run ended."""
     installation.run(api)
-    finished(installation, "succeeded", timedelta(days=-400))
+    set_finish_time(installation, "succeeded", timedelta(days=-400))
 
     assert installation.command("status").returncode == 1
     installation.run(api)
@@ -124,35 +126,35 @@ def test_a_receipt_from_the_future_does_not_make_it_look_fresh(installation: Ins
 
 
 @pytest.mark.slow
-def test_what_the_demo_left_is_nobodys_to_keep_fresh(installation: Installation) -> None:
+def test_the_demos_account_is_never_too_old(installation: Installation) -> None:
     installation.command("demo", "--pickups", "50")
 
     done = installation.command("status", "--json", "--max-age", "0")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert not told(done)["demo"]["is_stale"]
+    assert not accounts_in(done)["demo"]["is_stale"]
 
 
 @pytest.mark.slow
-def test_after_a_good_run_the_error_of_before_is_gone(installation: Installation, api: Sandbox) -> None:
+def test_a_successful_run_clears_the_previous_error(installation: Installation, api: Sandbox) -> None:
     installation.run(api)
     installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
-    assert "Refused" in installation.command("status").stdout
+    assert "AuthError" in installation.command("status").stdout
     installation.run(api)
 
     assert "error" not in installation.command("status").stdout
-    assert told(installation.command("status", "--json"))["default"]["last_error"] is None
+    assert accounts_in(installation.command("status", "--json"))["default"]["last_error"] is None
 
 
 @pytest.mark.slow
-def test_who_tried_the_demo_and_then_put_in_keys_is_told_that_nothing_was_loaded(
+def test_if_keys_are_added_after_the_demo_status_reports_that_no_run_succeeded(
     installation: Installation, api: Sandbox
 ) -> None:
     installation.command("demo", "--pickups", "300")
-    assert installation.command("status").returncode == 0  # no keys, so nothing that could run
+    assert installation.command("status").returncode == 0  # without keys, no account is expected to run
     add(installation, "secrets.toml", "[sources.sendcloud.credentials]", "public_key = 'p'", "secret_key = 's'")
     installation.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
     done = installation.command("status", "--json")
 
     assert done.returncode == 1
-    assert (told(done)["default"]["is_stale"], told(done)["demo"]["is_stale"]) == (True, False)
+    assert (accounts_in(done)["default"]["is_stale"], accounts_in(done)["demo"]["is_stale"]) == (True, False)

@@ -1,4 +1,4 @@
-"""A lake in a bucket: what is not as in a folder. moto stands for S3 (support/bucket.py); Google, Azure: untried."""
+"""Features of a lake in a bucket. moto replaces S3 (support/bucket.py). Google and Azure were never tested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import AnotherRun, DestinationFailed
+from pipelines.errors import DestinationError, RunInProgress
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.bucket import BUCKET, bucket_server, downloaded, filesystem, settings_of
@@ -23,8 +23,8 @@ from tests.support.destinations import read_by_people
 from tests.support.installation import Installation, as_rows, rows_of
 from tests.support.worlds import NOW
 
-pytest.importorskip("moto", reason="what stands for a bucket is of the engines' environment: make test-engines has it")
-pytest.importorskip("s3fs", reason="a bucket's file system is an extra: make test-engines has it")
+pytest.importorskip("moto", reason="moto is not installed; make test-engines installs it")
+pytest.importorskip("s3fs", reason="s3fs is not installed; make test-engines installs it")
 
 pytestmark = pytest.mark.engines
 PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"
@@ -41,7 +41,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(server: str, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty one, in the environment; the server's address."""
+    """Configures an empty bucket in the environment and yields the address of its server."""
     for name, value in {**settings_of(server, FOLDER), "DLT_PROJECT_DIR": str(installation.folder)}.items():
         monkeypatch.setenv(name, value)
     yield server
@@ -49,28 +49,29 @@ def bucket(server: str, installation: Installation, monkeypatch: pytest.MonkeyPa
         there.rm(f"{BUCKET}/our", recursive=True)
 
 
-def in_it(bucket: str, tmp_path: Path, query: str = PICKUPS) -> list[dict[str, Any]]:
+def rows_in_lake(bucket: str, tmp_path: Path, query: str = PICKUPS) -> list[dict[str, Any]]:
+    """Returns the result of the query over a copy of the lake."""
     lake = downloaded(bucket, FOLDER, tmp_path / f"lake-{time.monotonic_ns()}")
     return rows_of(copied_from_lake(lake, lake.with_suffix(".duckdb")), query)
 
 
-def locks_of(bucket: str) -> list[str]:
+def lock_files(bucket: str) -> list[str]:
     found: list[str] = filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock.*")
     return found
 
 
 @pytest.fixture
-def place(installation: Installation, bucket: str) -> Any:  # noqa: ARG001  # it is in the environment
-    """The lake, in this process, whose locks are void after two seconds."""
-    from pipelines import bucket_lock, lake
-    from pipelines.project import inside
+def lake_backend(installation: Installation, bucket: str) -> Any:  # noqa: ARG001  # configures the environment
+    """Returns the backend of the lake, in this process. Its locks expire after two seconds."""
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta import backend, object_lock
 
-    installation.monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
-    with inside(installation.folder):
-        return lake.lake()
+    installation.monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
+    with project_context(installation.folder):
+        return backend.delta_backend()
 
 
-def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
+def test_second_run_loads_a_new_pickup_and_a_late_cancellation(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
 ) -> None:
     pickup = world.book()
@@ -82,7 +83,7 @@ def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
     receipt = installation.run(api)
 
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled, receipt.checks_failed) == (1, 1, 1, {})
-    assert in_it(bucket, tmp_path) == as_rows(world.records())
+    assert rows_in_lake(bucket, tmp_path) == as_rows(world.records())
     pickups, runs = read("pickups"), read("runs")
     assert pickups.set_index("pickup_id")["is_cancelled"].to_dict() == {pickup: True, pickup + 1: False}
     assert len(runs) == 2
@@ -90,10 +91,12 @@ def test_a_second_run_brings_what_is_new_and_a_late_cancellation(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("bucket")
-def test_people_read_it_as_they_read_a_file(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import models
+def test_views_of_a_bucket_equal_the_views_of_a_duckdb_file(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.analytics.views import view_files
 
-    names = [path.stem for path in models.views() if path.stem != "runs"]
+    names = [path.stem for path in view_files() if path.stem != "runs"]
     some = {"carriers": ["dhl", "ups"]}
     with serve(World.seeded(300, seed=9, until=NOW)) as api:
         installation.run(api)
@@ -109,10 +112,10 @@ def test_people_read_it_as_they_read_a_file(installation: Installation, monkeypa
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_file_of_rows_is_asked_after_once(
+def test_read_requests_the_metadata_of_each_data_file_once(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB does it dozens of times a query, each some milliseconds away."""
+    """DuckDB asks for the metadata dozens of times per query, and each request would take some milliseconds."""
     from s3fs import S3FileSystem
 
     asked: list[str] = []
@@ -132,10 +135,10 @@ def test_a_file_of_rows_is_asked_after_once(
 
 
 @pytest.mark.slow
-def test_views_that_were_built_are_read_from_the_bucket(
+def test_exported_views_are_read_from_the_bucket(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By Spark they are written there; a copy of what DuckDB builds stands for it."""
+    """Spark would export the views into the bucket. Here, a copy of DuckDB's export replaces them."""
     world.book()
     installation.run(api)
     assert installation.command("models", "--to", str(tmp_path / "built")).returncode == 0
@@ -148,7 +151,7 @@ def test_views_that_were_built_are_read_from_the_bucket(
     assert len(read("pickups")) == 1
 
 
-def test_the_same_account_on_two_machines_is_loaded_once(
+def test_second_machine_cannot_load_an_account_while_the_first_loads_it(
     installation: Installation, world: World, api: Sandbox, bucket: str
 ) -> None:
     world.book()
@@ -162,36 +165,36 @@ def test_the_same_account_on_two_machines_is_loaded_once(
         first.communicate(timeout=60)
 
     assert (first.returncode, second.returncode) == (0, 5), second.stderr
-    assert "Another run is under way (of account 'default', process " in second.stderr
+    assert "Another run is under way (account 'default', process " in second.stderr
     assert not filesystem(bucket).glob(f"{BUCKET}/{FOLDER}/sendcloud_of_default.lock*")
 
 
-def test_a_run_that_was_taken_for_dead_while_it_read_writes_nothing_more(
+def test_run_that_loses_its_lock_while_it_reads_writes_nothing(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
 ) -> None:
     world.book()
     installation.run(api)
-    before, receipts = in_it(bucket, tmp_path), len(read("runs"))
+    before, receipts = rows_in_lake(bucket, tmp_path), len(read("runs"))
     world.book()
     asked, gone = threading.Event(), threading.Event()
     api.on_request = lambda *_: asked.set() or gone.wait(60)
     held_up = installation.begin("run", api=api)
-    assert asked.wait(60)  # it has the lock by then: without one it asks for nothing
-    (lock,) = locks_of(bucket)
+    assert asked.wait(60)  # the run holds its lock by now, because it requests nothing without a lock
+    (lock,) = lock_files(bucket)
     filesystem(bucket).rm(lock)
     gone.set()
     _, said = held_up.communicate(timeout=60)
 
     assert held_up.returncode == 6, said
     assert "was taken for dead" in said
-    assert (in_it(bucket, tmp_path), len(read("runs"))) == (before, receipts)
+    assert (rows_in_lake(bucket, tmp_path), len(read("runs"))) == (before, receipts)
 
 
 @pytest.mark.parametrize("instant", quick(["entering normalise", "entering load"], only=(1,)))
-def test_a_run_that_was_held_up_brings_nothing_old_over_what_another_brought(
+def test_resumed_run_does_not_overwrite_newer_rows_of_another_run(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path, instant: str
 ) -> None:
-    """Real processes: the first stands still with rows that it has read, for longer than its lock is good."""
+    """A real process is stopped after it has read rows, until its lock has expired."""
     pickup = world.book()
     installation.run(api)
     world.change(pickup, tracking_number="PRG7")
@@ -204,76 +207,78 @@ def test_a_run_that_was_held_up_brings_nothing_old_over_what_another_brought(
     installation.monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "another-machine"))
     other = installation.begin("tell", "-", "0", "run", "--wait", "30", api=api, module="tests.support.instants")
     _, said_by_other = other.communicate(timeout=120)
-    there = [in_it(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)]
+    there = [rows_in_lake(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)]
     held_up.send_signal(signal.SIGCONT)
     _, said = held_up.communicate(timeout=60)
 
     assert other.returncode == 0, said_by_other
     assert there[0] == as_rows(world.records())
-    assert [in_it(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)] == there
+    assert [rows_in_lake(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)] == there
     assert held_up.returncode == 6, said
     assert "was taken for dead" in said.splitlines()[-1]
     assert "Traceback" not in said
-    assert not locks_of(bucket)
+    assert not lock_files(bucket)
 
 
-def test_a_lock_that_was_taken_away_is_not_made_anew(place: Any, bucket: str) -> None:
-    with place.locked(["default"], 0):
-        place.make_sure_of_lock()
-        filesystem(bucket).rm(locks_of(bucket)[0])
+def test_deleted_lock_is_not_recreated_and_counts_as_lost(lake_backend: Any, bucket: str) -> None:
+    with lake_backend.lock(["default"], 0):
+        lake_backend.check_lock()
+        filesystem(bucket).rm(lock_files(bucket)[0])
         time.sleep(1.5)
-        assert not locks_of(bucket)
-        with pytest.raises(DestinationFailed, match="was taken for dead"):
-            place.make_sure_of_lock()
+        assert not lock_files(bucket)
+        with pytest.raises(DestinationError, match="was taken for dead"):
+            lake_backend.check_lock()
 
 
-def test_a_lock_that_is_anothers_is_left_to_it(place: Any, bucket: str) -> None:
-    with place.locked(["default"], 0):
-        (lock,) = locks_of(bucket)
+def test_lock_that_now_belongs_to_another_run_is_left_unchanged(lake_backend: Any, bucket: str) -> None:
+    with lake_backend.lock(["default"], 0):
+        (lock,) = lock_files(bucket)
         filesystem(bucket).pipe_file(lock, b"of another")
         time.sleep(1.5)
-        with pytest.raises(DestinationFailed, match="was taken for dead"):
-            place.make_sure_of_lock()
+        with pytest.raises(DestinationError, match="was taken for dead"):
+            lake_backend.check_lock()
 
     assert filesystem(bucket).cat_file(lock) == b"of another"
 
 
-def test_a_lock_is_lost_for_good_when_a_machine_slept_on_it(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock on the wall alone, and though nobody came to take it: the file is there, and its own."""
-    from pipelines import bucket_lock
+def test_lock_is_lost_permanently_if_the_machine_slept_too_long(
+    lake_backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the wall clock shows the sleep. The lock is lost although its file still exists and belongs to the run."""
+    from pipelines.destinations.delta import object_lock
 
-    with place.locked(["default"], 0):
+    with lake_backend.lock(["default"], 0):
         with monkeypatch.context() as patched:
-            patched.setattr(bucket_lock, "_now", lambda: (time.time() + 60, time.monotonic()))
-            with pytest.raises(DestinationFailed, match="was taken for dead"):
-                place.make_sure_of_lock()
-        with pytest.raises(DestinationFailed, match="was taken for dead"):
-            place.make_sure_of_lock()
-    with place.locked(["default"], 0):
-        place.make_sure_of_lock()
+            patched.setattr(object_lock, "_clocks", lambda: (time.time() + 60, time.monotonic()))
+            with pytest.raises(DestinationError, match="was taken for dead"):
+                lake_backend.check_lock()
+        with pytest.raises(DestinationError, match="was taken for dead"):
+            lake_backend.check_lock()
+    with lake_backend.lock(["default"], 0):
+        lake_backend.check_lock()
 
 
-def test_a_renewal_that_came_too_late_is_taken_back(place: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held up between the question and the writing, where a store knows no condition."""
-    from pipelines import bucket_lock
+def test_renewal_that_comes_too_late_is_undone(lake_backend: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is suspended between the check and the write, and the store does not support conditional writes."""
+    from pipelines.destinations.delta import object_lock
 
     def late(lock: Any) -> None:
         time.sleep(2.5)
         lock._fs.pipe_file(lock.lock_path, lock._token)
 
-    monkeypatch.setattr(bucket_lock.BucketLock, "_write_again", late)
-    with place.locked(["default"], 0):
+    monkeypatch.setattr(object_lock.ObjectLock, "_rewrite", late)
+    with lake_backend.lock(["default"], 0):
         time.sleep(3.8)
-        assert not locks_of(bucket)
-        with pytest.raises(DestinationFailed, match="was taken for dead"):
-            place.make_sure_of_lock()
+        assert not lock_files(bucket)
+        with pytest.raises(DestinationError, match="was taken for dead"):
+            lake_backend.check_lock()
 
 
-def test_what_was_deleted_since_it_was_asked_for_stays_deleted(
-    place: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+def test_lock_deleted_between_the_check_and_the_renewal_stays_deleted(
+    lake_backend: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked for, another clears it away, and then comes the writing."""
-    theirs = place.tables.filesystem
+    """The run checks its lock file, another run deletes the file, and then the first run tries to rewrite it."""
+    theirs = lake_backend.tables.filesystem
     info = theirs.info
 
     def deleted_then(path: str) -> Any:
@@ -281,28 +286,28 @@ def test_what_was_deleted_since_it_was_asked_for_stays_deleted(
         filesystem(bucket).rm(path)
         return found
 
-    with place.locked(["default"], 0):
+    with lake_backend.lock(["default"], 0):
         monkeypatch.setattr(theirs, "info", deleted_then)
         time.sleep(1.5)
-        assert not locks_of(bucket)
+        assert not lock_files(bucket)
 
 
-def test_who_waits_is_not_taken_for_dead(place: Any, installation: Installation) -> None:
-    """It would lose its place in the line, or come before those who came since."""
-    from pipelines import lake
-    from pipelines.project import inside
+def test_waiting_run_renews_its_lock(lake_backend: Any, installation: Installation) -> None:
+    """Without renewals, the run would lose its place in the queue, or precede runs that joined the queue later."""
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta import backend
 
-    with inside(installation.folder):
-        waiting = lake.lake()
+    with project_context(installation.folder):
+        waiting = backend.delta_backend()
     got = []
 
     def wait() -> None:
-        with waiting.locked(["default"], 30):
-            waiting.make_sure_of_lock()
+        with waiting.lock(["default"], 30):
+            waiting.check_lock()
             got.append(True)
 
     thread = threading.Thread(target=wait)
-    with place.locked(["default"], 0):
+    with lake_backend.lock(["default"], 0):
         thread.start()
         time.sleep(4)
         assert not got
@@ -311,7 +316,7 @@ def test_who_waits_is_not_taken_for_dead(place: Any, installation: Installation)
 
 
 @pytest.mark.slow
-def test_two_machines_load_different_accounts_at_the_same_time(
+def test_two_machines_load_different_accounts_concurrently(
     installation: Installation, bucket: str, tmp_path: Path
 ) -> None:
     worlds = {name: World.seeded(100, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
@@ -325,51 +330,49 @@ def test_two_machines_load_different_accounts_at_the_same_time(
             assert process.returncode == 0, said + wrong
 
     expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
-    assert in_it(bucket, tmp_path) == sorted(expected, key=lambda row: (row["account"], row["id"]))
+    assert rows_in_lake(bucket, tmp_path) == sorted(expected, key=lambda row: (row["account"], row["id"]))
 
 
 @pytest.mark.usefixtures("bucket")
-def test_the_lock_of_a_machine_that_died_is_void_after_a_while(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half a minute; two seconds here."""
-    from pipelines import bucket_lock, lake
-    from pipelines.project import inside
+def test_lock_of_a_crashed_machine_expires(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks expire after half a minute, but in this test after two seconds."""
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta import backend, object_lock
 
-    with inside(installation.folder):
-        mine, theirs = lake.lake(), lake.lake()
-    monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
-    monkeypatch.setattr(bucket_lock.BucketLock, "_start_heartbeat", lambda _: None)
+    with project_context(installation.folder):
+        mine, theirs = backend.delta_backend(), backend.delta_backend()
+    monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
+    monkeypatch.setattr(object_lock.ObjectLock, "_start_heartbeat", lambda _: None)
     with ExitStack() as dead:
-        dead.enter_context(theirs.locked(["default"], 0))
-        with pytest.raises(AnotherRun), mine.locked(["default"], 0):
+        dead.enter_context(theirs.lock(["default"], 0))
+        with pytest.raises(RunInProgress), mine.lock(["default"], 0):
             pass
         time.sleep(3.1)
-        with mine.locked(["default"], 0):
+        with mine.lock(["default"], 0):
             pass
         dead.pop_all()
 
 
 @pytest.mark.usefixtures("bucket")
-def test_the_lock_of_one_that_lives_is_renewed(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every third of the time after which it would be void."""
-    from pipelines import bucket_lock, lake
-    from pipelines.project import inside
+def test_lock_of_a_live_run_is_renewed(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run renews its lock three times within the time after which the lock would expire."""
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta import backend, object_lock
 
-    with inside(installation.folder):
-        mine, theirs = lake.lake(), lake.lake()
-    monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", 3.0)
-    with theirs.locked(["default"], 0):
+    with project_context(installation.folder):
+        mine, theirs = backend.delta_backend(), backend.delta_backend()
+    monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 3.0)
+    with theirs.lock(["default"], 0):
         time.sleep(5)
-        with pytest.raises(AnotherRun), mine.locked(["default"], 0):
+        with pytest.raises(RunInProgress), mine.lock(["default"], 0):
             pass
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_put_right_by_the_next(
+def test_next_run_recovers_from_a_killed_run(
     installation: Installation, world: World, api: Sandbox, bucket: str, tmp_path: Path
 ) -> None:
-    """Which waits until the dead one's lock is void."""
+    """The next run waits until the lock of the killed run expires."""
     pickup = world.book()
     installation.run(api)
     world.change(pickup, pickup_status="Cancelled", cancelled_at=world.clock)
@@ -385,32 +388,32 @@ def test_a_run_that_was_killed_is_put_right_by_the_next(
     later = installation.process("run", "--wait", "60", api=api)
 
     assert (at_once.returncode, later.returncode) == (5, 0), later.stderr
-    assert in_it(bucket, tmp_path) == as_rows(world.records())
+    assert rows_in_lake(bucket, tmp_path) == as_rows(world.records())
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_clock_that_is_ahead_of_the_buckets_is_told(
+def test_machine_clock_ahead_of_the_bucket_clock_is_reported(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock that it has just taken looks old to such a machine, and everybody's would."""
-    from pipelines import bucket_lock, lake
-    from pipelines.project import inside
+    """To a machine whose clock is ahead, its own new lock looks expired, and so would the lock of any other machine."""
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta import backend, object_lock
 
-    with inside(installation.folder):
-        place = lake.lake()
-    monkeypatch.setattr(bucket_lock.TransactionalFile, "LOCK_TTL_SECONDS", -60.0)
+    with project_context(installation.folder):
+        lake_backend = backend.delta_backend()
+    monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", -60.0)
 
-    with pytest.raises(DestinationFailed, match="clock"), place.locked(["default"], 0):
+    with pytest.raises(DestinationError, match="clock"), lake_backend.lock(["default"], 0):
         pass
 
 
-def test_a_bucket_that_does_not_answer_is_told_in_a_line(
+def test_unreachable_bucket_is_reported_in_one_line(
     installation: Installation, world: World, api: Sandbox, bucket: str
 ) -> None:
     world.book()
-    nobody = bucket.rsplit(":", 1)[0] + ":9"  # no server listens there
+    unused_address = bucket.rsplit(":", 1)[0] + ":9"  # no server listens on port 9
 
-    done = installation.process("run", api=api, DESTINATION__FILESYSTEM__CREDENTIALS__ENDPOINT_URL=nobody)
+    done = installation.process("run", api=api, DESTINATION__FILESYSTEM__CREDENTIALS__ENDPOINT_URL=unused_address)
 
     assert done.returncode == 6, done.stderr
     assert "s3://lake/our/pickups" in done.stderr

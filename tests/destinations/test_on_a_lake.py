@@ -1,5 +1,7 @@
-"""A lake as the place to write: what is particular to Delta tables in a folder. The promise is told elsewhere:
-`make test-places` runs its tests with TESTED_DESTINATION=filesystem."""
+"""Features of Delta tables in a folder.
+
+`make test-places` tests the promise with Delta tables: it runs the promise's tests with TESTED_DESTINATION=delta.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from tests.support.destinations import read_by_people
 from tests.support.installation import Installation, as_rows, rows_of
 from tests.support.worlds import NOW
 
-deltalake = pytest.importorskip("deltalake", reason="Delta is an extra: make test-engines has it")
+deltalake = pytest.importorskip("deltalake", reason="deltalake is not installed; make test-engines installs it")
 
 pytestmark = pytest.mark.engines
 PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id"
@@ -25,17 +27,17 @@ PICKUPS = "select * exclude (_dlt_load_id) from sendcloud.pickups order by accou
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for it, in the environment."""
-    monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+    """Configures a new folder for the lake in the environment and returns its path."""
+    monkeypatch.setenv("PIPELINE__DESTINATION", "delta")
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "lake"))
     return tmp_path / "lake"
 
 
-def in_it(lake: Path) -> list[dict[str, Any]]:
+def pickups_in_lake(lake: Path) -> list[dict[str, Any]]:
     return rows_of(copied_from_lake(lake, lake.with_name("copy.duckdb")), PICKUPS)
 
 
-def test_two_machines_load_different_accounts_at_the_same_time(installation: Installation, lake: Path) -> None:
+def test_two_machines_load_different_accounts_concurrently(installation: Installation, lake: Path) -> None:
     worlds = {name: World.seeded(200, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
     with serve(worlds["north"]) as north, serve(worlds["South-2"]) as south:
         running = [
@@ -47,10 +49,10 @@ def test_two_machines_load_different_accounts_at_the_same_time(installation: Ins
             assert process.returncode == 0, said + wrong
 
     expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
-    assert in_it(lake) == sorted(expected, key=lambda row: (row["account"], row["id"]))
+    assert pickups_in_lake(lake) == sorted(expected, key=lambda row: (row["account"], row["id"]))
 
 
-def test_the_same_account_on_two_machines_is_loaded_once(
+def test_second_machine_cannot_load_an_account_while_the_first_loads_it(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
     world.book()
@@ -68,7 +70,7 @@ def test_the_same_account_on_two_machines_is_loaded_once(
     assert "Another run is under way (process" in second.stderr
 
 
-def test_a_run_that_died_before_dlt_wrote_anything_stands_in_nobodys_way(
+def test_run_that_crashed_before_dlt_wrote_anything_does_not_block_the_next_run(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
     world.book()
@@ -76,16 +78,16 @@ def test_a_run_that_died_before_dlt_wrote_anything_stands_in_nobodys_way(
 
     installation.run(api)
 
-    assert in_it(lake) == as_rows(world.records())
+    assert pickups_in_lake(lake) == as_rows(world.records())
 
 
-def test_every_view_is_what_a_file_gives(
+def test_views_of_a_lake_equal_the_views_of_a_duckdb_file(
     installation: Installation, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import models
+    from pipelines.analytics.views import view_files
 
     world, some = World.seeded(600, seed=9, until=NOW), {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
-    names = [path.stem for path in models.views() if path.stem != "runs"]
+    names = [path.stem for path in view_files() if path.stem != "runs"]
     with serve(world) as api:
         installation.run(api)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
@@ -98,9 +100,7 @@ def test_every_view_is_what_a_file_gives(
             assert rows or name == "quarantine", name
 
 
-def test_status_counts_what_lies_in_the_lake(
-    installation: Installation, world: World, api: Sandbox, lake: Path
-) -> None:
+def test_status_counts_the_rows_in_the_lake(installation: Installation, world: World, api: Sandbox, lake: Path) -> None:
     world.book()
     world.change(world.book(), carrier=None)
     installation.run(api)
@@ -111,26 +111,26 @@ def test_status_counts_what_lies_in_the_lake(
     assert (account["pickups"], account["quarantined"]) == (1, 1)
 
 
-def test_small_files_become_few_and_nothing_is_lost(
+def test_small_files_are_compacted_without_loss_of_rows(
     installation: Installation, world: World, api: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import lake_tables
+    from pipelines.destinations.delta import tables
 
-    monkeypatch.setattr(lake_tables, "EVERY", 1)
+    monkeypatch.setattr(tables, "COMPACT_EVERY_VERSIONS", 1)
     for _ in range(4):
         world.book()
         installation.run(api)
         world.advance(hours=1)
 
-    assert in_it(lake) == as_rows(world.records())
+    assert pickups_in_lake(lake) == as_rows(world.records())
     assert len(deltalake.DeltaTable(lake / "sendcloud_of_default" / "pickups").file_uris()) == 1
 
 
-def test_a_run_touches_no_table_of_another_account(
+def test_run_neither_reads_nor_compacts_tables_of_another_account(
     installation: Installation, world: World, api: Sandbox, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither to look at, when it checks its own, nor to make few files of many: another machine may be writing it."""
-    from pipelines import lake_tables
+    """Another machine may be writing these tables, so neither the checks nor the compaction may touch them."""
+    from pipelines.destinations.delta import tables
 
     for name in ("north", "south", "south"):
         world.book()
@@ -139,7 +139,7 @@ def test_a_run_touches_no_table_of_another_account(
     for file in theirs.glob("*.parquet"):
         file.unlink()
     before = deltalake.DeltaTable(theirs).version()
-    monkeypatch.setattr(lake_tables, "EVERY", 1)
+    monkeypatch.setattr(tables, "COMPACT_EVERY_VERSIONS", 1)
     world.book()
 
     receipt = installation.run(api, account="north")
@@ -149,17 +149,17 @@ def test_a_run_touches_no_table_of_another_account(
 
 
 @pytest.mark.usefixtures("lake")
-def test_what_is_held_still_for_a_report_is_read_as_it_was_then(
+def test_snapshot_for_a_report_stays_unchanged_during_later_runs(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.lake import lake as configured
-    from pipelines.project import inside
+    from pipelines.config.project import project_context
+    from pipelines.destinations.delta.backend import delta_backend as configured
 
     first = world.book()
     installation.run(api)
-    with inside(installation.folder):
+    with project_context(installation.folder):
         place = configured()
-    with place.held_still() as still:
+    with place.snapshot() as still:
         world.change(first, pickup_status="Cancelled")
         world.book()
         world.advance(hours=1)
@@ -176,10 +176,10 @@ def test_what_is_held_still_for_a_report_is_read_as_it_was_then(
     assert len(receipts) == 1
 
 
-def test_a_folder_may_have_a_space_and_letters_of_its_own(
+def test_lake_folder_may_contain_spaces_percent_signs_and_non_ascii_letters(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PIPELINE__DESTINATION", "filesystem")
+    monkeypatch.setenv("PIPELINE__DESTINATION", "delta")
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tmp_path / "My shöp 100%"))
     for _ in range(2):
         world.book()
@@ -189,10 +189,10 @@ def test_a_folder_may_have_a_space_and_letters_of_its_own(
     assert len(read("pickups")) == 2
 
 
-def test_a_folder_whose_name_would_stand_for_others_is_refused(
+def test_lake_folder_whose_name_is_a_glob_pattern_is_refused(
     installation: Installation, api: Sandbox, tmp_path: Path
 ) -> None:
-    theirs = {"PIPELINE__DESTINATION": "filesystem", "DESTINATION__FILESYSTEM__BUCKET_URL": str(tmp_path / "a[b]")}
+    theirs = {"PIPELINE__DESTINATION": "delta", "DESTINATION__FILESYSTEM__BUCKET_URL": str(tmp_path / "a[b]")}
 
     done = installation.process("run", api=api, **theirs)
 
@@ -202,7 +202,7 @@ def test_a_folder_whose_name_would_stand_for_others_is_refused(
     assert not (tmp_path / "a[b]").exists()
 
 
-def test_a_lake_that_cannot_be_written_to_is_told(
+def test_lake_that_cannot_be_written_is_reported_in_one_line(
     installation: Installation, world: World, api: Sandbox, lake: Path
 ) -> None:
     world.book()
@@ -215,8 +215,8 @@ def test_a_lake_that_cannot_be_written_to_is_told(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_built_view_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
-    from pipelines.built import _replace
+def test_old_exported_view_remains_if_the_new_view_cannot_replace_it(tmp_path: Path) -> None:
+    from pipelines.export.parquet import _replace
 
     (tmp_path / "pickups").mkdir()
     (tmp_path / "pickups" / "old.parquet").write_text("rows")
@@ -228,8 +228,8 @@ def test_a_built_view_that_cannot_take_its_place_leaves_the_old_one_there(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_report_is_made_from_a_lake(installation: Installation, lake: Path, tmp_path: Path) -> None:
-    pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
+def test_report_can_be_created_from_a_lake(installation: Installation, lake: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nbclient", reason="nbclient is not installed; a report needs the notebooks' libraries")
     with serve(World.seeded(300, seed=2, until=NOW)) as api:
         installation.run(api)
     assert lake.is_dir()

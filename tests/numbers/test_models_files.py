@@ -1,4 +1,4 @@
-"""The files of views and checks, and the columns that the views have."""
+"""The SQL files of views and checks, and the columns of the views."""
 
 import pytest
 
@@ -6,11 +6,9 @@ from tests.support.by_hand import CHECKS, OVER_PICKUPS, VIEWS, pickup
 
 pytestmark = pytest.mark.duckdb2
 
-# --- the files
-
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_says_its_grain_first_and_is_one_plain_select(view):
+def test_view_file_states_its_grain_first_and_is_one_plain_select(view):
     grain, *rest = VIEWS[view].splitlines()
 
     assert grain.startswith("-- One row per ")
@@ -20,7 +18,7 @@ def test_a_view_says_its_grain_first_and_is_one_plain_select(view):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_check_says_how_severe_it_is_and_why(check):
+def test_check_file_states_its_severity_and_its_reason_first(check):
     severity, why, *_ = CHECKS[check].splitlines()
 
     assert severity in ("-- severity: must-pass", "-- severity: warn")
@@ -28,16 +26,19 @@ def test_a_check_says_how_severe_it_is_and_why(check):
     assert "create " not in CHECKS[check].lower()
 
 
-def test_who_asks_for_two_columns_of_the_pickups_has_no_others_read(warehouse):
-    """A CTE with two readers becomes a table of all pickups, all columns: at two million 2.3 s, in place of 0.3 s."""
+def test_query_of_two_columns_of_the_pickups_view_reads_no_other_columns(warehouse):
+    """A CTE that is read twice becomes a table of all pickups with all columns.
+
+    With two million pickups, a query then takes 2.3 s instead of 0.3 s.
+    """
     ((_, plan),) = warehouse(pickup()).execute("explain select carrier, is_mature from analytics.pickups").fetchall()
 
-    operators = plan.upper().replace(" ", "_")  # Seq Scan, by duckdb 2.0
+    operators = plan.upper().replace(" ", "_")  # DuckDB 2.0 writes "Seq Scan"
     assert "SEQ_SCAN" in operators
     assert "CTE_SCAN" not in operators
 
 
-def test_only_a_doubled_key_and_a_missing_column_must_pass():
+def test_only_unique_key_and_required_columns_are_must_pass_checks():
     must_pass = {name for name, text in CHECKS.items() if text.startswith("-- severity: must-pass\n")}
 
     assert {"required_columns", "unique_key"} == must_pass
@@ -96,14 +97,14 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("view", COLUMNS)
-def test_a_view_has_these_columns(warehouse, view):
+def test_view_has_exactly_the_listed_columns(warehouse, view):
     described = warehouse().execute(f"describe analytics.{view}").fetchall()
 
     assert COLUMNS[view].split() == [name for name, *_ in described]
 
 
 @pytest.mark.parametrize("view", OVER_PICKUPS)
-def test_no_column_carries_a_time_zone_or_a_number_that_pandas_cannot_hold(warehouse, view):
+def test_no_column_has_a_time_zone_or_a_number_type_that_pandas_lacks(warehouse, view):
     kinds = {kind for _, kind, *_ in warehouse().execute(f"describe analytics.{view}").fetchall()}
 
     assert kinds <= {"VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "DATE"}

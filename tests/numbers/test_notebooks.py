@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom and answer; what is committed is the essay, not an account's numbers."""
+"""The notebooks run from top to bottom and answer their questions. The committed files hold no account's numbers."""
 
 import ast
 import json
@@ -13,13 +13,15 @@ from tests.support.by_hand import cancelled, fill, many, pickup, run
 from tests.support.cases import quick
 from tests.support.notebooks import executed
 
-ROOM = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RATES, WINDOWS, HEALTH = "01-cancellation-rates", "02-pickup-windows", "03-is-the-data-healthy"
-COMMITTED = {path.stem: nbformat.read(path, as_version=nbformat.NO_CONVERT) for path in sorted(ROOM.glob("*.ipynb"))}
+COMMITTED = {
+    path.stem: nbformat.read(path, as_version=nbformat.NO_CONVERT) for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+}
 LONGEST_CELL = 12
 
-# Tuesday 2026-03-10 09:00 UTC is 10:00 in Amsterdam and Berlin and 9:00 in London; a window lasts three hours,
-# and is booked four days ahead.
+# Windows open on Tuesday 2026-03-10 at 09:00 UTC, which is 10:00 in Amsterdam and Berlin and 9:00 in London.
+# A window lasts three hours and is booked four days ahead.
 BUSY = [
     *many(cancelled, 10, country="NL"),
     *many(pickup, 30, country="NL"),
@@ -28,13 +30,13 @@ BUSY = [
     *many(pickup, 20, carrier="ups", country="GB"),
     *many(pickup, 3, carrier="ups", country="CH", pickup_until=None, pickup_status="Failed"),
 ]
-KINDS = (pickup, cancelled)
-TO_COME = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
+KEPT_AND_CANCELLED = (pickup, cancelled)
+FUTURE_WINDOW = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
 
 
 @pytest.fixture(scope="module")
-def run_through(templates):
-    """The notebooks over a busy and over an empty account, by name and account."""
+def executed_notebooks(templates):
+    """Returns the notebooks by name and account, executed over a busy account and over an empty account."""
     folder = templates.made("notebooks", execute_all)
     return {(name, account): nbformat.read(folder / f"{name} {account}.ipynb", as_version=4) for name, account in PAIRS}
 
@@ -51,29 +53,33 @@ def execute_all(folder):
 
 
 def outputs(notebook, kind):
+    """Returns the outputs of all cells that have this MIME type."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [output.data[kind] for cell in cells for output in cell.outputs if kind in output.get("data", {})]
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_notebook_runs_without_a_word_of_error_or_warning(run_through, name):
-    kinds = {output.output_type for cell in run_through[name, "busy"].cells for output in cell.get("outputs", [])}
+def test_notebook_runs_without_errors_or_warnings(executed_notebooks, name):
+    kinds = {
+        output.output_type for cell in executed_notebooks[name, "busy"].cells for output in cell.get("outputs", [])
+    }
 
     assert "execute_result" in kinds <= {"display_data", "execute_result"}
 
 
-def test_the_rates_are_told_in_pictures_and_in_sentences(run_through):
-    notebook = run_through[RATES, "busy"]
+def test_rates_notebook_answers_in_pictures_and_sentences(executed_notebooks):
+    notebook = executed_notebooks[RATES, "busy"]
     answers = "\n".join(outputs(notebook, "text/markdown"))
 
     assert len(outputs(notebook, "image/png")) == 7
-    # 20 of 40 with ups and 10 of 80 with dpd; ups' three failed pickups are in no rate but that of failure
+    # With ups, 20 of 40 pickups are cancelled, and with dpd 10 of 80. The three failed ups pickups count only in the
+    # failure rate.
     assert "**123 pickups** of 2 carriers, as of 2026-04-01 00:00 UTC. 123 are mature" in answers
     assert "**ups is cancelled most often: 50.0% of its pickups.**" in answers
     assert "no other carrier's reaches it. Over all carriers 30 of 120 were cancelled, 25.0%." in answers
     assert "**20 of 30 cancellations (66.7%)** came less than 24 hours before the window opened, 0 of them" in answers
     assert "**dpd differs most: 25.0% in NL, 0.0% in DE** (40 and 40 pickups)" in answers
-    # booked in one week, 10 cancelled after 48 hours and 20 after 95; nobody booked again
+    # All pickups were booked in one week. 10 were cancelled after 48 hours and 20 after 95, and none was rebooked.
     assert (
         "**There are too few whole weeks to tell a trend**, over all carriers. 1 weeks are whole with every carrier, "
         "0 are not mature yet." in answers
@@ -83,8 +89,8 @@ def test_the_rates_are_told_in_pictures_and_in_sentences(run_through):
     assert "Over all carriers 3 of 123 failed, 2.4%; 0 more are stuck" in answers
 
 
-def test_the_windows_are_told_in_pictures_and_in_sentences(run_through):
-    notebook = run_through[WINDOWS, "busy"]
+def test_windows_notebook_answers_in_pictures_and_sentences(executed_notebooks):
+    notebook = executed_notebooks[WINDOWS, "busy"]
     answers = "\n".join(outputs(notebook, "text/markdown"))
 
     assert len(outputs(notebook, "image/png")) == 5
@@ -100,8 +106,8 @@ def test_the_windows_are_told_in_pictures_and_in_sentences(run_through):
     assert "**Lead time: there is nothing to compare. Window length: there is nothing to compare.**" in answers
 
 
-def test_the_health_of_the_data_is_told_in_sentences(run_through):
-    answers = "\n".join(outputs(run_through[HEALTH, "busy"], "text/markdown"))
+def test_health_notebook_answers_in_sentences(executed_notebooks):
+    answers = "\n".join(outputs(executed_notebooks[HEALTH, "busy"], "text/markdown"))
 
     assert "**1 of 1 runs succeeded.** The last success saw the API at 2026-04-01 00:00 UTC" in answers
     assert "No run failed." in answers
@@ -114,8 +120,8 @@ def test_the_health_of_the_data_is_told_in_sentences(run_through):
     ("name", "sentence"),
     [(RATES, "There is nothing to rate yet"), (WINDOWS, "There is nothing to show yet")],
 )
-def test_an_empty_account_is_told_so_and_nothing_breaks(run_through, name, sentence):
-    notebook = run_through[name, "empty"]
+def test_notebook_over_an_empty_account_says_so_and_does_not_fail(executed_notebooks, name, sentence):
+    notebook = executed_notebooks[name, "empty"]
     answers = outputs(notebook, "text/markdown")
 
     assert outputs(notebook, "image/png") == []
@@ -131,7 +137,7 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(run_through, name, sente
         [
             [pickup()],
             [cancelled()],
-            [cancelled(**TO_COME)],
+            [cancelled(**FUTURE_WINDOW)],
             [pickup(pickup_status="Announcing")],
             [pickup(pickup_status="Failed")],
             [pickup(pickup_from=None, pickup_until=None)],
@@ -144,7 +150,7 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(run_through, name, sente
             [
                 make(carrier=f"carrier number {n}", pickup_from=f"2026-03-{n:02} {n - 8:02}:00Z")
                 for n in range(10, 30)
-                for make in KINDS
+                for make in KEPT_AND_CANCELLED
             ],
         ],
         only=(1, 5, 10, 11),
@@ -152,26 +158,26 @@ def test_an_empty_account_is_told_so_and_nothing_breaks(run_through, name, sente
     ids=[
         "one kept",
         "one cancelled",
-        "one cancelled, to come",
+        "one cancelled, window in the future",
         "one stuck",
         "one failed",
         "one without a window",
-        "one without a zone",
-        "one open-ended before its booking",
+        "one without a time zone",
+        "one open-ended that opens before its booking",
         "one open-ended",
         "one that ends before it begins",
-        "names that look like mathematics",
-        "three carriers that all kept",
+        "names that look like math markup",
+        "three carriers that kept every pickup",
         "twenty carriers at all hours",
     ],
 )
-def test_no_account_is_too_odd_to_be_told(warehouse_read, name, pickups):
-    warehouse_read(pickups)
+def test_notebook_runs_over_unusual_pickups(use_warehouse, name, pickups):
+    use_warehouse(pickups)
 
-    drawn(name)
+    execute_and_draw(name)
 
 
-FOUND = json.dumps({"known_carriers": 1})
+FINDINGS = json.dumps({"known_carriers": 1})
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -182,27 +188,31 @@ FOUND = json.dumps({"known_carriers": 1})
             [run(outcome="failed")],
             [run(outcome="failed", observed_at=None, started_at="2026-04-01 00:00Z", finished_at="2026-04-01 00:01Z")],
             [
-                run(account="old", checks_failed=FOUND),
+                run(account="old", checks_failed=FINDINGS),
                 run(account="older", checks_failed=None),
                 run(
-                    check_values=json.dumps({"known_carriers": ["dpd"]}),
-                    checks_failed=FOUND,
+                    unexpected_values=json.dumps({"known_carriers": ["dpd"]}),
+                    checks_failed=FINDINGS,
                     unknown_fields='{"colour": 2}',
                 ),
             ],
         ],
         only=(2,),
     ),
-    ids=["a first load that died", "one that died before its first page", "accounts last read by older versions"],
+    ids=[
+        "a failed first load",
+        "a first load that failed before its first page",
+        "accounts last read by older versions",
+    ],
 )
-def test_no_history_of_runs_is_too_odd_to_be_told(warehouse_read, name, runs):
-    warehouse_read([pickup(), cancelled()], runs)
+def test_notebook_runs_over_unusual_run_histories(use_warehouse, name, runs):
+    use_warehouse([pickup(), cancelled()], runs)
 
-    drawn(name)
+    execute_and_draw(name)
 
 
-def told(name, since=None):
-    """What every name of the notebook stands for, when every cell ran in this process."""
+def namespace_of(name, since=None):
+    """Executes every cell of the notebook in this process and returns its namespace."""
     import matplotlib.pyplot as plt
 
     known = {}
@@ -212,18 +222,18 @@ def told(name, since=None):
     return known
 
 
-def drawn(name):
-    """Every picture of it, too."""
+def execute_and_draw(name):
+    """Executes the notebook and draws each of its pictures."""
     import matplotlib.pyplot as plt
 
-    told(name)
+    namespace_of(name)
     for number in plt.get_fignums():
         plt.figure(number).canvas.draw()
     plt.close("all")
 
 
-def a_week(monday, cancelled_of_ten, **changes):
-    """Ten bookings on that Monday, for the next day, some of them cancelled."""
+def bookings_of_week(monday, cancelled_of_ten, **changes):
+    """Returns ten pickups, booked on that Monday for the next day, of which `cancelled_of_ten` are cancelled."""
     booked = datetime.fromisoformat(f"{monday} 09:00Z")
     times = {
         "created_at": booked,
@@ -237,51 +247,52 @@ def a_week(monday, cancelled_of_ten, **changes):
 MONDAYS = ["2026-02-02", "2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09"]
 
 
-def test_the_trend_is_over_weeks_in_which_every_carrier_is_mature(warehouse_read):
-    """Two carriers that never change, 1 and 3 of 10 a week; of the slow one the last two weeks are not over."""
-    quick = [made for monday in MONDAYS for made in a_week(monday, 1)]
-    slow = [made for monday in MONDAYS for made in a_week(monday, 3, carrier="ups")]
-    late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **TO_COME) for monday in MONDAYS[-2:]]
-    warehouse_read(quick + slow + late)
+def test_trend_covers_only_weeks_in_which_every_carrier_is_mature(use_warehouse):
+    """Two carriers have constant rates, 1 and 3 of 10 a week. The last two weeks of the slow carrier are not mature."""
+    quick = [made for monday in MONDAYS for made in bookings_of_week(monday, 1)]
+    slow = [made for monday in MONDAYS for made in bookings_of_week(monday, 3, carrier="ups")]
+    late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **FUTURE_WINDOW) for monday in MONDAYS[-2:]]
+    use_warehouse(quick + slow + late)
 
-    assert told(RATES)["movement"]() == (
+    assert namespace_of(RATES)["movement"]() == (
         "20.0% were cancelled of the last 2 whole weeks' bookings, 20.0% of the 2 before"
     )
 
 
 @pytest.mark.parametrize(
-    ("since", "whole"),
+    ("since", "complete_weeks"),
     [("2026-02-08", MONDAYS[1:]), ("2026-02-09", MONDAYS[2:]), ("2026-02-11", MONDAYS[2:]), (None, MONDAYS)],
-    ids=["a Sunday", "a Monday, whose first hour is on UTC's Sunday", "a Wednesday", "from the beginning"],
+    ids=["a Sunday", "a Monday, whose first local hour is Sunday in UTC", "a Wednesday", "no limit"],
 )
-def test_a_week_that_since_cuts_into_is_not_whole(tmp_path, monkeypatch, since, whole):
+def test_week_that_since_cuts_into_is_incomplete_and_left_out(tmp_path, monkeypatch, since, complete_weeks):
     with duckdb.connect(tmp_path / "pickups.duckdb") as con:
         every_day = [datetime.fromisoformat(f"{MONDAYS[0]} 09:00Z") + timedelta(days=day) for day in range(42)]
-        fill(con, [make(created_at=at) for at in every_day for make in KINDS])
+        fill(con, [make(created_at=at) for at in every_day for make in KEPT_AND_CANCELLED])
     monkeypatch.setenv("PUBLISH__PATH", str(tmp_path / "pickups.duckdb"))
 
-    over_all = told(RATES, since=since)["over_all"]
+    over_all = namespace_of(RATES, since=since)["over_all"]
 
-    assert [f"{monday:%Y-%m-%d}" for monday in over_all.index] == whole
+    assert [f"{monday:%Y-%m-%d}" for monday in over_all.index] == complete_weeks
 
 
 @pytest.fixture
-def warehouse_read(warehouse, monkeypatch):
-    """A function that puts an account behind `pipelines.warehouse.read`, in this process."""
+def use_warehouse(warehouse, monkeypatch):
+    """Returns a function that makes `pipelines.warehouse.read` read this account, in this process."""
 
-    def behind(pickups, runs=None):
+    def use(pickups, runs=None):
         con = warehouse(*pickups, runs=runs)
         monkeypatch.setattr(
             "pipelines.warehouse.read", lambda view, **_: con.execute(f"select * from analytics.{view}").df()
         )
 
-    return behind
+    return use
 
 
-# --- as committed
+# --- the committed files
 
 
 def code_of(notebook):
+    """Returns the source of all code cells as one text."""
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
@@ -290,7 +301,7 @@ def test_there_are_three_notebooks():
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_committed_notebook_holds_no_outputs_and_no_counts(name):
+def test_committed_notebook_has_no_outputs_execution_counts_or_cell_metadata(name):
     for cell in COMMITTED[name].cells:
         assert cell.get("outputs", []) == [], cell.id
         assert cell.get("execution_count") is None, cell.id
@@ -298,18 +309,18 @@ def test_a_committed_notebook_holds_no_outputs_and_no_counts(name):
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_committed_notebook_is_valid_and_names_its_kernel(name):
+def test_committed_notebook_is_valid_and_names_its_kernel(name):
     notebook = COMMITTED[name]
 
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
-    ids_as_written = [cell["id"] for cell in json.loads((ROOM / f"{name}.ipynb").read_text())["cells"]]
-    assert len(set(ids_as_written)) == len(ids_as_written)  # nbformat mends doubled ids while it reads
+    ids_as_written = [cell["id"] for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]]
+    assert len(set(ids_as_written)) == len(ids_as_written)  # nbformat repairs duplicate ids as it reads
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_no_cell_is_long_and_none_is_empty(name):
+def test_no_cell_is_empty_and_no_code_cell_is_too_long(name):
     for cell in COMMITTED[name].cells:
         lines = cell.source.splitlines()
         assert lines, cell.id
@@ -317,7 +328,7 @@ def test_no_cell_is_long_and_none_is_empty(name):
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_notebook_begins_with_a_question_and_ends_with_what_it_cannot_say(name):
+def test_notebook_begins_with_a_question_and_ends_with_its_limits(name):
     first, *_, last = COMMITTED[name].cells
 
     assert first.source.splitlines()[0].startswith("# ")
@@ -326,7 +337,7 @@ def test_a_notebook_begins_with_a_question_and_ends_with_what_it_cannot_say(name
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_notebook_knows_nothing_of_the_project_but_read(name):
+def test_notebook_imports_nothing_but_read_from_the_project(name):
     imported = {
         f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(ast.parse(code_of(COMMITTED[name])))

@@ -1,4 +1,4 @@
-"""`pickups report`: one page that needs nothing else, whole or not at all."""
+"""`pickups report` writes one self-contained page. If it fails, it leaves the previous page unchanged."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 import nbformat
 import pytest
 
-from pipelines import in_place
-from pipelines import report as reporting
+from pipelines import atomic_file
+from pipelines.report import build
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.conftest import HOSTILE
 from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Installation
 
-BEYOND = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
+EXTERNAL_REFERENCE = re.compile(r"https?://|//cdn|url\(|@import|<script|<link|<iframe")
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes, and the text outside of style."""
+    """Collects every tag of a page with its attributes, and the text outside of style tags."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class Tags(HTMLParser):
 
 
 @pytest.mark.slow
-def test_the_page_needs_nothing_but_itself(page: Path) -> None:
+def test_page_refers_to_no_external_resources(page: Path) -> None:
     html = page.read_text()
 
-    assert BEYOND.findall(html) == []
+    assert EXTERNAL_REFERENCE.findall(html) == []
     assert [image for image in Tags(html).of("img") if not image["src"].startswith("data:image/png;base64,")] == []
 
 
 @pytest.mark.slow
-def test_a_name_from_the_data_is_text_and_never_markup(hostile_page: Path) -> None:
+def test_names_from_the_data_appear_as_text_and_never_as_markup(hostile_page: Path) -> None:
     found = Tags(hostile_page.read_text())
     text = "".join(found.text)
 
@@ -67,22 +67,22 @@ def test_a_name_from_the_data_is_text_and_never_markup(hostile_page: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_page_itself_forbids_a_browser_to_run_or_fetch_anything(page: Path) -> None:
+def test_content_security_policy_of_the_page_forbids_scripts_and_requests(page: Path) -> None:
     (policy,) = [meta["content"] for meta in Tags(page.read_text()).of("meta") if "http-equiv" in meta]
 
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
 @pytest.mark.slow
-def test_it_says_of_whom_as_of_when_and_by_which_version(page: Path) -> None:
+def test_page_names_its_account_as_of_time_and_version(page: Path) -> None:
     text = " ".join(Tags(page.read_text()).text)
 
-    assert "Account my-shop · as of 2026-11-20 12:00 UTC · made 20" in text
+    assert "Account my-shop · as of 2026-11-20 12:00 UTC · created 20" in text
     assert "by sendcloud-pickups 0." in text
 
 
 @pytest.mark.slow
-def test_it_shows_pictures_and_sentences_and_no_code(page: Path) -> None:
+def test_page_shows_pictures_and_sentences_but_no_code(page: Path) -> None:
     found = Tags(page.read_text())
     text = " ".join(found.text)
 
@@ -96,7 +96,7 @@ def test_it_shows_pictures_and_sentences_and_no_code(page: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_entry_of_the_contents_leads_to_a_heading_and_no_two_to_the_same(page: Path) -> None:
+def test_each_entry_of_the_contents_links_to_its_own_heading(page: Path) -> None:
     found = Tags(page.read_text())
     links = [link["href"] for link in found.of("a") if link["href"].startswith("#")]
     anchors = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
@@ -108,8 +108,8 @@ def test_every_entry_of_the_contents_leads_to_a_heading_and_no_two_to_the_same(p
 
 
 @pytest.mark.slow
-def test_only_some_carriers_and_days_can_be_asked_for(hostile_page: Path) -> None:
-    """One an hour before 22 August 12:00: 229 of them are since the 13th, and one came ten days later."""
+def test_report_can_be_limited_to_some_carriers_and_a_start_day(hostile_page: Path) -> None:
+    """One pickup was booked in each hour before 22 August 12:00, 229 since the 13th. One was booked ten days later."""
     text = " ".join("".join(Tags(hostile_page.read_text()).text).split())
 
     assert "230 pickups" in text
@@ -118,11 +118,11 @@ def test_only_some_carriers_and_days_can_be_asked_for(hostile_page: Path) -> Non
 
 
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
-    """A function that puts a notebook of one cell in the place of ours."""
+def write_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Returns a function that writes a notebook with one code cell, for a folder that replaces the packaged one."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(reporting, "notebooks_folder", lambda _project: folder)
+    monkeypatch.setattr(build, "notebooks_folder", lambda _project: folder)
 
     def write(name: str, code: str) -> None:
         cells = [nbformat.v4.new_markdown_cell(f"# {name}?"), nbformat.v4.new_code_cell(code)]
@@ -133,7 +133,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, 
 
 @pytest.fixture
 def old_page(shop: tuple[Installation, Sandbox], installation: Installation) -> Path:
-    """A report that is there already, in a project of its own."""
+    """Returns an existing report in a new project."""
     shutil.copytree(shop[0].folder / "data", installation.folder / "data", ignore=shutil.ignore_patterns("report"))
     page = installation.folder / "data" / "report" / "index.html"
     page.parent.mkdir()
@@ -142,39 +142,39 @@ def old_page(shop: tuple[Installation, Sandbox], installation: Installation) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reason"),
     quick(
         [
             ("1 / 0", "ZeroDivisionError: division by zero"),
-            ("import os; os._exit(9)", "a kernel that died (killed, or out of memory?)"),
-            ("import time; time.sleep(60)", "a cell that took longer than 2 seconds"),
+            ("import os; os._exit(9)", "the kernel died (it was killed, or it ran out of memory)"),
+            ("import time; time.sleep(60)", "a cell took longer than 2 seconds"),
         ]
     ),
-    ids=["an error", "a kernel that dies", "a cell without an end"],
+    ids=["an error", "a kernel that dies", "a cell that never ends"],
 )
-def test_a_notebook_that_fails_costs_no_report(
+def test_failed_notebook_leaves_the_previous_report_unchanged(
     installation: Installation,
     old_page: Path,
-    notebook: Callable[[str, str], None],
+    write_notebook: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
     code: str,
-    told: str,
+    reason: str,
 ) -> None:
-    notebook("broken", code)
-    monkeypatch.setattr(reporting, "SECONDS_A_CELL", 2 if "sleep" in code else 60)
+    write_notebook("broken", code)
+    monkeypatch.setattr(build, "CELL_TIMEOUT_SECONDS", 2 if "sleep" in code else 60)
 
     done = installation.command("report")
 
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr.splitlines()[-1].startswith(
-        f"pickups: No report: broken.ipynb ended in {told}. The report that was there is as it was."
+        f"pickups: No report was written because broken.ipynb failed: {reason}. The previous report is unchanged."
     )
     assert old_page.read_text() == "of yesterday"
     assert [file.name for file in old_page.parent.iterdir()] == ["index.html"]
 
 
 @pytest.mark.slow
-def test_a_projects_own_notebooks_are_taken_before_those_that_came_with_us(
+def test_notebooks_of_the_project_replace_the_packaged_notebooks(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -187,7 +187,7 @@ def test_a_projects_own_notebooks_are_taken_before_those_that_came_with_us(
 
 
 @pytest.mark.slow
-def test_what_a_kernel_says_at_its_end_is_not_what_the_command_says(
+def test_output_of_a_kernel_at_its_exit_does_not_appear_on_stderr(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -200,59 +200,61 @@ def test_what_a_kernel_says_at_its_end_is_not_what_the_command_says(
     assert installation.process("report").stderr.split() == ["running", "mine"]
 
 
-def test_a_page_that_cannot_take_the_old_ones_place_leaves_it_as_it_was(
+def test_previous_report_is_unchanged_if_the_new_page_cannot_replace_it(
     installation: Installation,
     old_page: Path,
-    notebook: Callable[[str, str], None],
+    write_notebook: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     replace = Path.replace
 
     def full(fresh: Path, target: Path) -> None:
         if target == old_page:
-            assert "short" in fresh.read_text()  # the new one is whole by now
+            assert "short" in fresh.read_text()  # the new page is complete by now
             assert old_page.read_text() == "of yesterday"
             raise OSError(28, "No space left on device")
         replace(fresh, target)
 
-    notebook("short", "1")
+    write_notebook("short", "1")
     monkeypatch.setattr(Path, "replace", full)
 
     done = installation.command("report")
 
     assert done.returncode == 6
-    assert f"The destination failed: {old_page}: [Errno 28] No space left on device. The report that was" in done.stderr
+    assert f"The destination failed: {old_page}: [Errno 28] No space left on device. The previous report" in done.stderr
     assert old_page.read_text() == "of yesterday"
     assert [file.name for file in old_page.parent.iterdir()] == ["index.html"]
 
 
 @pytest.mark.slow
-def test_what_a_killed_report_left_is_swept_up_by_one_of_another_day(
+def test_temporary_files_of_a_killed_report_are_removed_by_a_report_a_day_later(
     installation: Installation,
     old_page: Path,
-    notebook: Callable[[str, str], None],
+    write_notebook: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = [old_page.with_name(".index.html.a.new"), installation.published.with_name(".pickups.duckdb.a.still")]
     for file in left:
         file.write_text("x")
-    notebook("short", "1")
+    write_notebook("short", "1")
 
     assert installation.command("report", "--to", str(old_page.with_name("other.html"))).returncode == 0
-    assert [file.exists() for file in left] == [True, True]  # somebody may be at it
-    monkeypatch.setattr(in_place, "A_DAY", 0)
+    assert [file.exists() for file in left] == [True, True]  # another report may still use them
+    monkeypatch.setattr(atomic_file, "DAY_SECONDS", 0)
     assert installation.command("report").returncode == 0
 
     assert [file.exists() for file in left] == [False, False]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("can_link", [True, False], ids=["by a link", "by a copy where there are no links"])
-def test_what_is_published_while_a_report_is_made_is_in_none_of_it(
+@pytest.mark.parametrize(
+    "can_link", [True, False], ids=["snapshot by hard link", "snapshot by copy, without hard links"]
+)
+def test_report_excludes_data_published_while_it_is_created(
     installation: Installation,
     world: World,
     api: Sandbox,
-    notebook: Callable[[str, str], None],
+    write_notebook: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
     can_link: bool,
 ) -> None:
@@ -268,12 +270,12 @@ def test_what_is_published_while_a_report_is_made_is_in_none_of_it(
     world.book()
     installation.run(api)
     for name in ("first", "second"):
-        notebook(name, "from pipelines.warehouse import read\nprint(len(read('pickups')), 'pickups')")
+        write_notebook(name, "from pipelines.warehouse import read\nprint(len(read('pickups')), 'pickups')")
     if not can_link:
         monkeypatch.setattr(os, "link", no_link)
     monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
 
-    text = " ".join(Tags(reporting.report(on_progress=between).read_text()).text)
+    text = " ".join(Tags(build.build_report(on_progress=between).read_text()).text)
 
     assert len(installation.pickups()) == 2
     assert re.findall(r"\d+ pickups", text) == ["1 pickups", "1 pickups"]
@@ -282,19 +284,19 @@ def test_what_is_published_while_a_report_is_made_is_in_none_of_it(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("options", "code", "message"),
     [
-        (["--since", "yesterday"], 2, "'yesterday' is no day, such as 2026-01-01"),
-        (["--carrier", "DHL"], 2, "no carrier 'DHL'; there are "),
+        (["--since", "yesterday"], 2, "'yesterday' is not a day such as 2026-01-01"),
+        (["--carrier", "DHL"], 2, "unknown carrier 'DHL'; available carriers: "),
     ],
 )
-def test_a_wrong_day_or_carrier_is_told_at_once(
-    shop: tuple[Installation, Sandbox], words: list[str], code: int, says: str
+def test_invalid_day_or_unknown_carrier_is_refused(
+    shop: tuple[Installation, Sandbox], options: list[str], code: int, message: str
 ) -> None:
-    done = shop[0].command("report", *words)
+    done = shop[0].command("report", *options)
 
     assert done.returncode == code
-    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert message in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_show_prints_the_numbers_of_the_notebooks_in_their_order(
@@ -323,17 +325,18 @@ def test_show_prints_the_numbers_of_the_notebooks_in_their_order(
 
     shown = json.loads(installation.command("show", "windows", "--format", "json").stdout)
     for row in windows["windows"].to_dict("records"):
-        (told,) = [one for one in shown if one["carrier"] == row["carrier"]]
+        (shown_row,) = [one for one in shown if one["carrier"] == row["carrier"]]
         for name in ("with_window", "median_window_hours", "median_lead_time_hours", "open_ended_share"):
-            assert told[name] == row[name]
+            assert shown_row[name] == row[name]
 
 
 def code_of(name: str) -> str:
+    """Returns the source of all code cells of the notebook as one text."""
     cells = json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def test_without_pickups_there_is_no_report(installation: Installation) -> None:
+def test_without_pickups_the_report_command_exits_3(installation: Installation) -> None:
     done = installation.command("report")
 
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""The report as a person opens it: in a real Chromium, from the disk, without a network."""
+"""The report in a real Chromium, opened from the disk and without a network."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import pytest
 
 from tests.conftest import HOSTILE
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-engines does that")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed; make test-engines installs it"
+)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.engines,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (Debian: apt-get install chromium)"),
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (Debian: apt-get install chromium)"),
 ]
-QUIET = [
+CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -32,31 +34,31 @@ PHONE, SCREEN = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
         yield launched
         launched.close()
 
 
 @pytest.fixture(params=[PHONE, SCREEN], ids=["phone", "screen"])
-def opened(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator[Any]:
-    """The page in a window, with what it asked for and what it said on its console."""
+def report_window(request: pytest.FixtureRequest, browser: Any, page: Path) -> Iterator[Any]:
+    """Yields the page in a window that records the requested addresses, console messages and errors."""
     window = browser.new_page(viewport=request.param)
-    window.asked, window.said = [], []
-    window.on("request", lambda asked: window.asked.append(asked.url))
-    window.on("console", lambda said: window.said.append(said.text))
-    window.on("pageerror", lambda error: window.said.append(str(error)))
+    window.requested, window.messages = [], []
+    window.on("request", lambda request: window.requested.append(request.url))
+    window.on("console", lambda message: window.messages.append(message.text))
+    window.on("pageerror", lambda error: window.messages.append(str(error)))
     window.goto(page.as_uri())
     yield window
     window.close()
 
 
-def test_it_asks_for_nothing_but_itself_and_says_nothing(opened: Any, page: Path) -> None:
-    assert [url for url in opened.asked if not url.startswith("data:")] == [page.as_uri()]
-    assert opened.said == []
+def test_page_requests_only_itself_and_logs_nothing_to_the_console(report_window: Any, page: Path) -> None:
+    assert [url for url in report_window.requested if not url.startswith("data:")] == [page.as_uri()]
+    assert report_window.messages == []
 
 
-@pytest.mark.parametrize("is_markup", [False, True], ids=["as it is written", "were a name taken for markup after all"])
-def test_names_that_are_markup_ask_for_nothing_and_say_nothing(
+@pytest.mark.parametrize("is_markup", [False, True], ids=["escaped by the report", "inserted as markup"])
+def test_names_that_contain_markup_cause_no_request_and_no_dialog(
     browser: Any, hostile_page: Path, tmp_path: Path, is_markup: bool
 ) -> None:
     html = hostile_page.read_text()
@@ -75,49 +77,51 @@ def test_names_that_are_markup_ask_for_nothing_and_say_nothing(
     window.close()
 
 
-def test_every_picture_is_loaded_and_shows_something(opened: Any) -> None:
+def test_every_picture_loads_and_is_not_blank(report_window: Any) -> None:
     from matplotlib.image import imread
 
-    pictures = opened.locator("img").all()
+    pictures = report_window.locator("img").all()
     assert len(pictures) >= 12
     for picture in pictures:
         drawn = imread(BytesIO(picture.screenshot()))
         assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
-        assert drawn[..., :3].std() > 0.05  # a blank one has no contrast
+        assert drawn[..., :3].std() > 0.05  # a blank picture has no contrast
 
 
-def test_nothing_is_wider_than_the_window(opened: Any) -> None:
-    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+def test_no_element_is_wider_than_the_window(report_window: Any) -> None:
+    assert report_window.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     cut = "element => element.getBoundingClientRect().right > window.innerWidth + 1"
     assert [
-        e.inner_text() for e in opened.locator("p, li, h1, h2, h3, .output_png, nav").all() if e.evaluate(cut)
+        e.inner_text() for e in report_window.locator("p, li, h1, h2, h3, .output_png, nav").all() if e.evaluate(cut)
     ] == []
 
 
-def test_pictures_are_wide_enough_to_be_read_and_scroll_where_the_window_is_not(opened: Any) -> None:
-    for picture in opened.locator(".output_png").all():
+def test_pictures_are_at_least_540_pixels_wide_and_scroll_if_the_window_is_narrower(report_window: Any) -> None:
+    for picture in report_window.locator(".output_png").all():
         seen, whole = picture.evaluate("box => [box.clientWidth, box.scrollWidth]")
         assert whole >= 540
         assert (whole > seen) == (seen < 540)
 
 
-def test_the_contents_lead_to_their_headings(opened: Any) -> None:
-    for link in opened.locator("nav a").all():
+def test_links_in_the_contents_lead_to_their_headings(report_window: Any) -> None:
+    for link in report_window.locator("nav a").all():
         link.click()
-        heading = opened.locator(f"[id='{link.get_attribute('href')[1:]}']")
+        heading = report_window.locator(f"[id='{link.get_attribute('href')[1:]}']")
         assert heading.inner_text().strip() == link.inner_text().strip()
         assert heading.evaluate("element => Math.abs(element.getBoundingClientRect().top) < window.innerHeight")
 
 
-def test_axe_finds_nothing_to_complain_of(opened: Any) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="make test-engines installs axe-core")
+def test_axe_finds_no_accessibility_violations(report_window: Any) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core is not installed; make test-engines installs it"
+    )
 
-    found = axe.Axe().run(opened).response["violations"]
+    found = axe.Axe().run(report_window).response["violations"]
 
     assert [(rule["id"], rule["nodes"][0]["html"][:80]) for rule in found] == []
 
 
-def test_printed_each_notebook_begins_on_a_page_of_its_own(browser: Any, page: Path) -> None:
+def test_each_notebook_begins_on_a_new_page_in_print(browser: Any, page: Path) -> None:
     window = browser.new_page()
     window.goto(page.as_uri())
     window.emulate_media(media="print")

@@ -1,6 +1,7 @@
-"""The statistical views: by hand on a handful of pickups, and against scipy, statsmodels and lifelines on many.
+"""The statistical views, compared with values worked out by hand for a few pickups, and with scipy, statsmodels and
+lifelines for many.
 
-The everyday pickup is that of by_hand.py: dpd, NL, booked on Friday 2026-03-06 09:00 UTC, seen on 2026-04-01.
+The default pickup of by_hand.py is dpd in NL, booked on Friday 2026-03-06 at 09:00 UTC and observed on 2026-04-01.
 """
 
 import warnings
@@ -19,7 +20,7 @@ BOOKED = "2026-03-06 09:00Z"
 
 
 def close(expected):
-    """To nine digits."""
+    """Matches values that are equal to nine digits."""
     return pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -27,7 +28,10 @@ def close(expected):
 
 
 def wilson(cancelled: int, n: int) -> tuple[float, float]:
-    """As statsmodels works it out. Libraries are imported where they are used: together they take three seconds."""
+    """Returns the Wilson interval from statsmodels.
+
+    Libraries are imported where they are used, because importing all of them takes three seconds.
+    """
     from statsmodels.stats.proportion import proportion_confint
 
     return proportion_confint(cancelled, n, method="wilson")
@@ -35,7 +39,7 @@ def wilson(cancelled: int, n: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (1, 2), (3, 40), (17, 17), (250, 1_000)])
 @pytest.mark.parametrize("view", ["carrier_cancellations", "carrier_cancellations_weekly", "cancellations_by_booking"])
-def test_an_interval_is_wilson_s_as_statsmodels_gives_it(warehouse, view, k, n):
+def test_interval_equals_the_wilson_interval_of_statsmodels(warehouse, view, k, n):
     con = warehouse(*many(cancelled, k), *many(pickup, n - k))
     where = {
         "carrier_cancellations": "country = 'all'",
@@ -50,27 +54,32 @@ def test_an_interval_is_wilson_s_as_statsmodels_gives_it(warehouse, view, k, n):
 # --- shrunken rates
 
 
-def a_rate(carrier, k, n):
+def pickups_with_rate(carrier, k, n):
+    """Returns n pickups of the carrier, of which k are cancelled."""
     return [*many(cancelled, k, carrier=carrier), *many(pickup, n - k, carrier=carrier)]
 
 
 SHRUNKEN = "carrier, cancellation_rate_shrunken, cancellation_rank"
 
 
-def test_one_cancellation_out_of_two_does_not_top_the_list(warehouse):
-    con = warehouse(*a_rate("dpd", 30, 100), *a_rate("ups", 10, 100), *a_rate("tiny", 1, 2))
+def test_carrier_with_one_cancellation_out_of_two_does_not_rank_first(warehouse):
+    con = warehouse(
+        *pickups_with_rate("dpd", 30, 100), *pickups_with_rate("ups", 10, 100), *pickups_with_rate("tiny", 1, 2)
+    )
 
     ranks = {carrier: rank for carrier, _, rank in rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'")}
 
     assert ranks == {"dpd": 1, "tiny": 2, "ups": 3}
 
 
-def test_two_carriers_are_shrunken_as_worked_out_by_hand(warehouse):
-    """10 of 20 and 2 of 20. Mean 0.3, p(1 - p) = 0.21; sum of n(p - mean)^2 = 20 * 0.04 * 2 = 1.6.
+def test_shrunken_rates_of_two_carriers_equal_values_worked_out_by_hand(warehouse):
+    """The carriers have 10 and 2 cancellations in 20 pickups each.
+
+    The mean is 0.3, p(1 - p) is 0.21, and the sum of n(p - mean)^2 is 20 * 0.04 * 2 = 1.6.
     spread = (1.6 - 0.21 * 1) / (0.21 * (40 - 800 / 40 - 1)) = 1.39 / 3.99 = 0.348371..., m = 1 / spread - 1 = 1.870504
     (10 + m * 0.3) / (20 + m) = 0.4828946, (2 + m * 0.3) / (20 + m) = 0.1171054
     """
-    con = warehouse(*a_rate("dpd", 10, 20), *a_rate("ups", 2, 20))
+    con = warehouse(*pickups_with_rate("dpd", 10, 20), *pickups_with_rate("ups", 2, 20))
 
     assert rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'") == [
         ("dpd", pytest.approx(0.4828946, abs=1e-6), 1),
@@ -78,8 +87,8 @@ def test_two_carriers_are_shrunken_as_worked_out_by_hand(warehouse):
     ]
 
 
-def test_carriers_that_differ_by_no_more_than_chance_share_one_rate(warehouse):
-    con = warehouse(*a_rate("dpd", 3, 10), *a_rate("ups", 2, 10))
+def test_carriers_that_differ_no_more_than_by_chance_share_one_shrunken_rate(warehouse):
+    con = warehouse(*pickups_with_rate("dpd", 3, 10), *pickups_with_rate("ups", 2, 10))
 
     assert rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'") == [("dpd", 0.25, 1), ("ups", 0.25, 1)]
 
@@ -87,40 +96,40 @@ def test_carriers_that_differ_by_no_more_than_chance_share_one_rate(warehouse):
 @pytest.mark.parametrize(
     ("pickups", "expected"),
     [
-        (a_rate("dpd", 1, 4), [("dpd", 0.25, 1)]),
-        (a_rate("dpd", 4, 4), [("dpd", 1.0, 1)]),
-        (a_rate("dpd", 0, 4), [("dpd", 0.0, 1)]),
-        (a_rate("dpd", 0, 4) + a_rate("ups", 0, 4), [("dpd", 0.0, 1), ("ups", 0.0, 1)]),
-        (a_rate("dpd", 4, 4) + a_rate("ups", 0, 4), [("dpd", 1.0, 1), ("ups", 0.0, 2)]),
-        (a_rate("dpd", 1, 1) + a_rate("ups", 0, 1), [("dpd", 0.5, 1), ("ups", 0.5, 1)]),
+        (pickups_with_rate("dpd", 1, 4), [("dpd", 0.25, 1)]),
+        (pickups_with_rate("dpd", 4, 4), [("dpd", 1.0, 1)]),
+        (pickups_with_rate("dpd", 0, 4), [("dpd", 0.0, 1)]),
+        (pickups_with_rate("dpd", 0, 4) + pickups_with_rate("ups", 0, 4), [("dpd", 0.0, 1), ("ups", 0.0, 1)]),
+        (pickups_with_rate("dpd", 4, 4) + pickups_with_rate("ups", 0, 4), [("dpd", 1.0, 1), ("ups", 0.0, 2)]),
+        (pickups_with_rate("dpd", 1, 1) + pickups_with_rate("ups", 0, 1), [("dpd", 0.5, 1), ("ups", 0.5, 1)]),
         (many(pickup, 2, pickup_status="Failed"), [("dpd", None, None)]),
         (
-            [*a_rate("dpd", 1, 4), *many(pickup, 2, carrier="ups", pickup_status="Failed")],
+            [*pickups_with_rate("dpd", 1, 4), *many(pickup, 2, carrier="ups", pickup_status="Failed")],
             [("dpd", 0.25, 1), ("ups", None, None)],
         ),
     ],
     ids=[
-        "one",
+        "one carrier",
         "all cancelled",
         "none cancelled",
-        "none of two",
-        "opposites",
-        "one each",
-        "none rated",
-        "one not rated",
+        "none cancelled with two carriers",
+        "all and none cancelled",
+        "one pickup each",
+        "no carrier rated",
+        "one carrier not rated",
     ],
 )
-def test_at_the_ends_a_shrunken_rate_is_what_reason_says(warehouse, pickups, expected):
+def test_shrunken_rate_is_plausible_in_edge_cases(warehouse, pickups, expected):
     con = warehouse(*pickups)
 
     assert rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'") == expected
 
 
-def test_a_shrunken_rate_is_the_mean_of_scipy_s_posterior(warehouse):
-    """The prior's moments by numpy, its posterior by scipy; carriers and countries each among their own kind."""
+def test_shrunken_rate_equals_the_mean_of_the_posterior_in_scipy(warehouse):
+    """numpy computes the prior's moments, and scipy the posterior. Carriers and countries have separate priors."""
     random = Random(1)
     counts = {f"carrier {i}": (random.randint(0, 5 + 9 * i), 5 + 9 * i) for i in range(7)}
-    con = warehouse(*[one for carrier, (k, n) in counts.items() for one in a_rate(carrier, k, n)])
+    con = warehouse(*[one for carrier, (k, n) in counts.items() for one in pickups_with_rate(carrier, k, n)])
     k, n = np.array(list(counts.values()), dtype=float).T
     mean = k.sum() / n.sum()
     apart = (n * (k / n - mean) ** 2).sum()
@@ -136,12 +145,12 @@ def test_a_shrunken_rate_is_the_mean_of_scipy_s_posterior(warehouse):
         assert found == [(carrier, close(rate)) for carrier, rate in zip(counts, expected, strict=True)]
 
 
-def test_the_prior_s_moments_find_the_beta_that_made_the_rates(warehouse):
-    """200 carriers of 50 pickups whose rates come from Beta(4, 16): m = 20 is estimated within its scatter."""
+def test_estimated_prior_matches_the_beta_distribution_that_generated_the_rates(warehouse):
+    """200 carriers with 50 pickups each have rates from Beta(4, 16). The estimate of m = 20 lies within its scatter."""
     from scipy import stats
 
     drawn = stats.betabinom(50, 4, 16).rvs(200, random_state=3)
-    con = warehouse(*[one for i, k in enumerate(drawn) for one in a_rate(f"{i:03}", int(k), 50)])
+    con = warehouse(*[one for i, k in enumerate(drawn) for one in pickups_with_rate(f"{i:03}", int(k), 50)])
 
     found = rows(con, "cancellation_rate, cancellation_rate_shrunken", "carrier_cancellations", "country = 'all'")
     slope = np.polyfit(*np.array(found, dtype=float).T, 1)[0]  # n / (n + m)
@@ -152,11 +161,11 @@ def test_the_prior_s_moments_find_the_beta_that_made_the_rates(warehouse):
 # --- by week
 
 
-def test_a_week_begins_on_monday_by_the_local_clock(warehouse):
+def test_week_begins_on_monday_in_local_time(warehouse):
     con = warehouse(
         pickup(created_at="2026-03-08 22:30Z", country="NL"),  # Sunday 23:30 in Amsterdam
-        pickup(created_at="2026-03-08 23:30Z", country="NL"),  # Monday 00:30
-        pickup(created_at="2026-03-08 23:30Z", country="PT"),  # Sunday in Lisbon
+        pickup(created_at="2026-03-08 23:30Z", country="NL"),  # Monday 00:30 in Amsterdam
+        pickup(created_at="2026-03-08 23:30Z", country="PT"),  # Sunday 23:30 in Lisbon
     )
 
     assert rows(con, "booked_week_local_start, pickups", "carrier_cancellations_weekly") == [
@@ -165,7 +174,7 @@ def test_a_week_begins_on_monday_by_the_local_clock(warehouse):
     ]
 
 
-def test_a_week_has_its_own_counts_and_rate(warehouse):
+def test_each_carrier_and_week_has_its_own_counts_and_rate(warehouse):
     later = {"created_at": "2026-03-09 09:00Z"}
     con = warehouse(
         *many(cancelled, 1), *many(pickup, 3), pickup(pickup_status="Failed"),
@@ -184,50 +193,51 @@ def test_a_week_has_its_own_counts_and_rate(warehouse):
     ("changes", "observed_at", "is_mature"),
     [
         ({}, "2026-04-01 00:00Z", True),
-        ({"pickup_until": "2026-04-01 00:00Z"}, "2026-04-01 00:00Z", False),  # not over yet
-        ({"pickup_from": None, "pickup_until": None}, "2026-04-01 00:00Z", True),  # has nothing to wait for
-        ({"pickup_until": "2026-03-06 10:00Z", "pickup_from": None}, "2026-03-09 23:59Z", False),  # a day is not over
+        ({"pickup_until": "2026-04-01 00:00Z"}, "2026-04-01 00:00Z", False),  # the window is not over yet
+        ({"pickup_from": None, "pickup_until": None}, "2026-04-01 00:00Z", True),  # mature a week after the booking
+        # A week matures a day after its end.
+        ({"pickup_until": "2026-03-06 10:00Z", "pickup_from": None}, "2026-03-09 23:59Z", False),
         ({"pickup_until": "2026-03-06 10:00Z", "pickup_from": None}, "2026-03-10 00:00Z", True),
         ({}, None, False),
     ],
 )
-def test_a_week_is_mature_when_it_and_all_its_windows_are_over(warehouse, changes, observed_at, is_mature):
+def test_week_is_mature_if_the_week_and_all_its_windows_are_over(warehouse, changes, observed_at, is_mature):
     con = warehouse(pickup(**changes), runs=[run(observed_at=observed_at)])
 
     assert only(con, "is_week_mature", "carrier_cancellations_weekly") is is_mature
 
 
-# --- rebooked
+# --- rebookings
 
 
 @pytest.mark.parametrize(
     ("booked_again_at", "is_rebooked"),
     [
-        ("2026-03-08 09:00:00Z", False),  # the same instant is not after it
+        ("2026-03-08 09:00:00Z", False),  # the instant of the cancellation is not after it
         ("2026-03-08 09:00:00.000001Z", True),
         ("2026-03-09 08:59Z", True),
         ("2026-03-09 09:00Z", True),
         ("2026-03-09 09:00:00.000001Z", False),
         ("2026-03-09 09:01Z", False),
-        ("2026-03-08 08:59Z", False),  # before it
+        ("2026-03-08 08:59Z", False),  # before the cancellation
     ],
 )
-def test_a_cancellation_is_rebooked_by_a_booking_within_24_hours_after_it(warehouse, booked_again_at, is_rebooked):
+def test_cancellation_is_rebooked_if_a_booking_follows_within_24_hours(warehouse, booked_again_at, is_rebooked):
     con = warehouse(cancelled(), pickup(created_at=booked_again_at))
 
     assert only(con, "is_rebooked", "rebookings") is is_rebooked
 
 
-def test_a_cancellation_dated_before_its_own_booking_is_not_rebooked_by_it(warehouse):
+def test_cancellation_dated_before_its_own_booking_is_not_rebooked_by_that_booking(warehouse):
     con = warehouse(cancelled(created_at="2026-03-08 09:00:30Z", cancelled_at="2026-03-08 08:59Z"))
 
     assert only(con, "is_rebooked, cancelled_at_utc::text", "rebookings") == (False, "2026-03-08 08:59:00")
 
 
-SOON = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the hour of the cancellation, and in the next
+SHORTLY_AFTER = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the hour of the cancellation and in the next hour
 
 
-@pytest.mark.parametrize("booked_again_at", SOON)
+@pytest.mark.parametrize("booked_again_at", SHORTLY_AFTER)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -239,28 +249,28 @@ SOON = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the hour of the cancella
         {"contract": None},
     ],
 )
-def test_a_booking_of_another_kind_is_no_rebooking(warehouse, changes, booked_again_at):
+def test_booking_with_another_account_carrier_country_or_contract_is_no_rebooking(warehouse, changes, booked_again_at):
     con = warehouse(cancelled(), pickup(created_at=booked_again_at, **changes), runs=[run(), run("other")])
 
     assert only(con, "is_rebooked", "rebookings") is False
 
 
-@pytest.mark.parametrize("booked_again_at", SOON)
-def test_without_a_country_or_a_contract_both_times_it_is_the_same_kind(warehouse, booked_again_at):
+@pytest.mark.parametrize("booked_again_at", SHORTLY_AFTER)
+def test_booking_without_country_and_contract_rebooks_a_cancellation_without_them(warehouse, booked_again_at):
     nothing = {"country": None, "contract": None}
     con = warehouse(cancelled(**nothing), pickup(created_at=booked_again_at, **nothing))
 
     assert only(con, "is_rebooked", "rebookings") is True
 
 
-@pytest.mark.parametrize("booked_again_at", SOON)
-def test_a_contract_of_zero_is_not_no_contract(warehouse, booked_again_at):
+@pytest.mark.parametrize("booked_again_at", SHORTLY_AFTER)
+def test_contract_0_does_not_match_a_missing_contract(warehouse, booked_again_at):
     con = warehouse(cancelled(contract=None), pickup(created_at=booked_again_at, contract=0))
 
     assert only(con, "is_rebooked", "rebookings") is False
 
 
-def test_one_booking_may_follow_two_cancellations_and_a_rebooked_one_may_be_cancelled_again(warehouse):
+def test_one_booking_may_rebook_two_cancellations_and_then_be_cancelled_itself(warehouse):
     con = warehouse(
         cancelled(id=1001),
         cancelled(id=1002, cancelled_at="2026-03-08 09:30Z"),
@@ -270,8 +280,8 @@ def test_one_booking_may_follow_two_cancellations_and_a_rebooked_one_may_be_canc
     assert rows(con, "pickup_id, is_rebooked", "rebookings") == [(1001, True), (1002, True), (1003, False)]
 
 
-def test_the_net_rate_leaves_rebooked_cancellations_out_above_and_below(warehouse):
-    """Of 4 cancelled and 6 kept, 1 was rebooked, and its new booking is among the kept: 3 of 9."""
+def test_net_rate_excludes_rebooked_cancellations_from_numerator_and_denominator(warehouse):
+    """One of 4 cancelled pickups was rebooked, and its new booking is one of the 6 kept. The net rate is 3 of 9."""
     con = warehouse(
         *many(cancelled, 3, cancelled_at="2026-03-09 12:00Z"),
         cancelled(),
@@ -290,15 +300,15 @@ def test_the_net_rate_leaves_rebooked_cancellations_out_above_and_below(warehous
     assert interval == close(wilson(3, 9))
 
 
-def test_a_cancellation_without_a_time_stays_in_the_net_rate(warehouse):
+def test_cancellation_with_no_recorded_time_stays_in_the_net_rate(warehouse):
     con = warehouse(cancelled(cancelled_at=None), pickup(created_at="2026-03-08 10:00Z"))
 
     assert rows(con, "*", "rebookings") == []
     assert only(con, "net_cancelled, net_rated", "carrier_net_cancellations", "country = 'all'") == (1, 2)
 
 
-def test_a_cancellation_that_was_asked_for_and_not_decided_is_no_rebooking(warehouse):
-    """Taken for one, it made less than none of the cancellations remain, and the interval's root was an error."""
+def test_requested_but_undecided_cancellation_is_not_counted_as_rebooked(warehouse):
+    """When it counted as rebooked, net_cancelled became negative, and the square root in the interval failed."""
     asked = cancelled(pickup_status="CANCELLATION_REQUESTED")
     con = warehouse(asked, pickup(created_at="2026-03-08 10:00Z"), *many(pickup, 4))
 
@@ -307,7 +317,7 @@ def test_a_cancellation_that_was_asked_for_and_not_decided_is_no_rebooking(wareh
     assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == (0, 0, 6, 0.0)
 
 
-def test_an_immature_rebooking_is_in_no_rate(warehouse):
+def test_immature_rebooked_cancellation_is_in_no_rate(warehouse):
     to_come = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10 12:00Z"}
     con = warehouse(cancelled(**to_come), pickup(created_at="2026-03-08 10:00Z"))
 
@@ -319,8 +329,8 @@ def test_an_immature_rebooking_is_in_no_rate(warehouse):
     )
 
 
-def test_where_a_booking_follows_anyway_the_chance_says_so(warehouse):
-    """12 bookings in 6 days are 2 a day: within 24 hours there is one with 1 - exp(-2)."""
+def test_chance_of_a_booking_is_high_if_a_booking_follows_anyway(warehouse):
+    """12 bookings in 6 days are 2 a day, so a booking follows within 24 hours with probability 1 - exp(-2)."""
     days = [pickup(created_at=f"2026-03-{day:02} {hour}:00Z") for day in range(6, 12) for hour in ("09", "21")]
     con = warehouse(*days[:-1], cancelled(created_at="2026-03-12 09:00Z", cancelled_at="2026-03-12 10:00Z"))
 
@@ -330,32 +340,36 @@ def test_where_a_booking_follows_anyway_the_chance_says_so(warehouse):
     )
 
 
-# --- by age
+# --- share cancelled by age
 
 
 def shares(con, carrier="dpd"):
+    """Returns the share cancelled for each age in hours."""
     return dict(rows(con, "age_hours, share_cancelled", "cancellation_timing", f"carrier = '{carrier}'"))
 
 
 def at(hours):
-    """So many hours after the everyday booking."""
+    """Returns the instant that many hours after the default booking."""
     return instant(BOOKED) + timedelta(hours=hours)
 
 
-def test_with_everything_over_the_share_is_what_a_person_counts(warehouse):
-    """Of 5: cancelled after 30 minutes, after 24 hours and 10 minutes; one failed, two kept."""
+def test_share_cancelled_equals_a_plain_count_if_every_pickup_is_observed_long_enough(warehouse):
+    """Two of 5 pickups are cancelled, after 30 minutes and after 24 hours and 10 minutes. One failed, two are kept."""
     two = [cancelled(cancelled_at=at(0.5)), cancelled(cancelled_at=at(24 + 1 / 6))]
     con = warehouse(*two, pickup(pickup_status="Failed"), pickup(), pickup())
 
     found = shares(con)
 
     assert [found[age] for age in (0, 1, 24, 25)] == close([0, 0.2, 0.2, 0.4])
-    assert max(found) == 615  # the others have been watched for 25 days and 15 hours, as as_of is 2026-04-01
+    assert max(found) == 615  # as_of is 2026-04-01, so the other pickups are observed for 25 days and 15 hours
 
 
-def test_who_was_watched_for_less_stands_for_nobody_later(warehouse):
-    """Two booked 1.5 hours before as_of and two long before; of these one was cancelled after 3 hours.
-    At hour 3 only two are at risk: the share is 1/2, not 1/4."""
+def test_shorter_follow_up_does_not_count_as_at_risk_later(warehouse):
+    """At hour 3, only two pickups are at risk, so the share is 1/2, not 1/4.
+
+    Two pickups were booked 1.5 hours before as_of and two long before. One of the older pickups was cancelled after 3
+    hours.
+    """
     late = {"created_at": "2026-03-31 22:30Z"}
     con = warehouse(*many(pickup, 2, **late), cancelled(cancelled_at=at(3)), pickup())
 
@@ -364,7 +378,7 @@ def test_who_was_watched_for_less_stands_for_nobody_later(warehouse):
     assert found == [(1, 4, 0, 0.0), (2, 2, 0, 0.0), (3, 2, 1, 0.5)]
 
 
-def test_cancelled_within_the_hour_that_is_not_over_is_not_cancelled_yet(warehouse):
+def test_cancellation_in_the_unfinished_last_hour_does_not_count_yet(warehouse):
     late = {"created_at": "2026-03-31 22:30Z"}
     con = warehouse(cancelled(cancelled_at="2026-03-31 23:45Z", **late), pickup(**late))
 
@@ -372,7 +386,7 @@ def test_cancelled_within_the_hour_that_is_not_over_is_not_cancelled_yet(warehou
 
 
 @pytest.mark.parametrize(("hours", "age"), [(0, 0), (-5, 0), (0.001, 1), (1, 1), (1.001, 2), (100, 100), (720, 720)])
-def test_a_cancellation_counts_from_the_next_whole_hour_on(warehouse, hours, age):
+def test_cancellation_counts_at_its_age_rounded_up_to_a_whole_hour(warehouse, hours, age):
     con = warehouse(cancelled(cancelled_at=at(hours)), *many(pickup, 3), runs=[run(observed_at="2026-06-01 00:00Z")])
 
     found = shares(con)
@@ -382,14 +396,17 @@ def test_a_cancellation_counts_from_the_next_whole_hour_on(warehouse, hours, age
     assert len(found) == 721
 
 
-def test_a_cancellation_whose_time_nobody_told_is_left_out(warehouse):
+def test_cancellation_with_no_recorded_time_is_left_out_of_the_share_by_age(warehouse):
     con = warehouse(cancelled(cancelled_at=None), cancelled(cancelled_at=at(1)), pickup())
 
     assert only(con, "at_risk, share_cancelled", "cancellation_timing", "age_hours = 1") == (2, 0.5)
 
 
-def test_the_share_cancelled_by_age_is_that_of_lifelines(warehouse):
-    """400 pickups, each leaving at an hour of its own, as lifelines breaks ties by chance; watched 30 days at most."""
+def test_share_cancelled_by_age_equals_the_estimate_of_lifelines(warehouse):
+    """Of 400 pickups, each is cancelled or censored at a different hour, because lifelines breaks ties randomly.
+
+    No pickup is observed for more than 30 days. Failed pickups leave at hour 0.
+    """
     from lifelines import AalenJohansenFitter
 
     random = Random(7)
@@ -406,25 +423,25 @@ def test_the_share_cancelled_by_age_is_that_of_lifelines(warehouse):
             pickups.append(pickup(created_at=as_of - timedelta(hours=age)))
         duration.append(0 if kind == "failed" else age)
         event.append({"cancelled": 1, "failed": 2, "kept": 0}[kind])
-    longest = 615  # the cancelled ones have been watched so long, so nobody is cancelled after it
+    longest = 615  # the cancelled pickups are observed for so many hours, so no cancellation can be later
     late = [i for i, (age, kind) in enumerate(zip(hours, kinds, strict=True)) if kind == "cancelled" and age > longest]
     con = warehouse(*[one for i, one in enumerate(pickups) if i not in late])
     keep = [i for i in range(len(hours)) if i not in late]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of ties among the failed, which are all at hour 0
+        warnings.simplefilter("ignore")  # about ties among the failed pickups, which are all at hour 0
         fitted = AalenJohansenFitter(calculate_variance=False, jitter_level=1e-6, seed=1).fit(
             pd.Series(duration)[keep], pd.Series(event)[keep], event_of_interest=1
         )
-    found, theirs = shares(con), fitted.cumulative_density_.iloc[:, 0]
+    found, reference = shares(con), fitted.cumulative_density_.iloc[:, 0]
 
     for age in (1, 24, 100, 300, 500, 615):
-        assert found[age] == close(theirs[theirs.index <= age + 0.5].iloc[-1])
+        assert found[age] == close(reference[reference.index <= age + 0.5].iloc[-1])
 
 
-# --- by how it was booked
+# --- cancellations by lead time and window length
 
 
-def test_a_band_holds_its_lower_end_and_not_its_upper(warehouse):
+def test_band_includes_its_lower_bound_and_excludes_its_upper_bound(warehouse):
     booked = [
         pickup(created_at=instant("2026-03-10 09:00Z") - timedelta(hours=hours))
         for hours in (0, 5.99, 6, 12, 12, 12, 24, 48, 48, 96, 500)
@@ -437,7 +454,7 @@ def test_a_band_holds_its_lower_end_and_not_its_upper(warehouse):
     assert found == [(0, 6, 2), (6, 12, 1), (12, 24, 3), (24, 48, 1), (48, 96, 2), (96, None, 2)]
 
 
-def test_lengths_have_bands_of_their_own(warehouse):
+def test_window_lengths_have_their_own_bands(warehouse):
     until = [instant("2026-03-10 09:00Z") + timedelta(hours=hours) for hours in (1, 2, 4, 6, 8, 24)]
     con = warehouse(*[pickup(pickup_until=end) for end in until])
 
@@ -450,13 +467,13 @@ def test_lengths_have_bands_of_their_own(warehouse):
     assert found == [(0, 2, 1), (2, 4, 1), (4, 6, 1), (6, 8, 1), (8, None, 2)]
 
 
-def test_bands_hold_what_is_rated_and_measured_only(warehouse):
+def test_bands_count_only_rated_pickups_with_a_measurement(warehouse):
     con = warehouse(
         cancelled(), pickup(), pickup(carrier="ups"),
         pickup(pickup_status="Failed"), pickup(pickup_status="Announcing"),
         pickup(pickup_until="2026-05-01 00:00Z"),
-        pickup(created_at="2026-03-10 10:00Z"),  # has a length, and no lead time
-        pickup(pickup_until=None),  # has a lead time, and no length
+        pickup(created_at="2026-03-10 10:00Z"),  # has a length but no lead time
+        pickup(pickup_until=None),  # has a lead time but no length
     )  # fmt: skip
 
     found = rows(con, "carrier, measure, rated, mature_cancelled", "cancellations_by_booking")
@@ -470,7 +487,7 @@ def test_bands_hold_what_is_rated_and_measured_only(warehouse):
     ]
 
 
-def test_a_carrier_called_all_is_told_from_every_carrier(warehouse):
+def test_carrier_named_all_is_distinguished_from_the_total_of_all_carriers(warehouse):
     con = warehouse(cancelled(carrier="all"), pickup())
 
     found = rows(con, "carrier, is_every_carrier, rated", "cancellations_by_booking", "measure = 'lead time'")
@@ -480,7 +497,7 @@ def test_a_carrier_called_all_is_told_from_every_carrier(warehouse):
 # --- runs
 
 
-def test_a_run_tells_how_old_the_data_were_when_it_ended(warehouse):
+def test_each_run_shows_the_hours_since_the_last_success_when_it_ended(warehouse):
     runs = [
         run(run_id="1", started_at="2026-03-01 00:00Z", finished_at="2026-03-01 00:01Z", outcome="failed"),
         run(run_id="2", started_at="2026-03-01 01:00Z", finished_at="2026-03-01 01:01Z"),

@@ -1,4 +1,4 @@
-"""What a statement of ours becomes elsewhere, without a database; test_views_on_postgres.py has one."""
+"""Translation of our SQL to other dialects, without a database. test_views_on_postgres.py executes it on a server."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import sys
 
 import pytest
 
-from pipelines import models
-from pipelines.models.translate import translated
+from pipelines.analytics import views
+from pipelines.analytics.views import TRANSLATED_DIGEST, digest_of_translated
+from pipelines.dialects.translate import translate
 
 STATEMENT = "-- why\nselect id::text from sendcloud.pickups where id = ?;\n"
 
 
-def test_duckdb_gets_the_text_itself() -> None:
-    assert translated(STATEMENT, "duckdb") is STATEMENT
+def test_statement_for_duckdb_is_not_translated() -> None:
+    assert translate(STATEMENT, "duckdb") is STATEMENT
 
 
-def test_a_run_on_duckdb_does_without_sqlglot() -> None:
-    """Which takes 0.3 s to import."""
+def test_checks_on_duckdb_do_not_import_sqlglot() -> None:
+    """Importing sqlglot takes 0.3 s."""
     code = (
         "import duckdb, sys\n"
         "from tests.support.by_hand import fill\n"
-        "from pipelines import models\n"
-        "models.check(fill(duckdb.connect(), []))\n"
+        "from pipelines.analytics.checks import run_checks\n"
+        "run_checks(fill(duckdb.connect(), []))\n"
         "print('sqlglot' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -39,36 +40,38 @@ def test_a_run_on_duckdb_does_without_sqlglot() -> None:
         ("snowflake", "SELECT CAST(id AS VARCHAR) FROM sendcloud.pickups WHERE id = ?"),
     ],
 )
-def test_another_dialect_gets_its_own_words_without_the_comment(dialect: str, words: str) -> None:
-    assert translated(STATEMENT, dialect) == words
+def test_statement_is_translated_to_another_dialect_without_its_comment(dialect: str, words: str) -> None:
+    assert translate(STATEMENT, dialect) == words
 
 
-def test_statements_stay_apart_and_a_comment_alone_is_none() -> None:
-    assert translated("select 1; -- one\nselect 2;\n-- none", "postgres") == "SELECT 1;\nSELECT 2"
+def test_statements_stay_separate_and_a_lone_comment_is_dropped() -> None:
+    assert translate("select 1; -- one\nselect 2;\n-- none", "postgres") == "SELECT 1;\nSELECT 2"
 
 
-def test_what_is_one_of_those_given_is_compared_with_their_values() -> None:
+def test_in_over_an_unnested_list_parameter_becomes_any_in_postgresql() -> None:
     statement = "select 1 from x where a not in (select unnest($these)) and b in (1, 2) and c in (select d from y)"
     words = "SELECT 1 FROM x WHERE NOT a = ANY(%(these)s) AND b IN (1, 2) AND c IN (SELECT d FROM y)"
-    assert translated(statement, "postgres") == words
+    assert translate(statement, "postgres") == words
 
 
-def test_a_dialect_that_nobody_knows_is_refused() -> None:
+def test_unknown_dialect_is_refused() -> None:
     with pytest.raises(ValueError, match="Unknown dialect 'postgresql'"):
-        translated(STATEMENT, "postgresql")
+        translate(STATEMENT, "postgresql")
 
 
-def test_the_mark_of_postgresqls_views_is_that_of_their_statements() -> None:
-    """Whoever changes what a view asks changes both, so that the next run makes it anew."""
-    written = json.loads(models.MARK_OF_TRANSLATED.read_text())
-    found = models.digest_of_translated(written["dialect"])
+def test_stored_digest_matches_the_views_translated_for_postgresql() -> None:
+    """A change to a view must change the stored digest as well, so that the next run recreates the views."""
+    written = json.loads(TRANSLATED_DIGEST.read_text())
+    found = digest_of_translated(written["dialect"])
 
-    assert written["statements"] == found, f"write into {models.MARK_OF_TRANSLATED}: {found}, and {found[:8]} as mark"
+    assert written["statements"] == found, (
+        f"to fix this, set statements to {found} and mark to {found[:8]} in {TRANSLATED_DIGEST}"
+    )
 
 
-def test_a_comment_changes_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = models.digest_of_translated("postgres")
-    query_of = models.query_of
-    monkeypatch.setattr(models, "query_of", lambda path: f"-- another word\n{query_of(path)}")
+def test_comment_does_not_change_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest_of_translated("postgres")
+    query_of = views.query_of
+    monkeypatch.setattr(views, "query_of", lambda path: f"-- another word\n{query_of(path)}")
 
-    assert models.digest_of_translated("postgres") == before
+    assert digest_of_translated("postgres") == before

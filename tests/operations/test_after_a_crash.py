@@ -1,4 +1,4 @@
-"""A run may die at any instant: the next one puts it right by itself, with nothing lost and nothing doubled."""
+"""Tests that a run may crash at any instant: the next run recovers by itself and loses or duplicates no row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import dlt
 import pytest
 
-from pipelines.errors import DestinationFailed
+from pipelines.errors import DestinationError
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick
 from tests.support.installation import Installation, as_rows
@@ -22,16 +22,16 @@ from tests.support.worlds import NOW
 pytestmark = pytest.mark.v3
 
 
-def die_while(what: str, installation: Installation, api: Sandbox, **settings: object) -> None:
-    """One run whose dlt gives up in the middle of `normalize` or `load`, its package left behind."""
+def crash_during(step: str, installation: Installation, api: Sandbox, **settings: object) -> None:
+    """Starts a run whose dlt fails in `normalize` or `load`, so that its load package stays behind."""
     with installation.monkeypatch.context() as patched:
-        patched.setattr(dlt.Pipeline, what, lambda *_args, **_named: (_ for _ in ()).throw(OSError("power cut")))
-        with pytest.raises(DestinationFailed, match="power cut"):
+        patched.setattr(dlt.Pipeline, step, lambda *_args, **_named: (_ for _ in ()).throw(OSError("power cut")))
+        with pytest.raises(DestinationError, match="power cut"):
             installation.run(api, **settings)
 
 
-def killed_after(delay: float, installation: Installation, api: Sandbox, **settings: object) -> None:
-    """A run in a process of its own, killed so many seconds after its first request."""
+def kill_after(delay: float, installation: Installation, api: Sandbox, **settings: object) -> None:
+    """Starts a run in its own process, and kills it `delay` seconds after its first request."""
     reading = threading.Event()
     api.on_request = lambda _api, _number: reading.set()
     running = installation.begin("run", api=api, **settings)
@@ -42,13 +42,13 @@ def killed_after(delay: float, installation: Installation, api: Sandbox, **setti
 
 
 @pytest.mark.slow
-def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(installation: Installation) -> None:
-    """While reading, normalising, loading, publishing, or when it was done already."""
+def test_next_run_recovers_after_a_kill_at_any_instant(installation: Installation) -> None:
+    """The run is killed while it reads, normalizes, loads or publishes, or after it has finished."""
     world = World.seeded(3_000, until=NOW)
     world.clock = NOW - timedelta(days=20)
     with serve(world) as api:
         for delay in (0.02, 0.3, 0.5):
-            killed_after(delay, installation, api)
+            kill_after(delay, installation, api)
             world.advance(days=3)
         installation.run(api)
 
@@ -56,41 +56,43 @@ def test_killed_at_any_instant_the_next_run_makes_the_table_equal_the_world(inst
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_in_its_first_load_it_comes_to_the_end(installation: Installation) -> None:
-    """Six pages of 500, each a package: every attempt that gets a package loaded leaves less to do."""
+def test_first_load_completes_after_repeated_kills(installation: Installation) -> None:
+    """Each of the six pages of 500 is a load package, so every attempt that loads one leaves fewer pages."""
     world = World.seeded(3_000, until=NOW)
     with serve(world) as api:
         for delay in (0.3, 0.9):
-            killed_after(delay, installation, api, pages_per_package=1)
+            kill_after(delay, installation, api, pages_per_package=1)
         installation.run(api, pages_per_package=1)
 
     assert differences(installation, world) == []
 
 
 @pytest.mark.parametrize("phase", quick(["normalize", "load"]))
-def test_a_package_that_a_dead_run_left_is_read_again_and_told(
+def test_pickups_in_a_crashed_runs_load_package_are_read_again_and_the_receipt_says_so(
     installation: Installation, world: World, api: Sandbox, phase: str
 ) -> None:
     world.book()
-    die_while(phase, installation, api)
+    crash_during(phase, installation, api)
 
     receipt = installation.run(api)
 
     assert installation.pickups() == as_rows(world.records())
     assert (receipt.discarded_packages, receipt.rows_new) == (1, 1)
-    assert "1 load package of a run that died: set aside" in " ".join(receipt.remarks())
-    assert receipt.discarded_to
-    assert list(Path(receipt.discarded_to).rglob("pickups.*.parquet"))
+    assert "set aside 1 load package of a crashed run" in " ".join(receipt.remarks())
+    assert receipt.discarded_dir
+    assert list(Path(receipt.discarded_dir).rglob("pickups.*.parquet"))
     assert installation.run(api).discarded_packages == 0
 
 
-def test_a_package_half_moved_by_a_killed_run_blocks_nothing(
+def test_load_package_half_moved_by_a_killed_run_does_not_block_the_next_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """dlt 1.31 killed while normalising: the package is in `normalized` and still in `extracted`, and every later
-    attempt to load it fails with 'Directory not empty'."""
+    """If dlt 1.31 is killed while it normalizes, the package is in `normalized` and still in `extracted`.
+
+    Every later attempt to load the package then fails with 'Directory not empty'.
+    """
     world.book()
-    die_while("load", installation, api)
+    crash_during("load", installation, api)
     (work,) = (installation.folder / "data" / ".dlt-pipelines").glob("*/sendcloud_pickups_default")
     (package,) = (work / "load" / "normalized").iterdir()
     shutil.copytree(package, work / "normalize" / "extracted" / package.name)
@@ -101,12 +103,12 @@ def test_a_package_half_moved_by_a_killed_run_blocks_nothing(
 
 
 @pytest.mark.slow
-def test_a_dead_runs_package_does_not_land_in_another_warehouse(
+def test_load_package_of_a_crashed_run_is_not_loaded_into_another_warehouse(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     for _ in range(5):
         world.book()
-    die_while("load", installation, api)
+    crash_during("load", installation, api)
     other = World(clock=NOW)
     other.book(carrier="ups")
     installation.monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "data/south.duckdb")
@@ -118,14 +120,14 @@ def test_a_dead_runs_package_does_not_land_in_another_warehouse(
 
 
 @pytest.mark.slow
-def test_a_warehouse_deleted_after_a_crash_is_read_from_the_start(
+def test_history_is_read_from_the_start_if_the_warehouse_is_deleted_after_a_crash(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     for number in range(40):
         world.book(created_at=NOW - timedelta(days=60 - number), pickup_status="Failed")
     installation.run(api, page_size=5)
     world.book()
-    die_while("load", installation, api, page_size=5)
+    crash_during("load", installation, api, page_size=5)
     installation.warehouse.unlink()
 
     installation.run(api, page_size=5)
@@ -134,7 +136,7 @@ def test_a_warehouse_deleted_after_a_crash_is_read_from_the_start(
 
 
 @pytest.mark.slow
-def test_two_projects_that_share_dlts_data_folder_keep_their_working_folders_apart(
+def test_projects_that_share_dlts_data_folder_use_separate_working_folders(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     installation.monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "shared"))
@@ -148,7 +150,7 @@ def test_two_projects_that_share_dlts_data_folder_keep_their_working_folders_apa
     assert not (installation.folder / "data" / ".dlt-pipelines").exists()
 
 
-def test_an_interrupted_run_says_so_and_the_next_one_goes_on(
+def test_interrupted_run_reports_the_interruption_and_the_next_run_catches_up(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -168,7 +170,7 @@ def test_an_interrupted_run_says_so_and_the_next_one_goes_on(
 
     assert running.returncode == 130
     assert [line for line in said.splitlines() if not line.startswith("reading")] == [
-        "pickups: interrupted. What was loaded before is as it was; the next run reads what this one missed."
+        "pickups: interrupted. Previously loaded data is unchanged; the next run catches up."
     ]
     installation.run(api)
     assert installation.pickups() == as_rows(world.records())

@@ -1,4 +1,7 @@
-"""Killed (SIGKILL, a real process) at exactly this instant: readers see a whole file, and one run puts all right."""
+"""Kills a run in a real process (SIGKILL) at an exact instant.
+
+Readers then see a complete published file, and the next run recovers.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from tests.support.worlds import fifty, settled
 
 pytestmark = [pytest.mark.v3, pytest.mark.places]
 
-NOT_THERE = {"postgres": [], "filesystem": ["entering merge"]}  # dlt has a job of SQL for it, but not in a lake
+NOT_THERE = {"postgres": [], "delta": ["entering merge"]}  # dlt merges with a SQL job, except in a lake
 OF_A_PACKAGE = [instant for instant in OF_EACH_PACKAGE if instant not in NOT_THERE.get(DESTINATION, [])]
-AT_THE_END = OF_THE_END[:3] if ELSEWHERE else OF_THE_END  # what follows is done to files
+AT_THE_END = OF_THE_END[:3] if ELSEWHERE else OF_THE_END  # the later instants exist only for files
 
 
 @pytest.fixture
@@ -34,16 +37,19 @@ def loaded(installation: Installation, templates: Templates) -> Installation:
     return installation.as_in(templates.loaded("fifty"))
 
 
-def killed(installation: Installation, api: Sandbox, instant: str, number: int = 1, *words: str) -> None:
-    """One run, killed when it comes to that instant for the number-th time."""
+def kill_at(installation: Installation, api: Sandbox, instant: str, number: int = 1, *words: str) -> None:
+    """Starts a run, and kills it when it reaches `instant` for the `number`-th time."""
     words = ("kill", instant, str(number), "run", *words)
     running = installation.begin(*words, api=api, module="tests.support.instants", **PAGES_OF_TEN)
     said = running.communicate(timeout=60)
-    assert running.returncode == -signal.SIGKILL, f"never came to {instant}: {said}"
+    assert running.returncode == -signal.SIGKILL, f"the run did not reach {instant}: {said}"
 
 
-def happen(world: World) -> None:
-    """A day later: two booked, and of those that may change one cancelled, one refused, one relabelled."""
+def make_changes_of_a_day(world: World) -> None:
+    """Advances the world by a day and books two pickups.
+
+    Of the open pickups, one is cancelled, one fails and one gets a new tracking number.
+    """
     world.advance(days=1)
     cancelled, refused, relabelled = [record["id"] for record in world.records()[:9:4]]
     world.cancel(cancelled)
@@ -53,8 +59,8 @@ def happen(world: World) -> None:
         world.book()
 
 
-def states_by_hand(*tables: list[dict[str, Any]]) -> dict[int, list[tuple[Any, ...]]]:
-    """What the history must tell of pickups that were seen as in these tables, one after the other."""
+def expected_states(*tables: list[dict[str, Any]]) -> dict[int, list[tuple[Any, ...]]]:
+    """Returns the states that the history must hold if runs saw these tables one after the other."""
     told: dict[int, list[tuple[Any, ...]]] = {}
     for row in (row for table in tables for row in table):
         states = told.setdefault(row["id"], [])
@@ -64,37 +70,43 @@ def states_by_hand(*tables: list[dict[str, Any]]) -> dict[int, list[tuple[Any, .
 
 
 @pytest.mark.parametrize("instant", quick([*OF_A_PACKAGE[1::2], *AT_THE_END[1::3]], only=(2,)))
-def test_killed_in_its_first_load(installation: Installation, world: World, api: Sandbox, instant: str) -> None:
-    """In the second of its three packages, or at its end."""
-    killed(installation, api, instant, number=2 if instant in OF_EACH_PACKAGE else 1)
+def test_next_run_recovers_a_first_load_killed_at_this_instant(
+    installation: Installation, world: World, api: Sandbox, instant: str
+) -> None:
+    """The run is killed in the second of its three load packages, or at its end."""
+    kill_at(installation, api, instant, number=2 if instant in OF_EACH_PACKAGE else 1)
     assert published_pickups(installation) in (None, as_rows(world.records()))
 
     installation.run(api, **PAGES_OF_TEN)
 
     assert differences(installation, world) == []
-    assert states_told(installation.published) == states_by_hand(as_rows(world.records()))
+    assert states_told(installation.published) == expected_states(as_rows(world.records()))
 
 
 @pytest.mark.parametrize("instant", quick([*OF_A_PACKAGE, *AT_THE_END], only=(4, 7, 11)))
-def test_killed_with_changes_under_way(loaded: Installation, world: World, api: Sandbox, instant: str) -> None:
+def test_next_run_recovers_a_later_run_killed_at_this_instant(
+    loaded: Installation, world: World, api: Sandbox, instant: str
+) -> None:
     before = as_rows(world.records())
-    happen(world)
+    make_changes_of_a_day(world)
     after = as_rows(world.records())
-    killed(loaded, api, instant)
+    kill_at(loaded, api, instant)
     assert published_pickups(loaded) in (before, after)
 
     loaded.run(api, **PAGES_OF_TEN)
 
     assert differences(loaded, world) == []
-    assert states_told(loaded.published) == states_by_hand(before, after)
+    assert states_told(loaded.published) == expected_states(before, after)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
-def test_killed_in_a_sweep_that_is_the_first_run(installation: Installation, number: int) -> None:
-    """When it has loaded a package: what that one has seen is not called unlisted by the run that ends the sweep."""
+def test_resumed_sweep_reports_no_pickup_of_the_killed_first_run_as_unlisted(
+    installation: Installation, number: int
+) -> None:
+    """The first run is killed after it loaded a package, and the next run completes the sweep."""
     with serve(settled(60)) as api:
-        killed(installation, api, "leaving load", number, "--sweep")
+        kill_at(installation, api, "leaving load", number, "--sweep")
 
         receipt = installation.run(api, sweep=True, **PAGES_OF_TEN)
 
@@ -104,8 +116,10 @@ def test_killed_in_a_sweep_that_is_the_first_run(installation: Installation, num
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [2, 4])
-def test_killed_between_two_pages(installation: Installation, world: World, api: Sandbox, page: int) -> None:
-    """Of its first load: in the first package, and in the second when the first is loaded."""
+def test_next_run_recovers_a_first_load_killed_between_two_pages(
+    installation: Installation, world: World, api: Sandbox, page: int
+) -> None:
+    """The run is killed in its first load package, or in the second after it loaded the first."""
     asked, killed = threading.Event(), threading.Event()
 
     def hold(_api: Sandbox, number: int) -> None:

@@ -1,4 +1,7 @@
-"""A message when an account begins to fail, one when it is well again, a ping when all is well; and nothing else."""
+"""Tests the alerts: a message when an account begins to fail, and another when it recovers.
+
+A run that reads every account sends a ping. Nothing else is sent.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from pipelines import alerts, pickups
-from pipelines.incidents import EVERY, Incident, after
+from pipelines.operations import alerts
+from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, update_incidents
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import add, configure, serving
 from tests.support.alert_receiver import Listening, listening
@@ -40,15 +43,15 @@ def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def chat(installation: Installation) -> Iterator[Listening]:
-    """Where messages go; its address is in secrets.toml."""
+    """Serves the receiver of messages. Its address is in secrets.toml."""
     with listening() as chat:
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         yield chat
 
 
 @pytest.fixture
 def watchdog(installation: Installation) -> Iterator[Listening]:
-    """Where pings go."""
+    """Serves the receiver of pings. Its address is in secrets.toml."""
     with listening() as watchdog:
         add(installation, "secrets.toml", "[alerts]", f"ping_url = '{watchdog.address}'")
         yield watchdog
@@ -63,7 +66,7 @@ def apis() -> Iterator[dict[str, Sandbox]]:
         yield apis
 
 
-def hooked(installation: Installation, address: str) -> None:
+def add_hook(installation: Installation, address: str) -> None:
     add(installation, "secrets.toml", "[runtime]", f"slack_incoming_hook = '{address}'")
 
 
@@ -74,10 +77,10 @@ def incidents_file(installation: Installation) -> list[str]:
 # incidents
 
 
-def test_an_incident_is_told_once_when_it_begins_and_once_when_it_is_over(
+def test_an_incident_sends_one_message_when_it_begins_and_one_when_it_ends(
     installation: Installation, api: Sandbox, chat: Listening
 ) -> None:
-    """Another error meanwhile is the same incident."""
+    """A different error before the end belongs to the open incident."""
     assert installation.command("run", api=api).returncode == 0
     assert chat.messages == []
     codes = []
@@ -95,22 +98,22 @@ def test_an_incident_is_told_once_when_it_begins_and_once_when_it_is_over(
     head, line, foot = began.splitlines()
     assert str(installation.folder) in head
     assert re.match(r"default: failing since 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Sendcloud refused the keys: ", line)
-    assert ".dlt/secrets.toml" in line  # what to do
+    assert ".dlt/secrets.toml" in line  # the remedy
     assert "pickups status" in foot
     assert re.fullmatch(
-        r"default: well again after 0:00:\d\d \(3 runs failed since 20\d\d-.* UTC\)", over.splitlines()[1]
+        r"default: recovered after 0:00:\d\d \(3 runs failed since 20\d\d-.* UTC\)", over.splitlines()[1]
     )
     assert chat.asked == [("POST", chat.asked[0][1])] * 2
     assert [body["mrkdwn"] for body in chat.bodies] == [False, False]
 
 
 @pytest.mark.slow
-def test_one_message_tells_of_every_account_that_begins_or_ends_with_the_run(
+def test_one_message_names_every_account_whose_incident_begins_or_ends_in_a_run(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
     with listening() as chat:
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         apis["south"].fault(faults.status(401), times=None)
         apis["east"].fault(faults.status(401), times=None)
         installation.command("run")
@@ -124,10 +127,12 @@ def test_one_message_tells_of_every_account_that_begins_or_ends_with_the_run(
 
 
 @pytest.mark.slow
-def test_a_run_of_one_account_says_nothing_of_the_others(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_a_run_of_one_account_sends_no_message_about_other_accounts(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
     configure(installation, apis)
     with listening() as chat:
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         apis["south"].fault(faults.status(401), times=None)
         installation.command("run")
         installation.command("run", "--account", "north")
@@ -139,7 +144,7 @@ def test_a_run_of_one_account_says_nothing_of_the_others(installation: Installat
 
 
 @pytest.mark.slow
-def test_a_first_run_without_keys_and_a_warehouse_that_cannot_be_opened_are_incidents(
+def test_a_first_run_without_keys_and_an_unreadable_warehouse_are_incidents(
     installation: Installation, api: Sandbox, chat: Listening
 ) -> None:
     assert [installation.command("run").returncode for _ in range(2)] == [3, 3]
@@ -150,11 +155,11 @@ def test_a_first_run_without_keys_and_a_warehouse_that_cannot_be_opened_are_inci
     installation.warehouse.unlink()
     assert installation.command("run", api=api).returncode == 0
 
-    assert [" well again " in message for message in chat.messages] == [False, True, False, True]
+    assert [" recovered " in message for message in chat.messages] == [False, True, False, True]
 
 
 @pytest.mark.slow
-def test_where_it_cannot_be_noted_beside_the_warehouse_it_is_told_once_too(
+def test_an_incident_that_cannot_be_stored_beside_the_warehouse_is_still_reported_once(
     installation: Installation, api: Sandbox, chat: Listening
 ) -> None:
     in_the_way = installation.folder / "data"
@@ -163,11 +168,11 @@ def test_where_it_cannot_be_noted_beside_the_warehouse_it_is_told_once_too(
     in_the_way.unlink()
     assert installation.command("run", api=api).returncode == 0
 
-    assert [" well again " in message for message in chat.messages] == [False, True]
+    assert [" recovered " in message for message in chat.messages] == [False, True]
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
-def test_where_it_can_be_noted_nowhere_every_run_tells_of_it(
+def test_an_incident_that_cannot_be_stored_anywhere_is_reported_by_every_run(
     installation: Installation, api: Sandbox, chat: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (installation.folder / "data").write_text("a file where a folder should be")
@@ -188,7 +193,7 @@ def test_where_it_can_be_noted_nowhere_every_run_tells_of_it(
         "[publish]\npath = 5",
     ],
 )
-def test_a_setting_that_stops_every_run_is_told_once_with_its_place(
+def test_an_invalid_setting_is_reported_once_and_the_error_names_its_place(
     installation: Installation, api: Sandbox, chat: Listening, setting: str
 ) -> None:
     config = installation.folder / ".dlt" / "config.toml"
@@ -199,17 +204,17 @@ def test_a_setting_that_stops_every_run_is_told_once_with_its_place(
 
     assert [one.returncode for one in done] == [3, 3]
     assert f"{config}: {setting.splitlines()[0]} {setting.splitlines()[1].split()[0]} is " in done[0].stderr
-    assert [" well again " in message for message in chat.messages] == [False, True]
+    assert [" recovered " in message for message in chat.messages] == [False, True]
 
 
-def test_a_slip_of_the_keyboard_is_nobodys_incident(
+def test_a_typo_in_an_account_name_is_not_an_incident(
     installation: Installation, apis: dict[str, Sandbox], api: Sandbox
 ) -> None:
     with listening() as chat:
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         assert installation.command("run", "--account", "defualt", api=api).returncode == 3
         configure(installation, apis)
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         done = installation.command("run", "--account", "nroth")
 
     assert done.returncode == 3
@@ -219,8 +224,8 @@ def test_a_slip_of_the_keyboard_is_nobodys_incident(
 
 
 @pytest.mark.slow
-def test_on_a_full_disk_it_is_told_once_too(installation: Installation, api: Sandbox, chat: Listening) -> None:
-    """From the moment that the run reads on, no file may grow beyond a byte."""
+def test_a_full_disk_is_reported_once(installation: Installation, api: Sandbox, chat: Listening) -> None:
+    """When the run starts to read, every file is limited to one byte."""
     installation.command("run", api=api)
     for _ in range(2):
         api.world.book(created_at=NOW)
@@ -231,11 +236,11 @@ def test_on_a_full_disk_it_is_told_once_too(installation: Installation, api: San
 
     began, over = (message.splitlines()[1] for message in chat.messages)
     assert "default: failing since" in began
-    assert re.fullmatch(r"default: well again after 0:00:\d\d \(failing since 20.* UTC\)", over)
+    assert re.fullmatch(r"default: recovered after 0:00:\d\d \(failing since 20.* UTC\)", over)
     assert incidents_file(installation) == []
 
 
-def test_a_check_that_must_pass_is_an_incident(installation: Installation, api: Sandbox, chat: Listening) -> None:
+def test_a_failed_must_pass_check_is_an_incident(installation: Installation, api: Sandbox, chat: Listening) -> None:
     api.world.book(created_at=NOW)
     installation.command("run", api=api)
     with duckdb.connect(str(installation.warehouse)) as connection:
@@ -243,11 +248,11 @@ def test_a_check_that_must_pass_is_an_incident(installation: Installation, api: 
 
     assert installation.command("run", api=api).returncode == 1
 
-    assert "A check that must pass did not, among unique_key" in chat.messages[0]
+    assert "A must-pass check failed (failed checks: unique_key" in chat.messages[0]
 
 
 @pytest.mark.slow
-def test_another_run_and_ctrl_c_are_no_incident(
+def test_a_concurrent_run_and_ctrl_c_are_not_incidents(
     installation: Installation, api: Sandbox, chat: Listening, watchdog: Listening
 ) -> None:
     installation.command("run", api=api)
@@ -266,42 +271,42 @@ def test_another_run_and_ctrl_c_are_no_incident(
 
 
 @pytest.mark.slow
-def test_before_the_accounts_are_known_it_is_every_accounts_incident(
+def test_an_error_before_the_accounts_are_known_is_an_incident_of_all_accounts(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
     with listening() as chat:
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         add(installation, "config.toml", '[sources.sendcloud.accounts."not a name"]')
         assert [installation.command("run").returncode for _ in range(2)] == [3, 3]
         configure(installation, {name: apis[name] for name in ("north", "south")})
-        hooked(installation, chat.address)
+        add_hook(installation, chat.address)
         apis["south"].fault(faults.status(401), times=None)
         assert installation.command("run").returncode == 3
 
     began, over = (message.splitlines()[1] for message in chat.messages)
     assert began.startswith("all accounts: failing since ")
-    assert "'not a name' can't be an account's name" in began
-    assert over.startswith("north: well again after ")
+    assert "'not a name' is not a valid account name" in began
+    assert over.startswith("north: recovered after ")
     assert "(2 runs failed" in over
 
 
-def test_what_was_every_accounts_incident_is_each_accounts_and_a_removed_one_has_none() -> None:
-    before = {EVERY: Incident(NINE, 2, is_told=True), "north": Incident(NINE, 7), "gone": Incident(NINE, 1)}
+def test_an_incident_of_all_accounts_passes_to_each_configured_account() -> None:
+    before = {ALL_ACCOUNTS: Incident(NINE, 2, is_told=True), "north": Incident(NINE, 7), "gone": Incident(NINE, 1)}
 
-    now = after(before, failing=["south"], well=["north"], known=["north", "south", "east"], now=LATER)
+    now = update_incidents(before, failing=["south"], well=["north"], known=["north", "south", "east"], now=LATER)
 
     assert now == {
         "north": Incident(NINE, 7, well_at=LATER),
         "south": Incident(NINE, 3, is_told=True),
         "east": Incident(NINE, 2, is_told=True),
     }
-    assert after(now, ["north"], [], ["north"], LATER) == {"north": Incident(LATER, 1)}
-    assert after(before, [EVERY], [], [], LATER)["gone"] == before["gone"]
-    assert before[EVERY].failed_runs == 2
+    assert update_incidents(now, ["north"], [], ["north"], LATER) == {"north": Incident(LATER, 1)}
+    assert update_incidents(before, [ALL_ACCOUNTS], [], [], LATER)["gone"] == before["gone"]
+    assert before[ALL_ACCOUNTS].failed_runs == 2
 
 
-def test_a_hook_that_is_put_in_later_hears_of_what_still_fails(installation: Installation, api: Sandbox) -> None:
+def test_a_hook_added_during_an_incident_receives_a_message(installation: Installation, api: Sandbox) -> None:
     api.fault(faults.status(401), times=None)
     with listening() as chat:
         at = {"RUNTIME__SLACK_INCOMING_HOOK": chat.address}
@@ -313,7 +318,7 @@ def test_a_hook_that_is_put_in_later_hears_of_what_still_fails(installation: Ins
     assert len(chat.messages) == 2
 
 
-# what can't be delivered
+# failed deliveries
 
 
 @pytest.mark.parametrize(
@@ -327,7 +332,7 @@ def test_a_hook_that_is_put_in_later_hears_of_what_still_fails(installation: Ins
         ]
     ),
 )
-def test_a_message_that_is_not_taken_fails_no_run_shows_no_address_and_is_told_by_the_next(
+def test_a_failed_delivery_fails_no_run_shows_no_address_and_is_repeated_by_the_next_run(
     installation: Installation,
     api: Sandbox,
     chat: Listening,
@@ -336,7 +341,7 @@ def test_a_message_that_is_not_taken_fails_no_run_shows_no_address_and_is_told_b
     answer: dict[str, object],
     why: str,
 ) -> None:
-    monkeypatch.setattr(alerts, "SECONDS", 1.0)
+    monkeypatch.setattr(alerts, "TIMEOUT_SECONDS", 1.0)
     said = []
     for name, value in answer.items():
         setattr(chat, name, value)
@@ -345,20 +350,20 @@ def test_a_message_that_is_not_taken_fails_no_run_shows_no_address_and_is_told_b
     said.append(installation.command("run", api=api, **EVERYTHING))
     api.fault(faults.status(401), times=None)
     said.append(installation.command("run", api=api, **EVERYTHING))
-    assert time.monotonic() - began < 20  # each drips for 30 s
+    assert time.monotonic() - began < 20  # each response would take 30 s, byte by byte
     healed = Listening()
     chat.status, chat.location, chat.drips = healed.status, healed.location, healed.drips
     said.append(installation.command("run", api=api, **EVERYTHING))
 
     assert [done.returncode for done in said] == [0, 3, 3]
-    assert f"pickups: [alerts] ping_url: {why}. The run itself is done.\n" in said[0].stderr
-    assert f"pickups: [runtime] slack_incoming_hook: {why}. The next run tells it again.\n" in said[1].stderr
+    assert f"pickups: [alerts] ping_url: {why}. The run itself succeeded.\n" in said[0].stderr
+    assert f"pickups: [runtime] slack_incoming_hook: {why}. The next run sends the message again.\n" in said[1].stderr
     assert [method for method, _ in chat.asked] == ["POST", "POST"]
     assert leaks(installation.folder, said) == []
 
 
 @pytest.mark.slow
-def test_a_host_that_is_not_there_fails_no_run(installation: Installation, api: Sandbox) -> None:
+def test_an_unreachable_alert_host_fails_no_run(installation: Installation, api: Sandbox) -> None:
     with listening() as gone:
         pass
     where = {"RUNTIME__SLACK_INCOMING_HOOK": gone.address, "ALERTS__PING_URL": gone.address}
@@ -384,7 +389,7 @@ def test_a_host_that_is_not_there_fails_no_run(installation: Installation, api: 
         "ü",
     ],
 )
-def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_and_is_not_shown(
+def test_an_unsafe_alert_address_is_rejected_before_any_request_and_is_not_shown(
     installation: Installation, api: Sandbox, name: str, address: str
 ) -> None:
     with nothing_is_sent_to(api):
@@ -398,11 +403,13 @@ def test_an_address_that_would_give_it_away_is_refused_before_anything_is_done_a
 
 
 @pytest.mark.slow
-def test_what_the_api_says_is_no_markup_in_a_message(installation: Installation, api: Sandbox, chat: Listening) -> None:
+def test_markup_in_an_api_error_is_escaped_in_a_message(
+    installation: Installation, api: Sandbox, chat: Listening
+) -> None:
     said = json.dumps({"error": {"message": "<!channel> & <http://evil.example|*us*>"}}).encode()
     api.fault(lambda due: replace(due, status=401, body=said), times=None)
 
-    installation.command("run", api=api, HTTP_PROXY="http://127.0.0.1:9")  # no proxy is asked on this machine
+    installation.command("run", api=api, HTTP_PROXY="http://127.0.0.1:9")  # requests to this machine bypass the proxy
 
     (message,) = chat.messages
     assert "&lt;!channel&gt; &amp; &lt;http://evil.example|*us*&gt;" in message
@@ -410,25 +417,25 @@ def test_what_the_api_says_is_no_markup_in_a_message(installation: Installation,
 
 
 @pytest.mark.slow
-def test_an_error_that_nobody_foresaw_is_told_too_but_not_whole(
+def test_an_unexpected_error_is_reported_but_shortened(
     installation: Installation, api: Sandbox, chat: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError("0123456789" * 1_000)
 
-    monkeypatch.setattr(pickups, "run_accounts", fails)
+    monkeypatch.setattr("pipelines.cli.run.execute_plan", fails)
 
     assert installation.command("run", api=api).returncode == 70
 
     line = chat.messages[0].splitlines()[1]
-    assert "an error that nobody foresaw, ZeroDivisionError: 0123456789" in line
+    assert "unexpected error, ZeroDivisionError: 0123456789" in line
     assert len(line) < 700
 
 
 # the ping
 
 
-def test_a_ping_says_that_every_account_was_read(installation: Installation, apis: dict[str, Sandbox]) -> None:
+def test_only_a_run_that_reads_every_account_sends_a_ping(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis)
     with listening() as watchdog:
         add(installation, "secrets.toml", "[alerts]", f"ping_url = '{watchdog.address}'")

@@ -1,4 +1,4 @@
-"""Back up, restore, move: as pipelines/README.md says it, word by word."""
+"""Runs the commands of docs/how-to/recover.md word for word: back up, restore, replace a damaged warehouse."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Installation, as_rows
 
-README = (REPOSITORY / "pipelines" / "README.md").read_text()
-SECTION = README.split("\n## Back up, restore, move\n")[1].split("\n## ")[0]
-BACK_UP, RESTORE, REPLACE = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (REPOSITORY / "docs" / "how-to" / "recover.md").read_text()
+BACK_UP, RESTORE, REPLACE = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
 def shop(installation: Installation, world: World, api: Sandbox) -> Installation:
-    """Twelve pickups, one a day, the last still open; loaded, and backed up by the README's own command."""
+    """Returns an installation that has loaded twelve pickups, one per day, of which the last is open.
+
+    The command of the page has backed it up.
+    """
     for days in range(12, 0, -1):
         world.book(created_at=world.clock - timedelta(days=days))
     installation.run(api, page_size=5)
-    shell(BACK_UP, installation.folder)
+    run_shell(BACK_UP, installation.folder)
     return installation
 
 
-def shell(commands: str, folder: Path) -> None:
+def run_shell(commands: str, folder: Path) -> None:
     subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=folder, check=True, timeout=30)
 
 
-def a_week_of_changes(world: World, api: Sandbox, installation: Installation) -> None:
-    """One run that the backup doesn't know of, and changes that no run has seen."""
+def make_changes_after_backup(world: World, api: Sandbox, installation: Installation) -> None:
+    """Makes changes that only a run after the backup has read, and changes that no run has read."""
     world.advance(hours=5)
     world.cancel(world.records()[0]["id"])
     world.book()
@@ -43,31 +45,31 @@ def a_week_of_changes(world: World, api: Sandbox, installation: Installation) ->
     world.book()
 
 
-@pytest.mark.parametrize("lost", quick(["the folder", "nothing", "the file, and a log of it is left"]))
-def test_a_backup_put_back_is_read_on_from_where_it_stood(
+@pytest.mark.parametrize("lost", quick(["the folder", "nothing", "the file, but not its log"]))
+def test_the_next_run_continues_from_a_restored_backup(
     shop: Installation, world: World, api: Sandbox, lost: str
 ) -> None:
-    a_week_of_changes(world, api, shop)
+    make_changes_after_backup(world, api, shop)
     if lost == "the folder":
         subprocess.run(["rm", "-r", str(shop.folder / "data")], check=True)
     elif lost != "nothing":
         shop.warehouse.write_bytes(shop.warehouse.read_bytes()[:5000])
         shop.warehouse.with_name("warehouse.duckdb.wal").write_bytes(b"of another file" * 100)
 
-    shell(RESTORE, shop.folder)
+    run_shell(RESTORE, shop.folder)
     asked = len(api.requests)
     receipt = shop.run(api, page_size=5)
 
     assert shop.pickups() == as_rows(world.records())
     assert (receipt.rows_new, receipt.is_first_read) == (2, False)
-    assert len(api.requests) - asked <= 3  # 14 pickups; not all of them, for the file remembers
+    assert len(api.requests) - asked <= 3  # not all 14 pickups, because the file holds the frontier
 
 
 @pytest.mark.slow
-def test_the_published_file_may_be_copied_while_a_run_replaces_it(
+def test_the_published_file_can_be_copied_while_a_run_replaces_it(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
-    """What is copied is one whole file, the old or the new: it is never written to, only replaced."""
+    """The copy is the complete old or new file, because a run replaces the file and never modifies it."""
     with shop.published.open("rb") as being_copied:
         world.book()
         shop.run(api)
@@ -83,19 +85,22 @@ def test_the_published_file_may_be_copied_while_a_run_replaces_it(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", quick(["the message", "the README"]))
-def test_the_published_file_takes_the_place_of_a_damaged_warehouse(
+@pytest.mark.parametrize("by", quick(["the message", "the page"]))
+def test_the_published_file_can_replace_a_damaged_warehouse(
     shop: Installation, world: World, api: Sandbox, by: str
 ) -> None:
-    """With what the API no longer lists, and with every receipt: nothing tells anyone to delete the last copy."""
+    """The published file holds every receipt, and pickups that the API no longer lists.
+
+    The error message never tells the user to delete the last copy.
+    """
     world.remove(gone := world.records()[-1]["id"])
-    a_week_of_changes(world, api, shop)
+    make_changes_after_backup(world, api, shop)
     shop.warehouse.write_bytes(shop.warehouse.read_bytes()[:5000])
 
     failed = shop.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5")
     assert failed.returncode == 6
     assert "move it away" not in failed.stderr
-    shell(failed.stderr.split("published copy: ")[1] if by == "the message" else REPLACE, shop.folder)
+    run_shell(failed.stderr.split("published copy: ")[1] if by == "the message" else REPLACE, shop.folder)
     shop.run(api, page_size=5)
 
     rows = shop.pickups()

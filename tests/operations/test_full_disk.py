@@ -1,4 +1,7 @@
-"""A disk that is full, at the start or in the middle of a run: one line, nothing broken, the next run catches up."""
+"""Tests a disk that is full at the start of a run or fills up during it.
+
+The run prints one line and damages nothing, and the next run catches up.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from tests.support.worlds import thousand
 PROGRESS = ("reading:", "loading:", "publishing:")
 
 
-def on_a_full_disk(installation: Installation, api: Sandbox, phase: str, limit: int) -> tuple[int, list[str]]:
-    """A run for which, from that phase on, no file may grow beyond so many bytes: its exit code, what it said."""
+def run_on_full_disk(installation: Installation, api: Sandbox, phase: str, limit: int) -> tuple[int, list[str]]:
+    """Limits every file to `limit` bytes from this phase of a run on. Returns the exit code and the error lines."""
     running = installation.begin("full", phase, str(limit), "run", api=api, module="tests.support.instants")
     _, said = running.communicate(timeout=60)
     return running.returncode, [line for line in said.splitlines() if not line.startswith(PROGRESS)]
@@ -36,10 +39,10 @@ def loaded(installation: Installation, templates: Templates) -> Installation:
 
 
 @pytest.mark.parametrize("phase", quick(["extract", "normalise", "load"]))
-def test_a_disk_that_fills_up_in_the_first_load(
+def test_next_run_recovers_if_the_disk_fills_up_during_the_first_load(
     installation: Installation, world: World, api: Sandbox, phase: str
 ) -> None:
-    code, said = on_a_full_disk(installation, api, phase, limit=8_192)
+    code, said = run_on_full_disk(installation, api, phase, limit=8_192)
     assert (code, len(said)) == (6, 1), said
     assert "The destination failed" in said[0]
     assert published_pickups(installation) is None
@@ -57,20 +60,20 @@ def test_a_disk_that_fills_up_in_the_first_load(
             ("normalise", 8_192),
             ("record states", 8_192),
             ("load", 8_192),
-            ("conclude", 8_192),
+            ("finalize", 8_192),
             ("publish", 8_192),
             ("last receipt", 64),
         ],
         only=(3,),
     ),
 )
-def test_a_disk_that_fills_up_when_there_was_something_before(
+def test_next_run_recovers_if_the_disk_fills_up_during_a_later_run(
     loaded: Installation, world: World, api: Sandbox, phase: str, limit: int
 ) -> None:
     before = as_rows(world.records())
     world.advance(days=20)
 
-    code, said = on_a_full_disk(loaded, api, phase, limit)
+    code, said = run_on_full_disk(loaded, api, phase, limit)
     assert (code, len(said)) == (6, 1), said
     assert "The destination failed" in said[0]
     assert published_pickups(loaded) == (as_rows(world.records()) if phase == "last receipt" else before)
@@ -81,15 +84,18 @@ def test_a_disk_that_fills_up_when_there_was_something_before(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", ["extract", "record states", "load", "conclude", "publish", "last receipt"])
+@pytest.mark.parametrize("phase", ["extract", "record states", "load", "finalize", "publish", "last receipt"])
 def test_a_warehouse_that_cannot_grow_is_never_published_in_part(
     loaded: Installation, world: World, api: Sandbox, phase: str
 ) -> None:
-    """What is new fits into duckdb's log, not into the file: the run may succeed or not, readers see old or new."""
+    """The new rows fit into DuckDB's log but not into its file, so the run may succeed or fail.
+
+    Readers see either all old rows or all new rows.
+    """
     before = as_rows(world.records())
     world.advance(days=20)
 
-    code, _ = on_a_full_disk(loaded, api, phase, limit=0)
+    code, _ = run_on_full_disk(loaded, api, phase, limit=0)
     if code == 0 or phase == "last receipt":
         assert tables_of(loaded.published) == tables_of(loaded.warehouse)
         assert published_pickups(loaded) == as_rows(world.records())
@@ -103,7 +109,7 @@ def test_a_warehouse_that_cannot_grow_is_never_published_in_part(
 
 
 @pytest.mark.slow
-def test_a_disk_that_was_full_at_the_very_first_start_leaves_nothing_in_the_way(
+def test_a_first_run_on_a_full_disk_leaves_nothing_that_blocks_the_next_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()

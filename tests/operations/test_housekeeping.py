@@ -1,4 +1,4 @@
-"""Old rows go, what is needed stays however old it is, and a file that is mostly empty is written anew."""
+"""Tests that old rows are pruned, that needed rows stay at any age, and that a mostly free file is compacted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import housekeeping, publish
+from pipelines.bookkeeping import housekeeping
+from pipelines.destinations.duckdb import publish
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.installation import Installation, as_rows, rows_of
@@ -35,33 +36,33 @@ def world() -> World:
 
 @pytest.fixture
 def loaded(installation: Installation, templates: Templates) -> Installation:
-    """An installation that has loaded the fifty."""
+    """Returns an installation that has loaded the fifty pickups."""
     return installation.as_in(templates.loaded("fifty-in-one-package"))
 
 
-def age(installation: Installation, days: float) -> None:
-    """What runs have noted of themselves was so many days earlier."""
+def make_older(installation: Installation, days: float) -> None:
+    """Moves every timestamp of the bookkeeping back by `days`."""
     with duckdb.connect(str(installation.warehouse)) as connection:
         for table, columns in CLOCKS.items():
             earlier = ", ".join(f"{column} = {column} - to_hours({round(days * 24)})" for column in columns)
             connection.execute(f"update sendcloud.{table} set {earlier}")
 
 
-def change(installation: Installation, world: World, api: Sandbox) -> None:
-    """A day later one is booked, and a run finds it."""
+def book_and_run(installation: Installation, world: World, api: Sandbox) -> None:
+    """Books a pickup a day later, and starts a run that loads it."""
     world.advance(days=1)
     world.book()
     assert installation.run(api, **PAGES).rows_new == 1
 
 
-def counts(installation: Installation) -> dict[str, int]:
+def row_counts(installation: Installation) -> dict[str, int]:
     names = ("pickup_states_recorded", *CLOCKS)
     query = ", ".join(f"(select count(*) from sendcloud.{name}) as {name}" for name in names)
     return rows_of(installation.warehouse, f"select {query}")[0]
 
 
-def aged(installation: Installation) -> tuple[int, int]:
-    """How many loads and states there are from before `age` was called."""
+def count_old_rows(installation: Installation) -> tuple[int, int]:
+    """Returns the numbers of loads and states that are older than 20 days, because `make_older` moved them."""
     loads, states = (
         f"select count(*) from sendcloud.{table} where {column} < now() - interval 20 day"
         for table, column in (("_dlt_loads", "inserted_at"), ("_dlt_pipeline_state", "created_at"))
@@ -70,17 +71,17 @@ def aged(installation: Installation) -> tuple[int, int]:
     return row["loads"], row["states"]
 
 
-def test_old_bookkeeping_goes_and_the_next_run_reads_on_from_where_it_stood(
+def test_old_bookkeeping_is_pruned_and_the_next_run_stops_at_the_frontier(
     loaded: Installation, world: World, api: Sandbox
 ) -> None:
     for _ in range(3):
-        change(loaded, world, api)
-    age(loaded, days=40)
-    assert aged(loaded) == (4, 4)
+        book_and_run(loaded, world, api)
+    make_older(loaded, days=40)
+    assert count_old_rows(loaded) == (4, 4)
 
-    change(loaded, world, api)
-    assert aged(loaded) == (0, 0)  # the state is in today's load
-    assert counts(loaded)["pickup_runs"] == 5  # a year of them is kept
+    book_and_run(loaded, world, api)
+    assert count_old_rows(loaded) == (0, 0)  # today's load holds the state
+    assert row_counts(loaded)["pickup_runs"] == 5  # receipts are kept for a year
 
     world.advance(days=1)
     receipt = loaded.run(api, **PAGES)
@@ -89,56 +90,56 @@ def test_old_bookkeeping_goes_and_the_next_run_reads_on_from_where_it_stood(
 
 
 @pytest.mark.slow
-def test_what_dlt_restores_stays_however_old_it_is(installation: Installation, world: World, api: Sandbox) -> None:
-    """An account in which nothing happens any more has its one state, and the load that the state came with."""
+def test_the_state_that_dlt_restores_is_kept_at_any_age(installation: Installation, world: World, api: Sandbox) -> None:
+    """An account without further changes keeps its only state, and the load that wrote the state."""
     world.advance(days=60)
     for _ in range(2):
         installation.run(api, **PAGES)
-    age(installation, days=40)
-    before = counts(installation)
+    make_older(installation, days=40)
+    before = row_counts(installation)
 
     for _ in range(2):
         world.advance(days=1)
         receipt = installation.run(api, **PAGES)
         assert (receipt.rows_new, receipt.stopped_because) == (0, "frontier")
 
-    assert aged(installation) == (1, 1)
-    assert counts(installation) == {**before, "pickup_runs": before["pickup_runs"] + 2}
+    assert count_old_rows(installation) == (1, 1)
+    assert row_counts(installation) == {**before, "pickup_runs": before["pickup_runs"] + 2}
     assert before["_dlt_version"] >= 1
 
 
 @pytest.mark.slow
-def test_of_the_loads_in_the_history_those_stay_that_a_pickup_is_of(
+def test_recorded_loads_are_kept_only_while_a_pickup_belongs_to_them(
     loaded: Installation, world: World, api: Sandbox
 ) -> None:
-    """One pickup changes every day: of each of its loads there is no pickup, once the next one is there."""
+    """One pickup changes every day. After the next load, no pickup belongs to its previous load."""
     changing = world.book()
     for day in range(3):
         world.advance(days=1)
         world.change(changing, tracking_number=f"T{day}")
         loaded.run(api, **PAGES)
 
-    assert counts(loaded)["pickup_states_recorded"] == 2
+    assert row_counts(loaded)["pickup_states_recorded"] == 2
     assert differences(loaded, world) == []
 
 
-def test_it_is_done_once_a_day_and_settings_say_how_much_stays(
+def test_pruning_happens_once_a_day_and_keeps_as_many_days_as_the_settings_say(
     loaded: Installation, world: World, api: Sandbox
 ) -> None:
-    change(loaded, world, api)
-    age(loaded, days=40)
+    book_and_run(loaded, world, api)
+    make_older(loaded, days=40)
     with loaded.monkeypatch.context() as patched:
-        patched.setenv("KEEP__BOOKKEEPING_DAYS", "60")
-        change(loaded, world, api)
-    assert aged(loaded) == (2, 2)
+        patched.setenv("RETENTION__BOOKKEEPING_DAYS", "60")
+        book_and_run(loaded, world, api)
+    assert count_old_rows(loaded) == (2, 2)
 
     world.advance(hours=1)
     loaded.run(api, **PAGES)
-    assert aged(loaded) == (2, 2)  # for this day it was done
+    assert count_old_rows(loaded) == (2, 2)  # pruning was already done on this day
 
     world.advance(days=1)
     loaded.run(api, **PAGES)
-    assert aged(loaded) == (0, 0)
+    assert count_old_rows(loaded) == (0, 0)
 
 
 def receipts(installation: Installation) -> list[tuple[str, str, str | None]]:
@@ -147,7 +148,7 @@ def receipts(installation: Installation) -> list[tuple[str, str, str | None]]:
 
 
 def status_of(installation: Installation, account: str) -> Mapping[str, object]:
-    """What `pickups status` tells of it."""
+    """Returns the account's entry in the output of `pickups status`."""
     (told,) = [
         told for told in json.loads(installation.command("status", "--json").stdout) if told["account"] == account
     ]
@@ -155,10 +156,13 @@ def status_of(installation: Installation, account: str) -> Mapping[str, object]:
 
 
 @pytest.mark.slow
-def test_receipts_older_than_a_year_go_but_for_the_last_ones_that_somebody_asks_for(
+def test_receipts_older_than_a_year_are_pruned_except_the_last_success_sweep_and_failure(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Nobody reads `south` any more, or it has failed for more than a year: its last good run, sweep, failure stay."""
+    """For more than a year, account `south` has not been read, or every run of it has failed.
+
+    The receipts of its last successful run, last sweep and last failure stay.
+    """
     for sweep in (False, True, False, False):
         installation.run(api, account="south", sweep=sweep, **PAGES)
         world.advance(hours=1)
@@ -167,7 +171,7 @@ def test_receipts_older_than_a_year_go_but_for_the_last_ones_that_somebody_asks_
         assert installation.command("run", api=api, **wrong).returncode == 3
     installation.run(api, account="north", **PAGES)
     before = status_of(installation, "south")
-    age(installation, days=400)
+    make_older(installation, days=400)
 
     world.advance(days=1)
     installation.run(api, account="north", **PAGES)
@@ -193,11 +197,11 @@ LONG_AGO = ("last_run_at", "last_success_at", "last_sweep_at")
 
 
 @pytest.mark.parametrize("clock", quick(["the API's", "this machine's"], only=(1,)))
-def test_a_clock_that_is_wrong_and_ahead_costs_nothing(
+def test_a_clock_ten_years_ahead_prunes_nothing(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
-    change(loaded, world, api)
-    before = counts(loaded)
+    book_and_run(loaded, world, api)
+    before = row_counts(loaded)
 
     if clock == "the API's":
         world.clock += timedelta(days=3650)
@@ -206,7 +210,7 @@ def test_a_clock_that_is_wrong_and_ahead_costs_nothing(
         monkeypatch.setattr(housekeeping, "datetime", TenYearsAhead)
     loaded.run(api, **PAGES)
 
-    after = counts(loaded)
+    after = row_counts(loaded)
     assert after["pickup_runs"] == before["pickup_runs"] + 1
     assert after["_dlt_loads"] >= before["_dlt_loads"]
 
@@ -220,13 +224,13 @@ class TenYearsAhead(datetime):
 # the file
 
 
-def leave_free(installation: Installation, megabytes: int) -> int:
-    """The size of the warehouse, in which so many megabytes now lie free."""
+def make_free_space(installation: Installation, megabytes: int) -> int:
+    """Makes so many megabytes of the warehouse file free, and returns the size of the file."""
     with duckdb.connect(str(installation.warehouse)) as connection:
         connection.execute("set force_compression = 'uncompressed'")
         connection.execute(f"create table waste as select i from range({megabytes * 125_000}) as numbers(i)")
         connection.execute("checkpoint")
-        # behind it, so that the file isn't cut off
+        # this table comes after the free space, so that DuckDB does not truncate the file
         connection.execute("create table sendcloud.last as select repeat('.', 1_000_000) as x")
         connection.execute("checkpoint")
         connection.execute("drop table waste")
@@ -245,17 +249,17 @@ FORMAT = "select tags['storage_version'] as version from duckdb_databases() wher
 
 
 @pytest.mark.slow
-def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
+def test_a_mostly_free_file_is_compacted_and_keeps_its_content(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
-    large = leave_free(loaded, 16)
+    monkeypatch.setattr(publish, "MIN_FREE_BYTES", 2**22)
+    large = make_free_space(loaded, 16)
     before = [rows_of(loaded.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)]
-    monkeypatch.setenv("KEEP__FREE_SHARE", "1.0")
+    monkeypatch.setenv("RETENTION__FREE_SHARE", "1.0")
     loaded.run(api, **PAGES)
     assert loaded.warehouse.stat().st_size >= large
 
-    monkeypatch.delenv("KEEP__FREE_SHARE")
+    monkeypatch.delenv("RETENTION__FREE_SHARE")
     tables = tables_of(loaded.warehouse)
     loaded.run(api, **PAGES)
 
@@ -264,20 +268,20 @@ def test_a_file_that_is_mostly_free_is_written_anew_and_holds_what_it_held(
     assert [rows_of(loaded.warehouse, query) for query in (COMMENTS, COLUMNS, FORMAT)] == before
     after = tables_of(loaded.warehouse)
     assert [row for row in tables if row not in after] == []
-    change(loaded, world, api)
+    book_and_run(loaded, world, api)
     assert differences(loaded, world) == []
 
 
 @pytest.mark.slow
-def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
+def test_a_run_succeeds_if_the_file_cannot_be_compacted(
     loaded: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "WORTH_IT_BYTES", 2**22)
-    large = leave_free(loaded, 16)
+    monkeypatch.setattr(publish, "MIN_FREE_BYTES", 2**22)
+    large = make_free_space(loaded, 16)
     in_the_way = loaded.warehouse.with_name(".warehouse.duckdb.smaller.new")
     in_the_way.mkdir()
 
-    change(loaded, world, api)
+    book_and_run(loaded, world, api)
 
     assert loaded.warehouse.stat().st_size >= large
     in_the_way.rmdir()
@@ -286,11 +290,11 @@ def test_where_it_cannot_be_written_anew_the_run_is_done_all_the_same(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("instant", ["entering rename", "leaving renamed"])
-def test_killed_while_the_file_is_put_in_place_nothing_is_lost(
+def test_a_kill_while_the_compacted_file_is_put_in_place_loses_nothing(
     loaded: Installation, world: World, api: Sandbox, instant: str
 ) -> None:
-    """The copy is whole and not yet in place; it is in place and not yet published."""
-    large = leave_free(loaded, 80)
+    """The copy is complete but not yet in place, or it is in place but not yet published."""
+    large = make_free_space(loaded, 80)
     before = as_rows(world.records())
     world.book()
     running = loaded.begin("kill", instant, "1", "run", api=api, module="tests.support.instants", **PAGES)
@@ -306,23 +310,25 @@ def test_killed_while_the_file_is_put_in_place_nothing_is_lost(
 
 
 @pytest.mark.slow
-def test_half_a_copy_of_a_run_that_died_is_in_nobodys_way(loaded: Installation, world: World, api: Sandbox) -> None:
+def test_an_incomplete_copy_of_a_crashed_run_does_not_block_the_next_run(
+    loaded: Installation, world: World, api: Sandbox
+) -> None:
     for name in (".warehouse.duckdb.smaller.new", ".warehouse.duckdb.smaller.new.wal"):
         loaded.warehouse.with_name(name).write_bytes(loaded.warehouse.read_bytes()[:300_000])
 
-    change(loaded, world, api)
+    book_and_run(loaded, world, api)
 
     assert differences(loaded, world) == []
 
 
 @pytest.mark.slow
-def test_where_it_cannot_be_done_the_run_is_done_all_the_same(
+def test_a_run_succeeds_if_pruning_fails(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.run(api)
     world.advance(days=1)
     world.book()
-    monkeypatch.setattr(housekeeping, "_LOADS", "delete from sendcloud.no_such_table")
+    monkeypatch.setattr(housekeeping, "_PRUNE_LOADS", "delete from sendcloud.no_such_table")
 
     assert installation.run(api).outcome == "succeeded"
     assert installation.pickups() == as_rows(world.records())

@@ -1,4 +1,4 @@
-"""What a warehouse lets go of, wherever it is: `make test-places` asks it of a server and of a lake."""
+"""Tests pruning at every destination. `make test-places` runs the test with PostgreSQL and a Delta lake."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.worlds import NOW
 pytestmark = [pytest.mark.places, pytest.mark.slow]
 
 
-def test_old_receipts_go_and_nothing_else(installation: Installation) -> None:
-    """Three runs of two years ago, and two of this year: of the old ones nobody needs any once there is a newer."""
+def test_pruning_removes_old_receipts_and_nothing_else(installation: Installation) -> None:
+    """Three runs are two years old and two are recent. Once a newer receipt exists, no old one is needed."""
     world = World(clock=NOW - timedelta(days=800))
     with serve(world) as api:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Readers never block a run, a run never blocks readers, and they never see half of one."""
+"""Tests that readers and runs never block each other, and that readers never see part of a run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import in_place
-from pipelines.errors import AnotherRun
-from pipelines.in_place import sweep_leftovers
-from pipelines.lock import one_run_at_a_time
-from pipelines.publish import publish
+from pipelines import atomic_file
+from pipelines.atomic_file import remove_leftovers
+from pipelines.destinations.duckdb.publish import publish
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import RunInProgress
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation, as_rows, rows_of
 
 RUNS_BESIDE_READERS = int(os.environ.get("RUNS_BESIDE_READERS", "10"))
-# a run's pickups, receipts and states, each counted in its own table, and how many pickups differ from their last state
+# The counts of pickups, receipts and states come from separate tables. The last number counts pickups that differ
+# from their last state.
 LOOK = """
     select (select count(*) from sendcloud.pickups),
            (select sum(rows_new) from sendcloud.pickup_runs),
@@ -54,9 +55,11 @@ print(looks, len(states))
 
 
 @contextmanager
-def a_reader(published: Path, how: str) -> Iterator[list[int]]:
-    """Looks at the published file until the block is left, and dies of anything torn: how often, and at how many
-    states."""
+def start_reader(published: Path, how: str) -> Iterator[list[int]]:
+    """Starts a process that queries the published file until the block ends, and fails if it sees part of a run.
+
+    After the block, the yielded list holds the number of queries and the number of different results.
+    """
     looked: list[int] = []
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(published), how],
@@ -78,17 +81,19 @@ def a_reader(published: Path, how: str) -> Iterator[list[int]]:
 
 
 @pytest.mark.slow
-def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see_half_of_one(
+def test_readers_and_runs_never_block_each_other_and_readers_never_see_part_of_a_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Ten runs (`make soak`: two hundred), four of five with news, beside one who opens the file again and again
-    and one who keeps it open."""
+    """Ten runs (two hundred in `make soak`), of which four in five find changes, have two concurrent readers.
+
+    One reader opens the file for each query, and the other keeps it open.
+    """
     booked = [world.book()]
     installation.run(api)
 
     with (
-        a_reader(installation.published, "opens it again") as again,
-        a_reader(installation.published, "keeps it open") as kept,
+        start_reader(installation.published, "opens it again") as again,
+        start_reader(installation.published, "keeps it open") as kept,
     ):
         for number in range(RUNS_BESIDE_READERS):
             world.advance(minutes=15)
@@ -104,7 +109,7 @@ def test_readers_never_block_a_run_a_run_never_blocks_readers_and_they_never_see
 
 
 @pytest.mark.slow
-def test_a_reader_that_keeps_the_file_open_goes_on_reading_the_old_one(
+def test_a_reader_that_keeps_the_file_open_still_sees_the_old_content(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -123,7 +128,7 @@ print(duckdb.connect({str(installation.published)!r}, read_only=True).execute({c
     assert in_another_process.stdout == "2\n"
 
 
-def test_the_published_file_is_replaced_and_never_written_into(
+def test_the_published_file_is_replaced_and_never_modified(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -138,8 +143,8 @@ def test_the_published_file_is_replaced_and_never_written_into(
     assert [p.name for p in installation.published.parent.iterdir() if p.name.endswith(".new")] == []
 
 
-def test_what_is_published_is_whole_even_when_the_warehouse_was_left_with_a_log(tmp_path: Path) -> None:
-    """A killed writer leaves a `.wal` beside the file; a plain copy of the file alone would miss it."""
+def test_the_published_file_is_complete_even_if_the_warehouse_has_a_log_beside_it(tmp_path: Path) -> None:
+    """A killed writer leaves a `.wal` file beside the warehouse. A copy of the warehouse alone would lack its rows."""
     warehouse, published = tmp_path / "w.duckdb", tmp_path / "p.duckdb"
     die = f"""
 import duckdb, os
@@ -156,17 +161,17 @@ os._exit(9)
     assert rows_of(published, "select answer from t") == [{"answer": 42}]
 
 
-def test_half_made_copies_of_a_killed_run_are_swept_up_and_nothing_else(tmp_path: Path) -> None:
+def test_incomplete_copies_of_a_killed_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
     published = tmp_path / "pickups.duckdb"
     for name in ("pickups.duckdb", ".pickups.duckdb.abc.new", "other.new", ".other.duckdb.x.new"):
         (tmp_path / name).write_text("x")
 
-    sweep_leftovers(published)
+    remove_leftovers(published)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.duckdb.x.new", "other.new", "pickups.duckdb"]
 
 
-def test_a_file_that_others_may_read_stays_one_that_others_may_read(
+def test_the_published_file_has_the_permissions_of_the_warehouse(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -175,13 +180,13 @@ def test_a_file_that_others_may_read_stays_one_that_others_may_read(
     assert installation.published.stat().st_mode & 0o777 == installation.warehouse.stat().st_mode & 0o777
 
 
-def test_the_lock_is_free_again_when_its_holder_was_killed(tmp_path: Path) -> None:
+def test_the_lock_is_released_if_its_holder_is_killed(tmp_path: Path) -> None:
     warehouse = tmp_path / "data" / "warehouse.duckdb"
     hold = f"""
 import time
 from pathlib import Path
-from pipelines.lock import one_run_at_a_time
-with one_run_at_a_time(Path({str(warehouse)!r})):
+from pipelines.destinations.file_lock import exclusive_lock
+with exclusive_lock(Path({str(warehouse)!r})):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -190,21 +195,21 @@ with one_run_at_a_time(Path({str(warehouse)!r})):
     )
     assert holder.stdout
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(AnotherRun, match=rf"process {holder.pid} since 20"), one_run_at_a_time(warehouse):
+    with pytest.raises(RunInProgress, match=rf"process {holder.pid} since 20"), exclusive_lock(warehouse):
         pass
 
     holder.kill()
     holder.wait()
 
-    with one_run_at_a_time(warehouse):
+    with exclusive_lock(warehouse):
         pass
-    with one_run_at_a_time(warehouse):
+    with exclusive_lock(warehouse):
         pass
 
 
-def test_a_run_may_wait_for_another_one_to_end(installation: Installation, world: World, api: Sandbox) -> None:
+def test_a_run_can_wait_until_another_run_ends(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
-    with one_run_at_a_time(installation.warehouse):
+    with exclusive_lock(installation.warehouse):
         assert installation.process("run", api=api).returncode == 5
         waiting = installation.begin("run", "--wait", "60", api=api)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -216,7 +221,7 @@ def test_a_run_may_wait_for_another_one_to_end(installation: Installation, world
 
 
 @pytest.mark.slow
-def test_reading_works_while_a_run_is_under_way(installation: Installation, world: World, api: Sandbox) -> None:
+def test_the_published_file_can_be_read_during_a_run(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
     installation.run(api)
     read_in_the_middle: list[int] = []
@@ -232,10 +237,10 @@ def test_reading_works_while_a_run_is_under_way(installation: Installation, worl
     assert len(installation.pickups()) == 2
 
 
-def test_reading_works_while_a_run_publishes_too(
+def test_the_published_file_can_be_read_while_a_run_replaces_it(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Just before the new file takes the old one's place, and just after."""
+    """The file is read just before and just after the new file replaces the old one."""
     world.book()
     installation.run(api)
     replace, rows = Path.replace, []
@@ -254,8 +259,8 @@ def test_reading_works_while_a_run_publishes_too(
 
 
 @contextmanager
-def windows(installation: Installation, held_for: int) -> Iterator[None]:
-    """Refuses to replace the published file so many times, as Windows does while a program has it open."""
+def simulate_windows(installation: Installation, held_for: int) -> Iterator[None]:
+    """Refuses `held_for` times to replace the published file, as Windows does while a program has it open."""
     replace, refused = Path.replace, iter(range(held_for))
 
     def as_there(fresh: Path, target: Path) -> None:
@@ -267,11 +272,11 @@ def windows(installation: Installation, held_for: int) -> Iterator[None]:
 
     with installation.monkeypatch.context() as patched:
         patched.setattr(Path, "replace", as_there)
-        patched.setattr(in_place, "WAITS", (0, 0))
+        patched.setattr(atomic_file, "RETRY_DELAYS_SECONDS", (0, 0))
         yield
 
 
-def test_where_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_one_stays(
+def test_if_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_file_stays(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -279,7 +284,7 @@ def test_where_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_one_s
     before = installation.published.read_bytes()
     world.book()
 
-    with windows(installation, held_for=3):
+    with simulate_windows(installation, held_for=3):
         done = installation.command("run", api=api)
 
     assert done.returncode == 6
@@ -287,7 +292,7 @@ def test_where_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_one_s
     assert told.startswith(f"pickups: The destination failed: {installation.published}: it cannot be replaced while")
     for part in ("a program has it open (Access is denied)", "pipelines.warehouse.read", "the next run publishes"):
         assert part in told
-    assert "The pickups are loaded; the published file is as it was." in told
+    assert "The pickups are loaded; the published file is unchanged." in told
     assert installation.published.read_bytes() == before
     assert [path.name for path in installation.published.parent.iterdir() if path.name.endswith(".new")] == []
     last = rows_of(installation.warehouse, "from sendcloud.pickup_runs order by started_at desc limit 1")[0]
@@ -299,16 +304,18 @@ def test_where_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_one_s
 
 
 @pytest.mark.slow
-def test_a_reader_who_is_gone_in_a_moment_is_waited_for(installation: Installation, world: World, api: Sandbox) -> None:
+def test_publishing_waits_for_a_reader_that_closes_the_file_soon(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
     world.book()
 
-    with windows(installation, held_for=2):
+    with simulate_windows(installation, held_for=2):
         assert installation.run(api).outcome == "succeeded"
 
     assert installation.pickups() == as_rows(world.records())
 
 
-def test_a_file_that_may_not_be_replaced_for_another_reason_is_not_said_to_be_open(
+def test_a_file_that_cannot_be_replaced_for_another_reason_is_not_reported_as_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_fresh: Path, _target: Path) -> None:

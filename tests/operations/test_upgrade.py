@@ -1,4 +1,4 @@
-"""A warehouse goes on where it stands: with a newer version, on another machine, without its working folder."""
+"""Tests that runs continue from a warehouse after an upgrade, on another machine, or without a working folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from tests.support.installation import API_VERSION, Installation, as_rows, rows_
 from tests.support.worlds import NOW
 
 FIRST_VERSION = Path(__file__).parents[1] / "data" / "warehouse-of-f3503dc.duckdb.gz"
-OPEN, REFUSED = 7_000_010, "seven"  # the ids that the story below is about
+OPEN, REFUSED = 7_000_010, "seven"  # the ids that these tests follow
 
 
 def days(number: float) -> timedelta:
     return timedelta(days=number)
 
 
-def the_world_then() -> World:
-    """30 pickups, one a day since 21 October: settled but for OPEN and the last four; and one that is refused."""
+def world_of_first_version() -> World:
+    """Returns 30 pickups, one per day since 21 October, and one record that cannot be loaded.
+
+    All pickups are settled except OPEN and the last four.
+    """
     world = World(clock=NOW)
     for number in range(30):
         opens = NOW + days(6) if 7_000_000 + number == OPEN else NOW - days(29 - number)
@@ -40,36 +43,36 @@ def the_world_then() -> World:
     return world
 
 
-def an_hour_of_then(world: World) -> None:
-    """What happened between the two runs of the first version."""
+def advance_to_second_run(world: World) -> None:
+    """Makes the changes between the two runs of the first version, and advances the world by an hour."""
     world.advance(hours=1)
     world.cancel(7_000_028)
     world.book(id=7_000_100, colour="green")
     world.book(id=7_000_101)
 
 
-def a_day_since(world: World) -> None:
-    """What happened between those runs and today's."""
+def advance_to_current_version(world: World) -> None:
+    """Makes the changes between those runs and the current version's run, and advances the world by a day."""
     world.advance(days=1)
     world.cancel(OPEN)
     world.book(id=7_000_200)
 
 
 def runs_of_the_first_version(folder: Path) -> Path:
-    """How the file in data/ was made: call this with the code of commit f3503dc."""
-    world = the_world_then()
+    """Creates the file in data/, if it is called with the code of commit f3503dc. Returns the warehouse."""
+    world = world_of_first_version()
     (folder / ".dlt").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patched, serve(world) as api:
         installation = Installation(folder, patched)
         installation.run(api, page_size=5)
-        an_hour_of_then(world)
+        advance_to_second_run(world)
         installation.run(api, page_size=5)
     return installation.warehouse
 
 
 @pytest.fixture
 def upgraded(installation: Installation) -> Installation:
-    """An installation of today's with the warehouse that the first version left, and nothing else."""
+    """Returns an installation of the current version with the warehouse that the first version left."""
     installation.warehouse.parent.mkdir()
     installation.warehouse.write_bytes(gzip.decompress(FIRST_VERSION.read_bytes()))
     return installation
@@ -77,10 +80,10 @@ def upgraded(installation: Installation) -> Installation:
 
 @pytest.fixture
 def world() -> World:
-    """A day after the first version's last run."""
-    world = the_world_then()
-    an_hour_of_then(world)
-    a_day_since(world)
+    """Returns the world a day after the last run of the first version."""
+    world = world_of_first_version()
+    advance_to_second_run(world)
+    advance_to_current_version(world)
     return world
 
 
@@ -88,14 +91,17 @@ def loadable(world: World) -> list[dict[str, Any]]:
     return as_rows([record for record in world.records() if record["id"] != REFUSED])
 
 
-def test_the_state_of_the_first_version_is_read_on_from_where_it_stands(
+def test_the_next_run_continues_from_the_state_of_the_first_version(
     upgraded: Installation, world: World, api: Sandbox
 ) -> None:
-    """34 records of five a page: the memory ends the read on the sixth of seven, the first before OPEN's booking."""
+    """The API lists 34 records on seven pages of five.
+
+    The frontier ends the read on the sixth page, which is the first page with bookings older than OPEN's.
+    """
     receipt = upgraded.run(api, page_size=5)
 
     rows = upgraded.pickups()
-    merged = [row["id"] for row in rows if row["api_version"]]  # of the others nobody noted it then
+    merged = [row["id"] for row in rows if row["api_version"]]  # the first version did not store api_version
     assert [{**row, "api_version": API_VERSION} for row in rows] == loadable(world)
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (1, 1, 1)
     assert len(merged) == 2
@@ -105,8 +111,11 @@ def test_the_state_of_the_first_version_is_read_on_from_where_it_stands(
 
 
 @pytest.mark.slow
-def test_after_the_upgrade_a_second_run_is_quiet(upgraded: Installation, api: Sandbox) -> None:
-    """Three pages: OPEN is cancelled, and the oldest that is open now was booked on 16 November, on the second page."""
+def test_the_second_run_after_the_upgrade_finds_no_changes(upgraded: Installation, api: Sandbox) -> None:
+    """The run reads three pages, because OPEN is cancelled.
+
+    The oldest open pickup was booked on 16 November, and is on the second page.
+    """
     upgraded.run(api, page_size=5)
     before = upgraded.rows("from sendcloud.pickups order by id")
 
@@ -118,10 +127,10 @@ def test_after_the_upgrade_a_second_run_is_quiet(upgraded: Installation, api: Sa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
-def test_the_upgrade_makes_the_history_of_states_from_the_table_and_then_from_what_is_read(
+def test_the_upgrade_fills_the_status_history_from_the_table_and_then_from_the_read_rows(
     upgraded: Installation, api: Sandbox
 ) -> None:
-    """32 pickups as the first version left them, one that is new, and OPEN's cancellation."""
+    """The history holds the 32 pickups that the first version left, one new pickup, and OPEN's cancellation."""
     upgraded.run(api, page_size=5)
 
     states = upgraded.rows("select id, pickup_status from sendcloud.pickup_status_history order by id, _dlt_load_id")
@@ -130,23 +139,25 @@ def test_the_upgrade_makes_the_history_of_states_from_the_table_and_then_from_wh
 
 
 @pytest.mark.usefixtures("world")
-def test_the_upgrade_keeps_the_old_receipts_and_adds_the_columns_that_are_new(
-    upgraded: Installation, api: Sandbox
-) -> None:
+def test_the_upgrade_keeps_the_old_receipts_and_adds_the_new_columns(upgraded: Installation, api: Sandbox) -> None:
     kept = rows_of(upgraded.warehouse, "from sendcloud.pickup_runs order by started_at")
     assert [(row["rows_new"], row["rows_changed"], row["quarantined"]) for row in kept] == [(30, 0, 1), (2, 1, 1)]
-    assert "reached" not in kept[0]
+    assert "oldest_read_at" not in kept[0]
 
     upgraded.run(api, page_size=5)
 
     after = upgraded.rows("from sendcloud.pickup_runs order by started_at")
     assert [{name: row[name] for name in kept[0]} for row in after[:2]] == kept
-    assert [row["reached"] for row in after] == [None, None, NOW - days(26)]  # the last of the sixth page, 7_000_004
+    assert [row["oldest_read_at"] for row in after] == [
+        None,
+        None,
+        NOW - days(26),
+    ]  # the last pickup on the sixth page, 7_000_004
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
-def test_the_upgrade_keeps_what_is_in_quarantine(upgraded: Installation, api: Sandbox) -> None:
+def test_the_upgrade_keeps_the_quarantine(upgraded: Installation, api: Sandbox) -> None:
     upgraded.run(api, page_size=5)
 
     rows = upgraded.rows("select first_seen_at, last_seen_at from sendcloud.pickups_quarantine")
@@ -154,7 +165,7 @@ def test_the_upgrade_keeps_what_is_in_quarantine(upgraded: Installation, api: Sa
 
 
 @pytest.mark.slow
-def test_a_working_folder_deleted_between_two_runs_costs_nothing(installation: Installation) -> None:
+def test_the_next_run_continues_if_the_working_folder_was_deleted(installation: Installation) -> None:
     world = sixty_settled_pickups()
     with serve(world) as api:
         installation.run(api, page_size=10)
@@ -168,10 +179,13 @@ def test_a_working_folder_deleted_between_two_runs_costs_nothing(installation: I
 
 
 @pytest.mark.slow
-def test_a_warehouse_taken_to_another_machine_is_read_on_from_where_it_stands(
+def test_the_next_run_continues_if_the_warehouse_was_moved_to_another_machine(
     installation: Installation, tmp_path: Path
 ) -> None:
-    """The file alone: another project folder, another home, no working folder, nothing published yet."""
+    """Only the file is moved.
+
+    The project folder and the home are different, there is no working folder, and nothing is published yet.
+    """
     world = sixty_settled_pickups()
     there = Installation(tmp_path / "another" / "project", installation.monkeypatch)
     (there.folder / ".dlt").mkdir(parents=True)
@@ -190,7 +204,7 @@ def test_a_warehouse_taken_to_another_machine_is_read_on_from_where_it_stands(
 
 
 def sixty_settled_pickups() -> World:
-    """Ten a page are six pages; who remembers them needs two."""
+    """Returns 60 settled pickups: six pages of ten. A run that knows the frontier needs two pages."""
     world = World(clock=NOW)
     for number in range(60):
         world.book(created_at=NOW - days(90 - number), pickup_status="Failed")

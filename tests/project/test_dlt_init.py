@@ -1,4 +1,4 @@
-"""`dlt init sendcloud duckdb --location …` brings the source into a project of the user's own, and there it works."""
+"""Tests that `dlt init sendcloud duckdb --location …` copies a working source into a user's own project."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ON_PATH = os.pathsep.join([sysconfig.get_path("purelib"), sysconfig.get_path("pl
 
 @pytest.fixture(scope="module")
 def repository(tree: Path) -> Path:  # noqa: F811
-    """The project as a repository of git's, as it is here, committed or not."""
+    """Returns a git repository of the project, including uncommitted changes."""
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@localhost", "-c", "init.defaultBranch=main"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], cwd=tree, check=True)
@@ -39,7 +39,7 @@ def repository(tree: Path) -> Path:  # noqa: F811
 
 @pytest.fixture(scope="module")
 def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same behind an address, as a hub serves it."""
+    """Serves the repository at an address, as a hub does."""
     served, owner = tmp_path_factory.mktemp("hub"), f"tests-{os.getpid()}"
     bare = served / owner / "sendcloud-pickups.git"
     subprocess.run(["git", "clone", "-q", "--bare", str(repository), str(bare)], check=True)
@@ -56,7 +56,8 @@ def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{owner}/sendcloud-pickups.git"
         server.shutdown()
-    shutil.rmtree(Path(get_dlt_repos_dir()) / owner, ignore_errors=True)  # for root it is in /var/dlt, whatever HOME is
+    # for root, this folder is in /var/dlt regardless of HOME
+    shutil.rmtree(Path(get_dlt_repos_dir()) / owner, ignore_errors=True)
 
 
 def init(folder: Path, location: str) -> str:
@@ -69,7 +70,10 @@ def init(folder: Path, location: str) -> str:
 
 
 def python(folder: Path, *words: str, api: Sandbox | None = None) -> subprocess.CompletedProcess[str]:
-    """A Python without the checkout: -S leaves out the .pth that leads there, and with it `pipelines` and `sources`."""
+    """Runs Python without the checkout.
+
+    -S ignores the .pth file that leads to the checkout, so that `pipelines` and `sources` cannot be imported.
+    """
     variables = {**os.environ, **(environment(api) if api else {})}
     variables |= {"PYTHONPATH": ON_PATH, "DLT_DATA_DIR": str(folder / "dlt")}
     return subprocess.run(
@@ -77,7 +81,7 @@ def python(folder: Path, *words: str, api: Sandbox | None = None) -> subprocess.
     )
 
 
-def test_what_it_copies_loads_pickups_and_later_changes(
+def test_the_copied_source_loads_pickups_and_later_changes(
     tmp_path: Path, world: World, api: Sandbox, repository: Path
 ) -> None:
     said = init(tmp_path, str(repository))
@@ -97,7 +101,9 @@ def test_what_it_copies_loads_pickups_and_later_changes(
     assert rows_of(tmp_path / "pickups.duckdb", query) == as_rows(world.records())
 
 
-def test_from_an_address_it_copies_the_same(tmp_path: Path, repository: Path, address: str) -> None:
+def test_dlt_init_copies_equal_files_from_a_folder_and_from_an_address(
+    tmp_path: Path, repository: Path, address: str
+) -> None:
     for name, where in (("folder", str(repository)), ("hub", address)):
         (tmp_path / name).mkdir()
         init(tmp_path / name, where)
@@ -108,7 +114,7 @@ def test_from_an_address_it_copies_the_same(tmp_path: Path, repository: Path, ad
     assert "sendcloud/sandbox/server.py" in texts
 
 
-def test_it_asks_for_the_two_keys_and_brings_a_sandbox(tmp_path: Path, repository: Path) -> None:
+def test_dlt_init_asks_for_both_keys_and_copies_the_sandbox(tmp_path: Path, repository: Path) -> None:
     init(tmp_path, str(repository))
 
     secrets = tomllib.loads((tmp_path / ".dlt" / "secrets.toml").read_text())
@@ -117,8 +123,8 @@ def test_it_asks_for_the_two_keys_and_brings_a_sandbox(tmp_path: Path, repositor
     assert python(tmp_path, "-c", trying).stdout.startswith("http://127.0.0.1:")
 
 
-def test_what_it_needs_is_what_the_project_needs_of_it() -> None:
-    """A version range is decided in pyproject.toml."""
+def test_the_sources_requirements_are_requirements_of_the_project() -> None:
+    """The version ranges are defined in pyproject.toml."""
     ours = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
     ranges = {Requirement(line).name: Requirement(line).specifier for line in ours}
 

@@ -1,33 +1,49 @@
-"""Docs are tested like code: commands, settings, exit codes, columns, grains."""
+"""Tests the documentation like code: commands, settings, exit codes, columns, checks, packages, links and sizes."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
-from pipelines import cli, ending, errors, models
-from pipelines.settings import OURS, known
+from pipelines import errors
+from pipelines.analytics.checks import SEVERITY, check_files
+from pipelines.analytics.views import view_files
+from pipelines.cli import app, termination
+from pipelines.config.settings import OWN_SETTINGS, known_settings
 from sources.sendcloud import sendcloud_source
+from tests.project.test_doors import LAYERS, imported_by, product
 from tests.support.installation import rows_of
 from tests.support.templates import Templates
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-TABLES = (ROOT / "pipelines" / "README.md").read_text()
-READMES = [
-    ROOT / "README.md",
-    *(ROOT / room / "README.md" for room in ("pipelines", "sources/sendcloud", "notebooks", "tests")),
+DOCS = ROOT / "docs"
+PACKAGES = sorted(
+    path.parent for room in ("pipelines", "sources/sendcloud") for path in (ROOT / room).glob("*/__init__.py")
+)
+READMES = [ROOT / room / "README.md" for room in (".", "pipelines", "sources/sendcloud", "notebooks", "tests")]
+PAGES = [
+    *READMES,
+    *(package / "README.md" for package in PACKAGES),
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "tests/bench/README.md")),
+    *sorted(DOCS.rglob("*.md")),
 ]
-NOT_SETTINGS = {"credentials", "part", "reading"}
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+NOT_SETTINGS = {"credentials", "part", "stats"}
+
+
+def reference(name: str) -> str:
+    return (DOCS / "reference" / f"{name}.md").read_text()
 
 
 def settings() -> dict[str, object]:
-    """The source's own settings and their defaults, from its signature."""
+    """Returns the source's own settings and their defaults, from its signature."""
     parameters = inspect.signature(sendcloud_source.__wrapped__).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in NOT_SETTINGS}
 
@@ -37,74 +53,115 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(markdown: str) -> list[str]:
-    """The names in the first column of the tables, without their back ticks."""
+    """Returns the names in the first column of the tables, without their back ticks."""
     cells = [line.split("|")[1] for line in markdown.splitlines() if line.startswith("| `")]
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
-COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
-CODE = {path: "\n".join(re.findall(r"```.*?```|`[^`\n]+`", path.read_text(), re.DOTALL)) for path in READMES}
+COMMANDS = get_command(app.app).commands  # type: ignore[attr-defined]
+TEXT = {page: page.read_text() for page in PAGES if page.exists()}
+CODE = {page: "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)) for page, text in TEXT.items()}
 
 
 def options(command: str) -> set[str]:
-    """The long options of a command, but --help."""
+    """Returns the long options of a command, except --help."""
     return {opt for param in COMMANDS[command].params for opt in param.opts if opt.startswith("--")} - {"--help"}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_page_exists_and_is_short(page: Path) -> None:
+    assert len(TEXT[page].splitlines()) <= 200
+
+
+def test_the_readme_is_short() -> None:
+    readme = TEXT[ROOT / "README.md"]
+    assert len(readme.splitlines()) <= 120
+    assert len(readme.split()) <= 900
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_its_row_in_the_readme_with_every_option(command: str) -> None:
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `pickups {command}")]
+def test_every_command_has_its_row_with_every_option(command: str) -> None:
+    (row,) = [line for line in reference("commands").splitlines() if line.startswith(f"| `pickups {command}")]
 
     assert COMMANDS[command].help
     assert set(re.findall(r"(--[a-z-]+)", row)) == options(command)
 
 
-def test_the_options_before_the_command_are_told() -> None:
-    for option in ("--project-dir", "--debug", "--install-completion"):
-        assert option in README
+def test_the_options_before_the_command_are_documented() -> None:
+    told = first_cells(section(reference("commands"), "Options before the command"))
+    assert {name.split()[0] for name in told} == {"--project-dir", "--debug", "--version", "--install-completion"}
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_every_command_and_option_that_the_docs_speak_of_is_there(readme: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
     before = {"--project-dir", "--debug", "--install-completion", "--version", "--help"}
-    called = r"(?:^|[`/])pickups((?: --[a-z-]+(?: [\w/.$]+)?)*) ([a-z]+)\b([^`\n|;&)]*)"
-    for words in re.findall(called, CODE[readme], re.MULTILINE):
+    called = r"(?:^|[`/]|\$ )pickups((?: --[a-z-]+(?: [\w/.$]+)?)*) ([a-z]+)\b([^`\n|;&)]*)"
+    for words in re.findall(called, CODE[page], re.MULTILINE):
         called_with, command, rest = words
         assert command in COMMANDS, words
         assert set(re.findall(r"(--[a-z-]+)", rest)) <= options(command) | before, words
         assert set(re.findall(r"(--[a-z-]+)", called_with)) <= before, words
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_every_setting_that_the_docs_speak_of_is_there(readme: Path) -> None:
-    variables = {key.replace(".", "__").upper() for key in known()}
-    for variable in re.findall(r"\b(?:SOURCES|PUBLISH|STATUS|ALERTS|KEEP|DESTINATION__DUCKDB)__\w+", CODE[readme]):
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    variables = {key.replace(".", "__").upper() for key in known_settings()}
+    own = r"\b(?:SOURCES|PIPELINE|PUBLISH|STATUS|ALERTS|RETENTION|RUNTIME|DESTINATION__DUCKDB)__\w+"
+    for variable in re.findall(own, CODE[page]):
         assert re.sub(r"ACCOUNTS__[A-Z]+__", "", variable) in variables, variable
-    for section, name in re.findall(r"`\[([\w.]+)\] (\w+)`", CODE[readme]):
-        assert f"{section}.{name}" in known(), (section, name)
+    for place, name in re.findall(r"`\[([\w.]+)\] (\w+)`", CODE[page]):
+        assert f"{place}.{name}" in known_settings() or is_dlts_destination(place), (place, name)
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_every_exit_code_that_the_docs_speak_of_is_there(readme: Path) -> None:
-    codes = {0, 2, 137, ending.EXIT_ENDED, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, *errors.EXIT_CODES.values()}
-    told = re.findall(r"(?:exits?|exit codes?)(?: with)? (\d+)", readme.read_text())
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_setting_in_an_example_file_exists(page: Path) -> None:
+    for block in re.findall(r"```toml\n(.*?)```", TEXT[page], re.DOTALL):
+        for key in keys_of(tomllib.loads(block)):
+            common = re.sub(r"^(sources\.sendcloud\.)accounts\.[\w-]+\.", r"\1", key)
+            assert common in known_settings() or is_dlts_destination(key), key
+
+
+def keys_of(tree: dict[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from keys_of(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def is_dlts_destination(key: str) -> bool:
+    return key.startswith(("destination.postgres", "destination.filesystem"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_exit_code_that_a_page_names_exists(page: Path) -> None:
+    codes = {
+        0,
+        2,
+        137,
+        termination.EXIT_TERMINATED,
+        errors.EXIT_CHECK_FAILED,
+        errors.EXIT_BUG,
+        *errors.EXIT_CODES.values(),
+    }
+    told = re.findall(r"(?:exits?|exit codes?)(?: with)? (\d+)", TEXT[page])
     assert {int(code) for code in told} <= codes
 
 
-def test_the_settings_of_the_readme_are_those_of_the_source_and_ours_with_their_defaults() -> None:
-    told = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]+?)`? \|", section(README, "Settings"), re.MULTILINE))
+def test_the_settings_are_those_of_the_source_and_our_own_with_their_defaults() -> None:
+    told = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]+?)`? \|", reference("settings"), re.MULTILINE))
 
-    ours = {key: "none" if wanted.default is None else str(wanted.default) for key, wanted in OURS.items()}
+    ours = {key: "none" if wanted.default is None else str(wanted.default) for key, wanted in OWN_SETTINGS.items()}
     of_the_source = {name: str(default) for name, default in settings().items()}
     assert told == {"destination.duckdb.credentials": "data/warehouse.duckdb"} | ours | of_the_source
 
 
-def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
+def test_config_toml_contains_the_defaults_and_nothing_that_is_not_read() -> None:
     configured = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text())
 
     assert configured["sources"]["sendcloud"] == settings()
     assert configured["destination"]["duckdb"]["credentials"] == "data/warehouse.duckdb"
-    for key, wanted in OURS.items():
+    for key, wanted in OWN_SETTINGS.items():
         place, name = key.split(".")
         assert configured.get(place, {}).get(name) == wanted.default, key
     assert set(configured) == {
@@ -114,15 +171,32 @@ def test_config_toml_says_the_defaults_and_nothing_that_is_not_read() -> None:
         "destination",
         "publish",
         "status",
-        "keep",
+        "retention",
         "sources",
     }
 
 
-def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", reference("exit-codes"), re.MULTILINE)}
 
-    assert told == {0, 2, errors.EXIT_CHECK_FAILED, errors.EXIT_BUG, ending.EXIT_ENDED, *errors.EXIT_CODES.values()}
+    assert told == {
+        0,
+        2,
+        errors.EXIT_CHECK_FAILED,
+        errors.EXIT_BUG,
+        termination.EXIT_TERMINATED,
+        *errors.EXIT_CODES.values(),
+    }
+
+
+def test_every_error_class_has_its_exit_code() -> None:
+    rows = re.findall(r"^\| (`.*) \| (\d+) \|", section(reference("exit-codes"), "Errors in Python"), re.MULTILINE)
+    told = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}
+
+    assert told.keys() >= {kind.__name__ for kind in errors.EXIT_CODES}
+    for name, code in told.items():
+        kind = getattr(errors, name, None) or getattr(__import__("sources.sendcloud.errors", fromlist=[name]), name)
+        assert errors.exit_code_of(kind.__new__(kind)) == code, name
 
 
 @pytest.fixture(scope="module")
@@ -136,40 +210,78 @@ def columns(templates: Templates) -> dict[str, set[str]]:
     return {name: {row["c"] for row in rows if row["t"] == name} for name in {row["t"] for row in rows}}
 
 
-def test_every_table_and_view_has_its_section_and_its_line_in_the_readme(columns: dict[str, set[str]]) -> None:
-    assert set(re.findall(r"^## ((?:sendcloud|analytics)\.\w+)$", TABLES, re.MULTILINE)) == set(columns)
-    assert set(first_cells(section(README, "The tables"))) == set(columns)
+@pytest.mark.parametrize(("page", "schema"), [("tables", "sendcloud"), ("views", "analytics")])
+def test_every_table_and_view_has_its_section_and_its_grain(
+    columns: dict[str, set[str]], page: str, schema: str
+) -> None:
+    there = {table for table in columns if table.startswith(f"{schema}.")}
+    assert set(re.findall(r"^## ((?:sendcloud|analytics)\.\w+)$", reference(page), re.MULTILINE)) == there
+    grains = reference(page).split("\n## ")[0].split("| one row per |")[1]
+    assert set(first_cells(grains)) >= there
 
 
-def test_the_columns_told_are_the_columns_that_there_are(columns: dict[str, set[str]]) -> None:
+def test_the_documented_columns_are_the_columns_of_the_database(columns: dict[str, set[str]]) -> None:
     for table, there in columns.items():
-        told = first_cells(section(TABLES, table))
+        told = first_cells(section(reference("tables" if table.startswith("sendcloud.") else "views"), table))
         assert sorted(told) == sorted(there), table
 
 
-def test_every_check_is_told_with_its_severity() -> None:
-    must_pass, warn = section(TABLES, "Checks").split("The others warn")
-    for path in models.checks():
-        severity = models.SEVERITY.match(path.read_text())
-        assert severity, path.name
-        assert f"`{path.stem}`" in (must_pass if severity[1] == "must-pass" else warn), path.stem
+def test_every_check_is_documented_with_its_severity() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (must-pass|warn) \|", reference("checks"), re.MULTILINE))
+    severities = {path.stem: SEVERITY.match(path.read_text()) for path in check_files()}
+
+    assert told == {name: severity[1] if severity else None for name, severity in severities.items()}
+    advice = " ".join(re.findall(r"^### (.*)$", reference("checks"), re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", advice)) == told.keys()
 
 
 def test_every_view_says_its_grain_and_the_database_repeats_it(columns: dict[str, set[str]]) -> None:
-    assert {f"analytics.{path.stem}" for path in models.views()} == {t for t in columns if t.startswith("analytics.")}
-    for path in models.views():
+    assert {f"analytics.{path.stem}" for path in view_files()} == {t for t in columns if t.startswith("analytics.")}
+    for path in view_files():
         assert path.read_text().startswith("-- One row per "), path.name
 
 
-def test_every_file_of_a_room_is_in_its_readme() -> None:
+def test_every_file_of_a_folder_is_in_its_readme() -> None:
     tests = ROOT / "tests"
-    readmes = {folder: folder for folder in (ROOT / "pipelines", ROOT / "sources" / "sendcloud")}
+    readmes = {folder: folder for folder in (ROOT / "pipelines", ROOT / "sources" / "sendcloud", tests / "bench")}
     for room, readme in (readmes | {tests / "support": tests}).items():
         told = (readme / "README.md").read_text()
         for path in room.glob("*.py"):
-            assert path.stem in ("__main__", "conftest") or path.name in told or path.name == "__init__.py", path
+            assert path.stem == "conftest" or path.name in told or path.name == "__init__.py", path
+        for path in room.glob("*/__init__.py"):
+            assert f"`{path.parent.name}" in told, path.parent
     rooms = {path.parent.name for path in tests.rglob("test_*.py")}
     assert rooms <= set(re.findall(r"^\| `(\w+)/` \|", (tests / "README.md").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_every_package_says_which_packages_it_may_import(package: Path) -> None:
+    """A package of `pipelines` names those of its layer and below; one of the source names what it does import."""
+    text = (package / "README.md").read_text()
+    told = set(re.findall(r"`(\w+)`", text.split("It may import ")[1])) if "It may import " in text else set()
+
+    assert 3 <= len(text.splitlines()) <= 8
+    if package.parent.name == "pipelines":
+        (floor,) = [number for number, names in enumerate(LAYERS) if package.name in names]
+        below = {name for names in LAYERS[floor:] for name in names} - {package.name}
+        assert told == below & {each.name for each in PACKAGES if each.parent == package.parent}
+    else:
+        assert imports_of_package(package) <= told
+
+
+def imports_of_package(package: Path) -> set[str]:
+    """Returns the packages and modules of the source that a package of the source imports."""
+    modules, own = product(), f"sources.sendcloud.{package.name}"
+    mine = {name: path for name, path in modules.items() if name == own or name.startswith(f"{own}.")}
+    found = {other for name, path in mine.items() for other in imported_by(name, path, modules)}
+    return {name.split(".")[2] for name in found if name.count(".") >= 2} - {package.name}
+
+
+def test_the_layers_are_those_of_the_code() -> None:
+    for page in (DOCS / "explanation" / "packages.md", ROOT / "pipelines" / "README.md"):
+        rows = re.findall(r"^\| (\d) \| ([^|]*)", page.read_text(), re.MULTILINE)
+        told = [{name.removesuffix(".py") for name in re.findall(r"`([\w.]+)`", names)} for _, names in rows]
+        assert told == [set(names) for names in LAYERS], page
 
 
 PROMISE = section((ROOT / "tests" / "README.md").read_text(), "The promise, and the tests that hold it")
@@ -182,7 +294,7 @@ def test_every_point_of_the_promise_names_its_tests() -> None:
     assert all("`test_" in tests for _, tests in points)
 
 
-def test_every_test_that_the_promise_names_is_there() -> None:
+def test_every_test_that_the_promise_names_exists() -> None:
     for file, tests in re.findall(r"`(test_\w+\.py)`: ((?:`test_\w+`(?:, )?)+)", PROMISE):
         (path,) = (ROOT / "tests").rglob(file)
         there = re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE)
@@ -199,40 +311,55 @@ def test_every_point_of_the_promise_has_a_test_in_the_default_run() -> None:
         assert set(named) - slow, tests
 
 
+def test_every_slow_test_that_catches_a_mutation_exists() -> None:
+    mutations = section((ROOT / "tests" / "README.md").read_text(), "What only a slow test catches")
+    named = re.findall(r"`(\w+/test_\w+\.py)`: `(test_\w+)`", mutations)
+
+    assert named
+    for file, name in named:
+        assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(), name
+
+
 def anchors(markdown: str) -> set[str]:
-    """Of its headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", markdown, re.MULTILINE)
+    """Returns the anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", markdown, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_links_inside_the_docs_lead_somewhere(readme: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", readme.read_text())
-    assert links or readme != ROOT / "README.md"
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=[*NAMES, "CHANGELOG.md"])
+def test_links_lead_to_existing_files_and_headings(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", prose)
+    assert links or page != ROOT / "README.md"
     for file, anchor in links:
-        target = readme.parent / file if file else readme
+        target = page.parent / file if file else page
         assert target.exists(), file
         assert not anchor or anchor in anchors(target.read_text()), (file, anchor)
 
 
-def test_the_docs_speak_of_commands_settings_and_exit_codes() -> None:
-    """Or the tests above would look for nothing."""
-    code, text = "\n".join(CODE.values()), "\n".join(path.read_text() for path in READMES)
+def test_the_documents_name_commands_settings_and_exit_codes() -> None:
+    """Otherwise the tests above would find nothing to test."""
+    code, text = "\n".join(CODE.values()), "\n".join(TEXT.values())
 
-    assert len(re.findall(r"\bpickups [a-z]+", code)) > 50
-    assert len(re.findall(r"\b[A-Z]+__\w+", code)) > 5
+    assert len(re.findall(r"\bpickups [a-z]+", code)) > 100
+    assert len(re.findall(r"\b[A-Z]+__\w+", code)) > 10
     assert len(re.findall(r"exits? \d", text)) > 10
+    assert len(re.findall(r"```toml\n", text)) > 5
 
 
-def test_the_first_screen_shows_what_the_demo_really_prints() -> None:
-    """Receipts, table and next steps, in the shapes that the demo gives them; the numbers are of one real run."""
-    block = README.split("This is what the demo prints:\n\n```\n")[1].split("\n```")[0]
-    receipts = re.findall(
-        r"^  [\d,]+ new, [\d,]+ changed, [\d,]+ unchanged in \d+\.\d s .*newest .* UTC · [\d,]+ open$",
-        block,
-        re.MULTILINE,
-    )
-    assert len(receipts) == 2
-    assert "Cancellations per carrier, as of " in block
-    assert len(re.findall(r"^ \w+ +[\d,]+ +[\d,]+ +[\d,]+ of [\d,]+ +[\d.]+% ", block, re.MULTILINE)) == 9
-    assert "own keys   cp .dlt/example.secrets.toml .dlt/secrets.toml" in block
+RECEIPT = re.compile(
+    r"^ *[\d,]+ new, [\d,]+ changed, [\d,]+ unchanged in \d+\.\d s"
+    r"(?: · [\d,]+ cancelled since the last run)? · newest \d{4}-\d\d-\d\d \d\d:\d\d UTC · [\d,]+ open$"
+)
+CARRIER = re.compile(r"^ \w+ +[\d,]+ +[\d,]+ +[\d,]+ of [\d,]+ +[\d.]+% +[\d.]+% to [\d.]+% ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_a_page_shows_of_a_run_has_the_form_that_a_run_prints(page: Path) -> None:
+    """The numbers are those of one real run."""
+    lines = "\n".join(re.findall(r"^```(?:text|console)?\n.*?^```", TEXT[page], re.DOTALL | re.MULTILINE)).splitlines()
+    for line in lines:
+        if " unchanged in " in line:
+            assert RECEIPT.match(line), line
+        if re.search(r"\d of \d", line):
+            assert CARRIER.match(line), line

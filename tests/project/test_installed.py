@@ -1,4 +1,7 @@
-"""The wheel as a user has it: pip puts it into an environment of its own, which nobody may write to afterwards."""
+"""Tests the wheel as a user has it.
+
+pip installs it into its own environment, which is then made read-only.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Done, environment
 from tests.support.worlds import NOW
 
-BESIDE = REPOSITORY / ".venv" / "uv" / "bin"  # where make puts it on a machine that has none
+BESIDE = REPOSITORY / ".venv" / "uv" / "bin"  # make installs uv here on a machine without uv
 UV = shutil.which("uv") or shutil.which("uv", path=BESIDE)
 pytestmark = [
     pytest.mark.engines,
-    pytest.mark.skipif(not UV, reason="there is no uv here, which reads the versions out of uv.lock"),
+    pytest.mark.skipif(not UV, reason="uv, which reads the versions from uv.lock, is not installed"),
 ]
 
 
 class Installed:
-    """`pickups` of that environment, called from another folder, with nothing around it but a PATH."""
+    """Calls `pickups` of that environment from another folder, with little more than PATH and HOME set."""
 
     def __init__(self, folder: Path) -> None:
         self.bin, self.home, self.stands_in = folder / "venv" / "bin", folder / "home", folder / "elsewhere"
@@ -44,7 +47,7 @@ class Installed:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def files(self) -> dict[Path, int]:
-        """Every file of the environment, and when it was last written."""
+        """Returns every file of the environment with the time of its last change."""
         return {path: path.stat().st_mtime_ns for path in self.bin.parent.rglob("*")}
 
 
@@ -65,7 +68,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
 
 @pytest.fixture(scope="module")
 def project(installed: Installed) -> Path:
-    """What init made, with pickups loaded by two runs and a report written."""
+    """Returns a project folder that `pickups init` created and two runs loaded pickups into."""
     before = installed.files()
     with serve(World.seeded(500, seed=3, until=NOW)) as api:
         for words in (["init", "shop"], ["--project-dir", "shop", "run"], ["--project-dir", "shop", "run"]):
@@ -76,22 +79,24 @@ def project(installed: Installed) -> Path:
     return installed.stands_in / "shop"
 
 
-def test_it_says_its_version(installed: Installed) -> None:
+def test_the_installed_program_prints_its_version(installed: Installed) -> None:
     done = installed.command("--version")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f'version = "{done.stdout.split()[1]}"' in (REPOSITORY / "pyproject.toml").read_text()
 
 
-def test_it_shows_what_it_loaded(installed: Installed, project: Path) -> None:
+def test_the_installed_program_shows_the_loaded_carriers(installed: Installed, project: Path) -> None:
     done = installed.command("--project-dir", str(project), "show", "carriers")
 
     assert done.returncode == 0
     assert "dhl_express" in done.stdout
 
 
-@pytest.mark.parametrize("home", ["home", "nowhere", ""], ids=["an empty one", "one that is not there", "none"])
-def test_a_run_needs_no_home(installed: Installed, project: Path, home: str) -> None:
+@pytest.mark.parametrize(
+    "home", ["home", "nowhere", ""], ids=["an empty folder", "a missing folder", "an empty variable"]
+)
+def test_a_run_needs_no_home_folder(installed: Installed, project: Path, home: str) -> None:
     with serve(World.seeded(500, seed=3, until=NOW)) as api:
         where = str(installed.home.with_name(home)) if home else ""
         done = installed.command("--project-dir", str(project), "run", api=api, HOME=where)
@@ -100,7 +105,9 @@ def test_a_run_needs_no_home(installed: Installed, project: Path, home: str) -> 
 
 
 @pytest.mark.parametrize("whose", quick(["the project's", "the wheel's"], only=(1,)))
-def test_it_writes_the_report(installed: Installed, project: Path, whose: str) -> None:
+def test_the_report_is_written_from_the_projects_or_the_wheels_notebooks(
+    installed: Installed, project: Path, whose: str
+) -> None:
     before = installed.files()
     if whose == "the wheel's":
         shutil.rmtree(project / "notebooks")
@@ -112,19 +119,19 @@ def test_it_writes_the_report(installed: Installed, project: Path, whose: str) -
     assert installed.files() == before
 
 
-def test_the_demo_needs_nothing_at_all(installed: Installed) -> None:
+def test_the_demo_needs_no_project_folder_and_no_keys(installed: Installed) -> None:
     before = installed.files()
 
     done = installed.command("demo", "--pickups", "300")
 
     assert done.returncode == 0, done.stderr
     assert "Cancellations per carrier" in done.stdout
-    assert f"{installed.bin}/pickups init . makes .dlt/secrets.toml" in done.stdout
+    assert f"{installed.bin}/pickups init . (creates .dlt/secrets.toml)" in done.stdout
     assert installed.files() == before
 
 
-def test_the_shell_completes_its_commands(installed: Installed) -> None:
-    """As bash does it, with what `pickups --install-completion bash` put there."""
+def test_bash_completes_the_commands(installed: Installed) -> None:
+    """The test completes as bash does, with the script that `pickups --install-completion bash` installs."""
     script = """
     pickups --install-completion bash >/dev/null && . ~/.bashrc
     COMP_WORDS=(pickups re) COMP_CWORD=1

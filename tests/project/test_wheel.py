@@ -1,4 +1,7 @@
-"""What is built holds what a user needs and nothing of ours; unpacked anywhere, without a checkout, it works."""
+"""Tests the built wheel and sdist, which contain the files that users need and no private files.
+
+The wheel works in any folder, without a checkout.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ MINE = (
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's own files as git knows them, and beside them what must never travel."""
+    """Returns a copy of the files that git lists, and private files that must never be packaged."""
     tree = tmp_path_factory.mktemp("tree")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -43,7 +46,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(tree: Path, kind: str, to: Path) -> Path:
-    """What the build back end makes of the tree, without a package index."""
+    """Builds the tree with its build back end, without a package index, and returns the archive."""
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(to)], cwd=tree, check=True)
     (built,) = to.iterdir()
     return built
@@ -56,60 +59,66 @@ def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the sdist, as installers do."""
+    """Returns the wheel, built from the sdist as installers do."""
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        # an archive of our own; Debian's Python 3.11.2 knows no filter yet
+        # the archive is our own, and Debian's Python 3.11.2 has no filter yet
         archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (tree,) = folder.iterdir()
     return build(tree, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
-def held(wheel: Path) -> set[str]:
+def wheel_names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", ["pipelines", "sources"])
-def test_the_wheel_holds_every_file_of_the_rooms(tree: Path, held: set[str], room: str) -> None:
-    """SQL, style sheets, schedules and whatever else comes to lie there; but not what is for `dlt init` alone."""
-    there = {str(path.relative_to(tree)) for path in (tree / room).rglob("*") if path.is_file()} - {*MINE}
+@pytest.mark.parametrize("package", ["pipelines", "sources"])
+def test_the_wheel_contains_every_file_of_both_packages(tree: Path, wheel_names: set[str], package: str) -> None:
+    """The wheel includes SQL, style sheets, schedules and any later file, but not the files only for `dlt init`."""
+    there = {str(path.relative_to(tree)) for path in (tree / package).rglob("*") if path.is_file()} - {*MINE}
     for_dlt_init = {"sources/sendcloud_pipeline.py", "sources/sendcloud/requirements.txt"}
 
-    assert {name for name in held if name.startswith(f"{room}/") and "/template/" not in name} == there - for_dlt_init
-    assert f"{room}/py.typed" in held
+    assert {
+        name for name in wheel_names if name.startswith(f"{package}/") and "/template/" not in name
+    } == there - for_dlt_init
+    assert f"{package}/py.typed" in wheel_names
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_what_a_project_folder_begins_with(tree: Path, held: set[str]) -> None:
+def test_the_wheel_contains_the_template_of_a_project_folder(tree: Path, wheel_names: set[str]) -> None:
     notebooks = {f"notebooks/{path.name}" for path in (tree / "notebooks").glob("*.ipynb")}
     assert len(notebooks) >= 3
 
     begins_with = {".dlt/config.toml", ".dlt/example.secrets.toml", "notebooks/README.md", *notebooks}
-    assert {name for name in held if "/template/" in name} == {f"pipelines/template/{name}" for name in begins_with}
+    assert {name for name in wheel_names if "/template/" in name} == {
+        f"pipelines/template/{name}" for name in begins_with
+    }
 
 
 @pytest.mark.slow
-def test_nothing_of_the_one_who_builds_travels(held: set[str], sdist: Path) -> None:
+def test_no_private_file_of_the_builder_is_in_the_sdist_or_the_wheel(wheel_names: set[str], sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         sent = archive.getnames()
     assert any(name.endswith("/tests/project/test_wheel.py") for name in sent)
 
-    assert [name for name in {*sent, *held} if name.endswith(tuple(f"/{Path(mine).name}" for mine in MINE))] == []
-    assert {name.split("/")[0].split("-")[0] for name in held} == {"pipelines", "sources", "sendcloud_pickups"}
+    assert [
+        name for name in {*sent, *wheel_names} if name.endswith(tuple(f"/{Path(mine).name}" for mine in MINE))
+    ] == []
+    assert {name.split("/")[0].split("-")[0] for name in wheel_names} == {"pipelines", "sources", "sendcloud_pickups"}
 
 
 @pytest.mark.slow
-def test_the_metadata_say_what_it_is_and_under_which_licence(wheel: Path, held: set[str]) -> None:
-    (name,) = [name for name in held if name.endswith(".dist-info/METADATA")]
+def test_the_metadata_contain_the_description_and_the_licence(wheel: Path, wheel_names: set[str]) -> None:
+    (name,) = [name for name in wheel_names if name.endswith(".dist-info/METADATA")]
     metadata = zipfile.ZipFile(wheel).read(name).decode()
 
     for line in ("License-Expression: Apache-2.0", "Requires-Python: >=3.11", "Classifier: Typing :: Typed"):
         assert f"\n{line}\n" in metadata
     assert "\n# sendcloud-pickups\n" in metadata
-    assert f"pip install '{wheel.name}[notebooks]'" in metadata
-    assert name.replace("METADATA", "licenses/LICENSE") in held
+    assert f"{wheel.name}[notebooks]'" in metadata
+    assert name.replace("METADATA", "licenses/LICENSE") in wheel_names
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +129,14 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Unpacked:
-    """The wheel's own code, in a folder where there is no checkout; the libraries are those of this environment."""
+    """Runs the wheel's code in a folder without a checkout, with the libraries of this environment."""
 
     def __init__(self, site: Path, stands_in: Path) -> None:
         self.site, self.stands_in = site, stands_in
         stands_in.mkdir()
 
     def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
-        # -S: without the .pth that leads back to the checkout
+        # -S ignores the .pth file that leads back to the checkout
         done = subprocess.run(
             [sys.executable, "-S", "-m", "pipelines", *words],
             env={**os.environ, **(environment(api) if api else {}), **variables, "PYTHONPATH": self.path},
@@ -149,8 +158,8 @@ def installed(unpacked: Path, tmp_path: Path) -> Unpacked:
 
 
 @pytest.fixture(scope="module")
-def made_once(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder, made by `pickups init`."""
+def initial_project(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a project folder that `pickups init` created."""
     maker = Unpacked(unpacked, tmp_path_factory.mktemp("made") / "elsewhere")
     done = maker.command("init", "shop")
     assert done.returncode == 0, done.stderr
@@ -158,13 +167,13 @@ def made_once(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(installed: Unpacked, made_once: Path) -> Path:
-    """One like it, for each test."""
-    return shutil.copytree(made_once, installed.stands_in / "shop", symlinks=True)
+def project(installed: Unpacked, initial_project: Path) -> Path:
+    """Returns a copy of that project folder for each test."""
+    return shutil.copytree(initial_project, installed.stands_in / "shop", symlinks=True)
 
 
 @pytest.mark.slow
-def test_init_makes_a_project_folder_and_says_what_comes_next(installed: Unpacked) -> None:
+def test_init_creates_a_project_folder_and_prints_the_next_steps(installed: Unpacked) -> None:
     done = installed.command("init", "shop")
 
     shop = installed.stands_in / "shop"
@@ -181,7 +190,7 @@ def test_init_makes_a_project_folder_and_says_what_comes_next(installed: Unpacke
 
 
 @pytest.mark.slow
-def test_the_file_for_the_keys_is_for_its_owner_alone_and_git_leaves_it_out(project: Path) -> None:
+def test_only_its_owner_can_read_secrets_toml_and_git_ignores_it(project: Path) -> None:
     assert stat.S_IMODE((project / ".dlt" / "secrets.toml").stat().st_mode) == 0o600
 
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
@@ -190,7 +199,7 @@ def test_the_file_for_the_keys_is_for_its_owner_alone_and_git_leaves_it_out(proj
 
 
 @pytest.mark.slow
-def test_init_again_changes_nothing(installed: Unpacked, project: Path) -> None:
+def test_a_second_init_changes_nothing(installed: Unpacked, project: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in project.rglob("*")}
 
     done = installed.command("init", str(project))
@@ -202,8 +211,8 @@ def test_init_again_changes_nothing(installed: Unpacked, project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_init_overwrites_nothing_and_says_so(installed: Unpacked, project: Path) -> None:
-    """Somebody's keys, somebody's link that leads nowhere, and a notebook that was thrown away."""
+def test_init_overwrites_no_file_and_reports_the_kept_files(installed: Unpacked, project: Path) -> None:
+    """The folder has a user's own keys and a broken link, and a notebook was deleted."""
     (project / ".dlt" / "secrets.toml").write_text("my keys")
     (project / ".gitignore").unlink()
     (project / ".gitignore").symlink_to("nowhere")
@@ -221,7 +230,7 @@ def test_init_overwrites_nothing_and_says_so(installed: Unpacked, project: Path)
 
 
 @pytest.mark.slow
-def test_init_where_no_folder_can_be_is_one_line(installed: Unpacked) -> None:
+def test_if_init_cannot_create_the_folder_it_prints_one_line(installed: Unpacked) -> None:
     (installed.stands_in / "file").write_text("mine")
 
     done = installed.command("init", "file")
@@ -234,7 +243,9 @@ def test_init_where_no_folder_can_be_is_one_line(installed: Unpacked) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_from_the_wheel_loads_and_shows(installed: Unpacked, project: Path, world: World, api: Sandbox) -> None:
+def test_a_run_from_the_wheel_loads_pickups_that_show_prints(
+    installed: Unpacked, project: Path, world: World, api: Sandbox
+) -> None:
     world.book(carrier="dhl")
     world.book(carrier="ups")
 
@@ -247,16 +258,16 @@ def test_a_run_from_the_wheel_loads_and_shows(installed: Unpacked, project: Path
 
 
 @pytest.mark.slow
-def test_without_keys_and_without_a_project_folder_it_says_how_to_make_one(installed: Unpacked, api: Sandbox) -> None:
+def test_a_run_without_keys_and_project_folder_says_how_to_create_one(installed: Unpacked, api: Sandbox) -> None:
     done = installed.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
 
     assert done.returncode == 3
-    assert f"There is no .dlt in {installed.stands_in}: make a project folder (pickups init DIR)" in done.stderr
+    assert f"There is no .dlt in {installed.stands_in}: create a project folder (pickups init DIR)" in done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("made_before", "says"), [(False, "init . makes .dlt/secrets.toml"), (True, "lab notebooks")])
-def test_the_demos_hints_are_for_where_it_stands(installed: Unpacked, made_before: bool, says: str) -> None:
+@pytest.mark.parametrize(("made_before", "says"), [(False, "init . (creates .dlt/secrets"), (True, "lab notebooks")])
+def test_the_demos_hints_depend_on_the_current_folder(installed: Unpacked, made_before: bool, says: str) -> None:
     if made_before:
         installed.command("init", ".")
 
@@ -269,7 +280,7 @@ def test_the_demos_hints_are_for_where_it_stands(installed: Unpacked, made_befor
 
 
 @pytest.mark.slow
-def test_the_version_and_the_shells_completion_are_there(installed: Unpacked) -> None:
+def test_the_wheel_prints_its_version_and_completes_commands(installed: Unpacked) -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     completed = installed.command(_PICKUPS_COMPLETE="complete_bash", COMP_WORDS="pickups re", COMP_CWORD="1")
 

@@ -1,4 +1,4 @@
-"""The first load of a large account: package by package, each going on where the last complete one stopped."""
+"""Tests the first load of a large account, which reads packages and resumes after the last complete package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sources.sendcloud.errors import BadReply, ExpiredLink, LoopingLink, Unavailable
+from sources.sendcloud.errors import BadResponse, ExpiredLink, LoopingLink, Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import API_VERSION, TOP, Installation, address_of, as_rows, as_sent, made_once
 from tests.support.settled import api as api
@@ -26,8 +26,8 @@ FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 8}
 
 
 @pytest.fixture(scope="module")
-def died_once(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose first load died in its third package."""
+def interrupted_folder(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a project folder whose first load failed in its third package."""
     as_at_first(one_api, settled(100))
     one_api.fault(faults.status(503), page=11, times=None)
     with made_once(tmp_path_factory.mktemp("died")) as installation, pytest.raises(Unavailable):
@@ -37,10 +37,13 @@ def died_once(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def died_on_page_11(request: pytest.FixtureRequest, installation: Installation | Walking, api: Sandbox) -> Any:
-    """Two packages are loaded, 40 pickups; the third died."""
+def interrupted_load(request: pytest.FixtureRequest, installation: Installation | Walking, api: Sandbox) -> Any:
+    """Returns an installation whose first load failed in its third package.
+
+    Two packages with 40 pickups are loaded.
+    """
     if isinstance(installation, Installation):
-        return installation.as_in(request.getfixturevalue("died_once"))
+        return installation.as_in(request.getfixturevalue("interrupted_folder"))
     api.fault(faults.status(503), page=11, times=None)
     with pytest.raises(Unavailable):
         installation.run(api, **PAGES_OF_FIVE)
@@ -48,11 +51,13 @@ def died_on_page_11(request: pytest.FixtureRequest, installation: Installation |
     return installation
 
 
-def pages_asked(api: Sandbox, since: int) -> Iterator[str]:
+def requested_paths(api: Sandbox, since: int) -> Iterator[str]:
     return (request.path for request in api.requests[since:])
 
 
-def test_it_is_many_load_packages_and_every_pickup_once(installation: Installation, world: World, api: Sandbox) -> None:
+def test_first_load_uses_several_packages_and_stores_every_pickup_once(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
     receipt = installation.run(api, **PAGES_OF_FIVE)
 
     assert installation.pickups() == as_rows(world.records())
@@ -61,31 +66,36 @@ def test_it_is_many_load_packages_and_every_pickup_once(installation: Installati
     assert installation.rows("select count(distinct _dlt_load_id) as n from sendcloud.pickups") == [{"n": 5}]
 
 
-def test_what_was_loaded_before_it_died_is_there_and_told(died_on_page_11: Installation, world: World) -> None:
-    assert died_on_page_11.pickups() == as_rows(world.records()[:40])
-    (row,) = died_on_page_11.rows("select outcome, rows_new, pages, history_complete from sendcloud.pickup_runs")
+def test_interrupted_first_load_keeps_its_complete_packages_and_reports_them(
+    interrupted_load: Installation, world: World
+) -> None:
+    assert interrupted_load.pickups() == as_rows(world.records()[:40])
+    (row,) = interrupted_load.rows("select outcome, rows_new, pages, history_complete from sendcloud.pickup_runs")
     assert row == {"outcome": "failed", "rows_new": 40, "pages": 10, "history_complete": False}
-    # the 40th is 21 + 39 = 60 days before 20 November
-    assert "history        back to 2026-09-21, not complete" in died_on_page_11.command("status").stdout
+    # the 40th pickup was booked 21 + 39 = 60 days before 20 November
+    assert "history        back to 2026-09-21, not complete" in interrupted_load.command("status").stdout
 
 
 @walked_here
-def test_the_next_run_reads_the_head_once_and_then_goes_on_where_the_history_stopped(
-    died_on_page_11: Installation, world: World, api: Sandbox
+def test_next_run_reads_the_head_once_and_then_resumes_the_history(
+    interrupted_load: Installation, world: World, api: Sandbox
 ) -> None:
-    """Two pages of head (one before the frontier, one behind), then pages 9 to 20: not one from the top again."""
+    """The run reads two pages of head, one on each side of the frontier, and then pages 9 to 20.
+
+    It does not restart at the top.
+    """
     asked_before = len(api.requests)
 
-    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+    receipt = interrupted_load.run(api, **FIVE_A_PAGE)
 
-    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert interrupted_load.pickups() == as_rows(world.records())
     assert receipt.requests == 2 + 12
-    assert [path for path in pages_asked(api, asked_before) if "cursor" not in path] == [f"{TOP}5"]
+    assert [path for path in requested_paths(api, asked_before) if "cursor" not in path] == [f"{TOP}5"]
     assert (receipt.rows_new, receipt.history_complete, receipt.is_first_read) == (60, True, False)
 
 
 @walked
-def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is_not_complete(
+def test_new_bookings_and_cancellations_arrive_while_the_history_is_incomplete(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     early = world.book(created_at=NOW - timedelta(hours=5))
@@ -99,7 +109,7 @@ def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is
 
     statuses = {row["id"]: row["pickup_status"] for row in installation.pickups()}
     assert statuses[early] == as_sent("Cancelled")
-    assert len(statuses) == 1 + 40 + 1 - 1  # a package of 40, of which `early` is one, and the new booking
+    assert len(statuses) == 1 + 40 + 1 - 1  # the package of 40 pickups, which includes `early`, and the new booking
 
     api.heal()
     installation.run(api, **FIVE_A_PAGE)
@@ -107,10 +117,10 @@ def test_what_was_booked_and_cancelled_meanwhile_arrives_although_the_history_is
 
 
 @walked
-def test_an_open_pickup_deep_in_the_history_is_read_again_by_the_runs_after_it(
+def test_open_pickup_deep_in_the_history_is_read_again_after_the_first_load(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """It is in the last package; the frontier after the first load must know it."""
+    """The pickup is in the last package, and the frontier after the first load must include it."""
     deep = world.book(created_at=NOW - timedelta(days=119), id=1, pickup_from=NOW + timedelta(days=2), listed_from=NOW)
     first = installation.run(api, **FIVE_A_PAGE)
     assert (first.open_pickups, first.history_complete) == (1, True)
@@ -123,21 +133,21 @@ def test_an_open_pickup_deep_in_the_history_is_read_again_by_the_runs_after_it(
 
 
 @walked_here
-def test_a_stored_link_that_the_api_no_longer_knows_means_again_from_the_top(
-    died_on_page_11: Installation, world: World, api: Sandbox
+def test_expired_stored_link_restarts_the_walk_at_the_top(
+    interrupted_load: Installation, world: World, api: Sandbox
 ) -> None:
     api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number == asked + 3 else None
     asked = len(api.requests)
 
-    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+    receipt = interrupted_load.run(api, **FIVE_A_PAGE)
 
-    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert interrupted_load.pickups() == as_rows(world.records())
     assert (receipt.history_complete, receipt.rows_new, receipt.requests) == (True, 60, 2 + 1 + 20)
 
 
 @walked
 @pytest.mark.parametrize("order", ["ascending", "shuffled"])
-def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
+def test_first_load_of_an_unsorted_list_resumes_to_the_end_and_then_reads_the_whole_list(
     installation: Installation, world: World, order: str
 ) -> None:
     with serve(world, order=order) as api:
@@ -149,7 +159,7 @@ def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
         world.book()
 
         receipt = installation.run(api, **FIVE_A_PAGE)
-        # 12 pages to the end, or 13 with the new booking, and then all 21: what lies before may have changed
+        # 12 pages to the end, or 13 with the new booking, and then all 21, because earlier rows may have changed
         assert (receipt.history_complete, receipt.order, receipt.requests) == (
             True,
             "unsorted",
@@ -164,10 +174,10 @@ def test_a_list_without_order_comes_to_its_end_too_and_not_by_beginning_again(
 
 @walked
 @pytest.mark.parametrize("after", ["descending", "ascending", "offset"])
-def test_an_order_that_changes_while_a_first_load_lies_half_done_costs_no_row(
+def test_order_change_during_an_interrupted_first_load_loses_no_row(
     installation: Installation, world: World, after: str
 ) -> None:
-    """The stored link stands for a place in the old order, so in the new one rows are passed over."""
+    """The stored link marks a position in the old order, so following it skips rows of the new order."""
     with serve(world, order="shuffled") as api:
         api.fault(faults.status(503), page=11, times=None)
         with pytest.raises(Unavailable):
@@ -181,8 +191,11 @@ def test_an_order_that_changes_while_a_first_load_lies_half_done_costs_no_row(
 
 
 @pytest.mark.slow
-def test_a_list_without_order_is_read_in_packages_by_later_runs_too(installation: Installation, world: World) -> None:
-    """Memory must not grow with the account: 20 pages of five, eight at a time, by every run."""
+def test_later_runs_also_read_an_unsorted_list_in_packages(installation: Installation, world: World) -> None:
+    """Memory must not grow with the account.
+
+    Every run therefore reads the 20 pages of five in packages of eight pages.
+    """
     with serve(world, order="shuffled") as api:
         installation.run(api, **FIVE_A_PAGE)
         oldest = world.records()[-1]["id"]
@@ -201,7 +214,7 @@ def test_a_list_without_order_is_read_in_packages_by_later_runs_too(installation
 
 
 @walked
-def test_a_newest_pickup_that_vanished_costs_one_full_read_in_packages_and_no_more(
+def test_missing_newest_pickup_causes_only_one_full_read_in_packages(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     installation.run(api, **FIVE_A_PAGE)
@@ -218,7 +231,7 @@ def test_a_newest_pickup_that_vanished_costs_one_full_read_in_packages_and_no_mo
 def test_a_first_load_in_packages_ends_at_the_start_date(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """33 of the 100 are of the last 53 days: 120 - 53 = 67 are older."""
+    """Of the 100 pickups, 33 were booked in the last 53 days, and 120 - 53 = 67 are older."""
     since = NOW - timedelta(days=53)
     (installation.folder / ".dlt" / "config.toml").write_text(
         f"[sources.sendcloud.pickups.created_at]\ninitial_value = {since:%Y-%m-%dT%H:%M:%SZ}\n"
@@ -231,10 +244,10 @@ def test_a_first_load_in_packages_ends_at_the_start_date(
 
 
 @pytest.mark.slow
-def test_a_window_given_by_a_scheduler_is_read_whole_however_many_pages_lie_before_it(
+def test_scheduler_window_is_read_completely_however_many_pages_precede_it(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The ten pickups that were booked 100 to 91 days ago: pages 15 and 16 of 20."""
+    """The window contains the ten pickups booked 100 to 91 days ago, on pages 15 and 16 of 20."""
     bounds = [f"{NOW - timedelta(days=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (100, 90)]
     (installation.folder / ".dlt" / "config.toml").write_text(
         "[sources.sendcloud.pickups.created_at]\ninitial_value = {}\nend_value = {}\n".format(*bounds)
@@ -245,24 +258,24 @@ def test_a_window_given_by_a_scheduler_is_read_whole_however_many_pages_lie_befo
     assert installation.pickups() == as_rows(world.records()[70:80])
 
 
-def test_a_window_given_by_a_scheduler_leaves_an_unfinished_first_load_as_it_was(
-    died_on_page_11: Installation, world: World, api: Sandbox
+def test_scheduler_window_does_not_affect_an_unfinished_first_load(
+    interrupted_load: Installation, world: World, api: Sandbox
 ) -> None:
     window = "initial_value = 2026-10-01T00:00:00Z\nend_value = 2026-10-02T00:00:00Z\n"
-    config = died_on_page_11.folder / ".dlt" / "config.toml"
+    config = interrupted_load.folder / ".dlt" / "config.toml"
     config.write_text(f"[sources.sendcloud.pickups.created_at]\n{window}")
-    assert died_on_page_11.run(api, **FIVE_A_PAGE).outcome == "succeeded"
+    assert interrupted_load.run(api, **FIVE_A_PAGE).outcome == "succeeded"
     config.write_text("")
 
-    receipt = died_on_page_11.run(api, **FIVE_A_PAGE)
+    receipt = interrupted_load.run(api, **FIVE_A_PAGE)
 
     assert (receipt.requests, receipt.history_complete) == (2 + 12, True)
-    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert interrupted_load.pickups() == as_rows(world.records())
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("world")
-def test_links_that_go_in_circles_from_package_to_package_end_the_run(installation: Installation, api: Sandbox) -> None:
+def test_links_that_loop_across_packages_end_the_run(installation: Installation, api: Sandbox) -> None:
     first = f"{address_of(api)}/pickups/?cursor=cD0yOTAwODE%3D&{TOP.split('?')[1]}5"
     api.fault(faults.stray_link(first), page=8, times=None)
 
@@ -275,44 +288,45 @@ def test_links_that_go_in_circles_from_package_to_package_end_the_run(installati
 
 
 @walked
-def test_links_that_expire_before_the_next_package_is_read_end_the_run(
-    died_on_page_11: Installation, api: Sandbox
-) -> None:
-    """The stored link is gone, so it walks from the top, once; the link behind its first package is gone too."""
+def test_run_fails_if_a_link_expires_again_after_the_restart(interrupted_load: Installation, api: Sandbox) -> None:
+    """The stored link has expired, so the run restarts at the top once.
+
+    The link behind its first package has expired too, which ends the run.
+    """
     asked = len(api.requests)
     expired = {asked + 3, asked + 3 + 5}
     api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number in expired else None
 
     with pytest.raises(ExpiredLink, match="404 Invalid cursor"):
-        died_on_page_11.run(api, **PAGES_OF_FIVE)
+        interrupted_load.run(api, **PAGES_OF_FIVE)
 
 
 @walked
 @pytest.mark.parametrize("status", [400, 410])
-def test_a_stored_link_that_is_refused_in_any_way_means_again_from_the_top(
-    died_on_page_11: Installation, world: World, api: Sandbox, status: int
+def test_stored_link_refused_with_400_or_410_restarts_the_walk_at_the_top(
+    interrupted_load: Installation, world: World, api: Sandbox, status: int
 ) -> None:
     asked = len(api.requests)
     api.on_request = lambda sandbox, number: sandbox.fault(faults.status(status)) if number == asked + 3 else None
 
-    assert died_on_page_11.run(api, **FIVE_A_PAGE).history_complete
-    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert interrupted_load.run(api, **FIVE_A_PAGE).history_complete
+    assert interrupted_load.pickups() == as_rows(world.records())
 
 
 @walked
-def test_a_stored_link_to_where_the_api_was_before_it_moved_means_again_from_the_top(
-    died_on_page_11: Installation, world: World
+def test_stored_link_to_a_former_api_address_restarts_the_walk_at_the_top(
+    interrupted_load: Installation, world: World
 ) -> None:
     with serve(world) as moved:
-        receipt = died_on_page_11.run(moved, **FIVE_A_PAGE)
+        receipt = interrupted_load.run(moved, **FIVE_A_PAGE)
 
     assert (receipt.history_complete, receipt.rows_new) == (True, 60)
-    assert died_on_page_11.pickups() == as_rows(world.records())
+    assert interrupted_load.pickups() == as_rows(world.records())
 
 
 @walked
 @pytest.mark.usefixtures("world")
-def test_a_last_page_that_leads_back_to_the_first_ends_the_run(installation: Installation, api: Sandbox) -> None:
+def test_last_page_that_links_to_the_first_page_ends_the_run(installation: Installation, api: Sandbox) -> None:
     api.fault(faults.stray_link(address_of(api) + TOP.removeprefix(f"/api/{API_VERSION}") + "5"), page=20, times=None)
 
     with pytest.raises(LoopingLink):
@@ -321,19 +335,20 @@ def test_a_last_page_that_leads_back_to_the_first_ends_the_run(installation: Ins
 
 @walked
 @pytest.mark.usefixtures("world")
-def test_empty_pages_without_end_end_the_run_however_small_its_packages(
-    installation: Installation, api: Sandbox
-) -> None:
+def test_endless_empty_pages_end_the_run_even_if_packages_are_small(installation: Installation, api: Sandbox) -> None:
     api.fault(faults.empty_page(), times=None)
 
-    with pytest.raises(BadReply, match="100 empty pages in a row"):
+    with pytest.raises(BadResponse, match="100 empty pages in a row"):
         installation.run(api, page_size=5, pages_per_package=30)
 
 
-def test_a_package_that_looks_orderly_in_a_list_that_is_not_does_not_stop_at_the_start_date(
+def test_package_that_looks_sorted_in_an_unsorted_list_does_not_stop_at_the_start_date(
     installation: Installation,
 ) -> None:
-    """Listed carrier by carrier, each from new to old, but for the first: the start date is met within each."""
+    """The list is sorted by carrier, and the pickups of every carrier except the first are sorted newest first.
+
+    The start date lies within the pickups of each of those carriers.
+    """
     records = []
     for carrier, days in (("fedex", [3, 1]), ("dhl", range(30)), ("dpd", range(30)), ("ups", range(30))):
         for day in days:
@@ -346,5 +361,5 @@ def test_a_package_that_looks_orderly_in_a_list_that_is_not_does_not_stop_at_the
     with serve(World.of(records, clock=NOW)) as api:
         installation.run(api, page_size=5, pages_per_package=2)
 
-    # 5 to 20 November are 16 days of each carrier, and the two at the top
+    # 16 pickups of each of three carriers, from 5 to 20 November, and the two pickups at the top
     assert len(installation.pickups()) == 3 * 16 + 2

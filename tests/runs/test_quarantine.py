@@ -1,4 +1,7 @@
-"""What can't be loaded is kept with the reason, until it can; what nobody told us of is loaded, and named."""
+"""Tests the quarantine, which keeps each unreadable record with the reason until the record becomes readable.
+
+Unknown values are loaded, and a check reports them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from sources.sendcloud.frontier import MAX_REMEMBERED, first_seen_at
+from sources.sendcloud.reading.frontier import MAX_REMEMBERED, first_seen_at
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation, as_rows, as_sent
 from tests.support.walking import walked
@@ -18,7 +21,7 @@ pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
 BROKEN = "select reason, first_seen_at, last_seen_at, resolved_at from sendcloud.pickups_quarantine order by 2, 1"
 
 
-def test_a_record_that_is_readable_later_loads_then_and_its_quarantine_row_says_when(
+def test_repaired_record_loads_and_its_quarantine_row_records_when(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     pickup = world.book(created_at=NOW - timedelta(hours=2))
@@ -37,10 +40,13 @@ def test_a_record_that_is_readable_later_loads_then_and_its_quarantine_row_says_
 
 
 @pytest.mark.slow
-def test_a_pickup_that_was_loaded_broke_and_came_back_as_it_was_is_resolved_too(
+def test_quarantine_row_is_resolved_if_a_loaded_pickup_breaks_and_returns_unchanged(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Nothing is merged for it, for it equals its row; that it was listed readable is a fact all the same."""
+    """The record equals its row, so the run merges nothing.
+
+    The quarantine row is still resolved, because the API listed the record in readable form.
+    """
     pickup = world.book()
     installation.run(api)
     world.change(pickup, carrier=None)
@@ -55,7 +61,7 @@ def test_a_pickup_that_was_loaded_broke_and_came_back_as_it_was_is_resolved_too(
 
 
 @pytest.mark.slow
-def test_a_record_that_breaks_again_is_open_again_and_keeps_the_day_it_was_first_seen(
+def test_record_that_breaks_again_is_unresolved_again_and_keeps_first_seen_at(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     pickup = world.book()
@@ -69,10 +75,10 @@ def test_a_record_that_breaks_again_is_open_again_and_keeps_the_day_it_was_first
 
 
 @pytest.mark.slow
-def test_a_pickup_that_is_refused_in_another_form_waits_in_its_newest_form_only(
+def test_only_the_newest_refused_form_of_a_pickup_is_unresolved(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Without a carrier; without a status either; and once more as it was before."""
+    """The record first lacks its carrier, then also its status, and finally only its carrier again."""
     pickup = world.book()
     waiting = []
     for status in ("Created", None, "Created"):
@@ -94,7 +100,7 @@ def test_a_pickup_that_is_refused_in_another_form_waits_in_its_newest_form_only(
 
 
 @pytest.mark.slow
-def test_of_two_records_with_one_id_that_are_listed_side_by_side_none_stands_for_the_other(
+def test_two_broken_records_that_share_an_id_do_not_resolve_each_other(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     for carrier in (None, 7):
@@ -110,7 +116,7 @@ def test_of_two_records_with_one_id_that_are_listed_side_by_side_none_stands_for
 
 
 @pytest.mark.slow
-def test_an_id_that_was_sent_as_text_is_recognised_when_it_is_a_number_again(
+def test_record_with_a_text_id_is_resolved_if_its_id_is_later_sent_as_a_number(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     sent = {"carrier": "dpd", "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"}
@@ -124,10 +130,13 @@ def test_an_id_that_was_sent_as_text_is_recognised_when_it_is_a_number_again(
 
 
 @pytest.mark.slow
-def test_a_record_whose_id_cannot_be_read_is_never_called_resolved(
+def test_record_with_an_unreadable_id_is_never_marked_as_resolved(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Nobody can tell which pickup it was, nor whether it is that of another such record; the others load."""
+    """Without a readable id, a record matches neither a pickup nor another record of that kind.
+
+    The other pickups load.
+    """
     odd = ({"id": None}, {"id": "seven"}, {"id": True, "pickup_status": "x"}, {"id": 1.5})
     for carrier in ("dpd", "ups"):
         sent = {"carrier": carrier, "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"}
@@ -145,7 +154,7 @@ def test_a_record_whose_id_cannot_be_read_is_never_called_resolved(
 
 
 @pytest.mark.slow
-def test_another_accounts_pickup_of_the_same_id_resolves_nothing(
+def test_pickup_of_another_account_with_the_same_id_resolves_nothing(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     pickup = world.book()
@@ -164,10 +173,10 @@ def test_another_accounts_pickup_of_the_same_id_resolves_nothing(
 
 
 @pytest.mark.slow
-def test_a_record_seen_again_after_the_memory_forgot_it_keeps_the_day_it_was_first_seen(
+def test_record_seen_again_after_the_memory_dropped_it_keeps_first_seen_at(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """It lies behind the frontier, so ordinary runs don't meet it, and after a week the memory lets go of it."""
+    """The record lies behind the frontier, so ordinary runs do not read it, and after a week the memory drops it."""
     broken = world.book(created_at=NOW - timedelta(days=40))
     world.change(broken, carrier=None)
     for days in range(39, 29, -1):
@@ -186,8 +195,11 @@ def test_a_record_seen_again_after_the_memory_forgot_it_keeps_the_day_it_was_fir
     assert (row["first_seen_at"], row["last_seen_at"]) == (NOW, NOW + timedelta(days=16))
 
 
-def test_the_memory_of_broken_records_is_bounded() -> None:
-    """Those met now are kept, others for a week, and never more than can travel in the state."""
+def test_memory_of_broken_records_is_limited_by_age_and_number() -> None:
+    """The memory keeps records that this run read, and other records for a week.
+
+    The number is limited because the memory travels in the state.
+    """
     week = timedelta(days=7)
     known = {"old": NOW - week, "young": NOW - week + timedelta(seconds=1), "met": NOW - 3 * week}
 
@@ -212,15 +224,18 @@ def test_a_new_status_or_carrier_loads_and_a_check_names_it(
     assert installation.pickups() == as_rows(world.records())
     assert receipt.checks_failed == {"known_carriers": 1, "known_statuses": 1}
     teleported = as_sent("Teleported")
-    assert receipt.check_values == {"known_carriers": ["mondial_relay"], "known_statuses": [teleported]}
+    assert receipt.unexpected_values == {"known_carriers": ["mondial_relay"], "known_statuses": [teleported]}
     named = f"known_carriers (1 row: mondial_relay), known_statuses (1 row: {teleported})"
     assert f"worth a look: {named}" in receipt.remarks()
 
 
-def test_a_booking_in_a_year_that_dlt_would_drop_rows_for_is_kept_apart_and_not_lost_in_silence(
+def test_booking_in_a_year_that_makes_dlt_drop_rows_is_quarantined(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """dlt's incremental drops what is 95 years older than the newest, and one of 9999 would be the newest."""
+    """dlt's incremental drops rows that are 95 years older than the newest row.
+
+    A row of the year 9999 would be the newest row.
+    """
     sound = world.book(created_at=NOW - timedelta(days=40), pickup_status="Failed")
     for booked in ("0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "9999-12-31T00:00:00Z"):
         world.change(world.book(), created_at=booked)
@@ -230,16 +245,19 @@ def test_a_booking_in_a_year_that_dlt_would_drop_rows_for_is_kept_apart_and_not_
         assert receipt.quarantined == 3
 
     assert receipt.frontier
-    assert receipt.frontier > NOW - timedelta(days=41)  # an absurd year doesn't pull it back to the lookback's end
-    assert all("No year from 1970 to 2064" in row["reason"] for row in installation.rows(BROKEN))
+    assert receipt.frontier > NOW - timedelta(days=41)  # an absurd year does not move it to the lookback limit
+    assert all("Expected a year from 1970 to 2064" in row["reason"] for row in installation.rows(BROKEN))
     assert {row["id"] for row in installation.pickups()} == {sound, later - 1, later}
 
 
 @pytest.mark.slow
-def test_a_record_that_msgspec_will_not_read_is_known_by_its_id_all_the_same(
+def test_record_that_msgspec_cannot_read_is_still_identified_by_its_id(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Half a surrogate pair in its carrier: listed, so not gone; mended, so resolved."""
+    """The carrier contains half a surrogate pair.
+
+    The record is listed, so the sweep does not count it as unlisted. Its repair resolves the quarantine row.
+    """
     pickup = world.book(carrier="halfway")
     installation.run(api)
     api.fault(lambda due: replace(due, body=due.body.replace(b"halfway", b"\\ud800")), times=None)
@@ -253,7 +271,7 @@ def test_a_record_that_msgspec_will_not_read_is_known_by_its_id_all_the_same(
 
 @walked
 @pytest.mark.parametrize("sweep", [False, True])
-def test_a_broken_record_of_a_first_load_arrives_when_it_is_mended_a_sweep_or_not(
+def test_record_broken_in_the_first_load_or_first_sweep_arrives_once_repaired(
     installation: Installation, world: World, api: Sandbox, sweep: bool
 ) -> None:
     for number in range(40):

@@ -1,4 +1,4 @@
-"""The unit of test is the second run: what the first one left must neither hide nor double anything."""
+"""Tests second runs, in which the results of the first run must neither hide nor duplicate a row."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_loading_twice_changes_nothing(installation: Installation, world: World,
 
     receipt = installation.run(api)
 
-    assert installation.rows("select * from sendcloud.pickups order by id") == once  # _dlt_load_id included
+    assert installation.rows("select * from sendcloud.pickups order by id") == once  # including _dlt_load_id
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_unchanged) == (0, 0, 41)
-    assert installation.rows("select * from sendcloud._dlt_loads") == loads  # and not even an empty load
+    assert installation.rows("select * from sendcloud._dlt_loads") == loads  # there is not even an empty load
 
 
 def test_a_pickup_booked_between_two_runs_arrives(installation: Installation, world: World, api: Sandbox) -> None:
@@ -45,7 +45,7 @@ def test_a_pickup_booked_between_two_runs_arrives(installation: Installation, wo
     assert (receipt.rows_new, receipt.rows_changed) == (1, 0)
 
 
-def test_a_pickup_cancelled_between_two_runs_turns_cancelled(
+def test_a_pickup_cancelled_between_two_runs_becomes_cancelled(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     pickup = world.book(created_at=NOW - timedelta(hours=3))
@@ -59,7 +59,7 @@ def test_a_pickup_cancelled_between_two_runs_turns_cancelled(
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 1)
 
 
-def test_a_change_to_a_pickup_that_was_cancelled_before_is_no_new_cancellation(
+def test_change_to_a_cancelled_pickup_does_not_count_as_a_new_cancellation(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     pickup = world.book(created_at=NOW - timedelta(hours=3))
@@ -73,10 +73,13 @@ def test_a_change_to_a_pickup_that_was_cancelled_before_is_no_new_cancellation(
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 0)
 
 
-def test_a_cancellation_of_a_pickup_booked_weeks_ago_whose_window_is_ahead_is_seen(
+def test_cancellation_of_a_pickup_booked_weeks_ago_with_a_future_window_is_found(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The trap of this field: `created_at` is 45 days behind the watermark, and nothing else tells of the change."""
+    """This is the trap of this domain.
+
+    `created_at` lies 45 days before the watermark, and no other field reveals the change.
+    """
     early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
     for number in range(60):
         world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
@@ -93,11 +96,14 @@ def test_a_cancellation_of_a_pickup_booked_weeks_ago_whose_window_is_ahead_is_se
 
 
 @walked
-def test_a_pickup_that_can_still_change_is_read_again_by_every_run_until_it_is_settled(
+def test_every_run_reads_an_open_pickup_again_until_it_is_settled(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """It settles 3.2 days from now, behind two pages a day of others. The run of the fourth day is the first that can
-    know it, so the change of the fifth is the first that no run sees; a sweep would."""
+    """The pickup settles 3.2 days from now, behind two pages of other pickups a day.
+
+    The run on day four is the first that can know this. The change on day five is therefore the first that no ordinary
+    run finds. A sweep would find it.
+    """
     pickup = world.book(created_at=NOW - days(1), pickup_from=NOW + days(1), pickup_until=NOW + days(1.2))
     installation.run(api, page_size=5, settle_days=2)
     seen = []
@@ -126,10 +132,10 @@ def test_two_pickups_with_the_same_created_at_are_two_rows(
 
 
 @walked
-def test_a_whole_second_does_not_hide_the_fraction_that_follows_it(
+def test_booking_on_a_whole_second_does_not_hide_a_later_fraction_of_that_second(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """As text `…10:00:00Z` sorts after `…10:00:00.250000Z`."""
+    """As text, `…10:00:00Z` sorts after `…10:00:00.250000Z`."""
     second = datetime(2026, 11, 20, 10, tzinfo=UTC)
     world.book(created_at=second)
     installation.run(api, overlap_hours=0)
@@ -142,7 +148,7 @@ def test_a_whole_second_does_not_hide_the_fraction_that_follows_it(
 
 
 @walked_here
-def test_a_booking_committed_late_arrives_although_it_is_older_than_the_watermark(
+def test_booking_listed_late_arrives_even_if_it_is_older_than_the_watermark(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book(created_at=NOW - timedelta(minutes=5))
@@ -156,10 +162,10 @@ def test_a_booking_committed_late_arrives_although_it_is_older_than_the_watermar
 
 @walked
 @pytest.mark.parametrize("order", ["descending", "offset"])
-def test_a_booking_while_the_walk_is_under_way_neither_loses_nor_doubles_a_row(
+def test_booking_during_the_walk_neither_loses_nor_duplicates_a_row(
     installation: Installation, world: World, order: str
 ) -> None:
-    """With offset cursors the insertion repeats the last row of page one as the first of page two."""
+    """With offset cursors, the insertion repeats the last row of page one as the first row of page two."""
     for number in range(30):
         world.book(created_at=NOW - days(10) + timedelta(hours=number))
     before = as_rows(world.records())
@@ -175,15 +181,13 @@ def test_a_booking_while_the_walk_is_under_way_neither_loses_nor_doubles_a_row(
 
 
 @walked_here
-def test_of_a_row_that_is_listed_twice_in_one_walk_the_later_sighting_wins(
-    installation: Installation, world: World
-) -> None:
+def test_later_version_wins_if_a_pickup_is_listed_twice_in_one_walk(installation: Installation, world: World) -> None:
     ids = [world.book(created_at=NOW - timedelta(hours=30 - number)) for number in range(20)]
 
     def push_one_row_on_and_cancel_it(_api: Sandbox, number: int) -> None:
         if number == 2:
             world.book()
-            world.cancel(ids[10])  # the last row of page one, now also the first of page two
+            world.cancel(ids[10])  # the last row of page one, which is now also the first row of page two
 
     with serve(world, order="offset") as api:
         api.on_request = push_one_row_on_and_cancel_it
@@ -212,10 +216,13 @@ def test_any_order_gives_the_same_table_as_newest_first(installation: Installati
     assert "order: unsorted" in " ".join(second.remarks())
 
 
-def test_an_order_that_fails_the_check_makes_the_run_read_more_and_say_so(
+def test_failed_order_check_makes_the_run_read_to_the_end_and_report_it(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """61 pickups of ten a page: seven pages to the end. When the order is back, the runs are short again."""
+    """With ten pickups a page, the 61 pickups are seven pages.
+
+    After the order is restored, runs are short again.
+    """
     a_year_of_settled_pickups(world, 60)
     installation.run(api, page_size=10)
     assert installation.run(api, page_size=10).requests == 2
@@ -234,7 +241,7 @@ def test_an_order_that_fails_the_check_makes_the_run_read_more_and_say_so(
 
 
 @walked_here
-def test_a_settled_world_costs_at_most_two_requests_a_run(
+def test_run_needs_at_most_two_requests_if_every_pickup_is_settled(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     a_year_of_settled_pickups(world, 100)
@@ -247,10 +254,13 @@ def test_a_settled_world_costs_at_most_two_requests_a_run(
 
 
 @walked
-def test_an_open_pickup_of_last_month_costs_only_the_pages_down_to_it(
+def test_open_pickup_from_last_month_costs_only_the_pages_down_to_it(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """100 settled ones, then the open one, then 25 failed ones: 26 rows of 10 a page, and one page behind them."""
+    """The account has booked 100 settled pickups, then the open pickup, then 25 failed pickups.
+
+    The run reads the newest 26 rows on pages of 10, and one page behind them.
+    """
     a_year_of_settled_pickups(world, 100)
     world.book(created_at=NOW - days(28), pickup_from=NOW + days(5), pickup_until=NOW + days(5))
     for number in range(25):
@@ -265,7 +275,7 @@ def test_an_open_pickup_of_last_month_costs_only_the_pages_down_to_it(
 
 
 @pytest.mark.slow
-def test_a_pickup_open_for_years_does_not_pull_the_frontier_back_for_ever(
+def test_pickup_open_for_years_moves_the_frontier_back_only_to_the_lookback_limit(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book(created_at=NOW - days(400), pickup_from=datetime(2035, 1, 1, tzinfo=UTC), pickup_until=None)
@@ -276,13 +286,13 @@ def test_a_pickup_open_for_years_does_not_pull_the_frontier_back_for_ever(
     second = installation.run(api, page_size=10)
 
     assert (first.requests, first.open_beyond_lookback) == (11, 1)
-    assert second.requests < 10  # newest is 93 days old; 180 days before it are 60 pickups
+    assert second.requests < 10  # the newest pickup is 93 days old, and the 180 days before it contain 60 pickups
     assert (second.open_beyond_lookback, second.open_pickups) == (1, 1)
     assert "older than max_lookback_days" in " ".join(second.remarks())
 
 
 @walked_here
-def test_a_newest_pickup_that_vanished_costs_one_full_read_and_no_more(
+def test_missing_newest_pickup_causes_only_one_full_read(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     a_year_of_settled_pickups(world, 60)
@@ -295,10 +305,10 @@ def test_a_newest_pickup_that_vanished_costs_one_full_read_and_no_more(
 
     assert [r.requests for r in after] == [6, 2]
     assert [r.order for r in after] == ["unsorted", "newest_first"]
-    assert len(installation.pickups()) == 61  # what was loaded stays
+    assert len(installation.pickups()) == 61  # loaded rows stay
 
 
-def test_an_account_without_pickups_is_no_error_and_its_first_pickup_arrives(
+def test_run_of_an_empty_account_succeeds_and_its_first_pickup_arrives_later(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     receipt = installation.run(api)
@@ -314,7 +324,7 @@ def test_an_account_without_pickups_is_no_error_and_its_first_pickup_arrives(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 30])
-def test_a_list_too_short_to_tell_is_not_called_unsorted(
+def test_list_that_cannot_reveal_its_order_is_not_reported_as_unsorted(
     installation: Installation, world: World, api: Sandbox, at_once: int
 ) -> None:
     for _ in range(at_once):
@@ -326,7 +336,7 @@ def test_a_list_too_short_to_tell_is_not_called_unsorted(
     assert [receipt.remarks() for receipt in receipts] == [[], []]
 
 
-def test_another_account_has_a_memory_and_rows_of_its_own(installation: Installation, world: World) -> None:
+def test_each_account_has_its_own_memory_and_rows(installation: Installation, world: World) -> None:
     a_year_of_settled_pickups(world, 30)
     other = World(clock=NOW)
     other.book(created_at=NOW - days(200), id=world.records()[0]["id"])
@@ -340,10 +350,13 @@ def test_another_account_has_a_memory_and_rows_of_its_own(installation: Installa
 
 
 @walked
-def test_an_open_pickup_that_was_unreadable_for_one_run_is_not_forgotten(
+def test_open_pickup_that_is_unreadable_in_one_run_is_still_read_again(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Booked 45 days ago; unreadable in the second run, mended and cancelled before the third."""
+    """The pickup was booked 45 days ago and is unreadable in the second run.
+
+    It is repaired and cancelled before the third run.
+    """
     early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
     for number in range(60):
         world.book(created_at=NOW - days(40) + timedelta(hours=10 * number), pickup_status="Failed")
@@ -360,7 +373,7 @@ def test_an_open_pickup_that_was_unreadable_for_one_run_is_not_forgotten(
 
 
 @walked
-def test_a_booking_that_was_unreadable_when_first_seen_arrives_when_it_is_mended(
+def test_booking_that_is_unreadable_when_first_listed_arrives_once_repaired(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     a_year_of_settled_pickups(world, 40)
@@ -383,7 +396,7 @@ def test_a_booking_that_was_unreadable_when_first_seen_arrives_when_it_is_mended
 
 
 @walked
-def test_a_booking_of_the_future_does_not_stop_the_others_from_being_read_again(
+def test_booking_dated_in_the_future_does_not_hide_changes_to_open_pickups(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     early = world.book(created_at=NOW - days(45), pickup_from=NOW + days(3), pickup_until=NOW + days(3.2))
@@ -401,7 +414,7 @@ def test_a_booking_of_the_future_does_not_stop_the_others_from_being_read_again(
 
 
 @walked
-def test_a_window_at_the_end_of_time_costs_no_run(installation: Installation, world: World, api: Sandbox) -> None:
+def test_window_that_ends_in_the_year_9999_fails_no_run(installation: Installation, world: World, api: Sandbox) -> None:
     endless = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     world.book(created_at=NOW - days(400), pickup_from=NOW, pickup_until=endless)
     world.book()

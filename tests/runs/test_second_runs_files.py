@@ -1,4 +1,4 @@
-"""A second run over a warehouse that was moved, deleted, restored or written to by another hand."""
+"""Tests second runs over a warehouse that was moved, deleted, restored or given a duplicate row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sources.sendcloud import pages
+from sources.sendcloud.reading import pages
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.destinations import DESTINATION, of_files
@@ -19,13 +19,13 @@ from tests.support.worlds import NOW, a_year_of_settled_pickups
 pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
 
 
-def a_loader_that_doubles_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "latest_sightings", lambda tables: pa.concat_tables([*tables, tables[0].slice(0, 1)]))
+def make_the_loader_duplicate_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "keep_latest", lambda tables: pa.concat_tables([*tables, tables[0].slice(0, 1)]))
 
 
 @pytest.mark.slow
 @of_files
-def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
+def test_run_resumes_from_a_moved_warehouse_file_without_its_working_folder(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     a_year_of_settled_pickups(world, 60)
@@ -44,7 +44,7 @@ def test_a_lost_working_folder_or_a_moved_file_goes_on_where_the_file_stands(
 
 @pytest.mark.slow
 @of_files
-def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
+def test_run_reads_everything_again_if_the_warehouse_was_deleted(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     a_year_of_settled_pickups(world, 30)
@@ -57,10 +57,13 @@ def test_a_warehouse_that_was_deleted_is_read_again_from_the_start(
 
 @pytest.mark.slow
 @of_files
-def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
+def test_run_resumes_from_the_state_of_a_restored_older_warehouse(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
-    """A backup from before the cancellation; by now that pickup has settled, and no later run would look at it."""
+    """The backup is older than the cancellation.
+
+    The pickup has settled since, so a run with the newer state would not read it again.
+    """
     pickup = world.book(created_at=NOW - timedelta(hours=1))
     installation.run(api)
     backup = tmp_path / "backup.duckdb"
@@ -80,16 +83,16 @@ def test_an_older_copy_of_the_warehouse_is_read_on_from_where_it_stands(
     assert installation.pickups() == as_rows(world.records())
 
 
-@pytest.mark.skipif(DESTINATION == "postgres", reason="a server's rows are merged by their key, never appended")
+@pytest.mark.skipif(DESTINATION == "postgres", reason="PostgreSQL merges rows by their key and never appends them")
 @pytest.mark.parametrize("loaded_before", quick([True, False]))
-def test_a_loader_that_doubles_a_row_is_found_out_by_the_run_itself(
+def test_run_detects_a_row_that_the_loader_duplicates(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, *, loaded_before: bool
 ) -> None:
     a_year_of_settled_pickups(world, 40)
     if loaded_before:
         installation.run(api)
         world.book()
-    a_loader_that_doubles_a_row(monkeypatch)
+    make_the_loader_duplicate_a_row(monkeypatch)
 
     receipt = installation.run(api)
 
@@ -98,12 +101,12 @@ def test_a_loader_that_doubles_a_row_is_found_out_by_the_run_itself(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(DESTINATION != "postgres", reason="here rows are appended where there is nothing to replace")
-def test_a_row_that_comes_twice_in_one_package_is_there_once_on_a_server(
+@pytest.mark.skipif(DESTINATION != "postgres", reason="this destination appends rows if there is nothing to replace")
+def test_row_repeated_within_one_package_is_stored_once_in_postgresql(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_year_of_settled_pickups(world, 40)
-    a_loader_that_doubles_a_row(monkeypatch)
+    make_the_loader_duplicate_a_row(monkeypatch)
 
     receipt = installation.run(api)
 

@@ -1,4 +1,4 @@
-"""`pickup_status_history`: every state that was seen, and no other."""
+"""Tests that `pickup_status_history` holds every observed state and no other state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import history, pickups
+from pipelines.bookkeeping import status_history
+from pipelines.loading import run
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import Installation, as_sent
@@ -23,8 +24,13 @@ def states(installation: Installation) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in installation.rows(query)]
 
 
-def test_a_life_is_told_as_it_was_seen(installation: Installation, world: World, api: Sandbox) -> None:
-    """Announcing when first seen, accepted an hour later, cancelled two hours after that; nothing in between."""
+def test_history_holds_every_observed_state_with_its_observation_time(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The pickup is Announcing at first, accepted an hour later, and cancelled two hours after that.
+
+    Runs in between add no state.
+    """
     pickup = world.book(pickup_status="Announcing")
     installation.run(api)
     world.advance(hours=1)
@@ -46,7 +52,7 @@ def test_a_life_is_told_as_it_was_seen(installation: Installation, world: World,
 
 
 @pytest.mark.slow
-def test_a_change_of_anything_else_is_no_state(installation: Installation, world: World, api: Sandbox) -> None:
+def test_change_to_other_fields_adds_no_state(installation: Installation, world: World, api: Sandbox) -> None:
     pickup = world.book()
     installation.run(api)
     world.change(pickup, tracking_number="PRG7", contract=7, colour="green")
@@ -56,21 +62,24 @@ def test_a_change_of_anything_else_is_no_state(installation: Installation, world
 
 
 @pytest.mark.slow
-def test_a_load_that_brought_no_state_is_looked_at_once(
+def test_load_without_new_states_is_examined_only_once(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else every later run would hold its rows against the history: half a gigabyte for a million of them."""
+    """Otherwise every later run would compare the rows of that load with the history.
+
+    The comparison takes half a gigabyte for a million rows.
+    """
     pickup = world.book()
     installation.run(api)
     world.change(pickup, tracking_number="PRG7")
     installation.run(api)
 
-    monkeypatch.setattr(history, "_NEW_STATES", "select error('looked again')")
+    monkeypatch.setattr(status_history, "_NEW_STATES", "select error('looked again')")
     assert installation.run(api).outcome == "succeeded"
 
 
 @pytest.mark.slow
-def test_a_moved_window_and_a_conflicting_cancellation_are_states(
+def test_moved_window_and_conflicting_cancellation_time_each_add_a_state(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     booked = {field: world.book() for field in ("pickup_from", "pickup_until", "cancelled_at")}
@@ -85,7 +94,7 @@ def test_a_moved_window_and_a_conflicting_cancellation_are_states(
 
 
 @pytest.mark.slow
-def test_a_state_that_comes_back_is_told_again(installation: Installation, world: World, api: Sandbox) -> None:
+def test_state_that_returns_is_recorded_again(installation: Installation, world: World, api: Sandbox) -> None:
     pickup = world.book()
     for status in ("Created", "CANCELLATION_REQUESTED", "Created"):
         world.change(pickup, pickup_status=status)
@@ -99,15 +108,18 @@ def test_a_state_that_comes_back_is_told_again(installation: Installation, world
     ]
 
 
-def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
+def test_crash_between_load_and_history_loses_no_state(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen as Created by the run that died, as Cancelled by the next: both are told."""
+    """The crashed run reads the pickup as Created, and the next run reads it as Cancelled.
+
+    The history holds both states.
+    """
     world.book(pickup_status="Failed")
     installation.run(api)
     pickup = world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        patched.setattr(run, "finalize_run", lambda *_facts: False)
         installation.run(api)
     assert len(states(installation)) == 1
     world.cancel(pickup)
@@ -124,13 +136,16 @@ def test_a_run_that_died_between_its_load_and_the_history_loses_no_state(
 
 
 @pytest.mark.slow
-def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
+def test_run_that_reads_nothing_dates_no_state_by_the_local_clock(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The API's clock stands three days before this machine's: dated by the latter, Created would come last."""
+    """The API's clock (20 November 2026) is behind the local clock.
+
+    If the local clock dated the state, Created would come last.
+    """
     pickup = world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(pickups, "conclude", lambda *_facts: False)
+        patched.setattr(run, "finalize_run", lambda *_facts: False)
         installation.run(api)
     api.fault(faults.status(503), times=None)
     with pytest.raises(Unavailable):
@@ -145,7 +160,7 @@ def test_a_run_that_read_nothing_dates_no_state_by_this_machines_clock(
 
 
 @pytest.mark.slow
-def test_the_history_of_a_seeded_world_ends_with_the_table(
+def test_history_of_a_seeded_world_has_one_row_for_each_observed_state(
     installation: Installation,
 ) -> None:
     world = World.seeded(500, until=NOW)
@@ -165,8 +180,8 @@ def test_the_history_of_a_seeded_world_ends_with_the_table(
     assert [(row["id"], row["n"]) for row in counted] == sorted((id_, len(told)) for id_, told in seen.items())
 
 
-def test_a_clock_of_this_machine_that_was_set_back_hides_no_state() -> None:
-    """dlt names its loads by this machine's time: the second load's name is smaller than the first's."""
+def test_local_clock_that_is_set_back_hides_no_state() -> None:
+    """dlt names its loads by the local time, so the name of the second load is smaller than the name of the first."""
     with duckdb.connect() as connection:
         connection.execute("create schema sendcloud")
         for load, status in (("200", "Created"), ("100", "Cancelled"), ("050", "Created")):
@@ -175,7 +190,7 @@ def test_a_clock_of_this_machine_that_was_set_back_hides_no_state() -> None:
                 f"'{status}' as pickup_status, null::timestamptz as cancelled_at, null::timestamptz as pickup_from, "
                 f"null::timestamptz as pickup_until, '{load}' as _dlt_load_id"
             )
-            for _ in range(2):  # once more changes nothing
-                history.record(connection, "default", NOW + timedelta(hours=200 - int(load)))
+            for _ in range(2):  # the second call changes nothing
+                status_history.record_states(connection, "default", NOW + timedelta(hours=200 - int(load)))
         told = connection.execute("select pickup_status from sendcloud.pickup_status_history order by observed_at")
         assert [status for (status,) in told.fetchall()] == ["Created", "Cancelled", "Created"]

@@ -1,4 +1,7 @@
-"""An account goes from v2 to v3 and back on a filled warehouse: nobody's analysis changes, nothing doubles."""
+"""Tests the switch of an account from v2 to v3 and back, with a filled warehouse.
+
+The switch changes no analysis and duplicates no row.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import models
-from pipelines.errors import IdsDiffer
+from pipelines.analytics.views import view_files
+from pipelines.errors import IdMismatch
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.accounts import configure, serving
@@ -27,7 +30,10 @@ HISTORY = (
 
 @pytest.fixture
 def shop(installation: Installation, world: World, api: Sandbox) -> Installation:
-    """Forty pickups, one every twelve hours, each third cancelled; read by v2."""
+    """Returns an installation that has read forty pickups with v2.
+
+    One pickup was booked every twelve hours, and every third one is cancelled.
+    """
     for number in range(40):
         made = world.book(created_at=NOW - timedelta(days=20, hours=-12 * number))
         if number % 3 == 0:
@@ -36,8 +42,8 @@ def shop(installation: Installation, world: World, api: Sandbox) -> Installation
     return installation
 
 
-@pytest.mark.parametrize("back", quick([False, True]), ids=["to v3", "and back"])
-def test_the_next_run_reads_everything_again_doubles_nothing_and_says_so(
+@pytest.mark.parametrize("back", quick([False, True]), ids=["to v3", "back to v2"])
+def test_first_run_after_a_switch_reads_everything_again_and_reports_the_switch(
     shop: Installation, world: World, api: Sandbox, back: bool
 ) -> None:
     history = shop.rows(HISTORY)
@@ -47,14 +53,14 @@ def test_the_next_run_reads_everything_again_doubles_nothing_and_says_so(
     now, before = ("v2", "v3") if back else ("v3", "v2")
 
     assert shop.pickups() == as_rows(world.records(), api_version=now)
-    assert shop.rows(HISTORY) == history  # another spelling is no other state
+    assert shop.rows(HISTORY) == history  # another spelling is not another state
     assert (receipt.api_version, receipt.api_version_before, receipt.is_first_read) == (now, before, False)
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 40, 0)
     assert f"API: {now}, was {before}; everything is read again" in receipt.remarks()
     assert receipt.checks_failed == {}
 
 
-def test_afterwards_a_run_reads_no_more_than_it_needs_and_sees_what_changes(
+def test_second_run_after_the_switch_stops_at_the_frontier_and_finds_changes(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
     shop.run(api, api_version="v3", page_size=10)
@@ -69,7 +75,7 @@ def test_afterwards_a_run_reads_no_more_than_it_needs_and_sees_what_changes(
 
 
 @pytest.mark.slow
-def test_a_cancellation_made_in_between_arrives_and_is_one_state_more(
+def test_cancellation_between_the_last_v2_and_first_v3_run_adds_one_state(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
     world.advance(hours=1)
@@ -82,7 +88,7 @@ def test_a_cancellation_made_in_between_arrives_and_is_one_state_more(
 
 
 @pytest.mark.slow
-def test_a_first_load_that_dies_after_the_switch_goes_on_by_v3(shop: Installation, world: World, api: Sandbox) -> None:
+def test_interrupted_full_read_after_the_switch_resumes_with_v3(shop: Installation, world: World, api: Sandbox) -> None:
     settings = {"page_size": 5, "pages_per_package": 2, "request_max_attempts": 1}
     api.fault(faults.status(503), page=4, times=1)
     with pytest.raises(Unavailable):
@@ -91,41 +97,39 @@ def test_a_first_load_that_dies_after_the_switch_goes_on_by_v3(shop: Installatio
     receipt = shop.run(api, api_version="v3", **settings)
 
     assert all(request.path.startswith("/api/v3/") for request in api.requests[asked:])
-    assert len(api.requests) - asked < 8 + 3  # not from the top
+    assert len(api.requests) - asked < 8 + 3  # it did not restart at the top
     assert receipt.api_version_before == "v2"
     assert shop.pickups() == as_rows(world.records(), api_version="v3")
 
 
-@pytest.mark.parametrize("how", quick(["every id is another", "an id is another pickup's"]))
-def test_ids_that_turn_out_not_to_match_stop_it_before_anything_is_merged(
-    shop: Installation, world: World, how: str
-) -> None:
+@pytest.mark.parametrize("how", quick(["all ids are different", "ids belong to other pickups"]))
+def test_mismatched_ids_stop_the_switch_before_anything_is_merged(shop: Installation, world: World, how: str) -> None:
     before = shop.pickups()
     records = world.records()
-    if how == "every id is another":
+    if how == "all ids are different":
         others = [{**record, "id": record["id"] + 5_000} for record in records]
     else:
         ids = [record["id"] for record in records]
         others = [{**record, "id": id_} for record, id_ in zip(records, [*ids[1:], ids[0]], strict=True)]
     with serve(World.of(others, clock=world.clock)) as elsewhere:
-        with pytest.raises(IdsDiffer, match="Sendcloud's v3 has other ids than v2 had: what dhl_express booked at "):
+        with pytest.raises(IdMismatch, match="Sendcloud's v3 does not use the same ids as v2: the dhl_express pickup "):
             shop.run(elsewhere, api_version="v3")
         again = shop.command("run", api=elsewhere, SOURCES__SENDCLOUD__API_VERSION="v3")
 
     assert again.returncode == 3
-    assert "Neither that nor what was read with it was merged" in again.stderr
+    assert "It was not merged, nor were the pickups read with it" in again.stderr
     assert shop.pickups() == before
 
 
 @pytest.mark.slow
-def test_a_window_given_by_a_scheduler_is_held_against_the_table_too_and_changes_nothing_over(
+def test_scheduler_window_checks_ids_but_does_not_complete_the_switch(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
     config = shop.folder / ".dlt" / "config.toml"
-    bounds = "initial_value = 2026-11-01T00:00:00Z\nend_value = 2026-11-06T00:00:00Z\n"  # two a day: ten
+    bounds = "initial_value = 2026-11-01T00:00:00Z\nend_value = 2026-11-06T00:00:00Z\n"  # ten pickups, two a day
     config.write_text(f"[sources.sendcloud.pickups.created_at]\n{bounds}")
     others = [{**record, "id": record["id"] + 5_000} for record in world.records()]
-    with serve(World.of(others, clock=world.clock)) as elsewhere, pytest.raises(IdsDiffer):
+    with serve(World.of(others, clock=world.clock)) as elsewhere, pytest.raises(IdMismatch):
         shop.run(elsewhere, api_version="v3")
     receipt = shop.run(api, api_version="v3")
     assert (receipt.rows_changed, receipt.api_version_before) == (10, "v2")
@@ -137,8 +141,13 @@ def test_a_window_given_by_a_scheduler_is_held_against_the_table_too_and_changes
 
 
 @pytest.mark.slow
-def test_a_twin_booked_at_the_same_instant_is_no_other_id(shop: Installation, world: World, api: Sandbox) -> None:
-    """Two published pickups share carrier, booking and window to the microsecond. The elder comes a package before."""
+def test_twin_pickup_booked_at_the_same_instant_is_not_an_id_mismatch(
+    shop: Installation, world: World, api: Sandbox
+) -> None:
+    """Two published pickups share carrier, booking and window to the microsecond.
+
+    The older pickup is in the package before.
+    """
     newest = world.records()[0]
     twin = {name: newest[name] for name in ("carrier", "country", "tracking_number")}
     world.book(**twin, created_at=datetime.fromisoformat(newest["created_at"]))
@@ -149,7 +158,7 @@ def test_a_twin_booked_at_the_same_instant_is_no_other_id(shop: Installation, wo
 
 
 @pytest.mark.slow
-def test_a_record_that_neither_version_sends_readably_waits_as_the_last_one_sent_it(
+def test_record_unreadable_in_both_versions_is_kept_as_the_latest_version_sent_it(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
     broken = world.records()[1]["id"]
@@ -165,7 +174,7 @@ def test_a_record_that_neither_version_sends_readably_waits_as_the_last_one_sent
 
 
 @pytest.mark.slow
-def test_each_account_has_a_version_of_its_own(installation: Installation) -> None:
+def test_each_account_has_its_own_api_version(installation: Installation) -> None:
     with serving({name: World.seeded(30, until=NOW) for name in ("north", "south")}) as apis:
         configure(installation, apis, own={"south": {"api_version": "v3"}})
         assert installation.command("run").returncode == 0
@@ -179,7 +188,7 @@ def test_each_account_has_a_version_of_its_own(installation: Installation) -> No
 
 
 @pytest.mark.parametrize("version", ["v4", "3", ""])
-def test_a_version_that_there_is_not_is_refused(installation: Installation, api: Sandbox, version: str) -> None:
+def test_unknown_api_version_is_rejected(installation: Installation, api: Sandbox, version: str) -> None:
     done = installation.command("run", api=api, SOURCES__SENDCLOUD__API_VERSION=version)
 
     assert done.returncode == 3
@@ -188,39 +197,44 @@ def test_a_version_that_there_is_not_is_refused(installation: Installation, api:
 
 
 @pytest.fixture(scope="module")
-def both(templates: Templates) -> dict[str, Path]:
-    """The published files of the same world of 3,000 pickups, read by v2 and by v3."""
+def published_files(templates: Templates) -> dict[str, Path]:
+    """Returns the published files of one world of 3,000 pickups, read with v2 and with v3."""
     return {
-        version: templates.made(f"by-{version}", lambda folder, version=version: _read_by(version, folder))
+        version: templates.made(f"by-{version}", lambda folder, version=version: _load_with(version, folder))
         / "data"
         / "pickups.duckdb"
         for version in ("v2", "v3")
     }
 
 
-def _read_by(version: str, folder: Path) -> None:
+def _load_with(version: str, folder: Path) -> None:
     (folder / ".dlt").mkdir()
     with pytest.MonkeyPatch.context() as patched, serve(World.seeded(3_000, seed=11, until=NOW)) as api:
         Installation(folder, patched).run(api, api_version=version)
 
 
-# which run it was, and what it took: pages of v3 are smaller
-OF_THE_RUN = (
+# these columns identify a run or measure its cost, which differs because pages of v3 are smaller
+RUN_COLUMNS = (
     "run_id, started_at_utc, finished_at_utc, pages, requests, waited_seconds, seconds, hours_since_last_success"
 )
-DIFFERS = {"pickups": "api_version, last_load_id", "runs": OF_THE_RUN}
+DIFFERS = {"pickups": "api_version, last_load_id", "runs": RUN_COLUMNS}
 
 
-@pytest.mark.parametrize("view", [path.stem for path in models.views()])
-def test_the_same_world_gives_the_same_views_by_either_version(both: dict[str, Path], view: str) -> None:
+@pytest.mark.parametrize("view", [path.stem for path in view_files()])
+def test_both_api_versions_give_identical_views_of_one_world(published_files: dict[str, Path], view: str) -> None:
     columns = f"* exclude ({DIFFERS[view]})" if view in DIFFERS else "*"
     query = f"select {columns} from analytics.{view} order by all"
-    found = {version: [rounded(row) for row in rows_of(path, query)] for version, path in both.items()}
+    found = {
+        version: [with_rounded_floats(row) for row in rows_of(path, query)] for version, path in published_files.items()
+    }
 
     assert found["v3"] == found["v2"]
     assert found["v2"] or view == "quarantine"
 
 
-def rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """Sums of fractions differ in their last digits with the order in which DuckDB's threads add them up."""
+def with_rounded_floats(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the row with fractions rounded to 12 digits.
+
+    The last digits of a sum depend on the order in which DuckDB's threads add the fractions.
+    """
     return {name: round(value, 12) if isinstance(value, float) else value for name, value in row.items()}

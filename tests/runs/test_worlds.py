@@ -1,4 +1,4 @@
-"""Whatever happens between runs, the table ends equal to the world: worlds driven through several runs."""
+"""Tests that the table equals the world after each of several runs, whatever happens between the runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ moments = st.timedeltas(timedelta(0), timedelta(days=60)).map(lambda ago: NOW - 
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[World, list[list[tuple[str, float]]]]:
-    """A world with pickups of all ages, and what happens before each of three more runs."""
+    """Draws a world with pickups of all ages, and the events before each of two or three more runs."""
     world = World(clock=NOW)
     bookings = draw(st.lists(st.tuples(moments, st.integers(-24, 24 * 20)), max_size=40))
     for created_at, lead_hours in sorted(bookings):
@@ -35,8 +35,8 @@ def histories(draw: st.DrawFn) -> tuple[World, list[list[tuple[str, float]]]]:
     return world, draw(st.lists(st.lists(happening, max_size=6), min_size=2, max_size=3))
 
 
-def happen(world: World, what: str, where: float) -> None:
-    """Something that an account really sees: changes are made to open pickups only."""
+def apply_event(world: World, what: str, where: float) -> None:
+    """Applies an event that occurs in real accounts, where only open pickups change."""
     if what == "book":
         world.book()
     elif what == "late":
@@ -50,7 +50,10 @@ def happen(world: World, what: str, where: float) -> None:
 
 
 def is_open(record: dict, now: datetime) -> bool:
-    """By hand, from the design: not final, and its window ended less than seven days ago."""
+    """Returns whether the pickup is open, worked out by hand from the design.
+
+    An open pickup is not final, and less than seven days have passed since the end of its window.
+    """
     ended = datetime.fromisoformat(record["pickup_until"] or record["pickup_from"])
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < ended + timedelta(days=7)
 
@@ -62,10 +65,10 @@ def is_open(record: dict, now: datetime) -> bool:
     pages_per_package=st.integers(1, 5),
     order=st.sampled_from(["descending", "ascending", "offset"]),
 )
-def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_state(
+def test_every_run_leaves_one_row_for_each_listed_pickup_in_its_latest_state(
     history: tuple[World, list[list[tuple[str, float]]]], page_size: int, pages_per_package: int, order: str
 ) -> None:
-    """Two histories (`make test-all`: twelve, `make soak`: a hundred)."""
+    """The default run tries two histories, `make test-all` twelve, and `make soak` a hundred."""
     world, turns = history
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         (Path(folder) / ".dlt").mkdir()
@@ -74,7 +77,7 @@ def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_s
             before: list[dict] = []
             for turn in [[], *turns]:
                 for what, where in turn:
-                    happen(world, what, where)
+                    apply_event(world, what, where)
                 receipt = installation.run(api, page_size=page_size, pages_per_package=pages_per_package)
 
                 expected = as_rows(world.records())
@@ -89,8 +92,11 @@ def test_after_every_run_there_is_one_row_for_each_pickup_listed_in_its_latest_s
 
 
 @pytest.mark.slow
-def test_a_seeded_world_that_lives_on_for_a_month_is_followed_to_the_last_field(installation: Installation) -> None:
-    """Nine carriers with all their oddities, a run every week; nothing but the clock moves."""
+def test_weekly_runs_over_a_month_keep_every_field_of_a_seeded_world_up_to_date(installation: Installation) -> None:
+    """The world has nine carriers with all their oddities, and runs once a week.
+
+    Between runs, only the clock moves.
+    """
     world = World.seeded(1_000, until=NOW)
     world.clock = NOW - timedelta(days=28)
     with serve(world, max_limit=100) as api:

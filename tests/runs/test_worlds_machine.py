@@ -1,6 +1,6 @@
-"""Whatever happens between runs and to runs, in whatever order: hypothesis leads an account's life.
+"""Tests random lives of an account: hypothesis chooses the events between runs, the faults of runs and their order.
 
-The soak does the same for hours: `make soak`.
+`make soak` does this for hours.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from tests.support.random_account import Account
 
 pytestmark = [pytest.mark.v3, pytest.mark.slow]
 
-RUNS: Counter[str] = Counter()  # by how they ended; the soak counts them
-INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]  # not in a thread
+RUNS: Counter[str] = Counter()  # runs by their ending, which the soak prints
+# dlt merges in a thread, where Died cannot be raised
+INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]
 FAULTS = [faults.status(500), faults.html(), faults.cut(), faults.truncated(), faults.reset(), faults.expired_cursor()]
 HAS_PICKUPS = "from duckdb_tables() where schema_name = 'sendcloud' and table_name = 'pickups'"
 ORDERS = ["descending", "offset", "ascending", "shuffled"]
@@ -47,11 +48,11 @@ ways = st.fixed_dictionaries(
 
 
 class Died(BaseException):
-    """Nobody catches it: in this process the nearest thing to SIGKILL."""
+    """Ends a run without being caught, which is as close to SIGKILL as one process allows."""
 
 
 class Life(RuleBasedStateMachine):
-    """An account, an installation, and what both go through."""
+    """Drives an account and its installation through random events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Life(RuleBasedStateMachine):
         self.stack.callback(shutil.rmtree, folder)
         (folder / ".dlt").mkdir()
         self.installation = Installation(folder, patched)
-        self.clock_error = 0.0  # seconds by which this machine's clock is wrong
+        self.clock_error = 0.0  # seconds by which the local clock is wrong
         patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + self.clock_error)
 
     @initialize(
@@ -82,7 +83,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(lead_hours=leads, minutes=st.integers(1, 55))
     def book_late(self, lead_hours: int, minutes: int) -> None:
-        """Listed only now: less than an hour after its booking."""
+        """Books a pickup that is listed only now, less than an hour after its booking."""
         self.world.advance(minutes=7)
         booked = self.world.clock - timedelta(minutes=minutes)
         self.account.book(lead_hours, created_at=booked, listed_from=self.world.clock)
@@ -111,12 +112,12 @@ class Life(RuleBasedStateMachine):
 
     @rule(order=st.sampled_from(ORDERS))
     def reorder(self, order: Any) -> None:
-        """At any time, while a first load or a sweep lies half done too."""
+        """Changes the order of the list at any time, even during an interrupted first load or sweep."""
         self.api.order = order
 
     @rule(hours=st.floats(-500, 500))
     def set_this_machines_clock(self, hours: float) -> None:
-        """dlt names its loads, and takes the latest state, by this clock."""
+        """Changes the local clock, by which dlt names its loads and finds the latest state."""
         self.clock_error += hours * 3600
 
     @rule(way=ways)
@@ -125,7 +126,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(way=ways)
     def run_again(self, way: dict[str, int]) -> None:
-        """The same: of all that happens, the most frequent."""
+        """Repeats the rule `run`, because a run is the most frequent event."""
         self.run_and_check(**way)
 
     @rule(way=ways, fault=st.sampled_from(FAULTS), page=st.integers(1, 6))
@@ -144,7 +145,10 @@ class Life(RuleBasedStateMachine):
             self.run_and_check(**way)
 
     def run_and_check(self, **way: int) -> None:
-        """Whatever becomes of the run, readers have a whole file; and when it succeeds, everything is right."""
+        """Starts a run and checks that readers have a complete file, whatever happens to the run.
+
+        If the run succeeds, this also checks all its results.
+        """
         self.world.advance(minutes=1)
         before = self.loaded_so_far()
         try:
@@ -163,13 +167,13 @@ class Life(RuleBasedStateMachine):
         changed = [row for row in expected if row["id"] in known and row != known[row["id"]]]
         assert differences_from(self.installation, expected) == []
         assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
-        assert not receipt.rows_unlisted, "nothing is ever taken off this list"
+        assert not receipt.rows_unlisted, "no pickup is ever removed from this list"
         assert self.account.wrong_in_history(states_told(self.installation.published)) == []
         kept = self.installation.rows("select record from sendcloud.pickups_quarantine")
         assert self.account.wrong_in_quarantine([row["record"] for row in kept]) == []
 
     def loaded_so_far(self) -> list[dict[str, Any]]:
-        """The table as the runs so far, dead ones included, left it."""
+        """Returns the table as all runs so far have left it, including runs that died."""
         warehouse = self.installation.warehouse
         if not warehouse.exists() or not rows_of(warehouse, HAS_PICKUPS):
             return []
@@ -184,7 +188,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-# no shrinking here, for it takes minutes: the soak does it
+# examples are not shrunk here, because that takes minutes; the soak shrinks them
 TestLife.settings = settings(
     max_examples=4, stateful_step_count=20, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )

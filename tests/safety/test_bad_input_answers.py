@@ -1,4 +1,7 @@
-"""Answers that the documents don't allow: exit code, message, no secret, nothing lost."""
+"""Tests responses that the API's documents do not allow.
+
+Each test checks the exit code and the message, and that no secret is shown and no row is lost.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ pytestmark = pytest.mark.v3
 
 
 @pytest.mark.slow
-def test_a_base_url_without_pickups_behind_it(loaded: Installation, api: Sandbox) -> None:
+def test_a_base_url_without_a_pickups_endpoint_exits_3_and_names_the_setting(
+    loaded: Installation, api: Sandbox
+) -> None:
     elsewhere = api.base_url.replace("/api/v2", "/api/v1")
     code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__BASE_URL=elsewhere))
 
@@ -35,7 +40,7 @@ def test_a_base_url_without_pickups_behind_it(loaded: Installation, api: Sandbox
     assert "base_url (SOURCES__SENDCLOUD__BASE_URL in the environment) has no pickups: GET /api/v1/pickups" in message
 
 
-def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:
+def test_an_api_that_is_down_exits_4_after_seven_tries(loaded: Installation, api: Sandbox) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -64,7 +69,7 @@ def test_an_api_that_is_down(loaded: Installation, api: Sandbox) -> None:
     ),
     ids=["503", "429", "html", "truncated", "reset", "cut"],
 )
-def test_an_api_that_never_gives_a_usable_answer(
+def test_an_api_that_never_sends_a_usable_response_exits_4_after_seven_tries(
     loaded: Installation, api: Sandbox, fault: faults.Fault, evidence: str
 ) -> None:
     api.fault(fault, times=None)
@@ -79,7 +84,7 @@ def test_an_api_that_never_gives_a_usable_answer(
     assert as_before(loaded, api)
 
 
-def test_a_passing_fault_of_any_kind_is_tried_again_and_told_in_the_receipt(
+def test_transient_faults_of_any_kind_are_retried_and_counted_in_the_receipt(
     installation: Installation, api: Sandbox
 ) -> None:
     api.fault(faults.status(502))
@@ -95,9 +100,7 @@ def test_a_passing_fault_of_any_kind_is_tried_again_and_told_in_the_receipt(
     assert installation.pickups() == as_rows(api.world.records())
 
 
-def test_a_next_link_on_another_host_is_not_followed_and_no_request_goes_there(
-    loaded: Installation, api: Sandbox, world: World
-) -> None:
+def test_a_next_link_to_another_host_is_not_followed(loaded: Installation, api: Sandbox, world: World) -> None:
     world.book()
     with serve(World(clock=NOW)) as another:
         api.fault(faults.stray_link(f"{another.base_url}/pickups/?cursor=x"), times=None)
@@ -111,7 +114,7 @@ def test_a_next_link_on_another_host_is_not_followed_and_no_request_goes_there(
 
 
 @pytest.mark.slow
-def test_a_redirect_to_another_host_is_not_followed_either(loaded: Installation, api: Sandbox) -> None:
+def test_a_redirect_to_another_host_is_not_followed(loaded: Installation, api: Sandbox) -> None:
     with serve(World(clock=NOW)) as another:
         api.fault(faults.redirect(f"{another.base_url}/pickups"), times=None)
         with nothing_is_sent_to(another):
@@ -122,35 +125,35 @@ def test_a_redirect_to_another_host_is_not_followed_either(loaded: Installation,
 
 
 @pytest.mark.slow
-def test_a_next_link_that_is_no_address_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+def test_an_unreadable_next_link_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
     world.book()
     api.fault(faults.stray_link("http://[half/an/address"), times=None)
 
     code, message = outcome(loaded.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="5"))
 
     assert code == 4
-    assert "its next link leads to no readable address" in message
+    assert "its next link leads to an unreadable address" in message
 
 
 @pytest.mark.parametrize(
     ("place", "spelling"),
     [
         ("next link", "".join(f"%{ord(letter):x}" for letter in SECRET)),
-        ("field nobody told us of", SECRET),
+        ("unknown field", SECRET),
         ("record for quarantine", PAIR),
     ],
 )
-def test_an_api_that_repeats_the_secret_key_does_not_get_it_into_a_file(
+def test_a_secret_key_that_the_api_repeats_is_written_to_no_file(
     installation: Installation, api: Sandbox, world: World, place: str, spelling: str
 ) -> None:
     if place == "next link":
         api.fault(faults.stray_link(f"{api.base_url}/pickups/?key={spelling}"), times=None)
-    elif place == "field nobody told us of":
+    elif place == "unknown field":
         world.book(note=f"?key={spelling}")
     else:
         world.put({"note": f"?key={spelling}"})
 
-    # with packages of one page, a next link is kept in the pipeline's state
+    # with one page per load package, the pipeline's state holds a next link
     code, message = outcome(installation.command("run", api=api, SOURCES__SENDCLOUD__PAGES_PER_PACKAGE="1"))
 
     files = [path for path in installation.folder.rglob("*") if path.is_file()]
@@ -161,10 +164,12 @@ def test_an_api_that_repeats_the_secret_key_does_not_get_it_into_a_file(
 
 
 @pytest.mark.slow
-def test_a_page_of_the_wrong_size_or_encoding_ends_the_run_at_once(loaded: Installation, api: Sandbox) -> None:
+def test_a_page_that_is_too_large_or_cannot_be_decoded_ends_the_run_without_a_retry(
+    loaded: Installation, api: Sandbox
+) -> None:
     for fault, evidence in (
         (faults.gzipped(65 * 2**20), "its body is larger than 64 MiB"),
-        (faults.encoded("utf-8", "application/json; charset=klingon"), "it can't be read as klingon"),
+        (faults.encoded("utf-8", "application/json; charset=klingon"), "its body can't be decoded as klingon"),
     ):
         before = len(api.requests)
         api.fault(fault, times=None)
@@ -178,7 +183,7 @@ def test_a_page_of_the_wrong_size_or_encoding_ends_the_run_at_once(loaded: Insta
 
 
 @pytest.mark.slow
-def test_a_page_that_is_nested_without_end_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+def test_a_page_that_is_nested_too_deeply_ends_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
     world.book()
     name = f'"{CARRIER}"'.encode()
     deep = b'"deep":' + b"[" * 5_000 + b"]" * 5_000 + b"," + name
@@ -191,7 +196,7 @@ def test_a_page_that_is_nested_without_end_ends_the_run(loaded: Installation, ap
     assert as_before(loaded, api)
 
 
-def test_links_that_go_in_circles_end_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
+def test_next_links_that_form_a_loop_end_the_run(loaded: Installation, api: Sandbox, world: World) -> None:
     world.book()
     api.fault(faults.loop(), times=None)
 
@@ -202,7 +207,9 @@ def test_links_that_go_in_circles_end_the_run(loaded: Installation, api: Sandbox
     assert as_before(loaded, api)
 
 
-def test_an_expired_cursor_is_not_an_empty_last_page(loaded: Installation, api: Sandbox, world: World) -> None:
+def test_an_expired_cursor_ends_the_run_and_does_not_count_as_an_empty_last_page(
+    loaded: Installation, api: Sandbox, world: World
+) -> None:
     world.book()
     api.fault(faults.expired_cursor(), times=None)
 
@@ -223,13 +230,13 @@ def test_an_empty_page_with_a_next_link_is_followed(installation: Installation, 
 
 
 @pytest.mark.slow
-def test_empty_pages_without_end_end_the_run(loaded: Installation, api: Sandbox) -> None:
+def test_one_hundred_empty_pages_in_a_row_end_the_run(loaded: Installation, api: Sandbox) -> None:
     api.fault(faults.empty_page(), times=None)
     asked = len(api.requests)
 
     code, message = outcome(loaded.command("run", api=api))
 
     assert code == 4
-    assert "100 empty pages in a row, and a link to yet another" in message
+    assert "100 empty pages in a row, and the last one links to another page" in message
     assert len(api.requests) - asked == 100
     assert as_before(loaded, api)

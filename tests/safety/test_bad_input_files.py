@@ -1,4 +1,7 @@
-"""A warehouse or published file that can't be written: exit code, message, nothing lost."""
+"""Tests a warehouse or published file that cannot be written.
+
+Each test checks the exit code and the message, and that no row is lost.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,7 @@ from tests.support.installation import (
 pytestmark = pytest.mark.v3
 
 
-def test_a_second_run_beside_the_first_ends_at_once_and_names_the_first(
-    installation: Installation, api: Sandbox
-) -> None:
+def test_a_second_concurrent_run_ends_at_once_and_names_the_first(installation: Installation, api: Sandbox) -> None:
     started, go_on = threading.Event(), threading.Event()
 
     def hold(_api: Sandbox, _number: int) -> None:
@@ -43,7 +44,9 @@ def test_a_second_run_beside_the_first_ends_at_once_and_names_the_first(
     assert installation.pickups() == as_rows(api.world.records())
 
 
-def test_a_warehouse_that_another_program_holds(loaded: Installation, api: Sandbox) -> None:
+def test_a_warehouse_that_another_program_has_open_exits_6_and_names_the_process(
+    loaded: Installation, api: Sandbox
+) -> None:
     holding = (
         f"import duckdb, time; c = duckdb.connect({str(loaded.warehouse)!r}); print('held', flush=True); time.sleep(60)"
     )
@@ -62,7 +65,7 @@ def test_a_warehouse_that_another_program_holds(loaded: Installation, api: Sandb
     assert as_before(loaded, api)
 
 
-def test_a_warehouse_that_is_no_duckdb_file_is_left_alone(installation: Installation, api: Sandbox) -> None:
+def test_a_warehouse_that_is_not_a_duckdb_file_is_left_unchanged(installation: Installation, api: Sandbox) -> None:
     installation.warehouse.parent.mkdir()
     installation.warehouse.write_text("my thesis" * 100)
 
@@ -74,7 +77,9 @@ def test_a_warehouse_that_is_no_duckdb_file_is_left_alone(installation: Installa
 
 
 @pytest.mark.slow
-def test_a_published_file_that_cannot_be_replaced(loaded: Installation, api: Sandbox, tmp_path: Path) -> None:
+def test_a_published_file_that_cannot_be_replaced_exits_6_and_leaves_no_temporary_file(
+    loaded: Installation, api: Sandbox, tmp_path: Path
+) -> None:
     in_the_way = tmp_path / "taken"
     (in_the_way / "pickups.duckdb" / "full").mkdir(parents=True)
 

@@ -1,4 +1,4 @@
-"""Records that can't be loaded, and fields that nobody told us of."""
+"""Tests records that cannot be loaded, and unknown fields."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.support.worlds import NOW
 pytestmark = pytest.mark.v3
 
 
-def test_a_record_that_cannot_be_loaded_is_kept_apart_and_the_rest_of_its_page_loads(
+def test_a_record_that_cannot_be_loaded_is_quarantined_and_the_rest_of_its_page_loads(
     loaded: Installation, api: Sandbox, world: World
 ) -> None:
-    """Without an id, unreadable and without an offset in `created_at`, and without a carrier."""
+    """The records lack an id, a readable `created_at`, a UTC offset in `created_at`, or a carrier."""
     sound = {"carrier": "dpd", "pickup_status": "Created", "created_at": "2026-11-20T11:00:00Z"}
     broken = {
         "required field `id`": sound,
@@ -51,10 +51,10 @@ def test_a_record_that_cannot_be_loaded_is_kept_apart_and_the_rest_of_its_page_l
     assert {(row["account"], row["first_seen_at"]) for row in kept} == {("default", NOW)}
 
 
-def test_nothing_is_dropped_in_silence_and_the_receipt_counts_it(
+def test_quarantined_records_and_unknown_fields_are_stored_and_counted_in_the_receipt(
     installation: Installation, api: Sandbox, world: World
 ) -> None:
-    """Twenty and three that can be loaded, two of them with a field nobody told us of, and three that can't."""
+    """The API lists 23 records that can be loaded, two of them with an unknown field, and three that cannot."""
     refused = [{"id": "seven", "carrier": "dpd"}, {"id": 8, "country": 7}, {"id": 9, "created_at": "2026-11-20"}]
     for record in refused:
         world.put(record)
@@ -81,7 +81,7 @@ def json_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_record_in_quarantine_is_seen_again_without_a_second_row(
+def test_a_quarantined_record_that_is_read_again_gets_no_second_row(
     installation: Installation, api: Sandbox, world: World
 ) -> None:
     world.put({"id": "seven", "carrier": "dpd"})
@@ -93,7 +93,9 @@ def test_a_record_in_quarantine_is_seen_again_without_a_second_row(
     assert rows == [{"first_seen_at": NOW, "last_seen_at": NOW.replace(hour=13)}]
 
 
-def test_a_field_nobody_told_us_of_is_kept_and_named(installation: Installation, api: Sandbox, world: World) -> None:
+def test_an_unknown_field_is_stored_in_extra_and_named_in_the_receipt(
+    installation: Installation, api: Sandbox, world: World
+) -> None:
     world.book(colour="green", depot={"b": 1, "a": [None, "x"]})
 
     receipt = installation.run(api)

@@ -1,4 +1,7 @@
-"""Wrong keys, settings and usage: exit code, message, no secret, nothing lost."""
+"""Tests wrong keys, settings and usage.
+
+Each test checks the exit code and the message, and that no secret is shown and no row is lost.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +24,23 @@ from tests.support.installation import (
 pytestmark = pytest.mark.v3
 
 
-def test_wrong_keys(loaded: Installation, api: Sandbox) -> None:
+def test_wrong_keys_exit_3_and_the_receipt_records_the_error(loaded: Installation, api: Sandbox) -> None:
     wrong = {"SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "not the right one"}
     code, message = outcome(loaded.process("run", api=api, **wrong))
 
     assert code == 3
-    assert "401 and said 'Invalid username/password.'" in message
+    assert "401 with the message 'Invalid username/password.'" in message
     assert "[sources.sendcloud.credentials] of .dlt/secrets.toml" in message
     assert as_before(loaded, api)
     assert loaded.rows(
-        "select outcome, pages, coalesce(error, '') like 'Refused:%' as told from sendcloud.pickup_runs order by 1"
+        "select outcome, pages, coalesce(error, '') like 'AuthError:%' as told from sendcloud.pickup_runs order by 1"
     ) == [
         {"outcome": "failed", "pages": 0, "told": True},
         {"outcome": "succeeded", "pages": 2, "told": False},
     ]
 
 
-def test_no_keys(installation: Installation) -> None:
+def test_missing_keys_exit_3_and_the_message_names_both_places_for_them(installation: Installation) -> None:
     code, message = outcome(installation.process("run"))
 
     assert code == 3
@@ -46,8 +49,10 @@ def test_no_keys(installation: Installation) -> None:
     assert "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY" in message
 
 
-@pytest.mark.parametrize(("key", "problem"), [("", "is empty"), ("“quoted”", "has characters that no key has")])
-def test_a_key_that_can_be_none(installation: Installation, api: Sandbox, key: str, problem: str) -> None:
+@pytest.mark.parametrize(("key", "problem"), [("", "is empty"), ("“quoted”", "has invalid characters")])
+def test_an_empty_or_invalid_key_is_rejected_before_any_request(
+    installation: Installation, api: Sandbox, key: str, problem: str
+) -> None:
     wrong = {"SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": key}
     with nothing_is_sent_to(api):
         code, message = outcome(installation.command("run", api=api, **wrong))
@@ -59,7 +64,7 @@ def test_a_key_that_can_be_none(installation: Installation, api: Sandbox, key: s
     )
 
 
-def test_one_key_of_the_two(installation: Installation) -> None:
+def test_if_only_one_key_is_set_the_message_names_the_missing_key(installation: Installation) -> None:
     code, message = outcome(installation.command("run", SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY="public"))
 
     assert code == 3
@@ -78,7 +83,7 @@ def test_one_key_of_the_two(installation: Installation) -> None:
         ("ACCOUNT", "a b", "is 'a b'. Use 1 to 40"),
     ],
 )
-def test_a_setting_that_cannot_work(
+def test_an_invalid_setting_is_rejected_before_any_request(
     installation: Installation, api: Sandbox, setting: str, value: str, evidence: str
 ) -> None:
     with nothing_is_sent_to(api):
@@ -88,7 +93,7 @@ def test_a_setting_that_cannot_work(
     assert evidence in message
 
 
-def test_a_secret_key_of_something_else_in_the_environment_is_not_taken(installation: Installation) -> None:
+def test_a_secret_key_of_another_program_in_the_environment_is_not_used(installation: Installation) -> None:
     code, message = outcome(installation.command("run", SECRET_KEY=SECRET, PUBLIC_KEY="other"))
 
     assert code == 3
@@ -98,14 +103,14 @@ def test_a_secret_key_of_something_else_in_the_environment_is_not_taken(installa
 @pytest.mark.parametrize(
     ("base_url", "evidence"),
     [
-        ("http://panel.sendcloud.example/api/v2", "http on the foreign host panel.sendcloud.example"),
+        ("http://panel.sendcloud.example/api/v2", "http on the remote host panel.sendcloud.example"),
         ("panel.sendcloud.example/api/v2", "not a web address"),
         (f"https://key:{SECRET}@panel.sendcloud.example/api/v2", "not a web address"),
         ("https://h:abc/api/v2", "not a web address"),
         ("http://[::1", "not a web address"),
     ],
 )
-def test_a_base_url_that_cannot_be_asked_safely(
+def test_an_unsafe_or_invalid_base_url_is_rejected_before_any_request(
     loaded: Installation, api: Sandbox, base_url: str, evidence: str
 ) -> None:
     with nothing_is_sent_to(api):
@@ -118,14 +123,14 @@ def test_a_base_url_that_cannot_be_asked_safely(
 
 
 @pytest.mark.slow
-def test_keys_given_as_one_json_text_are_taken(installation: Installation, api: Sandbox) -> None:
+def test_keys_can_be_set_as_one_json_text(installation: Installation, api: Sandbox) -> None:
     keys = json.dumps({"public_key": api.public_key, "secret_key": api.secret_key})
     settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": keys}
 
     assert outcome(installation.command("run", **settings)) == (0, "")
 
 
-def test_keys_given_in_a_form_that_none_is(installation: Installation, api: Sandbox) -> None:
+def test_keys_in_an_invalid_form_are_rejected(installation: Installation, api: Sandbox) -> None:
     settings = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__CREDENTIALS": SECRET}
 
     code, message = outcome(installation.command("run", **settings))
@@ -135,14 +140,14 @@ def test_keys_given_in_a_form_that_none_is(installation: Installation, api: Sand
 
 
 @pytest.mark.parametrize("words", [["fly"], ["show", "planes"], ["run", "--fast"], ["demo", "--pickups", "none"]])
-def test_wrong_usage(installation: Installation, words: list[str]) -> None:
+def test_wrong_usage_exits_2_and_prints_the_usage(installation: Installation, words: list[str]) -> None:
     done = installation.command(*words)
 
     assert done.returncode == 2
     assert "Usage: pickups" in done.stderr
 
 
-def test_reading_before_anything_was_loaded(installation: Installation) -> None:
+def test_show_before_the_first_load_exits_3_and_suggests_the_demo(installation: Installation) -> None:
     code, message = outcome(installation.command("show", "carriers"))
 
     assert code == 3
@@ -151,7 +156,7 @@ def test_reading_before_anything_was_loaded(installation: Installation) -> None:
 
 
 @pytest.mark.parametrize("folder", ["100% data", "today's data"])
-def test_a_folder_that_dlt_can_not_work_in_is_told_as_such(
+def test_a_folder_that_dlt_cannot_use_is_reported_with_the_reason(
     installation: Installation, world: World, api: Sandbox, folder: str
 ) -> None:
     world.book()
@@ -160,5 +165,5 @@ def test_a_folder_that_dlt_can_not_work_in_is_told_as_such(
 
     assert (done.returncode, done.stdout) == (3, "")
     assert re.search(
-        f"{folder}/.dlt-pipelines/warehouse: there is a [%'] in its path. Let .destination.duckdb", done.stderr
+        f"{folder}/.dlt-pipelines/warehouse, because the path contains [%']. Set .destination.duckdb", done.stderr
     )

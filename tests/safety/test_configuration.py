@@ -1,4 +1,4 @@
-"""Settings: where they count, and what can't work is told with exit code 3."""
+"""Tests where settings are read from, and that an invalid setting exits 3."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipelines import run
-from pipelines.project import find_project
+from pipelines.config.project import find_project
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation, environment, rows_of
 
 
-def told(installation: Installation, api: Sandbox, config: str, **variables: str) -> tuple[int, str]:
+def run_with_config(installation: Installation, api: Sandbox, config: str, **variables: str) -> tuple[int, str]:
     (installation.folder / ".dlt" / "config.toml").write_text(config)
     done = installation.command("run", api=api, **variables)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("pickups: ")]
@@ -37,31 +37,31 @@ def told(installation: Installation, api: Sandbox, config: str, **variables: str
         ("[publish]\npath = ''", "[publish] path is empty"),
         (
             "[sources.sendcloud.pickups.created_at]\ninitial_value = '2026-10-01'",
-            "[sources.sendcloud.pickups.created_at] initial_value is '2026-10-01'; it must be an instant",
+            "[sources.sendcloud.pickups.created_at] initial_value is '2026-10-01'; it must be a timestamp",
         ),
         (
             "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01",
-            "it must be an instant, with its offset",
+            "it must be a timestamp, with a UTC offset",
         ),
         (
             "[sources.sendcloud.pickups.created_at]\ninitial_value = 2026-10-01T00:00:00",
-            "it must be an instant, with its offset",
+            "it must be a timestamp, with a UTC offset",
         ),
         ("[sources.sendcloud]\npage_size = 'many'", "page_size"),
         ("[runtime]\nrequest_max_retry_delay = 'abc'", "request_max_retry_delay"),
     ],
 )
-def test_a_setting_that_cannot_work_is_told_in_one_line(
+def test_an_invalid_setting_is_reported_in_one_line(
     installation: Installation, api: Sandbox, config: str, evidence: str
 ) -> None:
-    code, line = told(installation, api, config)
+    code, line = run_with_config(installation, api, config)
 
     assert code == 3
     assert evidence in line
     assert api.requests == []
 
 
-def test_dlts_long_form_of_the_destination_names_the_same_file(
+def test_the_warehouse_can_be_set_with_dlts_long_form_of_the_destination(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -74,7 +74,7 @@ def test_dlts_long_form_of_the_destination_names_the_same_file(
     ]
 
 
-def test_settings_in_the_files_are_read(installation: Installation, world: World, api: Sandbox) -> None:
+def test_settings_are_read_from_both_files(installation: Installation, world: World, api: Sandbox) -> None:
     for _ in range(12):
         world.book()
     (installation.folder / ".dlt" / "config.toml").write_text(
@@ -93,7 +93,7 @@ def test_settings_in_the_files_are_read(installation: Installation, world: World
     assert (published, len(api.requests)) == ([{"account": "north"}], 3)
 
 
-def test_the_project_is_the_nearest_folder_with_settings_at_or_above_this_one(
+def test_the_project_is_the_nearest_folder_with_settings_at_or_above_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shop" / ".dlt").mkdir(parents=True)
@@ -104,10 +104,10 @@ def test_the_project_is_the_nearest_folder_with_settings_at_or_above_this_one(
     assert find_project() == tmp_path / "shop"
 
 
-def test_two_projects_in_one_process_keep_to_their_own_files(
+def test_two_projects_in_one_process_use_their_own_files(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
-    """As in a notebook: the working folder decides, not the project of the call before."""
+    """As in a notebook, the working folder decides, and not the project of the previous call."""
     world.book()
     for name, value in environment(api).items():
         installation.monkeypatch.setenv(name, value)
@@ -121,7 +121,7 @@ def test_two_projects_in_one_process_keep_to_their_own_files(
     assert [(folder / "data" / "pickups.duckdb").exists() for folder in folders] == [True, True]
 
 
-def test_a_run_that_fails_before_it_begins_is_the_accounts_own_failure(
+def test_a_run_that_fails_before_its_first_request_is_recorded_for_its_account(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
@@ -136,7 +136,7 @@ def test_a_run_that_fails_before_it_begins_is_the_accounts_own_failure(
 
 
 @pytest.mark.slow
-def test_a_first_run_without_keys_does_not_take_the_demo_away(installation: Installation) -> None:
+def test_a_first_run_without_keys_does_not_hide_the_demo(installation: Installation) -> None:
     installation.command("demo", "--pickups", "300")
     assert installation.command("run").returncode == 3
 
@@ -152,10 +152,10 @@ def test_a_run_whose_publishing_failed_is_recorded_as_failed(
 
     (row,) = rows_of(installation.warehouse, "select outcome, rows_new, error from sendcloud.pickup_runs")
     assert (done.returncode, row["outcome"], row["rows_new"]) == (6, "failed", 1)
-    assert row["error"].startswith("DestinationFailed: The destination failed: ")
+    assert row["error"].startswith("DestinationError: The destination failed: ")
 
 
-def test_an_account_that_failed_keeps_its_own_error_when_publishing_fails_too(
+def test_a_failed_account_keeps_its_own_error_if_publishing_fails_too(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     world.book()
@@ -165,7 +165,7 @@ def test_an_account_that_failed_keeps_its_own_error_when_publishing_fails_too(
     done = installation.command("run", api=api, **wrong)
 
     errors = rows_of(installation.warehouse, "select error from sendcloud.pickup_runs where outcome = 'failed'")
-    assert [row["error"].split(":")[0] for row in errors] == ["Refused"]
+    assert [row["error"].split(":")[0] for row in errors] == ["AuthError"]
     assert done.returncode == 3
 
 

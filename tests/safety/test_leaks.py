@@ -1,4 +1,4 @@
-"""Whoever looks for leaks must find them: planted in every place where the other tests look."""
+"""Tests the search for leaks: keys are planted in every place that the other tests search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from tests.support.leaks import KEYS_TOML, PAIR, PUBLIC, SECRET, TOKEN, leaks, spellings
 
 
-def test_keys_are_found_however_they_are_spelled(tmp_path: Path) -> None:
+def test_keys_are_found_in_every_spelling(tmp_path: Path) -> None:
     basic = b64encode(b"someone:else").decode()
     for text in (*spellings(PUBLIC), *spellings(SECRET), PAIR, f"Basic {basic}", quote(SECRET), quote(PAIR, "")):
         assert leaks(tmp_path, [f"before {text} after"]), text
@@ -43,7 +43,7 @@ PLACES = {
     "data/.dlt-pipelines/w/load/rows.parquet": lambda path: pq.write_table(
         pa.table({"planted": [SECRET] * 9}), path, compression="gzip", write_statistics=False
     ),
-    "data/.dlt-pipelines/w/state.json": lambda path: path.write_text(packed(SECRET)),
+    "data/.dlt-pipelines/w/state.json": lambda path: path.write_text(pack(SECRET)),
     ".dlt/config.toml": lambda path: path.write_text(SECRET),
 }
 TABLES = {
@@ -55,8 +55,8 @@ TABLES = {
 }
 
 
-def packed(text: str) -> str:
-    """As dlt keeps its state in the destination."""
+def pack(text: str) -> str:
+    """Returns the text packed as dlt stores its state in the destination."""
     return b64encode(zlib.compress(f'{{"version": 7, "planted": "{text}"}}'.encode(), level=9)).decode()
 
 
@@ -73,10 +73,10 @@ def test_a_key_is_found_in_any_file(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize("statements", TABLES.values(), ids=TABLES)
 @pytest.mark.parametrize("crashed", [False, True], ids=["closed", "with a log"])
 def test_a_key_is_found_in_any_table(tmp_path: Path, statements: str, crashed: bool) -> None:
-    """In the tables, not in the bytes of the file: those may be compressed."""
+    """The search reads the tables, because the bytes of the file may be compressed."""
     made, file = duckdb.connect(str(tmp_path / "made.duckdb")), tmp_path / "warehouse.duckdb"
     made.execute("set checkpoint_threshold = '1GB'")
-    made.execute(statements.replace("{packed}", packed(SECRET)))
+    made.execute(statements.replace("{packed}", pack(SECRET)))
     if not crashed:
         made.close()
     for part in tmp_path.glob("made.duckdb*"):
@@ -85,7 +85,7 @@ def test_a_key_is_found_in_any_table(tmp_path: Path, statements: str, crashed: b
     assert any(found.startswith(f"{file.name} ") for found in leaks(tmp_path))
 
 
-def test_the_file_of_keys_may_hold_them_and_no_other_of_its_name(tmp_path: Path) -> None:
+def test_only_the_secrets_toml_of_the_project_may_hold_keys(tmp_path: Path) -> None:
     for folder in (".dlt", "data/.dlt"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "secrets.toml").write_text(KEYS_TOML)

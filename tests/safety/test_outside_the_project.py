@@ -1,4 +1,7 @@
-"""Settings come from the project's folder and the environment only, and those of another dlt project change nothing."""
+"""Tests that settings come only from the project folder and the environment.
+
+Settings of another dlt project change nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import pytest
 from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.runtime import run_context
 
-from pipelines.project import inside
-from pipelines.settings import setting
+from pipelines.config.project import project_context
+from pipelines.config.settings import get_setting
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick
 from tests.support.installation import SECRET, Installation, as_rows
@@ -21,14 +24,14 @@ KEYS = f"[sources.sendcloud.credentials]\npublic_key = 'p'\nsecret_key = '{SECRE
 
 @pytest.fixture
 def global_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which dlt looks for more files: with a user that has no home, anybody's."""
+    """Returns the folder in which dlt looks for more files. For a user without a home, it is shared by all users."""
     folder = tmp_path / "tmp" / "dlt"
     folder.mkdir(parents=True)
     monkeypatch.setattr(run_context, "global_dir", lambda: str(folder))
     return folder
 
 
-def test_a_config_file_in_the_global_folder_of_dlt_gets_no_keys(
+def test_a_config_file_in_dlts_global_folder_cannot_redirect_the_keys(
     installation: Installation, world: World, api: Sandbox, global_folder: Path
 ) -> None:
     world.book()
@@ -49,7 +52,7 @@ def test_a_config_file_in_the_global_folder_of_dlt_gets_no_keys(
 
 
 @pytest.mark.parametrize("name", quick(["config.toml", "secrets.toml"]))
-def test_a_broken_file_in_the_global_folder_stops_nothing(
+def test_a_broken_file_in_dlts_global_folder_does_not_stop_a_run(
     installation: Installation, world: World, api: Sandbox, global_folder: Path, name: str
 ) -> None:
     world.book()
@@ -70,30 +73,30 @@ def test_check_names_the_files_that_settings_were_read_from(
     assert str(global_folder) not in done.stdout
 
 
-def test_what_an_earlier_pipeline_looked_up_is_in_no_later_trace(installation: Installation) -> None:
-    """dlt notes all that it looks up until a pipeline has written its trace; a run with wrong settings has none."""
+def test_settings_that_an_earlier_pipeline_resolved_are_in_no_later_trace(installation: Installation) -> None:
+    """dlt records each resolved setting until a pipeline writes its trace. A run with wrong settings writes none."""
     (installation.folder / ".dlt" / "config.toml").write_text(
         f"[sources.sendcloud]\nbase_url = 'https://key:{SECRET}@127.0.0.1/'\n"
     )
     assert installation.command("run").returncode == 3
     assert SECRET in repr(get_resolved_traces().resolved_traces)
-    with inside(installation.folder):
+    with project_context(installation.folder):
         assert SECRET not in repr(get_resolved_traces().resolved_traces)
 
 
-def test_settings_outside_the_block_are_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of the user's own may hold another dlt project, or two of ours."""
+def test_the_previous_settings_apply_again_after_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own process may contain another dlt project, or two projects of this package."""
     for name in ("mine", "first", "second"):
         (tmp_path / name / ".dlt").mkdir(parents=True)
         (tmp_path / name / ".dlt" / "config.toml").write_text(f"[publish]\npath = '{name}.duckdb'\n")
     monkeypatch.chdir(tmp_path / "mine")
 
     assert dlt.config.get("publish.path") == "mine.duckdb"
-    with inside(tmp_path / "first"):
-        assert setting("publish.path") == "first.duckdb"
-        with inside(tmp_path / "second"):
-            assert setting("publish.path") == "second.duckdb"
-        assert setting("publish.path") == "first.duckdb"
+    with project_context(tmp_path / "first"):
+        assert get_setting("publish.path") == "first.duckdb"
+        with project_context(tmp_path / "second"):
+            assert get_setting("publish.path") == "second.duckdb"
+        assert get_setting("publish.path") == "first.duckdb"
     assert dlt.config.get("publish.path") == "mine.duckdb"
 
 
@@ -126,7 +129,7 @@ OF_ANOTHER_PROJECT = {
 def test_variables_of_another_dlt_project_change_nothing(
     installation: Installation, world: World, api: Sandbox, names: list[str]
 ) -> None:
-    """A pickup that the API no longer lists is gone for good if the table is emptied."""
+    """If the table were emptied, a pickup that the API no longer lists would be lost."""
     for number in range(3):
         world.book(created_at=world.clock - timedelta(days=number))
     installation.run(api)
@@ -140,7 +143,9 @@ def test_variables_of_another_dlt_project_change_nothing(
     assert installation.pickups() == [*listed_once, *as_rows(world.records()[:1])]
 
 
-def test_a_key_at_the_top_of_a_file_changes_nothing(installation: Installation, world: World, api: Sandbox) -> None:
+def test_settings_outside_any_section_of_a_file_change_nothing(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
     world.book()
     installation.run(api)
     world.remove(world.records()[0]["id"])
@@ -160,7 +165,7 @@ def test_a_key_at_the_top_of_a_file_changes_nothing(installation: Installation, 
         ]
     ),
 )
-def test_a_typing_error_in_a_settings_file_ends_a_fresh_process_with_3(
+def test_a_syntax_error_in_a_settings_file_exits_3_in_a_new_process(
     installation: Installation, file: str, text: str
 ) -> None:
     (installation.folder / ".dlt" / file).write_text(text)
@@ -172,10 +177,10 @@ def test_a_typing_error_in_a_settings_file_ends_a_fresh_process_with_3(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_unreadable_config_file_is_alerted_where_the_address_can_be_read(
+def test_an_unreadable_config_file_sends_an_alert_if_the_other_file_holds_the_address(
     installation: Installation, api: Sandbox
 ) -> None:
-    """In the other file, or in the environment."""
+    """The address can also be in the environment."""
     (installation.folder / ".dlt" / "config.toml").write_text("[sources.sendcloud\n")
     (installation.folder / ".dlt" / "secrets.toml").write_text(f"[runtime]\nslack_incoming_hook = '{api.base_url}'\n")
 

@@ -1,4 +1,7 @@
-"""The keys go to the configured origin only, and never into a log, an error, a trace, the receipt or the database."""
+"""Tests that the keys go only to the configured origin.
+
+They never appear in a log, an error, a trace, the receipt or the database.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tests.support.installation import REPOSITORY, Done, Installation, made_once
 from tests.support.leaks import KEYS_TOML, OAUTH_TOML, PAIR, PUBLIC, SECRET, TOKEN, leaks
 from tests.support.worlds import NOW
 
-EVERYTHING = {"PICKUPS_DEBUG": "1", "RUNTIME__LOG_LEVEL": "DEBUG"}  # tracebacks, and all that dlt logs
+EVERYTHING = {"PICKUPS_DEBUG": "1", "RUNTIME__LOG_LEVEL": "DEBUG"}  # tracebacks, and every log line of dlt
 FIVE_A_PAGE = {"SOURCES__SENDCLOUD__PAGE_SIZE": "5", "SOURCES__SENDCLOUD__PAGES_PER_PACKAGE": "2"}
 ELSEWHERE = "http://127.0.0.1:9/api/v2/pickups"
 IN_A_LINK = f"{quote(PUBLIC, '')}:{quote(SECRET, '')}"
@@ -29,7 +32,7 @@ IN_A_LINK = f"{quote(PUBLIC, '')}:{quote(SECRET, '')}"
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """Twenty pickups that only PUBLIC and SECRET open."""
+    """Serves twenty pickups, which require PUBLIC and SECRET."""
     world = World(clock=NOW)
     for _ in range(20):
         world.book(created_at=NOW)
@@ -39,19 +42,19 @@ def api() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True)
-def healed(api: Sandbox) -> Iterator[None]:
+def heal_api_afterwards(api: Sandbox) -> Iterator[None]:
     yield
     api.heal()
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Whatever any library logs."""
+    """Collects the log output of every library."""
     said = io.StringIO()
     handler, root, dlts = logging.StreamHandler(said), logging.getLogger(), logging.getLogger("dlt")
     before = dlts.handlers[:]
     root.addHandler(handler)
-    dlts.addHandler(handler)  # it doesn't hand on to the root
+    dlts.addHandler(handler)  # dlt's logger does not propagate to the root logger
     yield said
     root.removeHandler(handler)
     dlts.handlers[:] = before
@@ -59,10 +62,10 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.fixture(scope="module")
 def once_loaded(tmp_path_factory: pytest.TempPathFactory, api: Sandbox) -> Path:
-    """A project whose keys are in secrets.toml, after one good run."""
+    """Returns a project with its keys in secrets.toml, after one successful run."""
     with made_once(tmp_path_factory.mktemp("loaded")) as installation:
         (installation.folder / ".dlt" / "secrets.toml").write_text(KEYS_TOML)
-        assert installation.command("run", **at(api)).returncode == 0
+        assert installation.command("run", **sandbox_settings(api)).returncode == 0
     return installation.folder
 
 
@@ -71,14 +74,14 @@ def loaded(once_loaded: Path, installation: Installation) -> Installation:
     return installation.as_in(once_loaded)
 
 
-def at(api: Sandbox) -> dict[str, str]:
-    """The sandbox's address, and pages so small that there are several; no keys."""
+def sandbox_settings(api: Sandbox) -> dict[str, str]:
+    """Returns the sandbox's addresses and a page size that gives several pages. The keys are not included."""
     addresses = {"SOURCES__SENDCLOUD__BASE_URL": api.base_url, "SOURCES__SENDCLOUD__TOKEN_URL": api.token_url}
     return {**addresses, **FIVE_A_PAGE}
 
 
-def shown(loaded: Installation, said: list[Done], log: str = "") -> list[str]:
-    """Where a key shows."""
+def find_leaks(loaded: Installation, said: list[Done], log: str = "") -> list[str]:
+    """Returns every place where a key appears."""
     return leaks(loaded.folder, [*said, log])
 
 
@@ -86,7 +89,7 @@ def echo(status: int, text: str) -> faults.Fault:
     return lambda due: replace(due, status=status, body=text.encode(), content_type="text/html")
 
 
-# the last seven are what a server may do with the keys that it was sent: repeat them
+# in the last seven faults, the server repeats the keys that it received
 FAULTS = {
     "500": faults.status(500),
     "401": faults.status(401),
@@ -112,26 +115,29 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", quick(FAULTS.values(), only=(13, 16, 18)), ids=FAULTS)
-def test_no_fault_brings_a_key_to_light_in_a_log_an_error_a_trace_the_receipt_or_the_database(
+def test_no_fault_leaks_a_key_into_a_log_an_error_a_trace_the_receipt_or_the_database(
     loaded: Installation, api: Sandbox, log: io.StringIO, fault: faults.Fault
 ) -> None:
-    """Told with everything that can be told, the receipt and the one line among it, and read back from the receipt."""
+    """The run logs as much as possible, and prints its receipt and its one error line.
+
+    The status commands then read the receipt back.
+    """
     asked = len(api.requests)
     api.fault(fault, times=None)
-    loud = loaded.command("run", "--json", **at(api), **EVERYTHING)
+    loud = loaded.command("run", "--json", **sandbox_settings(api), **EVERYTHING)
     status = [loaded.command("status"), loaded.command("status", "--json")]
 
     assert loud.returncode in (3, 4)
     assert "Traceback" in loud.stderr
     assert loud.stderr.splitlines()[-1].startswith("pickups: ")
     assert '"outcome": "failed"' in loud.stdout
-    assert "Bind incremental on pickups" in log.getvalue()  # dlt's own log is heard
+    assert "Bind incremental on pickups" in log.getvalue()  # dlt's own log is captured
     assert api.requests[asked].authorization == f"Basic {PAIR}"
-    assert shown(loaded, [loud, *status], log.getvalue()) == []
+    assert find_leaks(loaded, [loud, *status], log.getvalue()) == []
 
 
 def with_token(api: Sandbox, status: int) -> faults.Fault:
-    """The token, repeated as the API may do with what it was sent, or the token endpoint with what it sends."""
+    """Repeats the token: the API may repeat one that it received, and the token endpoint one that it sends."""
     return lambda due: echo(status, f'{{"x": "{api.access_token} of Bearer {api.access_token}, {SECRET}"}}')(due)
 
 
@@ -154,46 +160,49 @@ TOKEN_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", quick(TOKEN_FAULTS.values(), only=(0, 4, 8)), ids=TOKEN_FAULTS)
-def test_no_fault_brings_a_token_or_the_id_and_secret_that_it_was_got_for_to_light(
+def test_no_fault_leaks_a_token_or_its_client_id_and_secret(
     loaded: Installation, api: Sandbox, log: io.StringIO, fault: Callable[[Sandbox], tuple]
 ) -> None:
     (loaded.folder / ".dlt" / "secrets.toml").write_text(OAUTH_TOML)
     asked = len(api.requests)
     where, what = fault(api)
     api.fault(what, page=1 if where == "page" else "token", times=None)
-    loud = loaded.command("run", "--json", **at(api), **EVERYTHING)
+    loud = loaded.command("run", "--json", **sandbox_settings(api), **EVERYTHING)
     status = loaded.command("status", "--json")
 
     assert loud.returncode in (3, 4)
     assert "Traceback" in loud.stderr
     assert api.requests[asked].method == "POST"
     assert (f"Bearer {TOKEN}" in str(api.requests[-1].authorization)) == (where == "page")
-    assert shown(loaded, [loud, status], log.getvalue()) == []
+    assert find_leaks(loaded, [loud, status], log.getvalue()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loudly", [{}, EVERYTHING], ids=["quietly", "loudly"])
-def test_a_good_run_with_several_tokens_leaves_none_in_any_file(
+def test_a_successful_run_with_several_tokens_leaves_no_token_in_any_file(
     installation: Installation, api: Sandbox, log: io.StringIO, loudly: dict[str, str]
 ) -> None:
-    """In the database, the trace, the state, the log and the working folder."""
+    """The test searches the database, the trace, the state, the log and the working folder."""
     (installation.folder / ".dlt" / "secrets.toml").write_text(OAUTH_TOML)
     api.on_request = lambda sandbox, number: number % 3 == 0 and sandbox.revoke_tokens()
     asked = len(api.requests)
-    said = [installation.command("run", "--json", **at(api), **loudly) for _ in range(2)]
+    said = [installation.command("run", "--json", **sandbox_settings(api), **loudly) for _ in range(2)]
     api.on_request = None
 
     assert [done.returncode for done in said] == [0, 0]
     assert len([request for request in api.requests[asked:] if request.method == "POST"]) > 2
-    assert shown(installation, said, log.getvalue()) == []
+    assert find_leaks(installation, said, log.getvalue()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loudly", [{}, EVERYTHING], ids=["quietly", "loudly"])
-def test_a_run_with_odd_records_shows_no_key_and_neither_does_any_reader(
+def test_a_run_with_odd_records_and_every_reading_command_show_no_key(
     installation: Installation, api: Sandbox, log: io.StringIO, loudly: dict[str, str]
 ) -> None:
-    """Keys from the environment; an unknown field, a record in quarantine, an empty page, a run that finds nothing."""
+    """The keys come from the environment.
+
+    The runs read an unknown field, a record for the quarantine and an empty page, and the second finds no changes.
+    """
     world = World(clock=NOW)
     world.book(colour="green")
     world.put({"id": "seven", "carrier": "dpd"})
@@ -211,15 +220,15 @@ def test_a_run_with_odd_records_shows_no_key_and_neither_does_any_reader(
     said += [installation.command(*words, api=api, **loudly) for words in doors]
 
     assert [done.returncode for done in said] == [0] * 7
-    assert shown(installation, said, log.getvalue()) == []
+    assert find_leaks(installation, said, log.getvalue()) == []
 
 
 @pytest.mark.slow
-def test_the_demo_shows_keys_of_its_own_only(loaded: Installation, log: io.StringIO) -> None:
+def test_the_demo_shows_only_its_own_keys(loaded: Installation, log: io.StringIO) -> None:
     done = loaded.command("demo", "--pickups", "300", **EVERYTHING)
 
     assert done.returncode == 0
-    assert shown(loaded, [done], log.getvalue()) == []
+    assert find_leaks(loaded, [done], log.getvalue()) == []
 
 
 @pytest.mark.slow
@@ -227,13 +236,13 @@ def test_the_demo_shows_keys_of_its_own_only(loaded: Installation, log: io.Strin
 def test_a_process_with_debug_shows_no_key(loaded: Installation, api: Sandbox, words: list[str]) -> None:
     api.fault(echo(401, f"denied: Basic {PAIR}, which is {PUBLIC}:{SECRET}"), times=None)
 
-    done = loaded.process(*words, **at(api))
+    done = loaded.process(*words, **sandbox_settings(api))
 
     assert done.returncode == (3 if "run" in words else 0)
-    assert shown(loaded, [done]) == []
+    assert find_leaks(loaded, [done]) == []
 
 
-# half of what a person may get wrong when the keys are put in
+# common mistakes of users who enter their keys
 MISTAKES = {
     "no quotes": KEYS_TOML.replace('"', ""),
     "a quote forgotten": KEYS_TOML.removesuffix('"\n') + "\n",
@@ -252,7 +261,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("toml", MISTAKES.values(), ids=MISTAKES)
-def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
+def test_no_mistake_in_secrets_toml_leaks_a_key(
     installation: Installation, api: Sandbox, log: io.StringIO, toml: str
 ) -> None:
     (installation.folder / ".dlt" / "secrets.toml").write_text(toml)
@@ -261,7 +270,7 @@ def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
     done = installation.command("run", **address, **EVERYTHING)
 
     assert done.returncode == 3
-    assert shown(installation, [done], log.getvalue()) == []
+    assert find_leaks(installation, [done], log.getvalue()) == []
 
 
 @pytest.mark.parametrize(
@@ -271,26 +280,32 @@ def test_no_mistake_in_the_file_of_keys_brings_them_to_light(
             ("dlt.Pipeline.normalize", KEYS_TOML),
             ("dlt.Pipeline.load", KEYS_TOML),
             ("dlt.Pipeline.load", OAUTH_TOML),
-            ("files.publish", OAUTH_TOML),
+            ("backend.publish", OAUTH_TOML),
         ],
         only=(1,),
     ),
     ids=["before normalising", "before loading", "before loading, with a token", "before publishing, with a token"],
 )
-def test_what_a_killed_run_leaves_lying_about_holds_no_key(
-    loaded: Installation, api: Sandbox, instant: str, toml: str
-) -> None:
-    """Its working folder with a package in it, its log, its lock: killed where dlt or we were about to go on."""
+def test_files_left_by_a_killed_run_hold_no_key(loaded: Installation, api: Sandbox, instant: str, toml: str) -> None:
+    """The files are the working folder with a load package, the log and the lock.
+
+    The run is killed just before dlt's or the pipeline's next step.
+    """
     (loaded.folder / ".dlt" / "secrets.toml").write_text(toml)
     shutil.rmtree(loaded.folder / "data")
     script = f"""
 import os, dlt
-from pipelines import files
-from pipelines.cli import main
+from pipelines.cli.main import main
+from pipelines.destinations.duckdb import backend
 {instant} = lambda *_args, **_named: os._exit(9)
 main()
 """
-    settings = {**at(api), **EVERYTHING, "DLT_PROJECT_DIR": str(loaded.folder), "PYTHONPATH": str(REPOSITORY)}
+    settings = {
+        **sandbox_settings(api),
+        **EVERYTHING,
+        "DLT_PROJECT_DIR": str(loaded.folder),
+        "PYTHONPATH": str(REPOSITORY),
+    }
     killed = subprocess.run(
         [sys.executable, "-c", script, "run"], env={**os.environ, **settings}, capture_output=True, text=True
     )
@@ -298,4 +313,4 @@ main()
     assert killed.returncode == 9, killed.stderr
     assert (loaded.folder / "data" / "warehouse.holder").exists()
     assert list(loaded.folder.glob("data/.dlt-pipelines/*/*/*/*/*/*/*.parquet"))
-    assert shown(loaded, [Done(9, killed.stdout, killed.stderr)]) == []
+    assert find_leaks(loaded, [Done(9, killed.stdout, killed.stderr)]) == []

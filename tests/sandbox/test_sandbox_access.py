@@ -1,4 +1,4 @@
-"""Who may ask the sandbox, and for what."""
+"""Tests authentication at the sandbox, and the requests that it accepts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.sandbox_answers import ask, get, ids
 from tests.support.sandbox_answers import seven as seven
 
-# Who may ask, and for what
-
 
 @pytest.mark.parametrize("auth", [None, ("sandbox-public-key", "wrong"), ("wrong", "sandbox-secret-key"), ("", "é")])
-def test_without_the_right_keys_nothing_is_shown(seven: Sandbox, auth: tuple[str, str] | None) -> None:
+def test_a_request_without_valid_keys_is_refused(seven: Sandbox, auth: tuple[str, str] | None) -> None:
     answer = get(seven, auth=auth)
 
     assert answer.status_code == 401
@@ -40,7 +38,7 @@ def bearer(token: str) -> dict[str, Any]:
     return {"auth": None, "headers": {"Authorization": f"Bearer {token}"}}
 
 
-def test_a_token_opens_the_account_until_it_ends_by_the_worlds_clock(seven: Sandbox) -> None:
+def test_a_token_is_accepted_until_it_expires_by_the_clock_of_the_world(seven: Sandbox) -> None:
     answer = post(seven)
     token = answer.json()["access_token"]
 
@@ -76,19 +74,19 @@ def test_tokens_can_be_revoked(seven: Sandbox) -> None:
         ({"data": FORM | {"scope": "api write:pickup"}}, 400, "invalid_scope"),
     ],
 )
-def test_who_asks_otherwise_gets_no_token(seven: Sandbox, how: dict[str, Any], status: int, error: str) -> None:
+def test_an_invalid_token_request_is_refused(seven: Sandbox, how: dict[str, Any], status: int, error: str) -> None:
     answer = post(seven, **how)
 
     assert (answer.status_code, answer.json()["error"], answer.json()["status_code"]) == (status, error, status)
 
 
-def test_client_and_keys_do_not_open_each_others_doors(seven: Sandbox) -> None:
+def test_the_api_refuses_client_credentials_and_the_token_endpoint_accepts_only_post(seven: Sandbox) -> None:
     assert get(seven, auth=(seven.client_id, seven.client_secret)).status_code == 401
     assert requests.get(seven.token_url, auth=(seven.client_id, seven.client_secret), timeout=5).status_code == 405
     assert requests.post(f"{seven.token_url}/", timeout=5).status_code == 404
 
 
-def test_one_pickup_is_shown_by_its_id(seven: Sandbox) -> None:
+def test_a_pickup_is_served_by_its_id(seven: Sandbox) -> None:
     assert get(seven, "/pickups/290003").json() == seven.world.record(290003)
 
     missing = get(seven, "/pickups/1")
@@ -97,7 +95,7 @@ def test_one_pickup_is_shown_by_its_id(seven: Sandbox) -> None:
     assert missing.json() == {"error": documented}
 
 
-def test_what_the_api_does_not_do_is_refused(seven: Sandbox) -> None:
+def test_unsupported_paths_bodies_and_methods_are_refused(seven: Sandbox) -> None:
     auth = (seven.public_key, seven.secret_key)
 
     assert get(seven, "/parcels").status_code == 404
@@ -108,7 +106,7 @@ def test_what_the_api_does_not_do_is_refused(seven: Sandbox) -> None:
         assert requests.request(method, f"{seven.base_url}/pickups", auth=auth, timeout=5).status_code == 405
 
 
-def test_an_answer_to_head_has_no_body(seven: Sandbox) -> None:
+def test_a_response_to_head_has_no_body(seven: Sandbox) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(seven.base_url).port), timeout=5) as connection:
         connection.sendall(b"HEAD /api/v2/pickups HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -117,7 +115,7 @@ def test_an_answer_to_head_has_no_body(seven: Sandbox) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-def test_the_sandbox_remembers_what_it_was_asked(seven: Sandbox) -> None:
+def test_the_sandbox_records_its_requests(seven: Sandbox) -> None:
     get(seven, "/pickups/?limit=2")
     get(seven, "/pickups", auth=None)
     basic = "Basic " + b64encode(b"sandbox-public-key:sandbox-secret-key").decode()
@@ -128,12 +126,12 @@ def test_the_sandbox_remembers_what_it_was_asked(seven: Sandbox) -> None:
     ]
 
 
-def test_one_connection_carries_many_requests_and_dies_with_the_sandbox() -> None:
+def test_a_connection_carries_several_requests_and_closes_with_the_sandbox() -> None:
     with serve(World()) as sandbox:
         connection = http.client.HTTPConnection(urlsplit(sandbox.base_url).netloc, timeout=5)
         for _ in range(3):
             assert ask(connection) == 401
-            assert connection.sock, "closed by the server"
+            assert connection.sock, "the server closed the connection"
         connection.auto_open = 0
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(connection)

@@ -1,4 +1,4 @@
-"""What goes wrong on demand."""
+"""Tests the faults that a test can inject into the sandbox."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.sandbox_answers import MONDAY, get, ids, walk
 from tests.support.sandbox_answers import seven as seven
 
-# What goes wrong on demand
-
 
 @pytest.mark.parametrize("code", [500, 502, 503])
-def test_a_status_strikes_as_often_as_told(seven: Sandbox, code: int) -> None:
+def test_a_status_fault_applies_as_often_as_requested(seven: Sandbox, code: int) -> None:
     seven.fault(faults.status(code), times=2)
 
     assert [get(seven).status_code for _ in range(3)] == [code, code, 200]
 
 
-def test_a_fault_can_wait_for_its_page_and_stay_until_healed(seven: Sandbox) -> None:
+def test_a_fault_can_apply_to_one_page_until_the_sandbox_is_healed(seven: Sandbox) -> None:
     seven.fault(faults.status(503), page=2, times=None)
 
     first = get(seven, "/pickups?limit=2")
@@ -38,7 +36,7 @@ def test_a_fault_can_wait_for_its_page_and_stay_until_healed(seven: Sandbox) -> 
     assert len(list(walk(seven, limit=2))) == 4
 
 
-def test_a_fault_can_wait_for_a_page_far_down_a_walk_that_is_taken_up_again(seven: Sandbox) -> None:
+def test_a_fault_can_apply_to_a_late_page_of_a_resumed_walk(seven: Sandbox) -> None:
     *_, third, _ = walk(seven, limit=2)
     seven.fault(faults.status(503), page=4)
 
@@ -46,7 +44,7 @@ def test_a_fault_can_wait_for_a_page_far_down_a_walk_that_is_taken_up_again(seve
     assert ids(get(seven, third["next"]).json()) == [290001]
 
 
-def test_faults_stand_in_line(seven: Sandbox) -> None:
+def test_faults_apply_in_the_order_in_which_they_were_added(seven: Sandbox) -> None:
     seven.fault(faults.status(500))
     seven.fault(faults.too_many())
 
@@ -57,7 +55,7 @@ def test_faults_stand_in_line(seven: Sandbox) -> None:
     ("retry_after", "header"),
     [(None, None), (2, "2"), (MONDAY + timedelta(seconds=2), "Mon, 23 Nov 2026 08:00:02 GMT"), ("soon", "soon")],
 )
-def test_too_many_requests_with_and_without_retry_after(seven: Sandbox, retry_after: Any, header: str | None) -> None:
+def test_a_429_response_may_have_a_retry_after_header(seven: Sandbox, retry_after: Any, header: str | None) -> None:
     seven.fault(faults.too_many(retry_after))
 
     answer = get(seven)
@@ -65,7 +63,7 @@ def test_too_many_requests_with_and_without_retry_after(seven: Sandbox, retry_af
     assert (answer.status_code, answer.content, answer.headers.get("Retry-After")) == (429, b"", header)
 
 
-def test_a_reset_is_a_reset_on_the_wire(seven: Sandbox) -> None:
+def test_a_reset_fault_resets_the_tcp_connection(seven: Sandbox) -> None:
     seven.fault(faults.reset())
 
     with socket.create_connection(("127.0.0.1", urlsplit(seven.base_url).port), timeout=5) as connection:
@@ -84,7 +82,7 @@ def test_a_body_can_end_early(seven: Sandbox) -> None:
         get(seven)
 
 
-def test_truncated_json_can_come_with_the_right_length(seven: Sandbox) -> None:
+def test_truncated_json_can_have_a_matching_content_length(seven: Sandbox) -> None:
     whole = get(seven).content
     seven.fault(faults.truncated())
 
@@ -94,7 +92,7 @@ def test_truncated_json_can_come_with_the_right_length(seven: Sandbox) -> None:
     assert answer.headers["Content-Length"] == str(len(whole) // 2)
 
 
-def test_html_can_come_with_status_200(seven: Sandbox) -> None:
+def test_html_can_be_served_with_status_200(seven: Sandbox) -> None:
     seven.fault(faults.html())
 
     answer = get(seven)
@@ -104,7 +102,7 @@ def test_html_can_come_with_status_200(seven: Sandbox) -> None:
     assert answer.text.startswith("<!doctype html>")
 
 
-def test_an_answer_can_be_slow(seven: Sandbox) -> None:
+def test_a_response_can_be_slow(seven: Sandbox) -> None:
     seven.fault(faults.slow(0.3))
 
     started = perf_counter()
@@ -116,7 +114,7 @@ def test_an_answer_can_be_slow(seven: Sandbox) -> None:
         get(seven, timeout=0.1)
 
 
-def test_leaving_the_sandbox_neither_waits_for_a_slow_answer_nor_leaves_it_waiting() -> None:
+def test_closing_the_sandbox_does_not_wait_for_a_slow_response_and_ends_its_thread() -> None:
     threads = set(threading.enumerate())
     with serve(World()) as sandbox:
         sandbox.fault(faults.slow(60))
@@ -128,7 +126,7 @@ def test_leaving_the_sandbox_neither_waits_for_a_slow_answer_nor_leaves_it_waiti
     assert perf_counter() - started < 20
 
 
-def test_a_body_can_drip_and_no_single_read_times_out(seven: Sandbox) -> None:
+def test_a_body_can_arrive_byte_by_byte_without_a_read_timeout(seven: Sandbox) -> None:
     seven.fault(faults.drip(0.0002), page=1)
 
     started = perf_counter()
@@ -138,7 +136,7 @@ def test_a_body_can_drip_and_no_single_read_times_out(seven: Sandbox) -> None:
     assert perf_counter() - started >= 0.0002 * len(answer.content)
 
 
-def test_a_body_can_be_huge_and_is_nowhere_held_whole(seven: Sandbox) -> None:
+def test_a_huge_body_is_streamed_without_holding_it_in_memory(seven: Sandbox) -> None:
     page = get(seven).content
     seven.fault(faults.huge(10_000_000))
 
@@ -154,7 +152,7 @@ def test_a_body_can_be_huge_and_is_nowhere_held_whole(seven: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fault", [faults.chunked(), faults.together(faults.drip(0.0002), faults.chunked())])
-def test_a_body_can_come_in_chunks(seven: Sandbox, fault: faults.Fault) -> None:
+def test_a_body_can_be_chunked(seven: Sandbox, fault: faults.Fault) -> None:
     page = get(seven).content
     seven.fault(fault)
 
@@ -166,14 +164,14 @@ def test_a_body_can_come_in_chunks(seven: Sandbox, fault: faults.Fault) -> None:
     assert get(seven).content == page
 
 
-def test_a_body_in_chunks_can_end_early(seven: Sandbox) -> None:
+def test_a_chunked_body_can_end_early(seven: Sandbox) -> None:
     seven.fault(faults.together(faults.cut(), faults.chunked()))
 
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         get(seven)
 
 
-def test_a_body_can_be_packed_and_unpack_to_far_more(seven: Sandbox) -> None:
+def test_a_body_can_be_compressed_and_can_be_a_gzip_bomb(seven: Sandbox) -> None:
     page = get(seven).content
     seven.fault(faults.gzipped())
     seven.fault(faults.gzipped(padding=10_000_000))
@@ -187,7 +185,7 @@ def test_a_body_can_be_packed_and_unpack_to_far_more(seven: Sandbox) -> None:
     assert bomb.content == page + b" " * 10_000_000
 
 
-def test_a_body_can_come_in_another_encoding(seven: Sandbox) -> None:
+def test_a_body_can_have_an_encoding_other_than_utf_8(seven: Sandbox) -> None:
     seven.world.book(carrier="pošta")
     seven.fault(faults.encoded("utf-16", "application/json; charset=utf-16"))
 
@@ -198,7 +196,7 @@ def test_a_body_can_come_in_another_encoding(seven: Sandbox) -> None:
     assert json.loads(answer.content)["pickups"][0]["carrier"] == "pošta"
 
 
-def test_a_link_can_stray_to_another_origin(seven: Sandbox) -> None:
+def test_a_next_link_can_lead_to_another_origin(seven: Sandbox) -> None:
     seven.fault(faults.stray_link("http://192.0.2.1/api/v2/pickups/?cursor=x"))
 
     page = get(seven, "/pickups?limit=2").json()
@@ -207,14 +205,14 @@ def test_a_link_can_stray_to_another_origin(seven: Sandbox) -> None:
     assert ids(page) == [290007, 290006]
 
 
-def test_a_page_can_point_to_itself(seven: Sandbox) -> None:
+def test_the_next_link_of_a_page_can_lead_to_the_page_itself(seven: Sandbox) -> None:
     seven.fault(faults.loop(), page=2)
     second = get(seven, "/pickups?limit=2").json()["next"]
 
     assert get(seven, second).json()["next"] == second
 
 
-def test_a_cursor_can_expire_and_a_walk_from_the_top_still_works(seven: Sandbox) -> None:
+def test_a_cursor_can_expire_while_the_first_page_still_works(seven: Sandbox) -> None:
     seven.fault(faults.expired_cursor(), times=None)
 
     first = get(seven, "/pickups?limit=2")
@@ -226,7 +224,7 @@ def test_a_cursor_can_expire_and_a_walk_from_the_top_still_works(seven: Sandbox)
 
 
 @pytest.mark.parametrize("code", [301, 302])
-def test_an_answer_can_be_a_redirect(seven: Sandbox, code: int) -> None:
+def test_a_response_can_be_a_redirect(seven: Sandbox, code: int) -> None:
     seven.fault(faults.redirect("http://192.0.2.1/", code))
 
     answer = get(seven)
@@ -236,7 +234,7 @@ def test_an_answer_can_be_a_redirect(seven: Sandbox, code: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [1, 2])
-def test_an_empty_page_stands_before_the_rows_and_loses_none(seven: Sandbox, page: int) -> None:
+def test_an_empty_page_can_precede_the_rows_of_a_page_and_loses_none(seven: Sandbox, page: int) -> None:
     seven.fault(faults.empty_page(), page=page)
 
     pages = list(walk(seven, limit=3))

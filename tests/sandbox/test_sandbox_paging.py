@@ -1,4 +1,4 @@
-"""How the sandbox pages through its list."""
+"""Tests how the sandbox divides its list into pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pytest
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.sandbox_answers import MONDAY, get, ids, walk
 from tests.support.sandbox_answers import seven as seven
-
-# Paging
 
 
 def test_paging_forward_and_back_gives_each_pickup_once(seven: Sandbox) -> None:
@@ -23,7 +21,7 @@ def test_paging_forward_and_back_gives_each_pickup_once(seven: Sandbox) -> None:
     assert forward[-1]["next"] is None
 
 
-def test_a_full_last_page_has_no_next(seven: Sandbox) -> None:
+def test_a_full_last_page_has_no_next_link(seven: Sandbox) -> None:
     page = get(seven, "/pickups?limit=7").json()
 
     assert len(page["pickups"]) == 7
@@ -45,17 +43,17 @@ def test_a_limit_is_clamped_or_falls_back_to_the_default(asked: str, rows: int) 
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "cD14", "bz0z", "cD0%3D", "%F0%9F%98%80", ""])
-def test_a_cursor_that_the_list_never_gave_is_a_404(seven: Sandbox, cursor: str) -> None:
+def test_an_unknown_cursor_returns_404_and_an_empty_cursor_is_ignored(seven: Sandbox, cursor: str) -> None:
     answer = get(seven, f"/pickups/?cursor={cursor}&limit=2")
 
     if cursor == "":
-        assert answer.status_code == 200  # as if it weren't there
+        assert answer.status_code == 200  # as without a cursor
     else:
         assert answer.status_code == 404
         assert answer.json() == {"error": {"code": 404, "request": "api/v2/pickups", "message": "Invalid cursor"}}
 
 
-def test_a_booking_during_a_walk_shifts_nothing(seven: Sandbox) -> None:
+def test_a_booking_during_a_walk_does_not_shift_the_pages(seven: Sandbox) -> None:
     seven.on_request = lambda sandbox, number: sandbox.world.book() if number == 2 else None
 
     assert [ids(page) for page in walk(seven, limit=3)] == [
@@ -66,7 +64,7 @@ def test_a_booking_during_a_walk_shifts_nothing(seven: Sandbox) -> None:
     assert ids(get(seven).json())[0] == 290008
 
 
-def test_a_removal_of_the_row_that_the_cursor_names_shifts_nothing(seven: Sandbox) -> None:
+def test_removing_the_row_that_a_cursor_names_does_not_shift_the_pages(seven: Sandbox) -> None:
     seven.on_request = lambda sandbox, number: sandbox.world.remove(290005) if number == 2 else None
 
     assert ids(*walk(seven, limit=3)) == [290007, 290006, 290005, 290004, 290003, 290002, 290001]
@@ -80,7 +78,7 @@ def test_with_offset_cursors_a_booking_during_a_walk_repeats_a_row(seven: Sandbo
     assert ids(*walk(seven, limit=3)) == [290007, 290006, 290005, 290005, 290004, 290003, 290002, 290001]
 
 
-def test_the_list_can_ascend_or_be_shuffled(seven: Sandbox) -> None:
+def test_the_list_can_be_ascending_or_shuffled(seven: Sandbox) -> None:
     seven.order = "ascending"
     assert ids(*walk(seven, limit=3)) == [290001, 290002, 290003, 290004, 290005, 290006, 290007]
 

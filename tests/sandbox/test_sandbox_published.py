@@ -1,4 +1,4 @@
-"""The sandbox answers as the published documents say."""
+"""Tests that the sandbox responds as the published documents specify."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 from sources.sendcloud.sandbox import World, serve
 from sources.sendcloud.sandbox.carriers import ZONES
 from tests.support.sandbox_answers import MONDAY, PUBLISHED, WIDER, conforms, get, ids, walk
-
-# As published
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -25,13 +23,13 @@ def test_a_published_list_is_served_and_read_back_unchanged(name: str) -> None:
     assert [list(pickup) for pickup in page["pickups"]] == [list(pickup) for pickup in published["pickups"]]
 
 
-def test_a_published_list_keeps_its_order_one_pickup_at_a_time() -> None:
+def test_a_published_list_keeps_its_order_on_pages_of_one_pickup() -> None:
     for published in PUBLISHED.values():
         with serve(World.of(published["pickups"])) as sandbox:
             assert ids(*walk(sandbox, limit=1)) == ids(published)
 
 
-def test_the_next_link_is_built_like_the_published_one() -> None:
+def test_the_next_link_has_the_form_of_the_published_link() -> None:
     world = World(clock=MONDAY)
     world.book(id=294343)
     world.book(id=294344)
@@ -54,7 +52,7 @@ def test_every_page_of_a_seeded_world_conforms_to_the_schema() -> None:
             assert [pickup for page in pages for pickup in page["pickups"]] == world.records()
 
 
-def test_whole_seconds_have_no_fraction_and_others_have_microseconds() -> None:
+def test_times_are_sent_with_microseconds_unless_they_are_whole_seconds() -> None:
     world = World(clock=MONDAY)
     whole = world.book(created_at=datetime(2026, 11, 22, 9, 0, 1, tzinfo=UTC))
     broken = world.book(created_at=datetime(2026, 11, 22, 10, 0, 1, 992000, tzinfo=UTC))
@@ -76,7 +74,7 @@ def test_a_contract_is_absent_null_or_a_number() -> None:
     assert world.record(number)["contract"] == 57
 
 
-def test_the_date_header_is_the_worlds_clock() -> None:
+def test_the_date_header_shows_the_clock_of_the_world() -> None:
     with serve(World(clock=datetime(2022, 4, 6, 12, 30, 5, tzinfo=UTC))) as sandbox:
         assert get(sandbox).headers["Date"] == "Wed, 06 Apr 2022 12:30:05 GMT"
         sandbox.world.advance(days=1)

@@ -1,4 +1,4 @@
-"""What happens to a pickup, and what seeded worlds are like."""
+"""Tests the changes to a pickup over time, and the properties of seeded worlds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.sandbox_answers import MONDAY, get, ids, instant, is_backward
 from tests.support.sandbox_answers import seven as seven
 from tests.support.sandbox_answers import year as year
 
-# What happens to a pickup
+# Changes to a pickup
 
 
-def test_a_pickup_changes_at_the_instants_it_was_told(seven: Sandbox) -> None:
+def test_scheduled_changes_take_effect_at_their_instants(seven: Sandbox) -> None:
     world = seven.world
     world.cancel(290001, at=MONDAY + timedelta(hours=1))
     world.fail(290002, at=MONDAY + timedelta(hours=1))
@@ -41,7 +41,7 @@ def test_a_pickup_changes_at_the_instants_it_was_told(seven: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("end", "status"), [(World.cancel, "Cancelled"), (World.fail, "Failed")])
-def test_after_a_cancellation_or_refusal_nothing_more_happens(end: Any, status: str) -> None:
+def test_a_cancelled_or_failed_pickup_does_not_change_again(end: Any, status: str) -> None:
     world = World.seeded(50, until=MONDAY, days=10)
     for record in world.records():
         end(world, record["id"], at=instant(record["created_at"]))
@@ -51,7 +51,7 @@ def test_after_a_cancellation_or_refusal_nothing_more_happens(end: Any, status: 
     assert {(record["pickup_status"], record["tracking_number"]) for record in world.records()} == {(status, "")}
 
 
-def test_a_booking_without_more_words_has_a_window_two_days_later() -> None:
+def test_a_booking_without_arguments_has_a_window_two_days_later() -> None:
     world = World(clock=MONDAY)
 
     assert world.record(world.book()) == {
@@ -80,7 +80,7 @@ def test_a_booking_is_listed_from_the_instant_it_was_committed() -> None:
     assert ids({"pickups": world.records()}) == [prompt, late]
 
 
-def test_a_broken_record_is_served_as_it_is_and_stands_first(seven: Sandbox) -> None:
+def test_a_broken_record_is_listed_unchanged_as_the_newest_record_of_its_time(seven: Sandbox) -> None:
     broken = {"id": "seven", "created_at": "yesterday", "pickup_from": [None], "weight": 1.5, "note": "é"}
     number = seven.world.put(broken)
     twin = seven.world.put({"id": 290003})
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_world() -> None:
     assert len(once.records(MONDAY - timedelta(days=2))) < 300
 
 
-def test_all_pickups_of_a_young_world_are_listed_by_its_clock() -> None:
+def test_a_seeded_world_of_half_an_hour_lists_all_its_pickups() -> None:
     assert len(World.seeded(500, until=MONDAY, days=0.02).records()) == 500
 
 
@@ -117,7 +117,7 @@ def test_moving_the_clock_shows_announcing_then_created_then_cancelled() -> None
     for final in cancelled:
         world.clock = instant(final["created_at"])
         if final["id"] not in ids({"pickups": world.records()}):
-            continue  # listed late
+            continue  # the pickup is listed late
         booked = world.record(final["id"])
         world.clock = instant(final["cancelled_at"]) - timedelta(microseconds=1)
         accepted = world.record(final["id"])
@@ -130,19 +130,19 @@ def test_moving_the_clock_shows_announcing_then_created_then_cancelled() -> None
     assert followed > 20
 
 
-def test_nothing_is_cancelled_once_its_window_is_open(year: list[dict[str, Any]]) -> None:
+def test_no_pickup_is_cancelled_after_its_window_opens(year: list[dict[str, Any]]) -> None:
     cancelled = [record for record in year if record["cancelled_at"]]
     hours = [(instant(r["pickup_from"]) - instant(r["cancelled_at"])) / timedelta(hours=1) for r in cancelled]
     minutes = [(instant(r["cancelled_at"]) - instant(r["created_at"])) / timedelta(minutes=1) for r in cancelled]
 
     assert min(hours) > 0
     assert min(minutes) > 0
-    assert share(hour < 20 for hour in hours) > 0.3  # many on the last day
-    assert share(minute < 60 for minute in minutes) > 0.3  # many at once
+    assert share(hour < 20 for hour in hours) > 0.3  # many come in the last 20 hours before the window
+    assert share(minute < 60 for minute in minutes) > 0.3  # many come within an hour of the booking
 
 
 @pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.code)
-def test_a_carriers_rates_are_those_of_its_profile(year: list[dict[str, Any]], carrier: Any) -> None:
+def test_the_rates_of_a_carrier_match_its_profile(year: list[dict[str, Any]], carrier: Any) -> None:
     answered = [
         record for record in year if record["carrier"] == carrier.code and record["pickup_status"] != "Announcing"
     ]
@@ -153,14 +153,14 @@ def test_a_carriers_rates_are_those_of_its_profile(year: list[dict[str, Any]], c
     assert near(sum(record["cancelled_at"] is not None for record in accepted), len(accepted), carrier.cancelled)
 
 
-def test_the_profiles_add_up_and_differ() -> None:
+def test_carrier_shares_add_up_to_one_and_cancellation_rates_differ() -> None:
     assert math.isclose(sum(carrier.share for carrier in CARRIERS), 1)
     assert len({carrier.cancelled for carrier in CARRIERS}) == 9
     assert min(carrier.cancelled for carrier in CARRIERS) == 0.03
     assert max(carrier.cancelled for carrier in CARRIERS) == 0.22
 
 
-def test_windows_keep_local_business_hours_in_summer_and_winter(year: list[dict[str, Any]]) -> None:
+def test_windows_stay_within_local_business_hours_in_summer_and_winter(year: list[dict[str, Any]]) -> None:
     lengths, months = set(), set()
     for record in year:
         if record["pickup_status"] == "Failed" or is_backwards(record):
@@ -179,7 +179,7 @@ def test_windows_keep_local_business_hours_in_summer_and_winter(year: list[dict[
     assert months == set(range(1, 13))
 
 
-def test_correos_comes_in_its_two_shifts(year: list[dict[str, Any]]) -> None:
+def test_correos_windows_are_its_two_shifts(year: list[dict[str, Any]]) -> None:
     shifts = Counter(
         (local(record, "pickup_from").hour, local(record, "pickup_until").hour)
         for record in year
@@ -189,14 +189,14 @@ def test_correos_comes_in_its_two_shifts(year: list[dict[str, Any]]) -> None:
     assert set(shifts) == {(10, 14), (15, 19)}
 
 
-def test_bookings_are_mostly_made_on_working_days_in_office_hours(year: list[dict[str, Any]]) -> None:
+def test_most_bookings_are_made_on_working_days_in_office_hours(year: list[dict[str, Any]]) -> None:
     booked = [local(record, "created_at") for record in year]
 
     assert 0.01 < share(at.weekday() >= 5 for at in booked) < 0.06
     assert 0.94 < share(8 <= at.hour < 18 for at in booked) < 0.99
 
 
-def test_lead_times_are_working_days_and_differ_between_carriers(year: list[dict[str, Any]]) -> None:
+def test_lead_times_are_at_least_an_hour_and_differ_between_carriers(year: list[dict[str, Any]]) -> None:
     kept = [record for record in year if record["pickup_status"] != "Failed"]
     days = {
         code: [(instant(r["pickup_from"]) - instant(r["created_at"])).days for r in kept if r["carrier"] == code]
@@ -207,7 +207,7 @@ def test_lead_times_are_working_days_and_differ_between_carriers(year: list[dict
     assert sum(days["poste_it_delivery"]) / len(days["poste_it_delivery"]) > sum(days["dhl"]) / len(days["dhl"]) + 1
 
 
-def test_end_and_contract_are_missing_only_where_they_may_be(year: list[dict[str, Any]]) -> None:
+def test_window_end_and_contract_are_missing_only_for_carriers_that_omit_them(year: list[dict[str, Any]]) -> None:
     open_ended = {record["carrier"] for record in year if record["pickup_until"] is None}
     without = {record["carrier"] for record in year if "contract" not in record}
     null = {record["carrier"] for record in year if record.get("contract", 0) is None}
@@ -217,7 +217,7 @@ def test_end_and_contract_are_missing_only_where_they_may_be(year: list[dict[str
     assert null == {carrier.code for carrier in CARRIERS} - without
 
 
-def test_tracking_numbers_look_like_the_published_ones(year: list[dict[str, Any]]) -> None:
+def test_tracking_numbers_have_the_published_formats(year: list[dict[str, Any]]) -> None:
     forms = {
         "dhl_express": r"PRG\d{12}",
         "fedex": r"\d{21}",
@@ -237,7 +237,7 @@ def test_tracking_numbers_look_like_the_published_ones(year: list[dict[str, Any]
     assert any(record["tracking_number"].endswith(".0") for record in year)
 
 
-def test_the_published_oddities_occur_at_small_rates(year: list[dict[str, Any]]) -> None:
+def test_the_anomalies_of_the_published_lists_occur_at_small_rates(year: list[dict[str, Any]]) -> None:
     made = [record["created_at"] for record in year]
     oddities = {
         "Created, yet cancelled": [r for r in year if r["pickup_status"] == "Created" and r["cancelled_at"]],
@@ -255,7 +255,7 @@ def test_the_published_oddities_occur_at_small_rates(year: list[dict[str, Any]])
     assert {r["pickup_status"] for r in oddities["failed, window before booking"]} == {"Failed"}
 
 
-def test_ids_and_times_disagree_in_order_by_less_than_an_hour(year: list[dict[str, Any]]) -> None:
+def test_the_order_of_ids_and_the_order_of_times_differ_by_less_than_an_hour(year: list[dict[str, Any]]) -> None:
     oldest_first = [instant(record["created_at"]) for record in reversed(year)]
     newest, setbacks = oldest_first[0], []
     for at in oldest_first:
@@ -266,7 +266,7 @@ def test_ids_and_times_disagree_in_order_by_less_than_an_hour(year: list[dict[st
     assert year[-1]["id"] > 290_000
 
 
-def test_some_pickups_are_listed_late_behind_younger_ones() -> None:
+def test_some_pickups_are_listed_late_and_after_newer_pickups() -> None:
     world = World.seeded(3_000, until=MONDAY, days=6)
     late = 0
     seen: set[int] = set()
@@ -278,7 +278,7 @@ def test_some_pickups_are_listed_late_behind_younger_ones() -> None:
     assert late > 3
 
 
-def test_fewer_carriers_can_be_asked_for() -> None:
+def test_a_seeded_world_can_be_limited_to_a_number_of_carriers() -> None:
     world = World.seeded(200, until=MONDAY, carriers=2)
 
     assert {record["carrier"] for record in world.records()} == {"dhl_express", "fedex"}

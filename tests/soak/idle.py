@@ -1,6 +1,8 @@
-"""A thousand runs that find nothing, as a schedule of every 15 minutes makes in ten days: they add their receipts only.
+"""Makes a thousand runs that find nothing, and checks that they add nothing except their receipts.
 
-make soak, or: python -m tests.soak.idle --runs 1000
+A schedule of one run every 15 minutes makes a thousand runs in ten days.
+
+Run `make soak` or `python -m tests.soak.idle --runs 1000`.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ TABLES = """
 
 
 def counts(installation: Installation) -> dict[str, int]:
-    """Rows of every table in the warehouse, dlt's own too."""
+    """Returns the number of rows in every table of the warehouse, including dlt's own tables."""
     names = [row["name"] for row in rows_of(installation.warehouse, TABLES)]
     return {name: rows_of(installation.warehouse, f"select count(*) as n from {name}")[0]["n"] for name in names}
 
 
 def runs(installation: Installation, api: Sandbox, number: int) -> list[float]:
-    """Seconds of each."""
+    """Makes that many runs and returns the seconds that each run took."""
     took = []
     for place in range(1, number + 1):
         began = time.perf_counter()
@@ -48,18 +50,20 @@ def runs(installation: Installation, api: Sandbox, number: int) -> list[float]:
 
 
 def findings(before: dict[str, int], after: dict[str, int], grown_bytes: int, took: list[float]) -> list[str]:
-    """What isn't as it should be, in words."""
+    """Returns one sentence for each unexpected result."""
     expected = {**before, "sendcloud.pickup_runs": before["sendcloud.pickup_runs"] + len(took)}
     found = [
-        f"{name}: {after.get(name)} rows, not {rows}" for name, rows in expected.items() if after.get(name) != rows
+        f"{name}: {after.get(name)} rows instead of {rows}"
+        for name, rows in expected.items()
+        if after.get(name) != rows
     ]
-    found += [f"a new table: {name}" for name in after.keys() - before.keys()]
+    found += [f"unexpected new table: {name}" for name in after.keys() - before.keys()]
     if grown_bytes > BYTES_A_RECEIPT * len(took) + 2**20:
         found.append(f"the warehouse grew by {grown_bytes:,} bytes")
     tenth = max(len(took) // 10, 1)
     first, last = median(took[:tenth]), median(took[-tenth:])
     if last > AT_MOST_SLOWER * first:
-        found.append(f"the last runs took {last:.2f} s, the first {first:.2f} s")
+        found.append(f"the last runs took {last:.2f} s, the first runs {first:.2f} s")
     return found
 
 
@@ -70,7 +74,7 @@ def main() -> None:
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false"}
     world = World.seeded(PICKUPS, seed=1, until=NOW)
     with serve(world) as api, an_installation() as installation:
-        for _ in range(10):  # the first makes the tables, the next ones warm this process
+        for _ in range(10):  # the first run creates the tables, and the others warm up this process
             installation.run(api)
         before, size = counts(installation), installation.warehouse.stat().st_size
         took = runs(installation, api, options.runs)
@@ -78,8 +82,8 @@ def main() -> None:
         found = findings(before, counts(installation), grown, took) + leftovers(installation)
     tenth = max(len(took) // 10, 1)
     print(
-        f"{len(took)} runs that found nothing: {median(took[:tenth]):.2f} s at first, {median(took[-tenth:]):.2f} s "
-        f"at last, {grown:,} bytes more. Differences: {len(found)}",
+        f"{len(took)} runs found nothing. A run took {median(took[:tenth]):.2f} s at the beginning and "
+        f"{median(took[-tenth:]):.2f} s at the end. The warehouse grew by {grown:,} bytes. Differences: {len(found)}",
         *found,
         sep="\n",
     )

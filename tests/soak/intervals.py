@@ -1,6 +1,8 @@
-"""How often the 95 % intervals hold the true rate, and whether the rate is biased: many worlds whose rates are known.
+"""Measures how often the 95 % intervals contain the true rate, and whether the rate is biased.
 
-make soak, or: python -m tests.soak.intervals --worlds 200
+The true rates of the many worlds are known.
+
+Run `make soak` or `python -m tests.soak.intervals --worlds 200`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ OURS = """
     select carrier, mature_cancelled, rated, cancellation_rate_low, cancellation_rate_high
     from analytics.carrier_cancellations where country = 'all'
 """
-# all cancelled ones at once, the kept ones when their windows are over: what one counts who doesn't think of maturity
+# a count that ignores maturity: cancelled pickups count at once, kept pickups only after their windows have ended
 NAIVE = """
     select
         carrier,
@@ -46,7 +48,7 @@ NAIVE = """
 
 
 class Seen(NamedTuple):
-    """One carrier in one world: k of n, and what was expected of n."""
+    """Describes one carrier in one world: k of n pickups are cancelled, and `rate` of n are expected."""
 
     k: int
     n: int
@@ -55,7 +57,7 @@ class Seen(NamedTuple):
 
 
 def views_over(world: World, since: datetime) -> Any:
-    """A connection with the views over what was booked since."""
+    """Returns a connection with the views over the pickups booked since that instant."""
     connection = fill(duckdb.connect(), [], [run(observed_at=NOW)])
     records = [{field: record.get(field) for field in FIELDS} for record in world.records()]
     connection.register("records", pa.Table.from_pylist(records))
@@ -64,7 +66,7 @@ def views_over(world: World, since: datetime) -> Any:
 
 
 def seen_in(seed: int, since: datetime) -> tuple[list[Seen], list[Seen]]:
-    """Ours and the naive count, for each carrier of the world of that seed."""
+    """Returns our count and the naive count for each carrier in the world with that seed."""
     with views_over(World.seeded(PICKUPS, seed=seed, until=NOW), since) as connection:
         ours = [
             Seen(k, n, TRUE_RATES[carrier], low <= TRUE_RATES[carrier] <= high)
@@ -76,7 +78,7 @@ def seen_in(seed: int, since: datetime) -> tuple[list[Seen], list[Seen]]:
 
 
 def bias(seen: list[Seen]) -> tuple[float, float]:
-    """Cancelled ones too many, as a share of all rated; and in standard deviations of chance."""
+    """Returns the excess of cancelled pickups, as a share of all rated pickups and in standard deviations of chance."""
     too_many = sum(one.k - one.n * one.rate for one in seen)
     chance = sqrt(sum(one.n * one.rate * (1 - one.rate) for one in seen))
     return too_many / sum(one.n for one in seen), too_many / chance
@@ -97,9 +99,9 @@ def main() -> None:
     covered = sum(one.is_covered for one in whole) / len(whole)
     (by, deviations), (naive_by, naive_deviations) = bias(ours), bias(naive)
     print(
-        f"{len(whole)} intervals in {options.worlds} worlds: {covered:.1%} hold the true rate.",
-        f"Over the last {RECENT.days} days' bookings our rate is off by {by:+.2%} ({deviations:+.1f} standard "
-        f"deviations), the naive one by {naive_by:+.2%} ({naive_deviations:+.1f}).",
+        f"{len(whole)} intervals in {options.worlds} worlds: {covered:.1%} contain the true rate.",
+        f"For bookings of the last {RECENT.days} days, our rate is off by {by:+.2%} ({deviations:+.1f} standard "
+        f"deviations), and the naive rate is off by {naive_by:+.2%} ({naive_deviations:+.1f}).",
         sep="\n",
     )
     sys.exit(not (0.94 <= covered <= 0.965 and abs(deviations) < 3 and naive_deviations > 5))

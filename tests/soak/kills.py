@@ -1,6 +1,6 @@
-"""Real processes killed (SIGKILL) at random and at chosen instants, over accounts that live on between the kills.
+"""Kills real processes with SIGKILL, at random and at chosen instants. The accounts live on between the kills.
 
-make soak KILLS=200, or: python -m tests.soak.kills --kills 200 --seed 1
+Run `make soak KILLS=200` or `python -m tests.soak.kills --kills 200 --seed 1`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ SPAN = 1.2  # seconds from the first request to the end of most of these runs
 
 
 class Soak:
-    """What was killed where, and what was found."""
+    """Counts the kills by instant, and collects the differences that the checks find."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.began = time.monotonic()
-        self.kills: Counter[str] = Counter()  # by the last instant that the process came to
+        self.kills: Counter[str] = Counter()  # by the last instant that the process reached
         self.found: list[str] = []
-        self.too_late = 0  # the run was over
+        self.too_late = 0  # the run had already ended
         self.checks = 0
 
     def life(self, number: int, kills: int) -> None:
-        """One account and one installation, and so many kills."""
+        """Kills that many runs of one account in one installation."""
         pick = self.random.choice
         order = pick(["descending", "offset", "ascending"])
         settings = {"page_size": pick([20, 100, 500]), "pages_per_package": pick([1, 3, 200])}
@@ -57,7 +57,7 @@ class Soak:
         seconds = time.monotonic() - self.began
         total = self.kills.total()
         lines = [f"  {count:5}  {where}" for where, count in sorted(self.kills.items())]
-        each = f"{seconds / max(total, 1):.1f} s a kill"
+        each = f"{seconds / max(total, 1):.1f} s per kill"
         return "\n".join(
             [
                 f"{total} kills in {seconds:.0f} s ({each}), {self.too_late} came too late, {self.checks} checks, "
@@ -81,7 +81,7 @@ class Life:
     ) -> None:
         self.soak, self.installation, self.world, self.api = soak, installation, world, api
         self.settings, self.told = settings, told
-        self.published: list[Any] = [None]  # what readers may have before them
+        self.published: list[Any] = [None]  # what readers may see
         self.is_loaded = False
 
     def lead(self, kills: int) -> None:
@@ -96,7 +96,10 @@ class Life:
         self.check()
 
     def kill(self) -> None:
-        """Half of them at a chosen instant, half at any; then readers must have the old file or the new one, whole."""
+        """Kills a run, at a chosen instant or at a random time with equal probability.
+
+        Readers must then have the complete old file or the complete new file.
+        """
         random = self.soak.random
         if random.random() < 0.5:
             instant = random.choice([*OF_EACH_PACKAGE, *OF_THE_END])
@@ -113,7 +116,7 @@ class Life:
         self.look()
 
     def killed(self, words: list[str], delay: float | None) -> str:
-        """The last instant that it told of; empty when it came to its end before it was killed."""
+        """Returns the last instant that the run reported, or an empty string if the run ended before the kill."""
         asked = threading.Event()
         self.api.on_request = lambda _api, _number: asked.set()
         running = self.installation.begin(*words, "run", api=self.api, module="tests.support.instants", **self.settings)
@@ -131,10 +134,14 @@ class Life:
         return ""
 
     def look(self) -> None:
-        """A list that is not newest first, in its first load, brings changes a run late: there only a whole file."""
+        """Checks that readers have the old file or the new file.
+
+        During the first load of a list that is not sorted newest first, changes arrive one run late. In that case this
+        only checks that the file is complete.
+        """
         found, new = published_pickups(self.installation), as_rows(self.world.records())
         if found not in [*self.published, new] and (self.is_loaded or self.api.order != "ascending"):
-            self.soak.found.append(f"{self.told}: readers have neither the old file nor the new one")
+            self.soak.found.append(f"{self.told}: readers have neither the old file nor the new file")
         self.published = [found]
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
-"""The lives of test_worlds_machine.py, for as many runs as wanted, on several cores with different seeds.
+"""Makes a given number of runs in the lives of test_worlds_machine.py, on several cores with different seeds.
 
-make soak RUNS=10000, or: python -m tests.soak.worlds --runs 10000 --processes 2
+Run `make soak RUNS=10000` or `python -m tests.soak.worlds --runs 10000 --processes 2`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ LIVES = settings(
 
 
 def live(runs: int, number: int) -> None:
-    """Life after life until that many runs were made; AssertionError, shrunk, at the first that is not right."""
+    """Tests one life after another until that many runs were made.
+
+    Raises:
+        AssertionError: a life is wrong. hypothesis has shrunk it.
+    """
     began = time.monotonic()
 
     def progress() -> None:
@@ -47,7 +51,7 @@ def live(runs: int, number: int) -> None:
 def told(began: float) -> str:
     seconds = time.monotonic() - began
     ends = ", ".join(f"{count:,} {end}" for end, count in RUNS.most_common())
-    return f"{RUNS.total():,} runs in {seconds:,.0f} s, {seconds / max(RUNS.total(), 1):.2f} s a run ({ends})"
+    return f"{RUNS.total():,} runs in {seconds:,.0f} s, {seconds / max(RUNS.total(), 1):.2f} s per run ({ends})"
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
-"""More than a year of a run every 15 minutes: the warehouse, its bookkeeping, dlt's folder come to an end of growing.
+"""Simulates a run every 15 minutes for more than a year.
 
-make soak, or: python -m tests.soak.year --days 500 --runs-a-day 4
+The warehouse, its bookkeeping and dlt's folder must stop growing.
 
-35,000 real runs would take four hours. So a day has a few, each of which stands for 24 or so: as many copies of what it
-noted are put beside (its receipt, its load, its state), and all of it is dated by the world's clock, which goes on.
+Run `make soak` or `python -m tests.soak.year --days 500 --runs-a-day 4`.
+
+35,000 real runs would take four hours, so each day has only a few runs. Each of them stands for about 24 runs: its
+records (receipt, load and state) are copied as often. All records are dated by the world's clock, which moves on.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from tests.support.invariants import differences
 from tests.support.worlds import NOW
 
 PICKUPS_A_DAY = 12
-RUNS_A_DAY = 96  # that are stood for
+RUNS_A_DAY = 96  # the runs that the real runs of a day stand for
 DAYS_KEPT = {"pickup_runs": 366, "_dlt_loads": 30, "_dlt_pipeline_state": 30}
 DAYS_BETWEEN_LOOKS = 30
-# of each table the clocks, and what makes a copy another row; a copy's load comes before the real one, the last
+# for each table: its time columns, and the expressions that make a copy a different row. The load ids of copies sort
+# before the real load id, so the real load remains the last load.
 NOTED = {
     "pickup_runs": (
         ["started_at", "finished_at"],
@@ -41,7 +44,7 @@ NOTED = {
 
 
 class Look(NamedTuple):
-    """What there is at the end of a day."""
+    """Holds the number of rows and the sizes at the end of a day."""
 
     day: int
     rows: dict[str, int]
@@ -63,7 +66,7 @@ def look(installation: Installation, day: int) -> Look:
 
 
 def stand_for(installation: Installation, many: int, clock: datetime) -> None:
-    """What the last run noted, as often as that many runs would have, dated by the world's clock."""
+    """Copies the records of the last run as if that many runs had written them, dated by the world's clock."""
     with duckdb.connect(str(installation.warehouse)) as connection:
         for table, (clocks, another) in NOTED.items():
             is_new = f"{clocks[0]} > $clock"
@@ -92,7 +95,7 @@ def live(installation: Installation, world: World, api: Sandbox, days: int, runs
 
 
 def findings(looks: list[Look]) -> list[str]:
-    """What has not come to an end of growing, in words."""
+    """Returns one sentence for everything that still grows."""
     last, grown_up = looks[-1], next(one for one in looks if one.day > DAYS_KEPT["pickup_runs"])
     pickups, found = last.rows["sendcloud.pickups"], []
     for table, rows in last.rows.items():
@@ -100,11 +103,11 @@ def findings(looks: list[Look]) -> list[str]:
         at_most = RUNS_A_DAY * (DAYS_KEPT[name] + 2) if name in DAYS_KEPT else 3 * pickups
         at_most = 20 if name.endswith("_dlt_version") else at_most
         if rows > at_most:
-            found.append(f"{table}: {rows:,} rows, at most {at_most:,}")
+            found.append(f"{table}: {rows:,} rows, but at most {at_most:,} are expected")
     if last.file_bytes > 1.2 * grown_up.file_bytes + 2**20:
         found.append(f"the warehouse still grows: {grown_up.file_bytes:,} bytes, then {last.file_bytes:,}")
     if last.folder_bytes > 2 * looks[0].folder_bytes + 2**20:
-        found.append(f"dlt's folder grows: {looks[0].folder_bytes:,} bytes, then {last.folder_bytes:,}")
+        found.append(f"dlt's folder still grows: {looks[0].folder_bytes:,} bytes, then {last.folder_bytes:,}")
     return found
 
 
@@ -114,7 +117,7 @@ def main() -> None:
     parser.add_argument("--runs-a-day", type=int, default=4)
     options = parser.parse_args()
     if options.days <= DAYS_KEPT["pickup_runs"] + DAYS_BETWEEN_LOOKS:
-        parser.error("receipts are kept for 366 days: --days 400 at least")
+        parser.error("receipts are kept for 366 days; use --days 400 or more")
     os.environ |= {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
     began = time.monotonic()
     world = World.seeded(PICKUPS_A_DAY * options.days, seed=1, until=NOW, days=options.days)

@@ -1,4 +1,4 @@
-"""One page at a time: the wire, the waits and the clock."""
+"""Tests the HTTP client: origins, redirects, retries, error messages and the clock."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from sources.sendcloud.client import Client, SendcloudCredentials
-from sources.sendcloud.errors import BadReply, Misconfigured, Refused, StrayLink, Unavailable
+from sources.sendcloud.errors import AuthError, BadResponse, ForeignLink, SettingsError, Unavailable
+from sources.sendcloud.http.client import Client, SendcloudCredentials
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import SECRET
 from tests.support.worlds import NOW
@@ -38,11 +38,11 @@ def get(api: Sandbox, path: str = "/pickups?limit=5", tries: int = 3) -> tuple[C
     return client, reply.body, reply.served_at
 
 
-def test_the_clock_is_the_apis_not_this_machines(api: Sandbox) -> None:
+def test_the_response_time_comes_from_the_api_clock_and_not_the_local_clock(api: Sandbox) -> None:
     assert get(api)[2] == NOW
 
 
-def test_a_retry_is_counted_and_so_is_the_wait_that_the_api_asked_for(api: Sandbox) -> None:
+def test_the_client_counts_retries_and_the_wait_requested_by_retry_after(api: Sandbox) -> None:
     api.fault(faults.too_many(retry_after=1))
 
     client, _, _ = get(api)
@@ -65,10 +65,10 @@ def test_three_redirects_are_followed(api: Sandbox) -> None:
     assert [request.status for request in api.requests] == [302, 302, 302, 200]
 
 
-def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
+def test_an_endless_redirect_is_an_error_after_three_redirects(api: Sandbox) -> None:
     api.fault(faults.redirect("/api/v2/pickups/?limit=5"), times=None)
 
-    with pytest.raises(BadReply, match="redirects more than 3 times"):
+    with pytest.raises(BadResponse, match="redirects more than 3 times"):
         get(api)
 
 
@@ -87,14 +87,17 @@ def test_redirects_without_end_are_given_up(api: Sandbox) -> None:
 def test_nothing_is_sent_to_another_scheme_host_or_port(api: Sandbox, elsewhere: str) -> None:
     client = client_of(api)
 
-    with pytest.raises(StrayLink):
+    with pytest.raises(ForeignLink):
         client.get(elsewhere)
     assert (client.wire.sent, api.requests) == (0, [])
 
 
 @contextmanager
-def https(folder: Path, location: str) -> Iterator[tuple[int, Path, list[bytes]]]:
-    """Redirects to `location` over TLS, one connection at a time: its port, its certificate, what it was sent."""
+def https_redirect_server(folder: Path, location: str) -> Iterator[tuple[int, Path, list[bytes]]]:
+    """Serves a redirect to `location` over TLS, one connection at a time.
+
+    Yields the port, the path of the certificate and the list of received requests.
+    """
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", key, "-out", certificate]
@@ -121,15 +124,17 @@ def https(folder: Path, location: str) -> Iterator[tuple[int, Path, list[bytes]]
         thread.join()
 
 
-def test_a_redirect_from_https_to_http_is_refused_and_nothing_is_sent(
+def test_a_redirect_from_https_to_http_is_refused_and_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with https(tmp_path, "http://127.0.0.1:{port}/api/v2/pickups/") as (port, certificate, received):
+    with https_redirect_server(tmp_path, "http://127.0.0.1:{port}/api/v2/pickups/") as (port, certificate, received):
         monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
         base_url = f"https://127.0.0.1:{port}/api/v2"
         client = Client(base_url, SendcloudCredentials(public_key="public", secret_key=SECRET), 1)
 
-        with pytest.raises(StrayLink, match=f"its redirect leads to http://127.0.0.1:{port}, and .* are for https://"):
+        with pytest.raises(
+            ForeignLink, match=f"its redirect leads to http://127.0.0.1:{port}, but .* are for https://"
+        ):
             client.get(f"{base_url}/pickups")
 
     assert [request.splitlines()[0] for request in received] == [b"GET /api/v2/pickups HTTP/1.1"]
@@ -137,21 +142,22 @@ def test_a_redirect_from_https_to_http_is_refused_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("kind", ["next link", "redirect"])
-def test_an_address_that_two_parsers_read_differently_gets_no_keys(api: Sandbox, kind: str) -> None:
-    """urllib.parse takes what stands before the @ for a user name; urllib3, which sends, takes it for the host."""
+def test_a_url_that_two_parsers_read_differently_receives_no_keys(api: Sandbox, kind: str) -> None:
+    """The address contains a backslash before an @.
+
+    urllib.parse reads the text before the @ as a user name. urllib3, which sends the request, reads it as the host.
+    """
     with serve(World(clock=NOW)) as foreign:
         there, here = (sandbox.base_url.split("/")[2] for sandbox in (foreign, api))
         trap = f"http://{there}\\@{here}/api/v2/pickups"
         if kind == "redirect":
             api.fault(faults.redirect(trap), times=None)
-        with pytest.raises(StrayLink, match=f"its {kind} leads to"):
+        with pytest.raises(ForeignLink, match=f"its {kind} leads to"):
             client_of(api).get(f"{api.base_url}/pickups" if kind == "redirect" else trap)
         assert foreign.requests == []
 
 
-def test_no_proxy_of_the_environment_stands_between_this_machine_and_itself(
-    api: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_variables_are_ignored_for_requests_to_loopback(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
@@ -159,16 +165,16 @@ def test_no_proxy_of_the_environment_stands_between_this_machine_and_itself(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_keys_are_told_at_once_and_not_tried_again(api: Sandbox, status: int) -> None:
+def test_refused_keys_raise_an_error_without_a_retry(api: Sandbox, status: int) -> None:
     api.fault(faults.status(status), times=None)
 
-    with pytest.raises(Refused):
+    with pytest.raises(AuthError):
         get(api)
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_busy_and_broken_servers_are_asked_again_and_then_no_more(api: Sandbox, status: int) -> None:
+def test_busy_and_failing_servers_are_retried_up_to_the_maximum_number_of_tries(api: Sandbox, status: int) -> None:
     api.fault(faults.status(status), times=None)
 
     with pytest.raises(Unavailable, match=f"{status} .* after 4 tries"):
@@ -176,33 +182,33 @@ def test_busy_and_broken_servers_are_asked_again_and_then_no_more(api: Sandbox, 
     assert len(api.requests) == 4
 
 
-def test_a_server_that_echoes_the_keys_does_not_get_them_into_the_error(api: Sandbox) -> None:
+def test_keys_echoed_by_the_server_are_masked_in_the_error(api: Sandbox) -> None:
     echo = f"<h1>denied for {api.public_key}:{SECRET}</h1>".encode()
     api.fault(lambda due: replace(due, status=401, body=echo, content_type="text/html"), times=None)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(AuthError) as refused:
         get(api)
     assert SECRET not in str(refused.value)
     assert "denied for ***:***" in str(refused.value)
 
 
-def test_a_key_echoed_in_a_header_or_a_link_does_not_get_into_the_error_either(api: Sandbox) -> None:
+def test_a_key_in_a_header_redirect_or_requested_url_does_not_appear_in_the_error(api: Sandbox) -> None:
     api.fault(lambda due: replace(due, body=b"-", content_type=f"text/{SECRET}"), times=None)
     with pytest.raises(Unavailable) as no_page:
         get(api, tries=1)
     api.heal()
     api.fault(faults.redirect(f"http://{SECRET}.example/"), times=None)
-    with pytest.raises(StrayLink) as stray:
+    with pytest.raises(ForeignLink) as stray:
         get(api)
     api.heal()
     api.fault(faults.status(404), times=None)
-    with pytest.raises(Misconfigured) as lost:
+    with pytest.raises(SettingsError) as lost:
         client_of(api).get(f"{api.base_url}/{SECRET}")
 
     assert all(SECRET not in str(error.value) for error in (no_page, stray, lost))
 
 
-def test_a_long_error_page_becomes_one_short_line(api: Sandbox) -> None:
+def test_a_long_error_page_is_shortened_to_one_line_in_the_error(api: Sandbox) -> None:
     page = b"<html>\n" + b"<p>Sorry</p>\n" * 500
     api.fault(lambda due: replace(due, status=500, body=page), times=None)
 
@@ -213,7 +219,7 @@ def test_a_long_error_page_becomes_one_short_line(api: Sandbox) -> None:
     assert "after 1 try." in str(failed.value)
 
 
-def test_a_slow_server_is_a_read_timeout_and_is_tried_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_timeout_is_retried(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
     api.fault(faults.slow(1.0))
 
@@ -223,7 +229,7 @@ def test_a_slow_server_is_a_read_timeout_and_is_tried_again(api: Sandbox, monkey
 @pytest.mark.parametrize(
     "base_url", ["https://panel.sendcloud.example/api/v2/", "http://localhost:1/x", "http://[::1]:1"]
 )
-def test_https_anywhere_and_http_on_loopback_are_fine(base_url: str) -> None:
+def test_base_url_may_use_https_on_any_host_and_http_on_loopback(base_url: str) -> None:
     client = Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)
 
     assert client.base_url == base_url.rstrip("/")
@@ -233,6 +239,6 @@ def test_https_anywhere_and_http_on_loopback_are_fine(base_url: str) -> None:
     "base_url",
     ["http://127.0.0.1.evil.example/", "http://10.0.0.1/", "file:///etc/passwd", "", "http://[", "https://h:99999/"],
 )
-def test_http_elsewhere_is_not(base_url: str) -> None:
-    with pytest.raises(Misconfigured, match="base_url"):
+def test_http_outside_loopback_and_invalid_addresses_are_refused_as_base_url(base_url: str) -> None:
+    with pytest.raises(SettingsError, match="base_url"):
         Client(base_url, SendcloudCredentials(public_key="p", secret_key="s"), 1)

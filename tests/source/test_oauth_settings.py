@@ -1,4 +1,4 @@
-"""Where tokens, client and secret go, and how they are configured."""
+"""Tests where client id, secret and token are sent, and how they are configured."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sources.sendcloud import SendcloudCredentials, oauth, sendcloud_source
-from sources.sendcloud.errors import BadReply, StrayLink
+from sources.sendcloud import SendcloudCredentials, sendcloud_source
+from sources.sendcloud.errors import BadResponse, ForeignLink
+from sources.sendcloud.http import oauth
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import SECRET, Installation, as_rows, nothing_is_sent_to
 from tests.support.oauth import (
@@ -25,14 +26,14 @@ from tests.support.oauth import (
 )
 from tests.support.oauth import api as api
 
-# Where they go
+# Destinations of the secret and the token
 
 
 @pytest.mark.parametrize(
     "token_url",
     ["http://account.sendcloud.example/oauth2/token", "http://10.0.0.1/t", "ftp://x/y", "nonsense", "http://["],
 )
-def test_a_token_address_that_cannot_be_asked_safely_is_refused(
+def test_an_unsafe_or_invalid_token_url_is_refused_before_any_request(
     installation: Installation, api: Sandbox, token_url: str
 ) -> None:
     with nothing_is_sent_to(api):
@@ -42,7 +43,7 @@ def test_a_token_address_that_cannot_be_asked_safely_is_refused(
     assert "[sources.sendcloud] token_url " in message
 
 
-def test_a_token_address_that_carries_the_secret_is_refused_and_not_shown(
+def test_a_token_url_that_contains_the_secret_is_refused_and_not_shown(
     installation: Installation, api: Sandbox
 ) -> None:
     code, message = outcome(run(installation, api, **{TOKEN_URL: f"https://id:{SECRET}@127.0.0.1/"}))
@@ -51,23 +52,23 @@ def test_a_token_address_that_carries_the_secret_is_refused_and_not_shown(
     assert "is '…@…', not a web address" in message
 
 
-def test_the_default_is_the_documented_address() -> None:
+def test_the_default_token_url_is_the_documented_address() -> None:
     assert oauth.TOKEN_URL == "https://account.sendcloud.com/oauth2/token"
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-def test_no_redirect_is_followed_with_id_and_secret(api: Sandbox, world: World, code: int) -> None:
+def test_a_token_request_with_client_id_and_secret_follows_no_redirect(api: Sandbox, world: World, code: int) -> None:
     with serve(world, client_secret=SECRET) as elsewhere:
         for address in (elsewhere.token_url, f"{api.token_url}/"):
             api.heal()
             api.fault(faults.redirect(address, code), page="token", times=None)
-            with pytest.raises(BadReply, match=f"{code}, it redirects to http://127.0.0.1:"):
+            with pytest.raises(BadResponse, match=f"{code}, it redirects to http://127.0.0.1:"):
                 get(api)
         assert elsewhere.requests == []
     assert asked(api) == [("POST", code)] * 2
 
 
-def test_the_secret_goes_to_the_one_origin_and_the_token_to_the_other(world: World) -> None:
+def test_the_secret_goes_only_to_the_token_endpoint_and_the_token_only_to_the_api(world: World) -> None:
     with serve(world, client_secret=SECRET) as api, serve(world, client_secret=SECRET) as accounts:
         client_of(api).get(f"{api.base_url}/pickups")
         token = api.access_token
@@ -85,12 +86,12 @@ def test_no_token_goes_to_another_origin(api: Sandbox, world: World, kind: str) 
         if kind == "redirect":
             api.fault(faults.redirect(f"{foreign.base_url}/pickups"), page=1, times=None)
         there = api.base_url if kind == "redirect" else foreign.base_url
-        with pytest.raises(StrayLink, match=f"its {kind} leads to"):
+        with pytest.raises(ForeignLink, match=f"its {kind} leads to"):
             client_of(api).get(f"{there}/pickups")
         assert foreign.requests == []
 
 
-def test_no_netrc_and_no_proxy_of_this_machine_take_the_place_of_a_token(
+def test_netrc_and_proxy_settings_of_the_machine_are_ignored_with_oauth2(
     api: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
@@ -105,18 +106,21 @@ def test_no_netrc_and_no_proxy_of_this_machine_take_the_place_of_a_token(
 # Configuration
 
 SETTINGS = {
-    "half: no secret": ({CLIENT_SECRET: ""}, "Settings are missing: client_secret."),
-    "half: no id": ({CLIENT_ID: ""}, "Settings are missing: client_id."),
-    "none": ({CLIENT_ID: "", CLIENT_SECRET: ""}, "Settings are missing: public_key, secret_key."),
-    "both": ({PUBLIC_KEY: "p", SECRET_KEY: "s"}, "credentials hold public_key, secret_key, client_id, client_secret"),
-    "one and a half": ({PUBLIC_KEY: "p"}, "credentials hold public_key, client_id, client_secret"),
-    "a half of each": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials hold public_key, client_secret"),
-    "no header can carry it": ({CLIENT_ID: "“quoted”"}, "has characters that no key has"),
+    "no secret": ({CLIENT_SECRET: ""}, "Settings are missing: client_secret."),
+    "no id": ({CLIENT_ID: ""}, "Settings are missing: client_id."),
+    "neither pair": ({CLIENT_ID: "", CLIENT_SECRET: ""}, "Settings are missing: public_key, secret_key."),
+    "both pairs": (
+        {PUBLIC_KEY: "p", SECRET_KEY: "s"},
+        "credentials hold public_key, secret_key, client_id, client_secret",
+    ),
+    "one pair and a half": ({PUBLIC_KEY: "p"}, "credentials hold public_key, client_id, client_secret"),
+    "half of each pair": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials hold public_key, client_secret"),
+    "not allowed in a header": ({CLIENT_ID: "“quoted”"}, "has invalid characters"),
 }
 
 
 @pytest.mark.parametrize(("settings", "evidence"), SETTINGS.values(), ids=SETTINGS)
-def test_one_whole_pair_has_to_be_there(
+def test_exactly_one_complete_pair_of_credentials_is_required(
     installation: Installation, api: Sandbox, settings: dict[str, str], evidence: str
 ) -> None:
     with nothing_is_sent_to(api):
@@ -130,7 +134,7 @@ def test_one_whole_pair_has_to_be_there(
         assert f"{installation.folder}/.dlt/secrets.toml" in message
 
 
-def test_an_empty_key_is_told(installation: Installation, api: Sandbox) -> None:
+def test_an_empty_client_id_in_the_secrets_file_is_reported(installation: Installation, api: Sandbox) -> None:
     toml = f'[sources.sendcloud.credentials]\nclient_id = ""\nclient_secret = "{SECRET}"\n'
     (installation.folder / ".dlt" / "secrets.toml").write_text(toml)
 
@@ -141,7 +145,9 @@ def test_an_empty_key_is_told(installation: Installation, api: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_id_and_secret_in_the_file_are_read(installation: Installation, api: Sandbox, world: World) -> None:
+def test_client_id_and_secret_are_read_from_the_secrets_file(
+    installation: Installation, api: Sandbox, world: World
+) -> None:
     toml = f'[sources.sendcloud.credentials]\nclient_id = "{api.client_id}"\nclient_secret = "{SECRET}"\n'
     (installation.folder / ".dlt" / "secrets.toml").write_text(toml)
 
@@ -150,7 +156,7 @@ def test_id_and_secret_in_the_file_are_read(installation: Installation, api: San
 
 
 @pytest.mark.slow
-def test_id_and_secret_given_as_one_json_text_are_taken(installation: Installation, api: Sandbox) -> None:
+def test_client_id_and_secret_may_be_given_as_one_json_string(installation: Installation, api: Sandbox) -> None:
     text = json.dumps({"client_id": api.client_id, "client_secret": SECRET})
     settings = {CLIENT_ID: "", CLIENT_SECRET: "", "SOURCES__SENDCLOUD__CREDENTIALS": text}
 
@@ -158,7 +164,7 @@ def test_id_and_secret_given_as_one_json_text_are_taken(installation: Installati
 
 
 @pytest.mark.parametrize("names", [("client_id",), ("client_id", "client_secret", "public_key", "secret_key")])
-def test_a_json_text_that_holds_no_one_pair_is_refused(
+def test_a_json_string_without_exactly_one_complete_pair_is_refused(
     installation: Installation, api: Sandbox, names: tuple[str, ...]
 ) -> None:
     text = json.dumps(dict.fromkeys(names, SECRET))
@@ -170,7 +176,9 @@ def test_a_json_text_that_holds_no_one_pair_is_refused(
     assert '{"client_id": "…", "client_secret": "…"}' in message
 
 
-def test_a_pair_handed_in_is_not_mixed_with_the_one_configured(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_passed_as_an_argument_are_not_mixed_with_configured_credentials(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(PUBLIC_KEY, "of-another")
     monkeypatch.setenv(SECRET_KEY, "of-another")
     credentials = SendcloudCredentials(client_id=api.client_id, client_secret=SECRET)
@@ -180,7 +188,7 @@ def test_a_pair_handed_in_is_not_mixed_with_the_one_configured(api: Sandbox, mon
     assert sum(len(table) for table in source.resources["pickups"]) == 20
 
 
-def test_neither_pair_is_printed() -> None:
+def test_the_client_secret_is_masked_when_credentials_are_printed() -> None:
     credentials = SendcloudCredentials(client_id="an-id", client_secret="do-not-print")
 
     assert "do-not-print" not in f"{credentials} {credentials!r}"

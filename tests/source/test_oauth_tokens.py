@@ -1,4 +1,4 @@
-"""Access tokens: asked for, kept, renewed."""
+"""Tests how the client requests, stores and renews access tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sources.sendcloud.errors import Refused
-from sources.sendcloud.oauth import Tokens
+from sources.sendcloud.errors import AuthError
+from sources.sendcloud.http.oauth import Tokens
 from sources.sendcloud.sandbox import ABSENT, Sandbox, World, faults, serve
 from tests.support.clock import Clock
 from tests.support.installation import SECRET, Installation, as_rows
@@ -21,10 +21,8 @@ from tests.support.oauth import asked, client_of, get, outcome, run, tokens_aske
 from tests.support.oauth import clock as clock
 from tests.support.worlds import NOW
 
-# Asked for, kept, renewed
 
-
-def test_id_and_secret_go_to_the_token_endpoint_and_the_token_to_the_api(api: Sandbox) -> None:
+def test_client_id_and_secret_go_to_the_token_endpoint_and_the_token_to_the_api(api: Sandbox) -> None:
     get(api)
 
     basic = b64encode(f"sandbox-client-id:{SECRET}".encode()).decode()
@@ -35,7 +33,7 @@ def test_id_and_secret_go_to_the_token_endpoint_and_the_token_to_the_api(api: Sa
 
 
 @pytest.mark.slow
-def test_one_token_does_for_twelve_pages_and_all_their_packages(
+def test_one_token_is_enough_for_twelve_pages_in_several_packages(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     for _ in range(40):
@@ -52,10 +50,10 @@ def test_one_token_does_for_twelve_pages_and_all_their_packages(
 
 
 @pytest.mark.slow
-def test_one_token_does_for_the_head_and_for_the_history_that_a_run_which_died_had_left(
+def test_one_token_is_enough_for_the_head_and_the_history_that_a_failed_run_left_unread(
     installation: Installation,
 ) -> None:
-    """Two packages that are not read in one go: each asks on its own."""
+    """The run reads the two packages separately, and each of them sends its own requests."""
     settled = World(clock=NOW)
     for days in range(100, 60, -1):
         settled.book(created_at=NOW - timedelta(days=days), pickup_status="Failed")
@@ -73,7 +71,7 @@ def test_one_token_does_for_the_head_and_for_the_history_that_a_run_which_died_h
 
 
 @pytest.mark.slow
-def test_the_next_run_asks_for_a_token_of_its_own(installation: Installation, api: Sandbox) -> None:
+def test_each_run_requests_its_own_token(installation: Installation, api: Sandbox) -> None:
     run(installation, api)
     run(installation, api)
 
@@ -81,7 +79,7 @@ def test_the_next_run_asks_for_a_token_of_its_own(installation: Installation, ap
 
 
 @pytest.mark.parametrize(("lifetime_seconds", "renewed_after"), [(2, 1.8), (60, 54), (3600, 3540)])
-def test_a_token_is_renewed_shortly_before_it_ends(
+def test_a_token_is_renewed_shortly_before_it_expires(
     clock: Clock, world: World, lifetime_seconds: float, renewed_after: float
 ) -> None:
     with serve(world, client_secret=SECRET, token_seconds=lifetime_seconds) as api:
@@ -94,7 +92,7 @@ def test_a_token_is_renewed_shortly_before_it_ends(
 
 
 @pytest.mark.parametrize("expires_in", [ABSENT, None, 0, -1, "soon", "", 10**12, 10**400, [], 86_401])
-def test_a_lifetime_that_none_is_counts_as_the_documented_hour(clock: Clock, api: Sandbox, expires_in: Any) -> None:
+def test_an_invalid_token_lifetime_counts_as_the_documented_hour(clock: Clock, api: Sandbox, expires_in: Any) -> None:
     api.fault(faults.token(expires_in=expires_in), times=None)
     client = client_of(api)
 
@@ -104,7 +102,7 @@ def test_a_lifetime_that_none_is_counts_as_the_documented_hour(clock: Clock, api
         assert tokens_asked_for(api) == tokens, seconds
 
 
-def test_a_lifetime_in_digits_is_one(clock: Clock, api: Sandbox) -> None:
+def test_a_token_lifetime_may_be_a_numeric_string(clock: Clock, api: Sandbox) -> None:
     api.fault(faults.token(expires_in="20"), times=None)
     client = client_of(api)
     for clock.now in (1_000, 1_017, 1_018):
@@ -114,7 +112,7 @@ def test_a_lifetime_in_digits_is_one(clock: Clock, api: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_a_token_that_is_refused_in_the_middle_of_a_walk_is_renewed_once(
+def test_a_token_that_is_refused_during_a_walk_is_renewed_once(
     installation: Installation, api: Sandbox, world: World
 ) -> None:
     api.on_request = lambda sandbox, number: number == 4 and sandbox.revoke_tokens()
@@ -127,8 +125,8 @@ def test_a_token_that_is_refused_in_the_middle_of_a_walk_is_renewed_once(
     assert installation.pickups() == as_rows(world.records())
 
 
-def test_a_token_that_ended_while_this_machine_slept_is_renewed(clock: Clock, world: World) -> None:
-    """Monotonic time stands still in a suspended machine; the server's doesn't."""
+def test_a_token_that_expired_while_the_machine_was_suspended_is_renewed(clock: Clock, world: World) -> None:
+    """Monotonic time stops while the machine is suspended, but the server's time does not."""
     with serve(world, client_secret=SECRET, token_seconds=2) as api:
         client = client_of(api)
         client.get(f"{api.base_url}/pickups")
@@ -140,19 +138,19 @@ def test_a_token_that_ended_while_this_machine_slept_is_renewed(clock: Clock, wo
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_fresh_token_that_is_refused_is_the_end(installation: Installation, api: Sandbox, status: int) -> None:
+def test_a_run_ends_if_the_api_refuses_a_fresh_token(installation: Installation, api: Sandbox, status: int) -> None:
     api.fault(faults.status(status), page=1, times=None)
 
     code, message = outcome(run(installation, api))
 
     assert code == 3
-    assert f"Sendcloud refused a fresh access token: GET /api/v2/pickups was answered {status}" in message
+    assert f"Sendcloud refused a fresh access token: GET /api/v2/pickups returned {status}" in message
     assert "client_id and client_secret in [sources.sendcloud.credentials] of .dlt/secrets.toml" in message
     once = [("POST", 200), ("GET", status)]
     assert asked(api) == (once * 2 if status == 401 else once)
 
 
-def test_two_threads_that_ask_at_once_share_one_token(api: Sandbox) -> None:
+def test_two_threads_that_send_concurrent_requests_share_one_token(api: Sandbox) -> None:
     api.fault(faults.slow(0.2), page="token", times=None)
     tokens: Tokens = {}
     together = Barrier(2)
@@ -171,8 +169,8 @@ def test_two_threads_that_ask_at_once_share_one_token(api: Sandbox) -> None:
         assert tokens_asked_for(api) == 2
 
 
-def test_a_token_is_for_one_client_and_one_api(api: Sandbox, world: World) -> None:
-    """Whoever hands in the same memory of tokens for two accounts."""
+def test_two_accounts_with_one_token_cache_do_not_share_a_token(api: Sandbox, world: World) -> None:
+    """The caller passes one token cache for two accounts."""
     tokens: Tokens = {}
     with serve(world, client_secret="another-client-secret") as other:
         client_of(api, tokens=tokens).get(f"{api.base_url}/pickups")
@@ -183,20 +181,20 @@ def test_a_token_is_for_one_client_and_one_api(api: Sandbox, world: World) -> No
     assert api.access_token not in repr(tokens.values())
 
 
-def test_no_token_of_one_api_goes_to_another_of_the_same_client(api: Sandbox, world: World) -> None:
-    """Id, secret and token endpoint are the same; where the token goes is not."""
+def test_a_token_for_one_api_is_not_sent_to_another_api_of_the_same_client(api: Sandbox, world: World) -> None:
+    """Client id, secret and token endpoint are equal, but the tokens go to different origins."""
     tokens: Tokens = {}
     with serve(world) as other:
         client_of(api, tokens=tokens).get(f"{api.base_url}/pickups")
         of_the_first = api.access_token
-        with pytest.raises(Refused):  # it knows none of the first one's tokens
+        with pytest.raises(AuthError):  # the second API knows no token of the first API
             client_of(other, tokens=tokens, token_url=api.token_url).get(f"{other.base_url}/pickups")
 
         assert of_the_first not in {str(request.authorization)[7:] for request in other.requests}
 
 
 @pytest.mark.parametrize("secret", ["a+b/c=d%e&f-a-secret", "a secret:with a colon"])
-def test_a_secret_of_odd_characters_is_spelled_as_in_a_form(world: World, secret: str) -> None:
+def test_special_characters_in_the_client_secret_are_form_encoded(world: World, secret: str) -> None:
     with serve(world, client_secret=secret) as api:
         client_of(api, secret=secret).get(f"{api.base_url}/pickups")
 

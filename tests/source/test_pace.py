@@ -1,11 +1,11 @@
-"""How fast the source asks, by a clock that the test moves: nothing here sleeps."""
+"""Tests the request rate of the source with a simulated clock, so that no test sleeps."""
 
 from __future__ import annotations
 
 import pytest
 
-from sources.sendcloud import pace
-from sources.sendcloud.pace import Pace
+from sources.sendcloud.http import rate_limit
+from sources.sendcloud.http.rate_limit import RateLimiter
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.clock import Clock
 from tests.support.installation import Installation
@@ -14,19 +14,19 @@ from tests.support.installation import Installation
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(pace, "time", made)
+    monkeypatch.setattr(rate_limit, "time", made)
     return made
 
 
-def test_as_many_requests_as_a_minute_may_have_never_wait(clock: Clock) -> None:
-    at_once = Pace(400)
+def test_requests_up_to_the_limit_per_minute_do_not_wait(clock: Clock) -> None:
+    at_once = RateLimiter(400)
 
     assert sum(at_once.wait() for _ in range(400)) == 0
     assert clock.now == 1_000.0
 
 
-def test_the_next_one_waits_until_the_first_is_a_minute_old(clock: Clock) -> None:
-    two_a_minute = Pace(2)
+def test_a_request_over_the_limit_waits_until_the_oldest_counted_request_is_a_minute_old(clock: Clock) -> None:
+    two_a_minute = RateLimiter(2)
     two_a_minute.wait()
     clock.now += 10
     two_a_minute.wait()
@@ -36,8 +36,8 @@ def test_the_next_one_waits_until_the_first_is_a_minute_old(clock: Clock) -> Non
     assert clock.now == 1_070.0
 
 
-def test_in_no_minute_there_are_more_than_agreed(clock: Clock) -> None:
-    paced = Pace(7)
+def test_no_period_of_a_minute_has_more_requests_than_the_limit(clock: Clock) -> None:
+    paced = RateLimiter(7)
     sent = []
     for number in range(100):
         clock.now += (number % 5) * 3
@@ -49,8 +49,11 @@ def test_in_no_minute_there_are_more_than_agreed(clock: Clock) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("clock")
-def test_all_packages_of_a_run_share_one_pace(installation: Installation, world: World, api: Sandbox) -> None:
-    """20 pages in packages of four, three requests a minute: the 4th, 7th, 10th, 13th, 16th and 19th wait a minute."""
+def test_all_packages_of_a_run_share_one_rate_limit(installation: Installation, world: World, api: Sandbox) -> None:
+    """The run reads 20 pages in packages of four, with three requests a minute.
+
+    Therefore, the 4th, 7th, 10th, 13th, 16th and 19th request wait a minute each.
+    """
     for _ in range(20):
         world.book()
 

@@ -1,4 +1,7 @@
-"""Sendcloud's own published answers, through the whole path: each list is an account, for their ids collide."""
+"""Loads Sendcloud's published responses through the complete pipeline.
+
+Each published list is an account of its own, because the ids of the lists collide.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ pytestmark = pytest.mark.duckdb2
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "data" / "published_pickups.json").read_text())
 
-# account, id, carrier, country, tracking number, from, until, status, booked, cancelled, contract: copied by hand from
-# the document, in the order account, id
+# The columns are account, id, carrier, country, tracking number, from, until, status, booked, cancelled and contract.
+# The values were copied by hand from the document. The rows are grouped by account and ordered by id.
 EXPECTED = """
 RetrieveCorreosExpressPickups|1|correos_express|ES|100113931|2022-11-26T11:00:00Z|2022-11-26T15:00:00Z|Cancelled|2022-11-25T12:53:21.938565Z|2022-11-25T12:55:23.543111Z|57
 RetrieveCorreosExpressPickups|2|correos_express|ES|100113932|2022-11-26T11:00:00Z|2022-11-26T14:00:00Z|Cancelled|2022-11-25T13:15:18.160521Z|2022-11-25T13:17:14.476858Z|57
@@ -42,8 +45,8 @@ RetrieveUPSPickups|2|ups|ES|29QECLQO4D8|2023-01-19T13:12:53.992000Z|2023-01-19T1
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """The ten lists, each an account of the same installation."""
+def loaded_installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Loads the ten lists, each as an account of one installation."""
     folder = tmp_path_factory.mktemp("published") / "project"
     (folder / ".dlt").mkdir(parents=True)
     worlds = {name: World.of(page["pickups"], clock=utc("2023-03-01T00:00:00Z")) for name, page in PUBLISHED.items()}
@@ -56,7 +59,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return installation
 
 
-def test_every_published_row_is_in_the_table_field_by_field(loaded: Installation) -> None:
+def test_every_published_pickup_is_loaded_with_all_its_fields(loaded_installation: Installation) -> None:
     expected = []
     for line in EXPECTED.strip().split("\n"):
         values: list[str | None] = [None if value == "-" else value for value in line.split("|")]
@@ -79,35 +82,41 @@ def test_every_published_row_is_in_the_table_field_by_field(loaded: Installation
                 "api_version": "v2",
             }
         )
-    assert loaded.pickups() == sorted(expected, key=lambda row: (row["account"], row["id"]))
+    assert loaded_installation.pickups() == sorted(expected, key=lambda row: (row["account"], row["id"]))
 
 
 @pytest.mark.slow
-def test_the_ten_lists_make_nineteen_rows_and_nothing_in_quarantine(loaded: Installation) -> None:
-    assert loaded.rows("select count(*) as n from sendcloud.pickups") == [{"n": 19}]
-    assert loaded.rows("select count(*) as n from sendcloud.pickups_quarantine") == [{"n": 0}]
+def test_the_ten_published_lists_give_nineteen_rows_and_an_empty_quarantine(loaded_installation: Installation) -> None:
+    assert loaded_installation.rows("select count(*) as n from sendcloud.pickups") == [{"n": 19}]
+    assert loaded_installation.rows("select count(*) as n from sendcloud.pickups_quarantine") == [{"n": 0}]
     assert len(PUBLISHED) == 10
 
 
-def test_the_two_rows_that_are_created_with_a_cancelled_at_are_flagged_and_counted_as_cancelled(
-    loaded: Installation,
+def test_two_created_pickups_with_a_cancelled_at_are_flagged_and_count_as_cancelled(
+    loaded_installation: Installation,
 ) -> None:
     query = "select account, pickup_id, is_cancelled from analytics.pickups where has_status_conflict order by account"
-    assert loaded.rows(query) == [
+    assert loaded_installation.rows(query) == [
         {"account": "RetrieveDPDPickups", "pickup_id": 2, "is_cancelled": True},
         {"account": "RetrievePosteITDeliveryPickups", "pickup_id": 2, "is_cancelled": True},
     ]
 
 
 @pytest.mark.slow
-def test_the_rates_of_the_published_rows_are_what_a_person_counts(loaded: Installation) -> None:
-    """All windows were over by March 2023. fedex: one kept, one still announcing; dhl_express: two of two cancelled
-    (the third failed)."""
+def test_cancellation_rates_of_the_published_pickups_match_a_manual_count(loaded_installation: Installation) -> None:
+    """All windows had ended by March 2023.
+
+    fedex has one pickup that was kept and one that is still announcing. dhl_express has two pickups that were both
+    cancelled, and a third that failed.
+    """
     query = """
         select carrier, mature_cancelled, rated, cancellation_rate from analytics.carrier_cancellations
         where country = 'all' order by carrier
     """
-    counted = [(r["carrier"], r["mature_cancelled"], r["rated"], r["cancellation_rate"]) for r in loaded.rows(query)]
+    counted = [
+        (r["carrier"], r["mature_cancelled"], r["rated"], r["cancellation_rate"])
+        for r in loaded_installation.rows(query)
+    ]
     assert counted == [
         ("correos", 2, 2, 1.0),
         ("correos_express", 2, 2, 1.0),

@@ -1,4 +1,7 @@
-"""While one package is loaded, the pages of the next are read: in order, not too many, and no thread is left."""
+"""Tests that the pages of the next package are read while the current package is loaded.
+
+The pages arrive in order, their number is limited, and no thread is left over.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sources.sendcloud import Reading, pages
-from sources.sendcloud.ahead import Ahead
+from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import Unavailable
+from sources.sendcloud.reading import pages
+from sources.sendcloud.reading.prefetch import Prefetcher
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.installation import Installation, as_rows
 from tests.support.worlds import NOW, settled
@@ -22,30 +26,30 @@ FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 2}
 
 @pytest.fixture
 def world() -> World:
-    """40 settled pickups: 8 pages of five, four packages of two."""
+    """Returns a world of 40 settled pickups: 8 pages of five pickups, or four packages of two pages."""
     return settled(40)
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it came true in time."""
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Waits for the condition, and returns whether it became true in time."""
     ends = time.monotonic() + seconds
     while not condition() and time.monotonic() < ends:
         time.sleep(0.005)
     return condition()
 
 
-def threads_ahead() -> list[threading.Thread]:
+def prefetch_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "pages ahead"]
 
 
-def test_the_next_packages_pages_are_asked_for_while_one_is_loaded(
+def test_pages_of_the_next_package_are_requested_while_a_package_is_loaded(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     seen: list[tuple[int, bool]] = []
 
-    def progress(phase: str, reading: Reading) -> None:
+    def progress(phase: str, reading: ReadStats) -> None:
         if phase == "loading":
-            seen.append((reading.pages, until(lambda: len(api.requests) > reading.pages or reading.pages == 8)))
+            seen.append((reading.pages, wait_until(lambda: len(api.requests) > reading.pages or reading.pages == 8)))
 
     installation.run(api, on_progress=progress, **FIVE_A_PAGE)
 
@@ -54,17 +58,18 @@ def test_the_next_packages_pages_are_asked_for_while_one_is_loaded(
 
 
 @pytest.mark.slow
-def test_each_page_is_asked_for_once(installation: Installation, api: Sandbox) -> None:
+def test_each_page_is_requested_once(installation: Installation, api: Sandbox) -> None:
     receipt = installation.run(api, **FIVE_A_PAGE)
 
     assert len(api.requests) == receipt.requests == receipt.pages == 8
 
 
 @pytest.mark.slow
-def test_down_to_a_frontier_nothing_is_asked_for_that_nobody_needs(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
-    """The first page holds the new booking, the second lies wholly before the frontier: two pages, and not a third."""
+def test_no_page_beyond_the_frontier_is_prefetched(installation: Installation, world: World, api: Sandbox) -> None:
+    """The first page holds the new booking, and the second page lies completely before the frontier.
+
+    Therefore, the run requests two pages and no third page.
+    """
     installation.run(api, **FIVE_A_PAGE)
     asked = len(api.requests)
     world.book(created_at=NOW, pickup_status="Failed")
@@ -74,7 +79,7 @@ def test_down_to_a_frontier_nothing_is_asked_for_that_nobody_needs(
     assert len(api.requests) - asked == receipt.pages == 2
 
 
-def test_a_page_that_fails_costs_nothing_that_was_read_before_it(
+def test_packages_that_were_complete_before_a_failed_page_are_loaded(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     api.fault(faults.status(503), page=6, times=None)
@@ -82,60 +87,60 @@ def test_a_page_that_fails_costs_nothing_that_was_read_before_it(
         installation.run(api, **FIVE_A_PAGE)
 
     assert installation.pickups() == as_rows(world.records()[:20])
-    assert until(lambda: not threads_ahead())
+    assert wait_until(lambda: not prefetch_threads())
 
 
 @pytest.mark.slow
-def test_a_run_that_dies_while_it_loads_leaves_no_thread(
+def test_a_run_interrupted_during_a_load_leaves_no_prefetch_thread(
     installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PAGES_AHEAD", 1)  # so that it waits for somebody to take a page
+    monkeypatch.setattr(pages, "MAX_PREFETCHED_PAGES", 1)  # so that the thread waits until a page is taken
 
-    def dies(phase: str, _: Reading) -> None:
+    def dies(phase: str, _: ReadStats) -> None:
         if phase == "loading":
             raise KeyboardInterrupt
 
     with pytest.raises(Exception, match="interrupted"):
         installation.run(api, on_progress=dies, **FIVE_A_PAGE)
 
-    assert until(lambda: not threads_ahead())
+    assert wait_until(lambda: not prefetch_threads())
 
 
-# --- the thread by itself
+# The prefetcher alone
 
 
-def counting(up_to: int, given: list[int]) -> Iterator[int]:
+def yield_numbers(up_to: int, given: list[int]) -> Iterator[int]:
     for number in range(up_to):
         given.append(number)
         yield number
 
 
-def test_items_come_in_their_order_and_then_end_for_good() -> None:
-    ahead = Ahead(counting(5, []), at_most=2)
+def test_items_arrive_in_order_and_the_iteration_stays_exhausted() -> None:
+    ahead = Prefetcher(yield_numbers(5, []), at_most=2)
 
     assert list(ahead) == [0, 1, 2, 3, 4]
     assert list(ahead) == []
     assert ahead.last == 4
 
 
-def test_it_is_never_further_ahead_than_asked_for() -> None:
+def test_the_prefetcher_does_not_read_further_ahead_than_its_limit() -> None:
     given: list[int] = []
-    ahead = Ahead(counting(100, given), at_most=3)
+    ahead = Prefetcher(yield_numbers(100, given), at_most=3)
 
-    assert until(lambda: len(given) == 4)  # three are ready, and one is at hand
+    assert wait_until(lambda: len(given) == 4)  # three items are queued, and the thread holds a fourth
     time.sleep(0.05)
     assert len(given) == 4
     next(ahead)
-    assert until(lambda: len(given) == 5)
+    assert wait_until(lambda: len(given) == 5)
     ahead.close()
 
 
-def test_an_error_comes_after_what_came_before_it_and_whenever_asked_again() -> None:
+def test_an_error_is_raised_after_the_items_before_it_and_on_every_later_call() -> None:
     def breaks() -> Iterator[int]:
         yield 1
         raise ValueError("no more of this")
 
-    ahead = Ahead(breaks(), at_most=5)
+    ahead = Prefetcher(breaks(), at_most=5)
 
     assert next(ahead) == 1
     for _ in range(2):
@@ -143,7 +148,7 @@ def test_an_error_comes_after_what_came_before_it_and_whenever_asked_again() -> 
             next(ahead)
 
 
-def test_once_closed_its_thread_ends_wherever_it_was() -> None:
-    Ahead(counting(1_000_000, []), at_most=2).close()
+def test_closing_the_prefetcher_ends_its_thread() -> None:
+    Prefetcher(yield_numbers(1_000_000, []), at_most=2).close()
 
-    assert until(lambda: not threads_ahead())
+    assert wait_until(lambda: not prefetch_threads())

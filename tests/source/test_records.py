@@ -1,4 +1,4 @@
-"""A record on the wire becomes a row, or goes to quarantine with the reason."""
+"""Tests that a record of the API becomes a row, or is quarantined with the reason."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.sendcloud.records import Page, read_page
-from sources.sendcloud.rows import as_table, latest_sightings
+from sources.sendcloud.api.v2 import V2
+from sources.sendcloud.api.v3 import V3
+from sources.sendcloud.records.decode import Page, decode_page
+from sources.sendcloud.records.tables import keep_latest, to_table
 from sources.sendcloud.sandbox.forms import V3 as V3_FORM
-from sources.sendcloud.v2 import V2
-from sources.sendcloud.v3 import V3
 from tests.support.installation import as_row
 
 PLAIN = {
@@ -34,10 +34,10 @@ PLAIN = {
 
 def page_of(*records: Any, next_link: str | None = None) -> Page:
     body = {"next": next_link, "previous": None, "pickups": list(records)}
-    return read_page(json.dumps(body).encode(), "default", V2)
+    return decode_page(json.dumps(body).encode(), "default", V2)
 
 
-def test_a_plain_record_is_a_row_of_its_own_values() -> None:
+def test_a_valid_record_becomes_a_row_with_its_values() -> None:
     page = page_of(PLAIN, next_link="https://panel.sendcloud.sc/api/v2/pickups/?cursor=x")
 
     assert page.rows.to_pylist() == [as_row(PLAIN)]
@@ -63,7 +63,7 @@ def test_a_plain_record_is_a_row_of_its_own_values() -> None:
         ("id", 2**63 - 1, 2**63 - 1),
     ],
 )
-def test_what_can_be_read_without_guessing_is_loaded(field: str, sent: Any, stored: Any) -> None:
+def test_a_value_with_only_one_interpretation_is_loaded(field: str, sent: Any, stored: Any) -> None:
     (row,) = page_of(PLAIN | {field: sent}).rows.to_pylist()
 
     assert row[field] == stored
@@ -72,7 +72,7 @@ def test_what_can_be_read_without_guessing_is_loaded(field: str, sent: Any, stor
 @pytest.mark.parametrize(
     "field", ["country", "tracking_number", "pickup_from", "pickup_until", "cancelled_at", "contract"]
 )
-def test_a_field_that_the_tables_can_do_without_may_be_absent(field: str) -> None:
+def test_an_optional_field_may_be_absent(field: str) -> None:
     (row,) = page_of({name: value for name, value in PLAIN.items() if name != field}).rows.to_pylist()
 
     assert row[field] is None
@@ -96,12 +96,14 @@ def test_a_field_that_the_tables_can_do_without_may_be_absent(field: str) -> Non
         ("created_at", "2022-11-25T13:15:18", "Expected `datetime` with a timezone component - at `$.created_at`"),
         ("cancelled_at", "", "Invalid RFC3339 encoded datetime - at `$.cancelled_at`"),
         ("tracking_number", 1785.0, "Expected `int | str | null`, got `float` - at `$.tracking_number`"),
-        ("created_at", "0001-01-01T00:00:00+01:00", "No year from 1 to 9999 in UTC - at `$.created_at`"),
-        ("pickup_until", "9999-12-31T23:59:59-01:00", "No year from 1 to 9999 in UTC - at `$.pickup_until`"),
+        ("created_at", "0001-01-01T00:00:00+01:00", "Expected a year from 1 to 9999 in UTC - at `$.created_at`"),
+        ("pickup_until", "9999-12-31T23:59:59-01:00", "Expected a year from 1 to 9999 in UTC - at `$.pickup_until`"),
         ("contract", "57,", "Expected `int | null`, got `str` - at `$.contract`"),
     ],
 )
-def test_what_could_only_be_guessed_goes_to_quarantine_with_the_reason(field: str, sent: Any, reason: str) -> None:
+def test_a_record_with_an_invalid_or_ambiguous_value_is_quarantined_with_the_reason(
+    field: str, sent: Any, reason: str
+) -> None:
     broken = PLAIN | {field: sent}
     page = page_of(PLAIN, broken)
 
@@ -112,25 +114,25 @@ def test_what_could_only_be_guessed_goes_to_quarantine_with_the_reason(field: st
 
 
 @pytest.mark.parametrize("record", [None, 7, "pickup", []])
-def test_a_record_that_is_no_object_goes_to_quarantine_too(record: Any) -> None:
+def test_a_record_that_is_not_an_object_is_quarantined(record: Any) -> None:
     page = page_of(record, PLAIN)
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
 
 
-def test_text_that_is_half_a_character_spoils_its_record_only() -> None:
+def test_a_lone_surrogate_quarantines_only_its_own_record() -> None:
     body = b'{"next": null, "pickups": [{"id": 1, "carrier": "\\ud800"}, %s]}' % json.dumps(PLAIN).encode()
-    page = read_page(body, "default", V2)
+    page = decode_page(body, "default", V2)
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
     assert json.loads(page.rejected[0].record) == {"id": 1, "carrier": "\\ud800"}
 
 
-def test_a_number_beyond_all_numbers_spoils_its_record_only_and_is_kept_as_a_text() -> None:
-    """A bare Infinity is no JSON, and PostgreSQL would refuse every load that holds it."""
+def test_a_number_beyond_the_range_of_a_double_quarantines_only_its_record_and_is_kept_as_text() -> None:
+    """A bare Infinity is not valid JSON, and PostgreSQL would refuse every load that contains it."""
     body = json.dumps({"next": None, "pickups": [PLAIN, {"id": 1, "carrier": "dpd", "country": 7}]}).encode()
 
-    page = read_page(body.replace(b'"country": 7', b'"country": 1e999'), "default", V2)
+    page = decode_page(body.replace(b'"country": 7', b'"country": 1e999'), "default", V2)
 
     assert (page.rows.num_rows, len(page.rejected)) == (1, 1)
     assert json.loads(page.rejected[0].record, parse_constant=pytest.fail) == {
@@ -140,26 +142,26 @@ def test_a_number_beyond_all_numbers_spoils_its_record_only_and_is_kept_as_a_tex
     }
 
 
-def test_a_record_that_is_refused_still_says_when_it_was_booked_if_it_can() -> None:
+def test_a_quarantined_record_keeps_its_booking_time_if_that_time_is_readable() -> None:
     page = page_of(PLAIN | {"carrier": None}, PLAIN | {"created_at": "soon"}, None)
 
     booked = datetime(2022, 11, 25, 13, 15, 18, 160_521, tzinfo=UTC)
     assert [rejected.created_at for rejected in page.rejected] == [booked, None, None]
 
 
-def test_a_page_that_is_nested_without_end_is_an_error_and_not_a_crash() -> None:
+def test_a_deeply_nested_page_is_an_error_and_not_a_crash() -> None:
     with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
-        read_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default", V2)
+        decode_page(b'{"next": null, "pickups": [' + b"[" * 5000 + b"]" * 5000 + b"]}", "default", V2)
 
 
-def test_the_same_broken_record_has_the_same_hash_whatever_the_order_of_its_fields() -> None:
+def test_the_hash_of_a_broken_record_does_not_depend_on_the_order_of_its_fields() -> None:
     broken = PLAIN | {"id": None}
     turned = dict(reversed(broken.items()))
 
     assert page_of(broken).rejected == page_of(turned).rejected
 
 
-def test_unknown_fields_are_kept_whole_and_counted() -> None:
+def test_unknown_fields_are_stored_completely_and_counted() -> None:
     page = page_of(PLAIN | {"colour": "green"}, PLAIN, PLAIN | {"colour": None, "depot": {"b": [1, 2.5], "a": {}}})
 
     assert page.unknown_fields == {"colour": 2, "depot": 1}
@@ -173,13 +175,13 @@ def test_unknown_fields_are_kept_whole_and_counted() -> None:
 @pytest.mark.parametrize(
     "body", [b"[]", b'{"next": null}', b'{"pickups": {}}', b'{"pickups": null}', b"{", b'{"pickups": [], "next": 7}']
 )
-def test_a_body_that_is_no_page_is_an_error_and_not_an_empty_page(body: bytes) -> None:
+def test_a_body_that_is_not_a_page_is_an_error_and_not_an_empty_page(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        read_page(body, "default", V2)
+        decode_page(body, "default", V2)
 
 
-bookings = st.datetimes(datetime(1970, 1, 2), datetime(2064, 12, 30))  # noqa: DTZ001  # as above
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001  # the offset is put behind the text
+bookings = st.datetimes(datetime(1970, 1, 2), datetime(2064, 12, 30))  # noqa: DTZ001  # the text gets the offset
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001  # as above
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 records = st.fixed_dictionaries(
     {
@@ -200,8 +202,8 @@ records = st.fixed_dictionaries(
 
 @settings(max_examples=200)
 @given(st.lists(records, max_size=5))
-def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[str, Any]]) -> None:
-    """One unknown field on the page sends every record through the careful way."""
+def test_decoding_in_one_pass_and_record_by_record_gives_equal_rows(sent: list[dict[str, Any]]) -> None:
+    """If one record of a page has an unknown field, the page is decoded record by record."""
     quick = page_of(*sent)
     careful = page_of(*sent, PLAIN | {"colour": "green"})
 
@@ -212,10 +214,10 @@ def test_the_quick_way_and_the_careful_way_read_the_same_rows(sent: list[dict[st
 
 @settings(max_examples=200)
 @given(st.lists(records, max_size=5))
-def test_so_they_do_by_version_3(sent: list[dict[str, Any]]) -> None:
+def test_decoding_in_one_pass_and_record_by_record_gives_equal_rows_in_v3(sent: list[dict[str, Any]]) -> None:
     as_v3 = [V3_FORM.record(record) for record in sent]
     quick, careful = (
-        read_page(json.dumps({"data": page}).encode(), "default", V3)
+        decode_page(json.dumps({"data": page}).encode(), "default", V3)
         for page in (as_v3, [*as_v3, V3_FORM.record(PLAIN) | {"colour": "green"}])
     )
 
@@ -229,15 +231,15 @@ def test_so_they_do_by_version_3(sent: list[dict[str, Any]]) -> None:
     "sent",
     [
         "2026-01-01",
-        "2026-01-01T10Z",  # Arrow reads it, RFC 3339 does not
-        "2026-01-01T10:00Z",  # the same
-        "2026-01-01T10:00:00+02",  # the same
-        "0000-01-01T10:00:00Z",  # the same
+        "2026-01-01T10Z",  # Arrow accepts it, but RFC 3339 does not
+        "2026-01-01T10:00Z",  # likewise
+        "2026-01-01T10:00:00+02",  # likewise
+        "0000-01-01T10:00:00Z",  # likewise
         "2026-01-01 10:00:00Z",
         "2026-01-01T10:00:00+02:00",
         "2026-01-01T10:00:00.5Z",
-        "2026-01-01T10:00:00.1234567Z",  # RFC 3339 knows it, Arrow does not
-        "2026-01-01t10:00:00z",  # the same
+        "2026-01-01T10:00:00.1234567Z",  # RFC 3339 accepts it, but Arrow does not
+        "2026-01-01t10:00:00z",  # likewise
         "9999-12-31T23:59:59.999999Z",
         "1969-12-31T23:59:59Z",
         "2026-02-30T10:00:00Z",
@@ -247,7 +249,7 @@ def test_so_they_do_by_version_3(sent: list[dict[str, Any]]) -> None:
         "soon",
     ],
 )
-def test_a_time_means_the_same_on_a_page_of_plain_records_and_on_any_other(field: str, sent: str) -> None:
+def test_decoding_in_one_pass_and_record_by_record_treats_every_time_alike(field: str, sent: str) -> None:
     quick = page_of(PLAIN, PLAIN | {"id": 2, field: sent})
     careful = page_of(PLAIN, PLAIN | {"id": 2, field: sent}, PLAIN | {"id": 3, "colour": "green"})
 
@@ -256,15 +258,15 @@ def test_a_time_means_the_same_on_a_page_of_plain_records_and_on_any_other(field
     assert quick.rows.num_rows == careful.rows.num_rows - 1
 
 
-def test_of_several_sightings_the_last_one_stays_in_its_place() -> None:
+def test_the_last_sighting_of_a_pickup_is_kept_at_its_own_position() -> None:
     first = page_of(PLAIN, PLAIN | {"id": 2}).rows
     second = page_of(PLAIN | {"id": 2, "pickup_status": "Cancelled"}, PLAIN | {"id": 3}).rows
 
-    rows = latest_sightings([first, second])
+    rows = keep_latest([first, second])
 
     assert rows["id"].to_pylist() == [294344, 2, 3]
     assert rows["pickup_status"].to_pylist() == ["Created", "Cancelled", "Created"]
 
 
-def test_no_pages_are_an_empty_table_with_all_columns() -> None:
-    assert latest_sightings([]).equals(as_table([], [], [], "default", "v2"))
+def test_without_pages_the_table_is_empty_and_has_all_columns() -> None:
+    assert keep_latest([]).equals(to_table([], [], [], "default", "v2"))

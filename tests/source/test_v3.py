@@ -1,4 +1,7 @@
-"""Version 3 of the API: the same pickups under other names, read from Sendcloud's published answers and the sandbox."""
+"""Tests version 3 of the API, which serves the pickups with other field names.
+
+The pickups come from Sendcloud's published responses and from the sandbox.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from typing import Any
 import pytest
 import requests
 
-from sources.sendcloud import address_of, version_of
-from sources.sendcloud.errors import Misconfigured
-from sources.sendcloud.records import Page, read_page
+from sources.sendcloud.api.v2 import V2
+from sources.sendcloud.api.v3 import V3
+from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.records.decode import Page, decode_page
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
-from sources.sendcloud.v2 import V2
-from sources.sendcloud.v3 import V3
+from sources.sendcloud.settings import address_of, version_of
 from tests.support.installation import REPOSITORY, Installation, as_row, as_rows, compact, utc
 from tests.support.worlds import NOW
 
@@ -38,7 +41,7 @@ PLAIN = {
 
 
 def page_of(*records: Any, link: str = "") -> Page:
-    return read_page(json.dumps({"data": list(records)}).encode(), "default", V3, link)
+    return decode_page(json.dumps({"data": list(records)}).encode(), "default", V3, link)
 
 
 def row_of(record: Any) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def row_of(record: Any) -> dict[str, Any]:
     return row
 
 
-def test_a_record_is_a_row_under_the_tables_own_names() -> None:
+def test_a_v3_record_becomes_a_row_with_the_column_names_of_the_table() -> None:
     assert row_of(PLAIN) == {
         "account": "default",
         "id": 294344,
@@ -76,9 +79,9 @@ def test_a_record_is_a_row_under_the_tables_own_names() -> None:
         ([], None, None),
         (None, None, None),
     ],
-    ids=["two", "two, the later first", "one open-ended", "no end", "a field nobody told us of", "none", "null"],
+    ids=["two", "two, the later first", "one open-ended", "no end", "an unknown field", "none", "null"],
 )
-def test_a_window_reaches_over_all_its_slots_and_they_are_kept_as_sent(
+def test_the_window_spans_all_time_slots_and_the_slots_are_stored_unchanged(
     slots: list[dict[str, Any]] | None, opens: str | None, closes: str | None
 ) -> None:
     row = row_of({**PLAIN, "time_slots": slots})
@@ -87,7 +90,7 @@ def test_a_window_reaches_over_all_its_slots_and_they_are_kept_as_sent(
     assert row["time_slots"] == (None if slots is None else compact(slots))
 
 
-def test_a_record_without_slots_at_all_is_loaded() -> None:
+def test_a_record_without_the_field_time_slots_is_loaded() -> None:
     row = row_of({name: value for name, value in PLAIN.items() if name != "time_slots"})
 
     assert (row["pickup_from"], row["pickup_until"], row["time_slots"]) == (None, None, None)
@@ -104,14 +107,14 @@ def test_a_record_without_slots_at_all_is_loaded() -> None:
         ({"contract_id": "57,"}, "Expected `int | null`, got `str` - at `$.contract_id`"),
     ],
 )
-def test_what_could_only_be_guessed_goes_to_quarantine_with_v3s_own_names(changed: dict[str, Any], reason: str) -> None:
+def test_the_quarantine_reason_of_a_v3_record_names_the_v3_field(changed: dict[str, Any], reason: str) -> None:
     page = page_of(PLAIN, {**PLAIN, **changed, "id": 7})
 
     assert [row["id"] for row in page.rows.to_pylist()] == [294344]
     assert [one.reason.endswith(reason) for one in page.rejected] == [True], page.rejected[0].reason
 
 
-def test_a_field_of_v2_is_one_that_v3_does_not_know() -> None:
+def test_a_v2_field_name_is_an_unknown_field_in_v3() -> None:
     page = page_of({**PLAIN, "pickup_status": "Created"})
 
     assert page.unknown_fields == {"pickup_status": 1}
@@ -119,11 +122,11 @@ def test_a_field_of_v2_is_one_that_v3_does_not_know() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_list_is_read_whole(name: str) -> None:
-    """`data` of one of them is a pickup, not a list of them; another has a number for a tracking number."""
+def test_every_published_v3_list_is_read_completely(name: str) -> None:
+    """In one response, `data` is a single pickup instead of a list. In another, the tracking number is a number."""
     body, data = PUBLISHED[name], PUBLISHED[name]["data"]
     records = data if isinstance(data, list) else [data]
-    page = read_page(json.dumps(body).encode(), "default", V3)
+    page = decode_page(json.dumps(body).encode(), "default", V3)
 
     assert page.rejected == []
     for record, row in zip(records, page.rows.to_pylist(), strict=True):
@@ -156,12 +159,15 @@ PREVIOUS = "https://panel.sendcloud.sc/api/v3/pickups/?cursor=cj0xJnA9MjUzNTQyMz
         ("nonsense; rel=next", None),
     ],
 )
-def test_the_next_link_is_found_among_any_others(header: str, link: str | None) -> None:
+def test_the_next_link_is_found_among_other_links_in_the_header(header: str, link: str | None) -> None:
     assert page_of(PLAIN, link=header).next == link
 
 
-def test_a_header_as_long_as_one_may_be_is_looked_through_at_once() -> None:
-    """Of nothing but beginnings of links: half a minute, when an address might hold another beginning."""
+def test_a_link_header_of_the_maximum_length_is_parsed_quickly() -> None:
+    """The header consists only of opening brackets.
+
+    Parsing took half a minute when an address was allowed to contain another opening bracket.
+    """
     began = time.monotonic()
     assert page_of(PLAIN, link="<" * 60_000).next is None
     assert time.monotonic() - began < 5
@@ -177,22 +183,22 @@ def test_a_header_as_long_as_one_may_be_is_looked_through_at_once() -> None:
         (V2.base_url, V2, V2.base_url),
     ],
 )
-def test_the_base_address_follows_the_version(base_url: str, version: Any, address: str) -> None:
+def test_the_base_url_follows_the_api_version(base_url: str, version: Any, address: str) -> None:
     assert address_of(base_url, version) == address
 
 
-def test_an_address_of_v3_is_not_read_as_v2() -> None:
-    with pytest.raises(Misconfigured, match=r"base_url is one of v3, and api_version is v2\. Set api_version = 'v3'"):
+def test_a_v3_base_url_with_api_version_v2_and_an_unknown_api_version_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"is an address of v3, but api_version is v2\. Set api_version = 'v3'"):
         address_of(V3.base_url, V2)
-    with pytest.raises(Misconfigured, match=r"api_version is 'v4'\. Give v2 or v3"):
+    with pytest.raises(SettingsError, match=r"api_version is 'v4'\. Use v2 or v3"):
         version_of("v4")
 
 
-def test_what_is_particular_to_v3_is_small() -> None:
-    """The bar is 120 lines of code: without blank lines, comments and docstrings."""
+def test_the_v3_module_has_fewer_than_120_lines_of_code() -> None:
+    """The limit is 120 lines of code. Blank lines, comments and docstrings do not count."""
     import ast
 
-    path = REPOSITORY / "sources" / "sendcloud" / "v3.py"
+    path = REPOSITORY / "sources" / "sendcloud" / "api" / "v3.py"
     tree = ast.parse(path.read_text())
     strings = {
         line
@@ -207,12 +213,15 @@ def test_what_is_particular_to_v3_is_small() -> None:
     assert 60 < len(code) < 120
 
 
-# the sandbox, held against the published answers
+# The sandbox, compared with the published responses
 
 
 @pytest.mark.parametrize("name", [name for name, page in PUBLISHED.items() if isinstance(page["data"], list)])
-def test_the_sandbox_serves_what_was_published(name: str) -> None:
-    """The same pickups, put into its book in v2's words by hand, come out as the published page has them."""
+def test_the_sandbox_serves_the_published_v3_pages(name: str) -> None:
+    """The published pickups are entered by hand in the form of v2.
+
+    The sandbox then serves them exactly as on the published page.
+    """
     records = PUBLISHED[name]["data"]
     book = [
         {
@@ -233,7 +242,7 @@ def test_the_sandbox_serves_what_was_published(name: str) -> None:
         answer = get(api, "pickups?page_size=100")
 
     assert answer.json() == {"data": records}
-    assert [list(served) for served in answer.json()["data"]] == [list(record) for record in records]  # fields in order
+    assert [list(served) for served in answer.json()["data"]] == [list(record) for record in records]  # order of fields
     assert "Link" not in answer.headers
 
 
@@ -241,7 +250,7 @@ def get(api: Sandbox, path: str) -> requests.Response:
     return requests.get(f"{api.base_url_v3}/{path}", auth=(api.public_key, api.secret_key), timeout=10)
 
 
-def test_its_links_are_in_the_header_alone_and_go_both_ways() -> None:
+def test_v3_links_of_the_sandbox_are_only_in_the_header_and_lead_in_both_directions() -> None:
     world = World(clock=NOW)
     numbers = [world.book(created_at=NOW - timedelta(hours=hour)) for hour in (3, 2, 1)]
     with serve(world) as api:
@@ -254,7 +263,7 @@ def test_its_links_are_in_the_header_alone_and_go_both_ways() -> None:
     assert [page.json()["data"][0]["id"] for page in (first, second)] == [numbers[2], numbers[1]]
 
 
-def test_it_never_gives_more_than_a_hundred_and_its_errors_are_json_api() -> None:
+def test_the_v3_sandbox_serves_at_most_100_pickups_and_json_api_errors() -> None:
     world = World.seeded(150, until=NOW)
     with serve(world) as api:
         assert len(get(api, "pickups?page_size=500").json()["data"]) == 100
@@ -270,7 +279,7 @@ def test_it_never_gives_more_than_a_hundred_and_its_errors_are_json_api() -> Non
 
 
 @pytest.mark.slow
-def test_a_token_without_read_pickup_is_not_let_in(installation: Installation) -> None:
+def test_v3_refuses_a_token_without_the_scope_read_pickup(installation: Installation) -> None:
     with serve(World(clock=NOW)) as api:
         form = {"grant_type": "client_credentials", "scope": "api"}
         answer = requests.post(api.token_url, form, auth=(api.client_id, api.client_secret), timeout=10)
@@ -280,12 +289,10 @@ def test_a_token_without_read_pickup_is_not_let_in(installation: Installation) -
     assert installation
 
 
-# through the whole path
+# Complete runs
 
 
-def test_a_client_of_oauth2_asks_for_read_pickup_and_no_more(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
+def test_a_v3_run_requests_only_the_scope_read_pickup(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
     common = "SOURCES__SENDCLOUD__"
     done = installation.command(
@@ -305,7 +312,7 @@ def test_a_client_of_oauth2_asks_for_read_pickup_and_no_more(
 
 @pytest.mark.parametrize("shape", ["list", "object"])
 @pytest.mark.parametrize("status", ["400", 400], ids=["text", "number"])
-def test_an_error_is_told_in_whatever_shape_it_comes(
+def test_a_v3_error_message_is_reported_for_every_format_of_the_error_body(
     installation: Installation, api: Sandbox, shape: Any, status: Any
 ) -> None:
     api.fault(faults.errors_as(shape, status, detail="That page is closed."))
@@ -315,7 +322,9 @@ def test_an_error_is_told_in_whatever_shape_it_comes(
     assert "GET /api/v3/pickups: 400 That page is closed." in done.stderr
 
 
-def test_a_page_that_is_one_pickup_is_read_as_one(installation: Installation, world: World, api: Sandbox) -> None:
+def test_a_page_with_a_single_pickup_in_place_of_a_list_is_loaded(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
     world.book()
     api.fault(faults.lone_record())
     installation.run(api, api_version="v3")
@@ -323,20 +332,23 @@ def test_a_page_that_is_one_pickup_is_read_as_one(installation: Installation, wo
     assert installation.pickups() == as_rows(world.records(), api_version="v3")
 
 
-def test_one_that_can_hardly_be_read_goes_to_quarantine_as_one_of_a_list_does() -> None:
-    """Half a surrogate pair, which makes the whole body unfit for a strict reader."""
+def test_a_single_pickup_with_invalid_text_is_quarantined_like_a_list_with_one_pickup() -> None:
+    """Half a surrogate pair makes the whole body unreadable for a strict decoder."""
     record = json.dumps({**PLAIN, "carrier_code": "halfway"}).replace("halfway", "\\ud800")
-    pages = [read_page(f'{{"data": {data}}}'.encode(), "default", V3) for data in (record, f"[{record}]")]
+    pages = [decode_page(f'{{"data": {data}}}'.encode(), "default", V3) for data in (record, f"[{record}]")]
 
     assert [one.record for one in pages[0].rejected] == [one.record for one in pages[1].rejected]
     assert [len(page.rejected) for page in pages] == [1, 1]
 
 
 @pytest.mark.slow
-def test_links_that_do_not_repeat_the_page_size_are_followed_as_they_are(
+def test_next_links_without_a_page_size_are_followed_unchanged(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """As the documented ones don't: a page of 10, and one of the 50 left, for the sandbox's own size is 100."""
+    """The documented links have no page size.
+
+    The first page has 10 pickups. The second has the remaining 50, because the sandbox's default page size is 100.
+    """
     for hours in range(60):
         world.book(created_at=NOW - timedelta(hours=hours))
     api.fault(
@@ -350,8 +362,13 @@ def test_links_that_do_not_repeat_the_page_size_are_followed_as_they_are(
 
 
 @pytest.mark.slow
-def test_pickups_without_slots_are_kept_and_counted(installation: Installation, world: World, api: Sandbox) -> None:
-    """Booked nine and six days ago: a pickup without a window is taken to be over a week after it was booked."""
+def test_pickups_without_time_slots_are_loaded_and_counted(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The pickups were booked nine and six days ago.
+
+    The window of a pickup without slots is assumed to end a week after the booking.
+    """
     for days in (9, 6):
         world.book(created_at=NOW - timedelta(days=days))
     api.fault(faults.without_slots(), times=None)
@@ -368,10 +385,13 @@ def test_pickups_without_slots_are_kept_and_counted(installation: Installation, 
     assert installation.rows("select count(*) as n from analytics.pickup_slots") == [{"n": 0}]
 
 
-def test_a_pickup_of_two_slots_is_as_long_as_both_and_opens_twice(
+def test_a_pickup_with_two_slots_has_their_total_length_and_two_opening_hours(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Three and two hours; by the clock of Rome, an hour ahead of UTC in November: 9 and 14 o'clock, on a Monday."""
+    """The slots are three and two hours long, on a Monday.
+
+    In Rome, which is an hour ahead of UTC in November, they open at 9:00 and 14:00.
+    """
     world.book(
         carrier="brt",
         country="IT",
@@ -394,7 +414,7 @@ def test_a_pickup_of_two_slots_is_as_long_as_both_and_opens_twice(
     ]
 
 
-def test_a_row_of_v3_is_what_a_person_makes_of_the_worlds_record(
+def test_a_v3_row_equals_the_row_worked_out_by_hand_from_the_record(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book(contract=5, color="blue")

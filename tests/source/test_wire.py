@@ -1,4 +1,4 @@
-"""A page on its way: how large, how slow and in what encoding it may be, and what must not stand in it."""
+"""Tests the size, speed and encoding of a response body, and the secrets that it must not contain."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from time import perf_counter
 
 import pytest
 
-from sources.sendcloud import wire
-from sources.sendcloud.client import Client, SendcloudCredentials
-from sources.sendcloud.errors import BadReply, Unavailable
+from sources.sendcloud.errors import BadResponse, Unavailable
+from sources.sendcloud.http import transport
+from sources.sendcloud.http.client import Client, SendcloudCredentials
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import SECRET, Installation
 from tests.support.worlds import NOW
@@ -23,7 +23,7 @@ MIB = 2**20
 
 @pytest.fixture
 def api() -> Iterator[Sandbox]:
-    """One pickup, with words that not every encoding has in the same bytes."""
+    """Serves one pickup. The bytes of its note differ between encodings."""
     world = World(clock=NOW)
     world.book(note="Köln, à côté")
     with serve(world, secret_key=SECRET) as sandbox:
@@ -38,12 +38,12 @@ def body(api: Sandbox, tries: int = 3) -> bytes:
     return client_of(api, tries).get(f"{api.base_url}/pickups").body
 
 
-# How large
+# Size
 
 
 @pytest.fixture
 def one_mib(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(wire, "BODY_LIMIT", MIB)
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", MIB)
     return MIB
 
 
@@ -59,11 +59,11 @@ def one_mib(monkeypatch: pytest.MonkeyPatch) -> int:
     ids=["huge", "huge in chunks", "bomb", "bomb in chunks", "huge 503"],
 )
 @pytest.mark.usefixtures("one_mib")
-def test_a_body_over_the_limit_ends_the_call_before_it_fills_the_memory(api: Sandbox, fault: faults.Fault) -> None:
+def test_a_body_over_the_size_limit_is_refused_before_it_fills_the_memory(api: Sandbox, fault: faults.Fault) -> None:
     api.fault(fault, times=None)
 
     tracemalloc.start()
-    with pytest.raises(BadReply, match="larger than 1 MiB"):
+    with pytest.raises(BadResponse, match="larger than 1 MiB"):
         body(api)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -72,26 +72,26 @@ def test_a_body_over_the_limit_ends_the_call_before_it_fills_the_memory(api: San
     assert most < 3 * MIB
 
 
-def test_a_body_up_to_the_limit_is_a_page(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_of_exactly_the_size_limit_is_accepted(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     page = body(api)
-    monkeypatch.setattr(wire, "BODY_LIMIT", len(page))
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", len(page))
     assert body(api) == page
 
-    monkeypatch.setattr(wire, "BODY_LIMIT", len(page) - 1)
-    with pytest.raises(BadReply):
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", len(page) - 1)
+    with pytest.raises(BadResponse):
         body(api)
 
 
-def test_the_limit_is_64_mib() -> None:
-    assert wire.BODY_LIMIT == 67_108_864
+def test_the_size_limit_is_64_mib() -> None:
+    assert transport.MAX_BODY_BYTES == 67_108_864
 
 
 @pytest.mark.parametrize(
     "fault",
     [faults.gzipped(), faults.chunked(), faults.together(faults.gzipped(), faults.chunked())],
-    ids=["packed", "in chunks", "packed in chunks"],
+    ids=["compressed", "in chunks", "compressed in chunks"],
 )
-def test_a_page_may_come_packed_and_in_chunks(api: Sandbox, fault: faults.Fault) -> None:
+def test_a_page_may_be_compressed_and_chunked(api: Sandbox, fault: faults.Fault) -> None:
     client, address = client_of(api), f"{api.base_url}/pickups"
     plain = client.get(address).body
     api.fault(fault, times=2)
@@ -109,9 +109,9 @@ def test_a_page_may_come_packed_and_in_chunks(api: Sandbox, fault: faults.Fault)
         faults.together(faults.chunked(), faults.cut()),
         faults.together(faults.gzipped(), faults.chunked(), faults.cut()),
     ],
-    ids=["not packed", "truncated", "cut", "cut in chunks", "cut packed in chunks"],
+    ids=["not compressed", "truncated", "cut", "cut in chunks", "cut compressed in chunks"],
 )
-def test_a_body_that_cannot_be_unpacked_whole_is_asked_for_again(api: Sandbox, fault: faults.Fault) -> None:
+def test_an_incomplete_or_wrongly_compressed_body_is_requested_again(api: Sandbox, fault: faults.Fault) -> None:
     page = body(api)
     api.fault(fault, times=2)
     assert body(api) == page
@@ -121,7 +121,7 @@ def test_a_body_that_cannot_be_unpacked_whole_is_asked_for_again(api: Sandbox, f
         body(api)
 
 
-# How slow
+# Speed
 
 
 @pytest.mark.parametrize(
@@ -132,22 +132,25 @@ def test_a_body_that_cannot_be_unpacked_whole_is_asked_for_again(api: Sandbox, f
         faults.together(faults.gzipped(), faults.drip(0.05)),
         faults.together(faults.drip(0.05), lambda due: replace(due, status=503)),
     ],
-    ids=["plain", "in chunks", "packed", "503"],
+    ids=["plain", "in chunks", "compressed", "503"],
 )
-def test_a_body_that_drips_is_given_up_when_its_time_is_over(
+def test_a_body_that_arrives_too_slowly_is_abandoned_at_the_timeout(
     api: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: faults.Fault
 ) -> None:
-    """Of some 300 bytes, one every 0.05 s: no read waits as long as 0.3 s, the whole would take 15 s."""
+    """The body has about 300 bytes and arrives at one byte every 0.05 s.
+
+    No single read waits as long as 0.3 s, but the whole body would take 15 s.
+    """
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
     api.fault(fault, times=None)
 
     started = perf_counter()
-    with pytest.raises(Unavailable, match=r"not complete 0\.3 s after it was asked for, after 2 tries"):
+    with pytest.raises(Unavailable, match=r"not complete 0\.3 s after the request, after 2 tries"):
         body(api, tries=2)
     assert 0.6 <= perf_counter() - started < 10
 
 
-def test_a_body_that_dripped_once_is_asked_for_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_was_too_slow_once_is_requested_again(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
     page = body(api)
     api.fault(faults.drip(0.05))
@@ -156,21 +159,21 @@ def test_a_body_that_dripped_once_is_asked_for_again(api: Sandbox, monkeypatch: 
     assert [request.status for request in api.requests] == [200, 200, 200]
 
 
-def test_a_body_that_drips_quickly_enough_is_a_page(api: Sandbox) -> None:
+def test_a_slow_body_that_is_complete_before_the_timeout_is_accepted(api: Sandbox) -> None:
     page = body(api)
     api.fault(faults.drip(0.0002))
 
     assert body(api, tries=1) == page
 
 
-# In what encoding
+# Encoding
 
 
 @pytest.mark.parametrize(
     ("codec", "content_type"),
     [
         ("utf-8-sig", "application/json"),
-        ("utf-8-sig", "application/json; charset=iso-8859-1"),  # the mark is in the body itself
+        ("utf-8-sig", "application/json; charset=iso-8859-1"),  # the body's byte order mark counts
         ("utf-16", "application/json"),
         ("utf-16", "application/json; charset=utf-16"),
         ("utf-16-le", "application/json; charset=utf-16"),
@@ -185,7 +188,7 @@ def test_a_body_that_drips_quickly_enough_is_a_page(api: Sandbox) -> None:
         ("utf-8", ""),
     ],
 )
-def test_an_encoding_that_is_told_is_read(api: Sandbox, codec: str, content_type: str) -> None:
+def test_a_declared_or_detectable_encoding_is_decoded(api: Sandbox, codec: str, content_type: str) -> None:
     page = body(api)
     api.fault(faults.encoded(codec, content_type))
 
@@ -197,23 +200,25 @@ def test_an_encoding_that_is_told_is_read(api: Sandbox, codec: str, content_type
     ("codec", "charset"),
     [
         ("utf-8", "klingon"),
-        ("utf-8", "rot13"),  # Python knows it, as no encoding of text
-        ("utf-8", "utf-16"),  # an odd number of bytes
+        ("utf-8", "rot13"),  # a Python codec, but not a text encoding
+        ("utf-8", "utf-16"),  # the body has an odd number of bytes
         ("iso-8859-1", "ascii\0"),
         ("iso-8859-1", "shift_jis"),
     ],
 )
-def test_an_encoding_in_which_it_cannot_be_read_is_refused_at_once(api: Sandbox, codec: str, charset: str) -> None:
+def test_a_body_that_its_declared_encoding_cannot_decode_is_refused_without_a_retry(
+    api: Sandbox, codec: str, charset: str
+) -> None:
     odd = faults.encoded(codec, f"application/json; charset={charset}")
     api.fault(lambda due: replace(odd(due), body=odd(due).body.ljust(501)), times=None)
 
-    with pytest.raises(BadReply, match=r"can't be read as .*, the encoding that it comes in"):
+    with pytest.raises(BadResponse, match=r"body can't be decoded as "):
         body(api)
     assert len(api.requests) == 1
 
 
 @pytest.mark.slow
-def test_latin_1_that_nobody_told_costs_its_own_record_only(installation: Installation, api: Sandbox) -> None:
+def test_undeclared_latin_1_quarantines_only_the_affected_record(installation: Installation, api: Sandbox) -> None:
     for carrier in ("dpd", "dhl"):
         api.world.book(carrier=carrier)
     odd = api.world.book(carrier="pošta")
@@ -229,10 +234,10 @@ def test_latin_1_that_nobody_told_costs_its_own_record_only(installation: Instal
     assert json.loads(kept["record"])["id"] == odd
 
 
-# What must not stand in it
+# Secrets in the body
 
 
-def percent(text: str) -> str:
+def percent_encoded(text: str) -> str:
     return "".join(f"%{ord(character):02x}" for character in text)
 
 
@@ -243,42 +248,42 @@ PAIR = b64encode(f"sandbox-public-key:{SECRET}".encode()).decode()
     "spelling",
     [
         SECRET,
-        percent(SECRET),
+        percent_encoded(SECRET),
         SECRET.replace("-", "\\/").replace("\\/", "\\u002D"),
         PAIR,
         PAIR.rstrip("="),
-        percent(PAIR),
+        percent_encoded(PAIR),
     ],
-    ids=["plain", "in a link", "escaped", "the pair", "the pair without its end", "the pair in a link"],
+    ids=["plain", "in a link", "escaped", "the pair", "the pair without padding", "the pair in a link"],
 )
-def test_an_answer_that_repeats_the_secret_key_is_refused(api: Sandbox, spelling: str) -> None:
+def test_a_response_that_repeats_the_secret_key_is_refused(api: Sandbox, spelling: str) -> None:
     api.fault(lambda due: replace(due, body=due.body.replace(b"K\xc3\xb6ln", f"<{spelling}>".encode())), times=None)
 
-    with pytest.raises(BadReply, match="it repeats the secret key") as refused:
+    with pytest.raises(BadResponse, match="it repeats the secret key") as refused:
         body(api)
     assert spelling not in str(refused.value)
     assert len(api.requests) == 1
 
 
-def test_it_is_refused_in_utf_16_too(api: Sandbox) -> None:
+def test_a_response_in_utf_16_that_repeats_the_secret_key_is_refused(api: Sandbox) -> None:
     api.world.book(note=SECRET)
     api.fault(faults.encoded("utf-16"))
 
-    with pytest.raises(BadReply, match="it repeats the secret key"):
+    with pytest.raises(BadResponse, match="it repeats the secret key"):
         body(api)
 
 
-def test_a_key_so_short_that_it_may_stand_there_by_chance_is_no_reason(api: Sandbox) -> None:
+def test_a_short_secret_key_may_occur_in_a_response_but_the_encoded_pair_may_not(api: Sandbox) -> None:
     with serve(api.world, secret_key="Created", public_key="p") as short:
         assert b"Created" in body(short)
 
         api.world.book(note=b64encode(b"p:Created").decode())
-        with pytest.raises(BadReply, match="it repeats the secret key"):
+        with pytest.raises(BadResponse, match="it repeats the secret key"):
             body(short)
 
 
-@pytest.mark.parametrize("spelling", [percent(SECRET), SECRET.replace("-", "\\u002d")])
-def test_a_key_in_another_spelling_does_not_get_into_an_error_either(api: Sandbox, spelling: str) -> None:
+@pytest.mark.parametrize("spelling", [percent_encoded(SECRET), SECRET.replace("-", "\\u002d")])
+def test_an_encoded_key_in_an_error_page_does_not_appear_in_the_error(api: Sandbox, spelling: str) -> None:
     api.fault(lambda due: replace(due, status=500, body=f"no: {spelling}".encode()), times=None)
 
     with pytest.raises(Unavailable) as failed:
@@ -288,7 +293,7 @@ def test_a_key_in_another_spelling_does_not_get_into_an_error_either(api: Sandbo
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_that_is_nested_without_end_is_an_error_and_not_a_crash(api: Sandbox, status: int) -> None:
+def test_a_deeply_nested_response_does_not_crash_the_client(api: Sandbox, status: int) -> None:
     nested = b'{"error":' * 100_000 + b"}"
     api.fault(lambda due: replace(due, status=status, body=nested), times=None)
 

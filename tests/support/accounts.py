@@ -1,4 +1,4 @@
-"""Several accounts in one installation: each with keys and a Sendcloud of its own, and pickups of the same ids."""
+"""Configures several accounts in one installation. Each has its own keys and sandbox, and the pickup ids collide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.installation import Installation, as_rows
 
 @contextmanager
 def serving(worlds: Mapping[str, World]) -> Iterator[dict[str, Sandbox]]:
-    """A sandbox for each world, by the account's name."""
+    """Starts a sandbox for each world, and yields the sandboxes by the name of the account."""
     with ExitStack() as open_until_the_end:
         yield {
             name: open_until_the_end.enter_context(
@@ -35,7 +35,11 @@ def configure(
     own: Mapping[str, Mapping[str, object]] = {},
     keys: Mapping[str, str | None] = {},
 ) -> None:
-    """Both files. `own` are an account's own settings; `keys` are whose keys an account has, if not its own."""
+    """Writes config.toml and secrets.toml.
+
+    `own` holds the settings of single accounts. `keys` names the account whose keys another account uses. None leaves
+    the keys out.
+    """
     config = ["[sources.sendcloud]", *(f"{name} = {value!r}" for name, value in common.items())]
     secrets = []
     for name, api in apis.items():

@@ -1,4 +1,4 @@
-"""A server on loopback that takes the messages and pings which a run sends, and answers as a test wants it to."""
+"""Runs a server on loopback that receives the alerts and pings of a run, and responds as a test requires."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ PATH = f"/services/{quote(SECRET, safe='')}"
 
 @dataclass
 class Listening:
-    """What was asked of it. `status` is its answer, None for a connection cut; `drips` is one that never ends."""
+    """The state of the server: its response and the requests that it received.
+
+    `status` is the status of the response, or None to cut the connection. With `drips`, the response never ends.
+    """
 
     address: str = ""
     status: int | None = 200
@@ -49,7 +52,7 @@ class Listening:
 
 
 def _drip(request: BaseHTTPRequestHandler) -> None:
-    """A header that has no end, a byte at a time: no single read is slow."""
+    """Sends an endless header one byte at a time, so that no single read is slow."""
     with suppress(OSError):
         for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300:
             request.wfile.write(bytes([byte]))
@@ -64,7 +67,7 @@ def listening() -> Iterator[Listening]:
         def do_GET(self) -> None:
             house.answer(self)
 
-        do_POST = do_GET  # noqa: N815  # by these names the server finds them
+        do_POST = do_GET  # noqa: N815  # http.server calls these names
 
         def log_message(self, *_: object) -> None:
             pass

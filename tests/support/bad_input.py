@@ -1,4 +1,4 @@
-"""An account whose secret is easy to find, and how a command ended."""
+"""Serves an account with a secret that is easy to find, and checks the outcome of a command."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def world() -> World:
 
 @pytest.fixture
 def api(world: World) -> Iterator[Sandbox]:
-    """Twenty pickups, opened by a secret that is easy to find wherever it doesn't belong."""
+    """Serves twenty pickups with a secret that is easy to find wherever it must not appear."""
     with serve(world, secret_key=SECRET) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def loaded(installation: Installation, templates: Templates) -> Installation:
-    """An installation that has loaded the twenty."""
+    """Returns an installation that has loaded the twenty pickups."""
     return installation.as_in(templates.loaded("twenty"))
 
 
 def outcome(done: Done) -> tuple[int, str]:
-    """Exit code and last line of stderr; no traceback and no secret anywhere."""
+    """Returns the exit code and the error lines of stderr. Fails if the output has a traceback or a secret."""
     both = done.stdout + done.stderr
     assert "Traceback" not in both
     assert SECRET not in both

@@ -1,4 +1,4 @@
-"""A bucket on loopback, for tests: moto answers as S3 does, in a process of its own."""
+"""Serves a bucket on loopback. moto emulates S3 in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OF_LAKE = "DESTINATION__FILESYSTEM__"
 
 @contextmanager
 def bucket_server() -> Iterator[str]:
-    """The address of a server that has an empty bucket."""
+    """Yields the address of a server that has an empty bucket."""
     spawned = get_context("spawn")
     here, there = spawned.Pipe()
     process = spawned.Process(target=_serve, args=(there,), daemon=True)
@@ -42,7 +42,7 @@ def _serve(connection: Any) -> None:
 
 
 def filesystem(address: str) -> Any:
-    """The bucket as a test looks at it."""
+    """Returns the file system with which a test reads the bucket."""
     from s3fs import S3FileSystem
 
     credentials = {"key": "a-key", "secret": "its-secret", "endpoint_url": address}
@@ -50,20 +50,20 @@ def filesystem(address: str) -> Any:
 
 
 def settings_of(address: str, folder: str) -> dict[str, str]:
-    """What a project has in its environment whose lake is that folder of the bucket."""
+    """Returns the environment variables of a project whose lake is in `folder` of the bucket."""
     return {
-        "PIPELINE__DESTINATION": "filesystem",
+        "PIPELINE__DESTINATION": "delta",
         f"{OF_LAKE}BUCKET_URL": f"s3://{BUCKET}/{folder}",
         f"{OF_LAKE}CREDENTIALS__AWS_ACCESS_KEY_ID": "a-key",
         f"{OF_LAKE}CREDENTIALS__AWS_SECRET_ACCESS_KEY": "its-secret",
         f"{OF_LAKE}CREDENTIALS__ENDPOINT_URL": address,
         f"{OF_LAKE}CREDENTIALS__REGION_NAME": REGION,
-        f"{OF_LAKE}DELTALAKE_STORAGE_OPTIONS": '{"AWS_ALLOW_HTTP": "true"}',  # a real one has https
+        f"{OF_LAKE}DELTALAKE_STORAGE_OPTIONS": '{"AWS_ALLOW_HTTP": "true"}',  # a real bucket uses HTTPS
     }
 
 
 def downloaded(address: str, folder: str, to: Path) -> Path:
-    """That folder of the bucket as it is now, as files."""
+    """Downloads `folder` of the bucket to `to`, and returns `to`."""
     there = filesystem(address)
     for name in there.find(f"{BUCKET}/{folder}"):
         file = to / name.removeprefix(f"{BUCKET}/{folder}/")

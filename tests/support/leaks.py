@@ -1,4 +1,4 @@
-"""Looks for a key wherever it doesn't belong: in any spelling, in any file, however that file is packed."""
+"""Searches for leaked keys in every encoding and in every file, including compressed files."""
 
 from __future__ import annotations
 
@@ -23,27 +23,31 @@ SECRET = "s3cret/that+must=not&show"
 PAIR = base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
 KEYS_TOML = f'[sources.sendcloud.credentials]\npublic_key = "{PUBLIC}"\nsecret_key = "{SECRET}"\n'
 OAUTH_TOML = f'[sources.sendcloud.credentials]\nclient_id = "{PUBLIC}"\nclient_secret = "{SECRET}"\n'
-TOKEN = "ory_at_"  # how every access token begins
+TOKEN = "ory_at_"  # the prefix of every access token
 MAY_HOLD_THEM = ".dlt/secrets.toml"
 BASIC = rb"(?:Basic|Bearer) [A-Za-z0-9+/._-]{16,}"  # longer than "authentication"
-ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78, and the byte of one of zlib's levels
+ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78 and the byte of a zlib level
 
 
 class Piece(NamedTuple):
-    """Something to look into, and where it was found."""
+    """Data to search, and the place where it was found."""
 
     where: str
     data: bytes
 
 
 def spellings(key: str) -> set[str]:
-    """The key as it is, percent-encoded, and as it looks inside the base64 of any longer text."""
+    """Returns the key as it is, percent-encoded, and as it appears inside the base64 of a longer text."""
     percent = {quote(key), quote(key, safe=""), quote_plus(key), quote(key, safe="").lower()}
     return {key, *percent, *_inside_base64(key.encode())}
 
 
 def _inside_base64(key: bytes) -> Iterator[str]:
-    """Three bytes are four characters: a key begins at the first, second or third, and its ends mix with others."""
+    """Yields the characters of the key in the base64 of a longer text.
+
+    Base64 encodes three bytes as four characters. A key starts at the first, second or third byte, and the characters
+    at its ends also depend on the bytes around it.
+    """
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + key).rstrip(b"=")
         whole = encoded[(0, 2, 3)[before] : len(encoded) - (0 if (before + len(key)) % 3 == 0 else 1)].decode()
@@ -56,7 +60,10 @@ _KEYS = re.compile(
 
 
 def leaks(folder: Path, said: Iterable[str | Done] = ()) -> list[str]:
-    """Where a key or token shows: in what was said, and in every file of the folder but the one that may hold them."""
+    """Returns the places where a key or token appears, in the outputs `said` and in every file of the folder.
+
+    secrets.toml is left out, because it may hold keys.
+    """
     texts = [text for one in said for text in ([one] if isinstance(one, str) else one[1:])]
     pieces = [Piece("said", text.encode()) for text in texts]
     for path in sorted(folder.rglob("*")):
@@ -73,7 +80,10 @@ def _found(piece: Piece) -> Iterator[str]:
 
 
 def _unpacked(piece: Piece) -> Iterator[Piece]:
-    """What is packed in it: gzip and parquet files, and the base64 of zlib that dlt keeps its state and schemas in."""
+    """Yields the unpacked contents of gzip and Parquet files, and of zlib data in base64.
+
+    dlt stores its state and schemas as zlib data in base64.
+    """
     if piece.data.startswith(b"\x1f\x8b"):
         yield Piece(f"{piece.where}, unzipped", gzip.decompress(piece.data))
     if piece.data.startswith(b"PAR1"):
@@ -95,7 +105,7 @@ def _is_duckdb(path: Path) -> bool:
 
 
 def _in_tables(path: Path) -> Iterator[Piece]:
-    """Every column of every table in every schema, and what the catalogue says; from a copy, with its log."""
+    """Yields every column of every table, and the catalogue. Reads a copy of the file with its write-ahead log."""
     with tempfile.TemporaryDirectory() as folder:
         for part in path.parent.glob(f"{path.name}*"):
             shutil.copy(part, folder)

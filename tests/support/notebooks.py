@@ -1,4 +1,7 @@
-"""Notebooks executed in this process: a kernel of its own costs four seconds of a core (`pickups report` has three)."""
+"""Executes notebooks in this process.
+
+A separate kernel costs four seconds of a core for each notebook, and `pickups report` has three.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def executed(name: str, published: Path) -> Any:
-    """The notebook with its cells' outputs, as a kernel would leave them, over that published file."""
+    """Executes a notebook on a published file, and returns it with the outputs that a kernel would store."""
     from IPython.core.interactiveshell import InteractiveShell
 
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    _pictures()  # an earlier test of this process may have left figures open
+    _pictures()  # an earlier test in this process may have left figures open
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
     try:
@@ -34,7 +37,10 @@ def executed(name: str, published: Path) -> Any:
 
 
 def _outputs(shell: Any, source: str) -> list[Any]:
-    """What a cell shows: its streams, its last value, what it displays, its pictures. Raises what the cell raises."""
+    """Returns the outputs of a cell: streams, last value, displayed objects and figures.
+
+    Raises the exception that the cell raises.
+    """
     from IPython.utils.capture import capture_output
 
     values: list[dict[str, Any]] = []
@@ -52,7 +58,7 @@ def _outputs(shell: Any, source: str) -> list[Any]:
 
 
 def _pictures() -> list[dict[str, str]]:
-    """The figures that the cell left open, closed."""
+    """Returns the figures that the cell left open as PNG, and closes them."""
     import matplotlib.pyplot as plt
 
     found = []

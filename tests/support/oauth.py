@@ -1,4 +1,4 @@
-"""A client of OAuth2, and what its sandbox was asked."""
+"""Creates OAuth2 clients of a sandbox, and reads the requests that the sandbox received."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sources.sendcloud import SendcloudCredentials, oauth
-from sources.sendcloud.client import Client
-from sources.sendcloud.oauth import Tokens
+from sources.sendcloud import SendcloudCredentials
+from sources.sendcloud.http import oauth
+from sources.sendcloud.http.client import Client
+from sources.sendcloud.http.oauth import Tokens
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.clock import Clock
 from tests.support.installation import SECRET, Done, Installation
@@ -24,7 +25,7 @@ SECRET_KEY = "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY"
 
 @pytest.fixture
 def api(world: World) -> Iterator[Sandbox]:
-    """Twenty pickups, opened by a secret that is easy to find wherever it doesn't belong."""
+    """Serves twenty pickups with a secret that is easy to find wherever it must not appear."""
     for _ in range(20):
         world.book(created_at=NOW)
     with serve(world, client_secret=SECRET) as sandbox:
@@ -33,7 +34,7 @@ def api(world: World) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The only clock that a token's end is read from: it can tell nothing but monotonic time."""
+    """Replaces the only clock that determines when a token expires. It has only monotonic time."""
     made = Clock()
     monkeypatch.setattr(oauth, "time", made)
     return made
@@ -59,7 +60,7 @@ def tokens_asked_for(api: Sandbox) -> int:
 
 
 def run(installation: Installation, api: Sandbox, *words: str, **settings: str) -> Done:
-    """`pickups run` with client id and secret, five pickups a page and two pages a package."""
+    """Runs `pickups run` with client id and secret, five pickups per page and two pages per package."""
     named = {
         "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
         "SOURCES__SENDCLOUD__PAGE_SIZE": "5",
@@ -73,7 +74,7 @@ def run(installation: Installation, api: Sandbox, *words: str, **settings: str) 
 
 
 def outcome(done: Done) -> tuple[int, str]:
-    """Exit code and the error's line; no traceback and no secret anywhere."""
+    """Returns the exit code and the error lines. Fails if the output has a traceback, a secret or a token."""
     both = done.stdout + done.stderr
     assert "Traceback" not in both
     assert SECRET not in both

@@ -1,4 +1,4 @@
-"""A PostgreSQL to write to: a database of its own in the environment, and another program's look at it."""
+"""Provides a PostgreSQL database for one test, and a second connection to query it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.installation import rows_of
 
 @pytest.fixture
 def address(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database of its own, in the environment."""
+    """Creates a database for this test, and sets it as the destination in the environment."""
     address = fresh_database(postgres)
     monkeypatch.setenv("PIPELINE__DESTINATION", "postgres")
     monkeypatch.setenv(POSTGRES, address)
@@ -24,7 +24,7 @@ def address(postgres: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def ask(address: str) -> Iterator[Any]:
-    """Another program's connection: asks, and gives the rows."""
+    """Returns a function that runs SQL on a separate connection and returns the rows."""
     import psycopg2
 
     connection = psycopg2.connect(address, options="-c timezone=UTC")

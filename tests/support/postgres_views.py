@@ -1,4 +1,4 @@
-"""A real PostgreSQL, and our tables in it with the types that dlt makes there."""
+"""Fills a real PostgreSQL database with the tables of the product, with the types that dlt creates there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES = {
 
 
 class Postgres:
-    """A connection as `models` wants one; every statement is a transaction of its own."""
+    """A connection for `create_views` and the checks. Every statement is a transaction of its own."""
 
     def __init__(self, address: str) -> None:
         self.connection = psycopg2.connect(address)
@@ -37,7 +37,7 @@ class Postgres:
         return [dict(zip((column.name for column in cursor.description), row, strict=True)) for row in cursor]
 
     def fill(self, source: duckdb.DuckDBPyConnection) -> None:
-        """Our tables as they are in DuckDB, and nothing else."""
+        """Replaces both schemas with the tables of `source`."""
         self.execute("drop schema if exists analytics cascade")
         self.execute("drop schema if exists sendcloud cascade")
         self.execute("create schema sendcloud")

@@ -1,7 +1,7 @@
-"""Processes begun from one that has imported everything already: a start takes 0.1 s of a core in place of 1.9 s.
+"""Forks processes from a server process that has imported everything. A start takes 0.1 s of a core instead of 1.9 s.
 
-Each is a process of its own all the same, which can be killed, or sent a signal, and whose exit code is its own; it
-knows nothing of the tests' process.
+Each process is separate: it can be killed or receive a signal, and it has its own exit code. It shares no state with
+the process of the tests.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 FROM_ONE = multiprocessing.get_context("forkserver")
-FROM_ONE.set_forkserver_preload(["pipelines.cli", "pipelines.pickups", "dlt.destinations.impl.duckdb.duck"])
-util.get_temp_dir()  # where its socket will be: before a test leads tempfile elsewhere, for such a path must be short
+FROM_ONE.set_forkserver_preload(["pipelines.cli.main", "pipelines.loading.run", "dlt.destinations.impl.duckdb.duck"])
+# This call creates the folder of the server's socket before a test changes the folder of tempfile, because the path of
+# a socket must be short.
+util.get_temp_dir()
 
 
 class Begun:
-    """`python -m module words`, with these variables and no others; of subprocess.Popen what the tests ask for."""
+    """A process `python -m module words` with only the given environment variables.
+
+    It has the methods of subprocess.Popen that the tests use.
+    """
 
     def __init__(self, module: str, words: tuple[str, ...], variables: dict[str, str]) -> None:
         (out, out_there), (err, err_there) = FROM_ONE.Pipe(duplex=False), FROM_ONE.Pipe(duplex=False)
@@ -52,7 +57,7 @@ class Begun:
         return self._process.exitcode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """What it said on stdout and stderr and was not read yet, when it has ended."""
+        """Waits until the process ends, and returns the unread output of stdout and stderr."""
         self.wait(timeout)
         with self.stdout, self.stderr:
             return self.stdout.read(), self.stderr.read()
@@ -64,7 +69,7 @@ def _text(end: Connection) -> Any:
 
 
 def _lead(module: str, words: tuple[str, ...], variables: dict[str, str], out: Connection, err: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, and that is inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores SIGINT, and processes inherit that
     os.environ.clear()
     os.environ.update(variables)
     for number, there in ((1, out), (2, err)):

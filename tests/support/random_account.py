@@ -1,4 +1,7 @@
-"""An account that lives on between runs, and what a person who watched it knows: for hypothesis and the soak."""
+"""Changes an account between runs, and tracks the rows that runs must have found.
+
+Hypothesis and the soak use it.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,27 @@ WAYS_TO_BREAK: list[Record] = [
     {"carrier": None},
     {"pickup_status": None},
     {"pickup_from": "tomorrow"},
-    {"created_at": "2026-11-20T12:00:00"},  # no offset: nobody knows when
+    {"created_at": "2026-11-20T12:00:00"},  # no offset, so the instant is unknown
 ]
 
 
 def is_open(record: Record, now: datetime) -> bool:
-    """By hand, from sources/sendcloud/README.md: not final, and less than seven days after the last of its times."""
+    """Returns whether a pickup is open: its status is not final, and its last time is less than seven days ago.
+
+    The rule was written by hand from docs/explanation/reading.md.
+    """
     last = max(utc(record[name]) for name in ("created_at", "pickup_from", "pickup_until") if record[name])
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < last + WEEK
 
 
 class Account:
-    """A world in which only such things happen as an account really sees: what has settled stays as it is."""
+    """A world with only the changes that a real account can have. Settled pickups do not change."""
 
     def __init__(self) -> None:
         self.world = World(clock=NOW)
-        self.broken: dict[int, tuple[datetime, Record]] = {}  # since when, and the fields as they were
-        self.must_be_kept: list[Record] = []  # broken records that a run which succeeded was shown
-        self.may_be_kept: list[Record] = []  # those that another run was shown
+        self.broken: dict[int, tuple[datetime, Record]] = {}  # the time of the change, and the original fields
+        self.must_be_kept: list[Record] = []  # broken records that a successful run read
+        self.may_be_kept: list[Record] = []  # broken records that a failed run may have read
         self.surely_seen: dict[int, list[State]] = {}
         self.shown: dict[int, list[State]] = {}
 
@@ -48,7 +54,7 @@ class Account:
         self.world.book(created_at=created_at, pickup_from=opens, pickup_until=until, **fields)
 
     def happen(self, what: str, where: float) -> None:
-        """To one of those that may change, some minutes after what happened before."""
+        """Changes one of the open pickups, seven minutes after the previous change."""
         self.world.advance(minutes=7)
         if not (may_change := [r for r in self.readable() if is_open(r, self.world.clock)]):
             return
@@ -66,14 +72,14 @@ class Account:
             (self.world.cancel if what == "cancel" else self.world.fail)(pickup["id"])
 
     def settle_all(self) -> None:
-        """Nothing readable is open any more: only what is broken still holds the runs' frontier back."""
+        """Cancels every readable open pickup, so that only broken pickups still hold back the frontier."""
         self.world.advance(minutes=7)
         for pickup in self.readable():
             if is_open(pickup, self.world.clock):
                 self.world.cancel(pickup["id"])
 
     def mend(self) -> None:
-        """What broke less than a week ago; later than that nobody promises to see it."""
+        """Repairs the pickups that broke less than a week ago. Runs are not required to find later repairs."""
         self.world.advance(minutes=7)
         for number, (since, fields) in list(self.broken.items()):
             if self.world.clock < since + WEEK:
@@ -84,12 +90,12 @@ class Account:
         return [record for record in self.world.records() if record["id"] not in self.broken]
 
     def table(self, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What the table must hold now; a broken pickup stays in it as it was."""
+        """Returns the rows that the table must hold now. A broken pickup keeps its previous row."""
         kept = [row for row in before if row["id"] in self.broken]
         return sorted([*map(as_row, self.readable()), *kept], key=lambda row: row["id"])
 
     def watched(self, *, succeeded: bool) -> None:
-        """Notes what a run was shown."""
+        """Records the states and broken records that the API showed to a run."""
         unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
         (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
         for row in map(as_row, self.readable()):
@@ -99,7 +105,7 @@ class Account:
                     states.append(state_of(row))
 
     def wrong_in_quarantine(self, kept: list[str]) -> list[str]:
-        """Of the records kept (JSON): one missing, one that was never shown, one kept twice."""
+        """Describes records (JSON) that are missing in quarantine, were never shown to a run, or are there twice."""
         told = sorted(map(_text, map(json.loads, kept)))
         must = set(map(_text, self.must_be_kept))
         may = must | set(map(_text, self.may_be_kept))
@@ -108,7 +114,10 @@ class Account:
         return wrong + (["in quarantine twice"] if len(set(told)) < len(told) else [])
 
     def wrong_in_history(self, told: dict[int, list[State]]) -> list[str]:
-        """A state that a run which succeeded saw must be told, and none that no run was shown."""
+        """Describes wrong states in the history.
+
+        The history must hold every state that a successful run saw, and no state that was never shown to a run.
+        """
         wrong = []
         for number, states in told.items():
             following = iter(states)

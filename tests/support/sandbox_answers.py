@@ -1,4 +1,4 @@
-"""Asking a sandbox, and reading what it answers."""
+"""Sends requests to a sandbox, and evaluates the responses."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def share(what: Iterable[bool]) -> float:
 
 
 def near(found: int, of: int, rate: float) -> bool:
-    """Within four standard deviations of what the rate would give."""
+    """Returns whether `found` is within four standard deviations of the number that the rate predicts."""
     return abs(found - of * rate) <= 4 * math.sqrt(of * rate * (1 - rate))
 
 
@@ -90,7 +90,7 @@ def ask(connection: http.client.HTTPConnection) -> int:
 
 @pytest.fixture
 def seven() -> Iterator[Sandbox]:
-    """Pickups 290001 to 290007, booked a day apart, seen on Monday."""
+    """Serves pickups 290001 to 290007, booked a day apart, with the clock on Monday."""
     world = World(clock=MONDAY)
     for days in range(7, 0, -1):
         world.book(created_at=MONDAY - timedelta(days=days))
@@ -100,7 +100,7 @@ def seven() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def year() -> list[dict[str, Any]]:
-    """20,000 pickups, newest first, looked at when everything that was to happen has happened."""
+    """Returns 20,000 pickups, newest first, at a time after all their changes."""
     world = World.seeded(20_000, until=MONDAY, days=365)
     world.advance(days=60)
     return world.records()

@@ -1,4 +1,4 @@
-"""An account whose list is long and no longer changes, and where a run that read some of it stands."""
+"""Serves an account with a long list that no longer changes, for runs that resume in the middle of the list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.worlds import settled
 
 
 def as_at_first(api: Sandbox, world: World) -> None:
-    """The sandbox serves what that world holds, at the address where it always was: a stored link leads to it still."""
+    """Resets the sandbox to the content of `world`. The address does not change, so stored links still work."""
     api.heal()
     api.on_request = None
     api.order = "descending"
@@ -28,13 +28,13 @@ def one_api() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def api(one_api: Sandbox, world: World) -> Sandbox:
-    """The same for all tests here, so that a link which a copied project holds leads to it."""
+    """Returns one sandbox for all tests of a module, so that the stored link of a copied project works."""
     assert one_api.world is world
     return one_api
 
 
 @pytest.fixture
 def world(one_api: Sandbox) -> World:
-    """100 settled pickups: 20 pages of five."""
+    """Returns a world of 100 settled pickups, which fill 20 pages of five."""
     as_at_first(one_api, settled(100))
     return one_api.world

@@ -1,4 +1,4 @@
-"""Projects that are made once and copied by every test that goes on from them: a first load costs half a second."""
+"""Creates projects once, and lets every test copy them, because a first load costs half a second."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ KINDS: dict[str, tuple[Callable[[], World], dict[str, Any]]] = {
 
 
 class Templates:
-    """Projects by name. The worker that asks first makes one; the others wait for it."""
+    """Projects by name. The first worker that needs a project creates it, and the other workers wait."""
 
     def __init__(self, factory: pytest.TempPathFactory, worker: str) -> None:
         base = factory.getbasetemp()
-        # a server's databases are one worker's own; files can be everybody's
+        # the databases of a server belong to one worker, but all workers can share files
         self._folder = base if worker == "master" or DESTINATION != "duckdb" else base.parent
 
     def loaded(self, kind: str) -> Path:
-        """A project whose first load of that world is done."""
+        """Returns a project that has completed the first load of the world `kind`."""
         world, settings = KINDS[kind]
         return self.made(kind, lambda folder: first_load(folder, world(), **settings))
 
     def made(self, name: str, make: Callable[[Path], object]) -> Path:
-        """A project that `make` has filled; whoever gets it copies it (`Installation.as_in`)."""
+        """Returns a project that `make` has filled. Tests must copy it with `Installation.as_in`."""
         folder = self._folder / f"template-{name}"
         done = folder.with_suffix(".made")
         with FileLock(folder.with_suffix(".lock")):

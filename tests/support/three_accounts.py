@@ -1,4 +1,4 @@
-"""Three accounts with pickups of the same ids, and an installation that has loaded them."""
+"""Serves three accounts with colliding pickup ids, and provides an installation that has loaded them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.accounts import configure, serving
 from tests.support.installation import Installation, made_once
 from tests.support.worlds import NOW
 
-README = (Path(__file__).parents[2] / "pipelines" / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "several-accounts.md").read_text()
 COUNT = "select account, count(*) as n from sendcloud.pickups group by account"
 NAMES = ("north", "south", "east")
 
@@ -29,7 +29,7 @@ def three_worlds() -> dict[str, World]:
 
 @pytest.fixture
 def apis() -> Iterator[dict[str, Sandbox]]:
-    """Three accounts with three, four and five pickups; the ids are the same."""
+    """Serves three accounts with three, four and five pickups. The ids collide."""
     with serving(three_worlds()) as apis:
         yield apis
 
@@ -44,5 +44,5 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def loaded(installation: Installation, loaded_once: Path) -> Installation:
-    """An installation that has loaded all three."""
+    """Returns an installation that has loaded all three accounts."""
     return installation.as_in(loaded_once)

@@ -1,4 +1,4 @@
-"""Tables such as no API would fill them, so that engines may differ where a likely account has nothing."""
+"""Creates rows that no API would send, to find differences between engines that normal accounts do not show."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tests.support.engines import Row
 
 
 def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
-    """Tables in memory that no API would give: every state with every time, none and those of other centuries, rows
-    twice and rows without a key.
+    """Returns a database in memory with rows that no API would send.
+
+    The rows combine every status with every kind of time, including no time and times in other centuries. Some rows are
+    duplicates, and one row has no key.
     """
     random = Random(seed)
     rows = [_unlikely_pickup(random) for _ in range(pickups)]
@@ -52,7 +54,7 @@ def _unlikely_pickup(random: Random) -> Row:
 
 
 def _some_time(random: Random, *, or_none: bool = False, odd: bool = False) -> datetime | None:
-    """Around the night in which clocks go forward, often the same one."""
+    """Returns a time around the night in which the clocks go forward. Many of the times are equal."""
     if or_none and random.random() < 0.3:
         return None
     if odd and random.random() < 0.05:

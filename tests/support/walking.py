@@ -1,6 +1,7 @@
-"""An account as the walk alone reads it, over a real socket: without dlt and a database, a run takes milliseconds.
+"""Reads an account with the walk alone over a real socket. Without dlt and a database, a run takes milliseconds.
 
-What dlt keeps is kept here: of each package its rows and the memory together, or, when the run dies, neither.
+This module replaces the storage of dlt. It stores the rows of each package together with the memory. If the run fails
+during a package, it stores neither.
 """
 
 from __future__ import annotations
@@ -14,34 +15,38 @@ from typing import Any
 import duckdb
 import pytest
 
-from sources.sendcloud import Reading, SendcloudCredentials, version_of
-from sources.sendcloud.client import Client
-from sources.sendcloud.frontier import Memory, Rules
-from sources.sendcloud.pace import Pace
+from sources.sendcloud import ReadStats, SendcloudCredentials
+from sources.sendcloud.http.client import Client
+from sources.sendcloud.http.rate_limit import RateLimiter
+from sources.sendcloud.reading.frontier import Memory, Rules
+from sources.sendcloud.reading.walk import Span, WalkResult, walk
 from sources.sendcloud.sandbox import Sandbox
-from sources.sendcloud.walk import Span, Walked, walk
+from sources.sendcloud.settings import version_of
 from tests.support.destinations import DESTINATION
 from tests.support.installation import API_VERSION, address_of
 
 Row = dict[str, Any]
-IS_HERE = DESTINATION == "duckdb" and duckdb.__version__ < "2"  # elsewhere it is the destination that is tested
+IS_HERE = DESTINATION == "duckdb" and duckdb.__version__ < "2"  # other suites test the destination
 WHOLE_RUN = pytest.param("run", marks=pytest.mark.slow)
-# the walk by default, and the same over a whole run when slow tests are asked for
+# runs a test with the walk by default, and with a complete run as a slow test
 walked = pytest.mark.parametrize("installation", ["walk", WHOLE_RUN] if IS_HERE else [WHOLE_RUN], indirect=True)
-# the same, but a whole run where another destination is tested
+# like `walked`, but complete runs are not slow where another destination is tested
 walked_here = pytest.mark.parametrize("installation", ["walk", WHOLE_RUN] if IS_HERE else ["run"], indirect=True)
 
 
 class Walking:
-    """Of an `Installation` what scenarios ask for: runs, and the rows that are there afterwards."""
+    """The part of an `Installation` that scenarios need: runs, and the rows after them."""
 
     def __init__(self) -> None:
         self._memories: dict[str, Memory] = {}
         self._rows: dict[tuple[str, int], Row] = {}
 
     def run(self, api: Sandbox, *, sweep: bool = False, account: str = "default", **settings: Any) -> Any:
-        """One run, package by package; raises what the walk raises, and keeps what was loaded before."""
-        reading = Reading(account=account, api_version=API_VERSION)
+        """Runs once, package by package.
+
+        Raises the exceptions of the walk, and keeps the packages that were loaded before.
+        """
+        reading = ReadStats(account=account, api_version=API_VERSION)
         client = _client(api, settings.pop("request_max_attempts", 7))
         rules = _rules(**settings)
         counts: Counter[str] = Counter(rows_new=0, rows_changed=0, rows_unchanged=0)
@@ -55,13 +60,13 @@ class Walking:
                     return SimpleNamespace(**vars(reading) | dict(counts))
                 part = "history"
         finally:
-            reading.let_go()
+            reading.stop_prefetch()
 
     def pickups(self) -> list[Row]:
-        """As `Installation.pickups`."""
+        """Returns the rows in the order of the key, like `Installation.pickups`."""
         return [self._rows[key] for key in sorted(self._rows)]
 
-    def _load(self, account: str, done: Walked) -> Counter[str]:
+    def _load(self, account: str, done: WalkResult) -> Counter[str]:
         self._memories[account] = done.memory
         counts: Counter[str] = Counter()
         for row in done.rows.to_pylist():
@@ -86,4 +91,4 @@ def _rules(
 
 def _client(api: Sandbox, tries: int) -> Client:
     keys = SendcloudCredentials(public_key=api.public_key, secret_key=api.secret_key)
-    return Client(address_of(api), keys, tries, Pace(1_000_000), version=version_of(API_VERSION))
+    return Client(address_of(api), keys, tries, RateLimiter(1_000_000), version=version_of(API_VERSION))

@@ -1,4 +1,4 @@
-"""Accounts that several files of tests begin with."""
+"""Creates the accounts with which several test files start."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from sources.sendcloud.sandbox import World
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday noon; the sandbox's clock, not this machine's
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # Friday noon, by the sandbox's clock and not the local clock
 
 
 def ten(world: World | None = None) -> World:
-    """Ten pickups, all windows over; of them dhl has cancelled 1 of 4, ups 1 of 6."""
+    """Returns ten pickups whose windows have ended. 1 of 4 is cancelled for dhl, and 1 of 6 for ups."""
     world = world or World(clock=NOW)
     for number in range(10):
         pickup = world.book(created_at=NOW - timedelta(days=20, hours=-number), carrier="dhl" if number < 4 else "ups")
@@ -20,7 +20,7 @@ def ten(world: World | None = None) -> World:
 
 
 def twenty() -> World:
-    """20 pickups of the last week, which may all still change."""
+    """Returns 20 pickups of the last week, which are all open."""
     world = World(clock=NOW)
     for number in range(20):
         world.book(created_at=NOW - timedelta(hours=8 * (20 - number)))
@@ -28,7 +28,7 @@ def twenty() -> World:
 
 
 def fifty() -> World:
-    """50 pickups of the last four weeks; the newest 20 may still change."""
+    """Returns 50 pickups of the last four weeks. The newest 17 are open."""
     world = World(clock=NOW)
     for number in range(50):
         world.book(created_at=NOW - timedelta(hours=13 * (50 - number)))
@@ -36,14 +36,14 @@ def fifty() -> World:
 
 
 def thousand() -> World:
-    """1,000 pickups as they stood 20 days before the last of them was booked."""
+    """Returns a world of 1,000 pickups, with the clock 20 days before the last booking."""
     world = World.seeded(1_000, until=NOW)
     world.clock = NOW - timedelta(days=20)
     return world
 
 
 def settled(pickups: int = 100) -> World:
-    """One a day until three weeks ago, all settled."""
+    """Returns settled pickups, booked one a day until three weeks ago."""
     world = World(clock=NOW)
     for number in range(pickups):
         world.book(created_at=NOW - timedelta(days=20 + pickups - number), pickup_status="Failed")
@@ -51,6 +51,6 @@ def settled(pickups: int = 100) -> World:
 
 
 def a_year_of_settled_pickups(world: World, count: int) -> None:
-    """Booked one a day, the last of them 30 days ago; their windows are long over."""
+    """Books `count` pickups, one a day, the last of them 31 days ago. Their windows ended long ago."""
     for number in range(count, 0, -1):
         world.book(created_at=NOW - timedelta(days=30 + number))

@@ -1,9 +1,9 @@
-"""A Sendcloud v2 pickups API on this machine: a world of pickups, and a server that answers for it.
+"""A local Sendcloud pickups API (v2 and v3): a world of pickups, and a server that serves them.
 
-Shares no code with the source that reads the API: two readings of one document check each other.
+The sandbox shares no code with the source that reads the API. Each is an independent reading of the same
+documentation, so each checks the other.
 """
 
-from . import faults
 from .carriers import CARRIERS, Carrier
 from .paging import Order
 from .server import Request, Sandbox, listening, serve

@@ -1,4 +1,4 @@
-"""An answer, as it is to go on the wire."""
+"""The response that the sandbox sends over the wire."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ BLOCK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it goes on the wire, and whether the wire holds."""
+    """A response as it goes over the wire, and any failure of the connection."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     url: str = ""
-    """The absolute address that was asked for."""
+    """The absolute address that the client requested."""
     wait: float = 0.0
-    """Seconds before the first byte."""
+    """Seconds to wait before the first byte."""
     sent: int | None = None
-    """How many bytes of the body are really sent before the connection closes; None: all, and it stays open."""
+    """Number of body bytes to send before the connection closes. None sends all and keeps the connection open."""
     reset: bool = False
-    """The connection is reset and nothing is sent."""
+    """Whether the server resets the connection and sends nothing."""
     padding: int = 0
-    """How many spaces follow the body, as part of it."""
+    """Number of spaces to append to the body. They count towards its Content-Length."""
     chunked: bool = False
-    """The body goes out in chunks, and nobody is told its length beforehand."""
+    """Whether the server sends the body in chunks, without a Content-Length."""
     pause: float = 0.0
-    """Seconds before each byte of the body; 0: it is sent in one go."""
+    """Seconds to wait before each byte of the body. 0 sends the body at once."""
 
     def pieces(self) -> Iterator[bytes]:
-        """What is really sent of the body, as it leaves."""
+        """Yields the parts of the body that are really sent, in the order of sending."""
         body = self.body[: self.sent]
         yield from (body[at : at + 1] for at in range(len(body))) if self.pause else [body]
         for left in range(self.padding, 0, -BLOCK) if self.sent is None else ():

@@ -1,4 +1,4 @@
-"""What a Sendcloud pickups API, v2 and v3, answers for a world, as the documents say; no socket yet."""
+"""The documented responses of a Sendcloud pickups API, v2 and v3, for a world. This module opens no socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = {f"{form.root}/pickups": form for form in (V2, V3)}
 
 @dataclass(slots=True)
 class Api:
-    """The API of one account with two integrations: one opens with keys, one with tokens."""
+    """The API of one account with two integrations. One accepts a pair of keys, the other accepts access tokens."""
 
     world: World
     origin: str
@@ -35,10 +35,10 @@ class Api:
     order: Order
     _listing: tuple[tuple[int, Order], Listing] | None = None
     _pages: dict[str, int] = field(default_factory=dict)
-    """By cursor."""
+    """Page numbers by cursor."""
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
-        """What is due for a request; `path` with its query, no body is None."""
+        """Returns the response to a request. `path` includes the query, and `body` is None if there is none."""
         if urlsplit(path).path == TOKEN_PATH:
             return self.tokens.answer(method, authorization, body or b"", self.world.clock)
         name = urlsplit(path).path.rstrip("/")
@@ -57,7 +57,7 @@ class Api:
         return self._page(form, path) if name in FORMS else self._single(form, path, name.rpartition("/")[2])
 
     def page_number(self, path: str) -> Page | None:
-        """Which page of a walk that address is, from 1, or `token`; None when it is neither."""
+        """Returns the number of the page at `path` (from 1), `token` for the token endpoint, or None otherwise."""
         asked = urlsplit(path)
         if asked.path == TOKEN_PATH:
             return "token"
@@ -71,7 +71,7 @@ class Api:
         return compare_digest((authorization or "").encode("latin-1"), b"Basic " + pair)
 
     def _grants(self, form: Form, authorization: str | None) -> bool:
-        """Whether that may read pickups: keys may all, a token what it was got for."""
+        """Returns whether the credentials may read pickups: keys always may, a token needs the scope of `form`."""
         return not (authorization or "").startswith("Bearer ") or self.tokens.grants(authorization, form.scope)
 
     def _single(self, form: Form, path: str, number: str) -> Answer:
@@ -95,7 +95,10 @@ class Api:
         return self._answer(200, path, body, **headers)
 
     def _size(self, form: Form, limit: str) -> int:
-        """Rows on a page: too many are clamped, not refused; what isn't a number from 1 up is the default."""
+        """Returns the number of rows on a page.
+
+        A limit above the maximum is clamped, not refused. Anything but a number from 1 selects the default.
+        """
         asked = int(limit) if limit.isdecimal() else 0
         return min(asked, form.largest or self.max_limit, self.max_limit) if asked else self.default_limit
 

@@ -1,39 +1,43 @@
-"""Seeded bookings: each drawn with its whole future, so that a world need only be looked at later to be further on."""
+"""Draws seeded bookings.
+
+Each booking is drawn with its whole future, so a world shows later states as soon as its clock moves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
 from random import Random
 from typing import Final
 
 from .carriers import CARRIERS, ZONES, Carrier
-from .habits import Booking, cancellation, tracking_number, window
 from .timeline import Pickup, Record, wire_time
 
 FIRST_ID: Final = 290_000
+LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 
-# Oddities that the published examples show, and how often: shares of all pickups unless said otherwise.
-TWIN: Final = 0.004  # created_at equal to the booking before, to the microsecond
-WHOLE_SECOND: Final = 0.02  # created_at without a fraction
-LISTED_LATE: Final = 0.01  # shown some minutes after created_at, though the id is older than what was shown before
-NUMBERED_LATE: Final = 0.01  # the id is given out some minutes after created_at: ids and times disagree in order
-LATE_MINUTES: Final = 50.0  # at most; a reader that goes back an hour misses none
-PAST_WINDOW: Final = 0.05  # of the failed: the window lies a year before the booking
+# Oddities of the published examples. Unless a comment says otherwise, each value is a share of all pickups.
+TWIN: Final = 0.004  # created_at equals that of the previous booking, to the microsecond
+WHOLE_SECOND: Final = 0.02  # created_at has no fraction of a second
+LISTED_LATE: Final = 0.01  # the list shows the pickup minutes after created_at, and after pickups with newer ids
+NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times differ in order
+LATE_MINUTES: Final = 50.0  # longest delay; a reader that goes back one hour misses no pickup
+PAST_WINDOW: Final = 0.05  # share of failed pickups; the window lies a year before the booking
 UNTIL_BEFORE_FROM: Final = 0.001
-NO_TRACKING: Final = 0.003  # accepted, and still no tracking number
-NULL_CONTRACT: Final = 0.01  # of those with a contract
-NEVER_ANSWERED: Final = 0.002  # stays Announcing for good
-SLOW_ANSWER: Final = 0.03  # the carrier takes hours to accept, not seconds
+NO_TRACKING: Final = 0.003  # the carrier accepted the pickup without a tracking number
+NULL_CONTRACT: Final = 0.01  # share of pickups of carriers with contracts
+NEVER_ANSWERED: Final = 0.002  # the status stays Announcing forever
+SLOW_ANSWER: Final = 0.03  # the carrier responds after up to 4 hours instead of up to 5 minutes
 
-WEEKEND: Final = 0.08  # of the bookings that a working day sees
-AFTER_HOURS: Final = 0.05  # booked outside 8 to 18 local time
+WEEKEND: Final = 0.08  # share of the bookings of a working day
+AFTER_HOURS: Final = 0.05  # booked at any hour of the day, instead of 8:00 to 18:00 local time
 YEAR: Final = timedelta(days=365)
 
 
 def seeded(count: int, *, random: Random, since: datetime, until: datetime, carriers: int) -> Iterator[Pickup]:
-    """That many pickups booked after `since`, up to `until`, by growing id; all are listed by `until`."""
+    """Yields `count` pickups booked after `since` and up to `until`, by increasing id. All are listed by `until`."""
     drawn = [pickup(booking, random, until) for booking in bookings(count, random, since, until, CARRIERS[:carriers])]
     drawn.sort(key=lambda numbered: numbered[0])
     number = FIRST_ID
@@ -46,7 +50,7 @@ def seeded(count: int, *, random: Random, since: datetime, until: datetime, carr
 def bookings(
     count: int, random: Random, since: datetime, until: datetime, carriers: tuple[Carrier, ...]
 ) -> Iterator[Booking]:
-    """That many moments of booking, in no order."""
+    """Yields `count` bookings in no order."""
     shares = list(accumulate(carrier.share for carrier in carriers))
     booking: Booking | None = None
     for _ in range(count):
@@ -58,9 +62,9 @@ def bookings(
 
 
 def moment(random: Random, country: str, since: datetime, until: datetime) -> datetime:
-    """An instant in the interval at which someone would book: mostly a working day, in local office hours."""
+    """Returns a plausible booking time between `since` and `until`, mostly in local office hours of a working day."""
     span = until - since
-    for _ in range(40):  # a span of one night has no office hours: then any instant will do
+    for _ in range(40):  # a span of one night has no office hours, so any instant is used in the end
         day = (since + span * random.random()).date()
         if day.weekday() >= 5 and random.random() >= WEEKEND:
             continue
@@ -74,7 +78,7 @@ def moment(random: Random, country: str, since: datetime, until: datetime) -> da
 
 
 def pickup(booking: Booking, random: Random, until: datetime) -> tuple[datetime, Pickup]:
-    """The moment at which the booking gets its number, and the pickup with all that will happen to it."""
+    """Returns the instant at which the booking gets its number, and the pickup with all its future changes."""
     numbered, listed = delays(booking.at, random, until)
     opens, closes = window(booking, random)
     failed = random.random() < booking.carrier.failed
@@ -99,7 +103,7 @@ def pickup(booking: Booking, random: Random, until: datetime) -> tuple[datetime,
 
 
 def delays(booked: datetime, random: Random, until: datetime) -> tuple[datetime, datetime]:
-    """When a booking gets its number, and when it is first listed: nearly always at once."""
+    """Returns when a booking gets its number and when it is first listed. Nearly always, both happen at once."""
     chance = random.random()
     if chance >= LISTED_LATE + NUMBERED_LATE:
         return booked, booked
@@ -108,7 +112,10 @@ def delays(booked: datetime, random: Random, until: datetime) -> tuple[datetime,
 
 
 def fate(booking: Booking, opens: datetime, failed: bool, random: Random) -> Iterator[tuple[datetime, Record]]:
-    """What happens after booking: accepted or refused, and of the accepted some are cancelled before the window."""
+    """Yields the dated changes after the booking.
+
+    The carrier accepts or refuses the pickup. Some accepted pickups are cancelled before the window.
+    """
     if random.random() < NEVER_ANSWERED:
         return
     seconds = random.uniform(600, 14_400) if random.random() < SLOW_ANSWER else random.uniform(2, 300)
@@ -122,3 +129,63 @@ def fate(booking: Booking, opens: datetime, failed: bool, random: Random) -> Ite
         at = cancellation(booking.carrier, answered, opens, random)
         stays = random.random() < booking.carrier.stays_created
         yield at, {"cancelled_at": wire_time(at)} | ({} if stays else {"pickup_status": "Cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """The facts that are fixed at the time of booking."""
+
+    carrier: Carrier
+    country: str
+    at: datetime
+
+
+def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]:
+    """Returns when the pickup's window opens and closes, in UTC.
+
+    The closing time is None if the window is open-ended. Business hours follow the local time of the country.
+    """
+    zone = ZONES[booking.country]
+    hour, until = random.choice(booking.carrier.windows)
+    day = booking.at.astimezone(zone).date()
+    for _ in range(random.choice(booking.carrier.lead_days)):
+        day = next_working_day(day)
+    if random.random() < booking.carrier.saturdays:
+        day += timedelta(days=(5 - day.weekday()) % 7)
+    elif day.weekday() >= 5:
+        day = next_working_day(day)
+    opens = datetime.combine(day, time(hour), zone).astimezone(UTC)
+    if opens < booking.at + timedelta(hours=1):
+        day = next_working_day(day)
+        opens = datetime.combine(day, time(hour), zone).astimezone(UTC)
+    closes = datetime.combine(day, time(until), zone).astimezone(UTC) if until else None
+    if random.random() < booking.carrier.odd_minutes:
+        late = timedelta(milliseconds=random.randrange(3_600_000))
+        return opens + late, closes + late if closes else None
+    return opens, closes
+
+
+def next_working_day(day: date) -> date:
+    """Returns the next day from Monday to Friday. Public holidays count as working days."""
+    return day + timedelta(days=3 if day.weekday() == 4 else 2 if day.weekday() == 5 else 1)
+
+
+def cancellation(carrier: Carrier, answered: datetime, opens: datetime, random: Random) -> datetime:
+    """Returns when the pickup is cancelled: soon after the carrier's response, or in the day before the window.
+
+    A pickup is never cancelled after its window opens.
+    """
+    room = opens - answered
+    if random.random() < carrier.cancelled_early:
+        return answered + min(timedelta(seconds=random.uniform(5, 2_700)), room * random.random())
+    before = timedelta(minutes=random.uniform(5, 1_200))
+    return opens - (before if before < room else room * random.random())
+
+
+def tracking_number(booking: Booking, opens: datetime, random: Random) -> str:
+    """Returns a random tracking number in one of the carrier's formats."""
+    bits = random.getrandbits(64)
+    digits, letters = f"{bits:020d}"[::-1], f"{bits:016X}"
+    return random.choice(booking.carrier.tracking).format(
+        day=opens, booked=booking.at, digits=digits, hex=letters, letters=letters.translate(LETTERS)
+    )

@@ -1,8 +1,8 @@
-"""Nine carriers, as data: who they serve, when they come, and how often a pickup is cancelled or refused.
+"""Nine carriers as data: their countries, their pickup windows, and their rates of cancelled and refused pickups.
 
-Countries are those of the published v2 schemas; Correos' shifts those of the help centre. Shares and rates are
-invented, far enough apart that an analysis which mixes carriers up shows it. A value that stands twice in a tuple is
-drawn twice as often.
+The countries come from the published v2 schemas. The shifts of Correos come from the help centre. Shares and rates are
+invented. They lie far enough apart to reveal an analysis that confuses two carriers. If a value appears twice in a
+tuple, it is drawn twice as often.
 """
 
 from __future__ import annotations
@@ -24,35 +24,41 @@ ZONES: Final = {
 }
 
 Hours = tuple[int, int | None]
-"""Local hours at which a window opens and closes; None: open-ended."""
+"""The local hours at which a window opens and closes. None means that the window is open-ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """What a carrier's pickups are like."""
+    """The characteristics of a carrier's pickups."""
 
     code: str
     share: float
-    """Of all pickups."""
+    """Share of all pickups."""
     countries: tuple[str, ...]
     windows: tuple[Hours, ...]
     lead_days: tuple[int, ...]
-    """Working days between booking and pickup."""
+    """Number of working days between booking and pickup."""
     cancelled: float
-    """Share cancelled among the pickups that the carrier accepted."""
+    """Share of the accepted pickups that are cancelled."""
     cancelled_early: float
-    """Share of the cancellations that come within the hour after booking; the others shortly before the window."""
+    """Share of the cancellations that come within an hour of the carrier's response.
+
+    The other cancellations come shortly before the window.
+    """
     failed: float
-    """Share that the carrier refuses."""
+    """Share of the pickups that the carrier refuses."""
     contracts: tuple[int, ...]
-    """Empty: the field is absent from the wire."""
+    """Contract numbers. If there are none, the field is not sent."""
     tracking: tuple[str, ...]
-    """Formats; `day` is the pickup's, `booked` the booking's, the rest is chance."""
+    """Formats of tracking numbers.
+
+    `day` is the start of the window and `booked` is the time of the booking. The other fields are random.
+    """
     saturdays: float = 0.0
     odd_minutes: float = 0.0
-    """Share whose window opens at an odd fraction of a second, as in the published FedEx and UPS lists."""
+    """Share of the windows that open at an odd fraction of a second, as in the published FedEx and UPS lists."""
     stays_created: float = 0.0
-    """Share of the cancellations after which the status goes on saying Created (published for DPD and Poste)."""
+    """Share of the cancellations that leave the status at Created (published for DPD and Poste)."""
 
 
 DHL_EXPRESS = Carrier(

@@ -1,6 +1,6 @@
-"""What can go wrong on the way, on demand. A fault is a function: the answer that was due → the answer that is given.
+"""Faults that you can inject. A fault is a function from the right response to the response that is sent.
 
-A fault that hands back the very answer it was given doesn't concern that request, and isn't used up by it.
+If a fault returns the very response that it received, it does not apply to that request and is not used up.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .timeline import ABSENT, utc
 
 Fault = Callable[[Answer], Answer]
 Page = int | Literal["token"]
-"""A page of a walk, from 1, or what the token endpoint answers."""
+"""The number of a page in a walk, from 1, or `token` for the response of the token endpoint."""
 
 
 def status(code: int) -> Fault:
-    """An answer with that status and a page of HTML, as from a proxy in front of the API: 500, 502, 503, 504 …"""
+    """Sends `code` (500, 502, 503, 504 …) and a page of HTML, as a proxy in front of the API does."""
     body = f"<html><body><h1>{code}</h1></body></html>".encode()
     return lambda due: Answer(code, body, content_type="text/html", url=due.url)
 
 
 def too_many(retry_after: float | datetime | str | None = None) -> Fault:
-    """429 with an empty body. Retry-After in seconds, as a date, as any text, or (None) not there at all."""
+    """Sends 429 with an empty body. Retry-After is in seconds, a date or any text. None leaves the header out."""
     if isinstance(retry_after, datetime):
         retry_after = format_datetime(utc(retry_after), usegmt=True)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -38,60 +38,63 @@ def too_many(retry_after: float | datetime | str | None = None) -> Fault:
 
 
 def reset() -> Fault:
-    """The connection is reset (RST) before the first byte."""
+    """Resets the connection (RST) before the first byte."""
     return lambda due: replace(due, reset=True)
 
 
 def cut(share: float = 0.5) -> Fault:
-    """The body ends early: the connection closes after that share of the promised Content-Length."""
+    """Ends the body early. The connection closes after `share` of the promised Content-Length."""
     return lambda due: replace(due, sent=int(len(due.body) * share))
 
 
 def truncated(share: float = 0.5) -> Fault:
-    """Broken JSON whose Content-Length is right: only that share of the body."""
+    """Sends broken JSON with a correct Content-Length. The body holds only `share` of the right body."""
     return lambda due: replace(due, body=due.body[: int(len(due.body) * share)])
 
 
 def html() -> Fault:
-    """A page of HTML with status 200, as from a log-in page or a captive network."""
+    """Sends a page of HTML with status 200, as a login page or a captive portal does."""
     body = b"<!doctype html><html><body>Please log in.</body></html>"
     return lambda due: Answer(200, body, content_type="text/html; charset=utf-8", url=due.url)
 
 
 def slow(seconds: float) -> Fault:
-    """The right answer, so many seconds late."""
+    """Sends the right response after `seconds`."""
     return lambda due: replace(due, wait=seconds)
 
 
 def drip(pause: float) -> Fault:
-    """The right answer, a byte at a time with a pause before each: no single read waits for long, the whole does."""
+    """Sends the right response one byte at a time, with a pause in seconds before each byte.
+
+    No single read waits for long, but the whole response takes long.
+    """
     return lambda due: replace(due, pause=pause)
 
 
 def huge(size: int) -> Fault:
-    """The right answer and that many spaces behind it: still JSON, and more than anybody wants to hold."""
+    """Sends the right response and `size` spaces. The body is valid JSON, but too large for a client to hold."""
     return lambda due: replace(due, padding=size)
 
 
 def chunked() -> Fault:
-    """The right answer in chunks, without a Content-Length."""
+    """Sends the right response in chunks, without a Content-Length."""
     return lambda due: replace(due, chunked=True)
 
 
 def gzipped(padding: int = 0) -> Fault:
-    """The right answer, gzip'd; with many spaces behind it a bomb, for they pack a thousandfold."""
+    """Sends the right response in gzip. Much padding makes it a gzip bomb, because spaces compress a thousandfold."""
     return lambda due: replace(
         due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
     )
 
 
 def encoded(codec: str, content_type: str = "application/json") -> Fault:
-    """The right answer in another encoding than UTF-8, told by that Content-Type or not."""
+    """Sends the right response in an encoding other than UTF-8. `content_type` need not name the encoding."""
     return lambda due: replace(due, body=due.body.decode().encode(codec), content_type=content_type)
 
 
 def together(*faults: Fault) -> Fault:
-    """One fault on top of the other, the first one first."""
+    """Applies several faults to the same response, in the given order."""
 
     def given(due: Answer) -> Answer:
         for fault in faults:
@@ -102,27 +105,27 @@ def together(*faults: Fault) -> Fault:
 
 
 def redirect(url: str, code: int = 302) -> Fault:
-    """A redirect to that address."""
+    """Sends a redirect to `url`."""
     return lambda due: Answer(code, headers={"Location": url}, url=due.url)
 
 
 def stray_link(url: str) -> Fault:
-    """The page's rows with a next link to that address, on another origin for instance."""
+    """Sends the rows of the page with a next link to `url`, for example on another origin."""
     return lambda due: _edited(due, url)
 
 
 def loop() -> Fault:
-    """The page's rows with a next link to the page itself."""
+    """Sends the rows of the page with a next link to the page itself."""
     return lambda due: _edited(due, due.url)
 
 
 def empty_page() -> Fault:
-    """An empty page in front of the right one: its next link, a new address, leads to the rows that were due."""
+    """Sends an empty page before the right page. Its next link is a new address, which leads to the right rows."""
     return lambda due: _edited(due, f"{due.url}{'&' if '?' in due.url else '?'}empty=1", [])
 
 
 def expired_cursor() -> Fault:
-    """404 Invalid cursor for a request that brings a cursor; others are left alone."""
+    """Sends 404 Invalid cursor if the request has a cursor. Other responses do not change."""
 
     def given(due: Answer) -> Answer:
         form = V3 if V3.root in due.url else V2
@@ -133,26 +136,29 @@ def expired_cursor() -> Fault:
 
 
 def errors_as(form: Literal["list", "object"], status: str | int, code: int = 400, detail: str = "No.") -> Fault:
-    """v3's errors as they are documented, or one object in the list's place; their status as text or as a number."""
+    """Sends a v3 error as the documented list, or as one object instead of the list.
+
+    `status` is the status inside the body, as text or as a number. `code` is the HTTP status.
+    """
     error = {"status": status, "code": "invalid", "detail": detail}
     body = json.dumps({"errors": [error] if form == "list" else error}).encode()
     return lambda due: Answer(code, body, url=due.url)
 
 
 def lone_record() -> Fault:
-    """A page of v3 whose `data` is its first record itself, not a list (a published example has it so)."""
+    """Sends a v3 page whose `data` is its first record instead of a list, as in a published example."""
     return lambda due: _with(due, "data", lambda records: records[0])
 
 
 def without_slots() -> Fault:
-    """A page of v3 on which no pickup has time slots (FedEx's, in the published examples)."""
+    """Sends a v3 page on which no pickup has time slots, as in the published FedEx examples."""
     return lambda due: _with(
         due, "data", lambda records: [{k: v for k, v in r.items() if k != "time_slots"} for r in records]
     )
 
 
 def token(**fields: Any) -> Fault:
-    """An access token whose answer has these fields as well, or in place of its own; other answers are left alone."""
+    """Adds or overrides fields in a response with an access token. Other responses do not change."""
 
     def given(due: Answer) -> Answer:
         answer = json.loads(due.body) if due.status == 200 else {}
@@ -172,7 +178,7 @@ def _packed(body: bytes, padding: int) -> bytes:
 
 
 def _edited(due: Answer, link: str, records: list[Any] | None = None) -> Answer:
-    """The page with that next link, in the body or in the header as its version has it, and with those records."""
+    """Returns the page with `link` as its next link, in the body (v2) or the header (v3), and with `records`."""
     page = _page_of(due)
     if page is None:
         return due
@@ -199,7 +205,7 @@ def _page_of(due: Answer) -> dict[str, Any] | None:
 
 @dataclass(slots=True)
 class Waiting:
-    """A fault in line: for which page, and how many times yet."""
+    """A queued fault, the page to which it applies, and how many times it still applies."""
 
     fault: Fault
     page: Page | None
@@ -207,24 +213,24 @@ class Waiting:
 
 
 class Trouble:
-    """The faults in line."""
+    """The queue of faults."""
 
     def __init__(self) -> None:
         self._line: list[Waiting] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault, page: Page | None, times: int | None) -> None:
-        """Put a fault at the end of the line."""
+        """Adds a fault to the end of the queue."""
         with self._lock:
             self._line.append(Waiting(fault, page, times))
 
     def clear(self) -> None:
-        """Send all away."""
+        """Removes all faults."""
         with self._lock:
             self._line.clear()
 
     def spoil(self, due: Answer, page: Page | None) -> Answer:
-        """The answer after the first fault that concerns it; the answer that was due when none does."""
+        """Returns the response after the first fault that applies, or `due` if no fault applies."""
         with self._lock:
             for waiting in self._line:
                 given = waiting.fault(due) if waiting.page in (None, page) else due

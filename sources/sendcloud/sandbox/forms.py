@@ -1,4 +1,4 @@
-"""The two forms in which the API tells of the same book: version 2, and version 3 beside it."""
+"""The two formats in which the API describes the same pickups: version 2 and version 3."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, Final, NamedTuple
 from .timeline import Record
 
 Links = tuple[str | None, str | None]
-"""Of a page: the next and the previous."""
+"""The next link and the previous link of a page."""
 V3_NAMES: Final = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
 CODES: Final = {401: "authentication_failed", 403: "forbidden", 404: "not_found"}
 
 
 class Form(NamedTuple):
-    """How one version writes what it answers."""
+    """The format of one version's responses."""
 
     root: str
     size: str
-    """The parameter that asks for so many rows on a page."""
+    """The query parameter for the number of rows on a page."""
     largest: int | None
-    """Rows on a page; None: as the server was started."""
+    """The highest number of rows on a page. None leaves only the limit of the server."""
     scope: str
-    """That a token needs."""
+    """The scope that a token needs."""
     record: Callable[[Record], Record]
     page: Callable[[list[Record], Links], tuple[Any, dict[str, str]]]
-    """The body, and headers."""
+    """Returns the body and the headers."""
     error: Callable[[int, str, str], Any]
-    """The body, of status, path and message."""
+    """Returns the body for a status, a path and a message."""
 
 
 def _v2_record(record: Record) -> Record:
@@ -43,7 +43,7 @@ def _v2_error(status: int, path: str, message: str) -> Any:
 
 
 def _v3_record(record: Record) -> Record:
-    """The same pickup under v3's names; whatever stands in a field stands in it here, broken values too."""
+    """Returns the pickup under v3's names, with a status in capitals. Broken values stay as they are."""
     window = [name for name in ("pickup_from", "pickup_until") if name in record]
     told: Record = {"id": record["id"]} if "id" in record else {}
     if "time_slots" in record or window:
@@ -64,7 +64,7 @@ def _slots(record: Record) -> list[Record]:
 
 
 def _v3_page(records: list[Record], links: Links) -> tuple[Any, dict[str, str]]:
-    """Links are in the header alone, the previous first, as the documented example has them."""
+    """Returns the page with its links only in the header. As documented, the previous link comes first."""
     named = ((links[1], "prev"), (links[0], "next"))
     header = ", ".join(f'<{link}>; rel="{relation}"' for link, relation in named if link)
     return {"data": records}, {"Link": header} if header else {}

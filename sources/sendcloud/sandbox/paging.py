@@ -1,4 +1,7 @@
-"""Which rows are on a page, and the cursors before and after it: the list goes by id, as in the published links."""
+"""Decides which rows are on a page, and creates the page's cursors.
+
+As in the published links, a cursor names an id, and the list is in the order of the ids.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ from .timeline import Pickup
 from .world import World
 
 Order = Literal["descending", "ascending", "shuffled", "offset"]
-"""Of the ids in the list. `offset` descends too, with cursors that count rows, so that an insertion shifts them."""
+"""The order of the ids. `offset` descends too, but its cursors count rows, so an insertion shifts the pages."""
 Key = tuple[int, int]
 
 
 class InvalidCursor(ValueError):
-    """A cursor that this list didn't hand out."""
+    """The list did not issue this cursor."""
 
 
 class Page(NamedTuple):
-    """Some pickups, and the cursors of the pages beside them; None at the ends."""
+    """The pickups of a page, and the cursors of its neighbours. At an end of the list, the cursor is None."""
 
     pickups: list[Pickup]
     next: str | None
@@ -32,7 +35,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The whole list at one instant in one order, put in order once for all its pages."""
+    """The complete list at one instant, sorted once for all its pages."""
 
     pickups: list[Pickup]
     keys: list[Key]
@@ -42,7 +45,7 @@ class Listing:
 
     @classmethod
     def of(cls, world: World, order: Order) -> Listing:
-        """The world's list as of its clock."""
+        """Returns the list of the world at the world's clock."""
         at = world.clock
         empty = cls([], [], order, world.seed, at)
         pickups = world.listed(at)
@@ -51,7 +54,7 @@ class Listing:
         return cls(pickups, [empty.key(pickup.position) for pickup in pickups], order, world.seed, at)
 
     def key(self, position: int) -> Key:
-        """What the list is sorted by; the same for a row whatever else is booked, in the shuffled order too."""
+        """Returns the sort key of a position. Other bookings do not change the key, even in the shuffled order."""
         if self.order == "ascending":
             return position, 0
         if self.order == "shuffled":
@@ -59,7 +62,11 @@ class Listing:
         return -position, 0
 
     def page(self, cursor: str | None, limit: int) -> Page:
-        """The page that a cursor names; the first without one."""
+        """Returns the page that the cursor names, or the first page if there is no cursor.
+
+        Raises:
+            InvalidCursor: the list did not issue the cursor.
+        """
         start, end = self._bounds(cursor, limit)
         return Page(
             self.pickups[start:end],
@@ -91,12 +98,12 @@ class Listing:
 
 
 def encoded(marks: str) -> str:
-    """The opaque form of a cursor: `p=294344` becomes `cD0yOTQzNDQ=`."""
+    """Returns the opaque form of a cursor: `p=294344` becomes `cD0yOTQzNDQ=`."""
     return b64encode(marks.encode()).decode()
 
 
 def decoded(cursor: str) -> dict[str, str]:
-    """What a cursor says: `p` a position, `r` whether backwards from it, `o` an offset."""
+    """Returns the marks of a cursor: `p` is a position, `r=1` reads backwards from it, and `o` is an offset."""
     try:
         return dict(parse_qsl(b64decode(cursor, validate=True).decode("ascii")))
     except ValueError as error:
@@ -104,7 +111,7 @@ def decoded(cursor: str) -> dict[str, str]:
 
 
 def number(marks: dict[str, str], name: str) -> int:
-    """One of the cursor's marks as a number."""
+    """Returns one mark of a cursor as a number."""
     try:
         return int(marks[name])
     except (KeyError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A running sandbox: the API at an address, what was asked of it, and what is to go wrong."""
+"""Runs a sandbox: serves the API at an address, records the requests and injects faults."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .world import World
 
 
 class Request(NamedTuple):
-    """A request as it came in, and the status it was answered with; 0 when the connection was reset instead."""
+    """A request and the status of its response. If the connection was reset instead, the status is 0."""
 
     method: str
     path: str
-    """With the query."""
+    """The path with its query."""
     status: int
     authorization: str | None
 
 
 class Sandbox:
-    """A running sandbox: where it is, what it was asked, and what is to go wrong."""
+    """A running sandbox: its addresses and credentials, the requests it received, and its faults."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -43,16 +43,19 @@ class Sandbox:
         self.client_id = api.tokens.client_id
         self.client_secret = api.tokens.client_secret
         self.requests: list[Request] = []
-        """Every request so far, oldest first."""
+        """All requests so far, oldest first."""
         self.on_request: Callable[[Sandbox, int], object] | None = None
-        """Called before each answer with the request's number, from 1; may book, cancel, move the clock."""
+        """A function that the sandbox calls before each response, with the sandbox and the request number (from 1).
+
+        The function may book and cancel pickups and move the clock.
+        """
         self._numbers = count(1)
         self._trouble = Trouble()
         self._lock = threading.Lock()
 
     @property
     def order(self) -> Order:
-        """The order of the list. When it changes, cursors handed out before may be refused."""
+        """The order of the list. After a change, the API may refuse cursors that it issued before."""
         return self._api.order
 
     @order.setter
@@ -61,27 +64,29 @@ class Sandbox:
 
     @property
     def access_token(self) -> str:
-        """The access token handed out last; empty for none."""
+        """The access token issued last, or an empty text if there is none."""
         return self._api.tokens.newest
 
     def revoke_tokens(self) -> None:
-        """No access token handed out so far is good any more."""
+        """Revokes all access tokens issued so far."""
         self._api.tokens.revoke()
 
     def fault(self, fault: Fault, *, page: Page | None = None, times: int | None = 1) -> None:
-        """Let something go wrong: on that page of a walk (from 1), on `token`s, else on any request; None times: until
-        healed.
+        """Queues a fault. Each request meets the first queued fault that applies to it.
 
-        Several faults stand in line; a request meets the first that concerns it.
+        Args:
+            fault: changes the response.
+            page: the page of a walk (from 1), or `token` for the token endpoint. None applies to every request.
+            times: the number of requests that meet the fault. None repeats the fault until you call `heal`.
         """
         self._trouble.add(fault, page, times)
 
     def heal(self) -> None:
-        """Nothing goes wrong any more."""
+        """Removes all faults."""
         self._trouble.clear()
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
-        """What goes on the wire for a request; it is noted in `requests`."""
+        """Returns the response to a request, and records the request in `requests`."""
         number = next(self._numbers)
         if self.on_request:
             self.on_request(self, number)
@@ -97,7 +102,7 @@ def serve(
     world: World,
     *,
     public_key: str = "sandbox-public-key",
-    secret_key: str = "sandbox-secret-key",  # noqa: S107 - opens this sandbox only
+    secret_key: str = "sandbox-secret-key",  # noqa: S107 - the key opens only this sandbox
     client_id: str = "sandbox-client-id",
     client_secret: str = "sandbox-client-secret",  # noqa: S107
     token_seconds: float = 3600,
@@ -107,8 +112,20 @@ def serve(
     order: Order = "descending",
     on: Server | None = None,
 ) -> Iterator[Sandbox]:
-    """The world's pickups on 127.0.0.1 until the block is left; port 0 takes a free one. A token lasts `token_seconds`
-    by the world's clock. `on` is a server that listens already, and goes on to.
+    """Serves the world's pickups on 127.0.0.1 until the `with` block ends.
+
+    Args:
+        world: the pickups and the clock.
+        public_key: public key of the integration with keys.
+        secret_key: secret key of the integration with keys.
+        client_id: id of the integration with tokens.
+        client_secret: secret of the integration with tokens.
+        token_seconds: how long a token is valid, by the world's clock.
+        port: the port to listen on. 0 selects a free port.
+        default_limit: rows on a page if the request does not set a limit.
+        max_limit: highest number of rows on a page.
+        order: the order of the list.
+        on: a server that already listens. It continues to listen after the block.
     """
     with nullcontext(on) if on else listening(port) as server:
         origin = f"http://127.0.0.1:{server.server_port}"
@@ -120,9 +137,12 @@ def serve(
 
 @contextmanager
 def listening(port: int = 0) -> Iterator[Server]:
-    """A server on 127.0.0.1 until the block is left; it answers once a sandbox says what."""
+    """Starts a server on 127.0.0.1 and closes it when the `with` block ends.
+
+    The server responds only after `serve` has connected it to a sandbox.
+    """
     server = Server(port)
-    # the default of 0.5 s would be waited for at every close
+    # Every close waits for one poll interval, and the default is 0.5 s.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

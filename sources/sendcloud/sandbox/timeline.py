@@ -1,4 +1,4 @@
-"""One pickup and everything that happens to it, from which its wire record at any instant follows."""
+"""A pickup and its dated changes, which determine its wire record at any instant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import Enum
 from typing import Any, Final
 
 Record = dict[str, Any]
-"""A pickup as the list shows it. Any JSON value may stand in it: tests serve broken ones too."""
+"""A pickup as the list shows it. A field may hold any JSON value, because tests also serve broken values."""
 
 
 class Absent(Enum):
-    """The one value that stands for a field that isn't on the wire at all, as distinct from null."""
+    """The type of ABSENT. ABSENT marks a field that is not sent at all, whereas None is sent as null."""
 
     ABSENT = "absent"
 
@@ -21,39 +21,43 @@ ABSENT: Final = Absent.ABSENT
 
 
 def utc(instant: datetime) -> datetime:
-    """The same instant in UTC. An instant without an offset is refused: whose hours would it be?"""
+    """Returns the same instant in UTC.
+
+    Raises:
+        ValueError: the instant has no offset, so its time zone is unknown.
+    """
     if instant.tzinfo is None:
-        raise ValueError(f"{instant!r} has no offset; say datetime(…, tzinfo=UTC)")
+        raise ValueError(f"{instant!r} has no offset; use datetime(…, tzinfo=UTC)")
     return instant.astimezone(UTC)
 
 
 def wire_time(instant: datetime) -> str:
-    """The instant as the API writes it: `2022-04-06T12:00:00Z`, with microseconds only when they aren't zero."""
+    """Returns the instant as the API writes it: `2022-04-06T12:00:00Z`, with microseconds unless they are zero."""
     return utc(instant).isoformat()[:-6] + "Z"
 
 
 def wire(fields: Record) -> Record:
-    """The fields as they go over the wire: instants as text, everything else untouched."""
+    """Returns the fields as they go over the wire: instants as text, all other values unchanged."""
     return {name: wire_time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 @dataclass(slots=True)
 class Pickup:
-    """One row of the account's list: how it was born, and dated changes in the order in which they take effect."""
+    """One row of the account's list: the fields at booking, and the dated changes in the order of their effect."""
 
     position: int
-    """Its place in the list; equal to the id, except where a test gave the order itself."""
+    """The place in the list. It equals the id unless a test set the order itself."""
     listed_from: datetime
     born: Record
     changes: tuple[tuple[datetime, Record], ...] = ()
     removed_at: datetime | None = None
 
     def is_listed(self, at: datetime) -> bool:
-        """Whether the list shows it at that instant."""
+        """Returns whether the list shows the pickup at that instant."""
         return self.listed_from <= at and (self.removed_at is None or at < self.removed_at)
 
     def record(self, at: datetime) -> Record:
-        """Its wire record as of that instant: a fresh dict, fields in the published order."""
+        """Returns the wire record at that instant: a new dict, with the fields in the published order."""
         record = self.born.copy()
         for since, fields in self.changes:
             if since <= at:
@@ -63,6 +67,6 @@ class Pickup:
         return record
 
     def change(self, at: datetime, fields: Record, *, final: bool = False) -> None:
-        """Let the fields change at that instant; a final change is the last: what was to happen later doesn't."""
+        """Adds a change of the fields at that instant. A final change removes all later changes."""
         kept = (change for change in self.changes if not final or change[0] <= at)
         self.changes = tuple(sorted((*kept, (at, wire(fields))), key=lambda change: change[0]))

@@ -1,4 +1,4 @@
-"""The token endpoint: client credentials by HTTP Basic, access tokens that end."""
+"""The token endpoint: client credentials by HTTP Basic, and access tokens that expire."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCOPES = frozenset({"api", "read:pickup"})
 
 @dataclass(slots=True)
 class Tokens:
-    """The access tokens of one client, and until when each is good by the world's clock."""
+    """The access tokens of one client. Each token expires by the world's clock."""
 
     client_id: str
     client_secret: str
@@ -30,7 +30,7 @@ class Tokens:
     _scopes: dict[str, set[str]] = field(default_factory=dict)
 
     def answer(self, method: str, authorization: str | None, form: bytes, now: datetime) -> Answer:
-        """What is due for a request to the endpoint."""
+        """Returns the response to a request to the endpoint."""
         if method != "POST":
             return self._refusal(405, "invalid_request", "The request method is not POST.", Allow="POST")
         if not self._knows(authorization):
@@ -40,7 +40,8 @@ class Tokens:
         fields = parse_qs(form.decode("latin-1"))
         if fields.get("grant_type") != ["client_credentials"]:
             return self._refusal(400, "unsupported_grant_type", "The grant type is not supported.")
-        scopes = set(fields["scope"][0].split()) if "scope" in fields else set(SCOPES)  # none asked for: all granted
+        # If the request names no scope, the token gets all scopes.
+        scopes = set(fields["scope"][0].split()) if "scope" in fields else set(SCOPES)
         if not scopes <= SCOPES:
             return self._refusal(400, "invalid_scope", "The requested scope is not granted to this client.")
         token = f"ory_at_{token_urlsafe(32)}.{token_urlsafe(32)}"
@@ -50,26 +51,26 @@ class Tokens:
         return self._answer(200, body, {"Cache-Control": "no-store"})
 
     def admits(self, authorization: str | None, now: datetime) -> bool:
-        """Whether that is a token which is still good."""
+        """Returns whether the Authorization header carries a token that is still valid."""
         kind, _, token = (authorization or "").partition(" ")
         until = self._good_until.get(token)
         return kind == "Bearer" and until is not None and now < until
 
     def grants(self, authorization: str | None, scope: str) -> bool:
-        """Whether that token was got for this."""
+        """Returns whether the token in the Authorization header has this scope."""
         return scope in self._scopes.get((authorization or "").partition(" ")[2], set())
 
     @property
     def newest(self) -> str:
-        """The token handed out last that is not revoked; empty for none."""
+        """The last issued token that is not revoked, or an empty text if there is none."""
         return next(reversed(self._good_until), "")
 
     def revoke(self) -> None:
-        """No token handed out so far is good any more."""
+        """Revokes all tokens issued so far."""
         self._good_until.clear()
 
     def _knows(self, authorization: str | None) -> bool:
-        """Id and secret, each spelled as in a form (RFC 6749, 2.3.1)."""
+        """Returns whether the header carries the id and the secret, each encoded as in a form (RFC 6749, 2.3.1)."""
         kind, _, pair = (authorization or "").partition(" ")
         try:
             client_id, _, secret = b64decode(pair, validate=True).decode().partition(":")

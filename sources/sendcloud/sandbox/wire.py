@@ -1,4 +1,4 @@
-"""Answers on a real socket, broken ones included."""
+"""Sends responses over a real socket, including broken responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .answer import Answer
 
 
 class Server(ThreadingHTTPServer):
-    """Threads, one per connection, that end with the server: nobody is answered after it was closed."""
+    """Runs one thread per connection. The threads end with the server, so a closed server sends no response."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -26,7 +26,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.answer: Callable[[str, str, str | None, bytes | None], Answer]
-        """Of method, path with query, Authorization header, and body, of which one in chunks is not read."""
+        """Returns the response to a method, a path with its query, an Authorization header and a body.
+
+        The server does not read a body that comes in chunks.
+        """
         self.clock: Callable[[], datetime]
         self.closing = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -41,7 +44,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no error of ours; anything else is shown on stderr."""
+        """Ignores clients that close the connection. Any other error is printed on stderr."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -54,11 +57,11 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Puts answers on the wire."""
+    """Sends the responses over the wire."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body in one segment
+    wbufsize = -1  # the head and the body go out in one segment
 
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -74,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815 - set by http.server
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -101,13 +104,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _reset(self) -> None:
-        """Close with no time to linger, which sends RST; a plain close would send FIN."""
+        """Closes the connection without lingering, which sends RST. A plain close would send FIN."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         close(self.connection.detach())
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The world's clock, not the machine's."""
+        """Returns the world's clock instead of the machine's clock."""
         del timestamp
         return format_datetime(cast(Server, self.server).clock(), usegmt=True)
 
@@ -115,4 +118,4 @@ class Handler(BaseHTTPRequestHandler):
         return "sendcloud-sandbox"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quiet; `Sandbox.requests` remembers."""
+        """Logs nothing, because `Sandbox.requests` records every request."""

@@ -1,4 +1,4 @@
-"""A book of pickups, looked at from one instant: `world.clock`, which moves only when told."""
+"""A world of pickups, seen at one instant. That instant is `world.clock`, which moves only when you move it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class World:
-    """An account's pickups with all that happened and will happen to them. Safe to change while it is served."""
+    """An account's pickups with all their past and future changes. You can safely change a world while it is served."""
 
     def __init__(self, seed: int = 7, clock: datetime | None = None) -> None:
         self.seed = seed
         self.version = 0
-        """Grows whenever the list may look different: at every change, and when the clock moves."""
+        """A counter that grows whenever the list may differ: at every change, and when the clock moves."""
         self._clock = utc(clock or datetime(2026, 11, 23, 8, tzinfo=UTC))
         self._pickups: list[Pickup] = []
         self._by_id: dict[int, Pickup] = {}
-        self._newest = FIRST_ID  # of all ids and positions
+        self._newest = FIRST_ID  # the highest of all ids and positions
         self._goes_by_id = True
         self._lock = RLock()
 
     @classmethod
     def seeded(cls, count: int, *, seed: int = 7, until: datetime, days: float = 180, carriers: int = 9) -> Self:
-        """That many pickups booked in the days before `until`, which is the clock; same arguments, same world."""
+        """Creates a world of `count` pickups booked in the `days` before `until`, and sets the clock to `until`.
+
+        The same arguments always create the same world.
+        """
         world = cls(seed, until)
         since = world.clock - timedelta(days=days)
         for pickup in seeded(count, random=Random(seed), since=since, until=world.clock, carriers=carriers):
@@ -40,7 +43,10 @@ class World:
 
     @classmethod
     def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
-        """Exactly these wire records in exactly this order, whatever their ids; listed at every instant."""
+        """Creates a world of exactly these wire records, in exactly this order, whatever their ids.
+
+        The list shows all of the records at every instant.
+        """
         world = cls(clock=clock)
         world._goes_by_id, world._newest = False, 0
         for record in reversed(list(records)):
@@ -49,7 +55,7 @@ class World:
 
     @property
     def clock(self) -> datetime:
-        """The instant at which the world is looked at, in UTC."""
+        """The instant at which the world is seen, in UTC."""
         return self._clock
 
     @clock.setter
@@ -59,23 +65,27 @@ class World:
             self.version += 1
 
     def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
-        """Move the clock on."""
+        """Moves the clock forward."""
         self.clock += timedelta(days=days, hours=hours, minutes=minutes)
 
     def listed(self, at: datetime | None = None) -> list[Pickup]:
-        """The pickups that the list shows at that instant (default: the clock), newest first."""
+        """Returns the pickups that the list shows at that instant (default: the clock), newest first."""
         at = self._instant(at)
         with self._lock:
             shown = [pickup for pickup in self._pickups if pickup.is_listed(at)]
         return sorted(shown, key=lambda pickup: -pickup.position)
 
     def records(self, at: datetime | None = None) -> list[Record]:
-        """The truth: every wire record as listed at that instant (default: the clock), newest first."""
+        """Returns every wire record as listed at that instant (default: the clock), newest first."""
         at = self._instant(at)
         return [pickup.record(at) for pickup in self.listed(at)]
 
-    def record(self, id: int) -> Record:  # noqa: A002 - the API's own word
-        """The pickup's wire record at the clock; KeyError when it isn't listed."""
+    def record(self, id: int) -> Record:  # noqa: A002 - the API uses this name
+        """Returns the pickup's wire record at the clock.
+
+        Raises:
+            KeyError: the list does not show the pickup.
+        """
         pickup = self._by_id[id]
         if not pickup.is_listed(self.clock):
             raise KeyError(id)
@@ -97,11 +107,17 @@ class World:
         listed_from: datetime | None = None,
         **extra: Any,
     ) -> int:
-        """A pickup as told, booked at the clock unless said otherwise; its id is returned.
+        """Books a pickup and returns its id.
 
-        Without `pickup_from` the window is 12:00 to 17:00 UTC two days after booking; with `pickup_from` alone it is
-        open-ended. It is listed from `created_at` on, unless `listed_from` says otherwise. `extra` are fields as on
-        the wire; instants among them are written as the API writes them, and ABSENT keeps a field off the wire.
+        The arguments are the fields of the wire record, and ABSENT leaves a field out. If `pickup_from` is missing, the
+        window is 12:00 to 17:00 UTC two days after the booking. If only `pickup_from` is given, the window is
+        open-ended.
+
+        Args:
+            created_at: the booking time. The default is the clock.
+            id: the pickup's id. The default is the next free number.
+            listed_from: the instant from which the list shows the pickup. The default is `created_at`.
+            extra: further fields of the wire record. Instants are written as the API writes them.
         """
         with self._lock:
             created_at = self._instant(created_at)
@@ -128,27 +144,28 @@ class World:
         return number
 
     def put(self, record: Record, at: datetime | None = None) -> int:
-        """List any record, broken ones included, from that instant on (default: the clock), as the newest.
+        """Lists any record, even a broken one, as the newest from that instant on (default: the clock).
 
-        Returned is the number under which `change`, `cancel` and `remove` know it: its id if that is an integer.
+        Returns:
+            The number by which `change`, `cancel` and `remove` find the record: its id if the id is an integer.
         """
         return self._put(record, self._instant(at))
 
     def change(self, id: int, at: datetime | None = None, **fields: Any) -> None:  # noqa: A002
-        """Let any fields of a pickup change at that instant (default: the clock), unknown ones included."""
+        """Changes any fields of a pickup at that instant (default: the clock), including unknown fields."""
         self._change(id, self._instant(at), fields)
 
     def cancel(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Cancel a pickup at that instant (default: the clock); nothing happens to it afterwards."""
+        """Cancels a pickup at that instant (default: the clock), and removes its later changes."""
         at = self._instant(at)
         self._change(id, at, {"pickup_status": "Cancelled", "cancelled_at": wire_time(at)}, final=True)
 
     def fail(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Let the carrier refuse a pickup at that instant (default: the clock); nothing happens to it afterwards."""
+        """Makes the carrier refuse a pickup at that instant (default: the clock), and removes its later changes."""
         self._change(id, self._instant(at), {"pickup_status": "Failed"}, final=True)
 
     def remove(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Let the list no longer show a pickup from that instant on (default: the clock)."""
+        """Removes a pickup from the list from that instant on (default: the clock)."""
         with self._lock:
             self._by_id[id].removed_at = self._instant(at)
             self.version += 1

@@ -1,0 +1,64 @@
+"""Runs the checks. A check is a SQL query that returns wrong rows and states its severity in its first line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.analytics.views import SQL, SqlConnection, query_of
+from pipelines.dialects import DUCKDB
+from pipelines.dialects.translate import translate
+
+SEVERITY = re.compile(r"-- severity: (must-pass|warn)\b")
+
+
+MAX_VALUES = 3
+
+
+class CheckResult(NamedTuple):
+    """Counts the wrong rows that one check found in one account. If `must_pass` is true, they make the run fail."""
+
+    name: str
+    account: str | None  # None if the wrong rows have no account
+    rows: int
+    must_pass: bool
+    values: list[str]  # up to MAX_VALUES unknown values, if the check has a column `new_word`
+
+
+def check_files() -> list[Path]:
+    """Returns the SQL files of all checks, sorted by name."""
+    return sorted((SQL / "checks").glob("*.sql"))
+
+
+def is_must_pass(path: Path) -> bool:
+    """Returns whether rows that this check finds make a run fail. The severity in its first line decides."""
+    severity = SEVERITY.match(path.read_text(encoding="utf-8"))
+    assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # the file belongs to this package
+    return severity[1] == "must-pass"
+
+
+def run_checks(connection: SqlConnection, dialect: str = DUCKDB) -> list[CheckResult]:
+    """Runs every check and returns its findings by account.
+
+    Args:
+        connection: a connection to a database with the tables of `sendcloud` and the views of `analytics`.
+        dialect: the SQL dialect of the connection, by sqlglot's name.
+
+    Returns:
+        One result for each check and account with wrong rows. A check that finds no wrong rows has no result.
+    """
+    results = []
+    for path in check_files():
+        sql = query_of(path)
+        counts = f"select account, count(*) from ({sql}\n) as wrong group by account order by account"  # noqa: S608  # own SQL
+        for account, rows in connection.execute(translate(counts, dialect)).fetchall():
+            values = _unexpected_values(connection, dialect, sql, account) if " as new_word" in sql else []
+            results.append(CheckResult(path.stem, account, rows, is_must_pass(path), values))
+    return results
+
+
+def _unexpected_values(connection: SqlConnection, dialect: str, sql: str, account: str | None) -> list[str]:
+    own = f"select distinct new_word from ({sql}\n) as wrong where account is not distinct from ?"  # noqa: S608  # own SQL
+    words = translate(f"{own} order by new_word limit {MAX_VALUES}", dialect)
+    return [str(word) for (word,) in connection.execute(words, [account]).fetchall()]

@@ -1,0 +1,39 @@
+-- severity: must-pass
+-- Reports pickups that are stored more than once. Every rate would count them more than once. dlt's upsert keeps both
+-- rows if one batch contains an id twice (tested with dlt 1.31), and dlt before 1.25.0 duplicated rows after a kill.
+-- An id may exist under two accounts because, as far as is known, ids are unique only within an account.
+-- Grouping ten million keys takes a second and a gigabyte, so the check skips an account whose counts add up. They add
+-- up if the previous run left no duplicates and the table holds that run's rows plus this run's new keys.
+-- After a sweep, the check always groups the keys. It also groups them after a crashed run that had loaded rows, and
+-- after this machine's clock was set back, because the counts don't add up in these cases.
+with runs as (
+    select
+        account,
+        sweep,
+        rows_new,
+        rows_in_table,
+        checks_failed like '%"unique_key"%' as found_doubles,
+        row_number() over (partition by account order by started_at desc) as runs_ago
+    from sendcloud.pickup_runs
+),
+
+added_up as (
+    select this.account
+    from runs as this
+    join runs as before on before.account = this.account
+    where this.runs_ago = 1
+        and before.runs_ago = 2
+        and this.sweep is null
+        and not before.found_doubles
+        and this.rows_in_table = before.rows_in_table + this.rows_new
+        and this.rows_in_table = (select count(*) from sendcloud.pickups as there where there.account = this.account)
+)
+
+select
+    account,
+    id,
+    count(*) as copies
+from sendcloud.pickups
+where account not in (select account from added_up)
+group by account, id
+having count(*) > 1

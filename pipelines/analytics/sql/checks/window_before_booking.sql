@@ -1,0 +1,14 @@
+-- severity: warn
+-- Reports pickups whose window opens before their booking. Sendcloud's documentation shows one (Failed, window in 2021,
+-- booked in 2022), so the check skips failed pickups. It looks for a time-zone error in the loaded data, not for
+-- bookings that carriers refuse.
+select
+    account,
+    pickup_id as id,
+    carrier,
+    pickup_status,
+    created_at_utc,
+    pickup_from_utc
+from analytics.pickups
+where is_window_before_booking
+    and not is_failed

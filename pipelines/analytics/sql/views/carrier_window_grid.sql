@@ -1,0 +1,22 @@
+-- One row per carrier, local weekday (ISO, 1 = Monday) and local start hour at which at least one window opens.
+-- Every booked window counts, whatever became of the pickup. If a pickup has two time slots, each slot counts at the
+-- hour at which it opens.
+-- The view leaves out pickups without a window. It also leaves out pickups in a country whose time zone is not
+-- configured, because their local hour is unknown. carrier_windows counts both.
+
+with slots as (
+    select * from analytics.pickup_slots
+),
+
+final as (
+    select
+        carrier,
+        slot_opens_isodow_local as window_opens_isodow_local,
+        slot_opens_hour_local as window_opens_hour_local,
+        count(*) as pickups
+    from slots
+    where has_local_time
+    group by carrier, slot_opens_isodow_local, slot_opens_hour_local
+)
+
+select * from final

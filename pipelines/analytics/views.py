@@ -1,0 +1,138 @@
+"""Creates the views of `analytics`, which define the meaning of every number. Each view is a plain SQL file.
+
+The functions accept any connection whose `execute(sql, parameters)` returns an object with `fetchall()`, as DuckDB's
+connections do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipelines.dialects import DUCKDB
+from pipelines.dialects.translate import translate
+
+SQL = Path(__file__).parent / "sql"
+TRANSLATED_DIGEST = Path(__file__).parents[1] / "dialects" / "translated.json"
+VIEW_REFERENCE, SQL_COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
+
+
+DIGEST_IN_COMMENT = re.compile(r"\(([0-9]+(?:\.[0-9]+)*), ([0-9a-f]{8})\)$")
+
+
+class SqlConnection(Protocol):
+    """An object that executes SQL, such as a session of a destination or a plain DuckDB connection."""
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Any:
+        """Executes the statements and returns an object with `fetchall()`."""
+
+
+def view_files(read_by: Sequence[Path] | None = None) -> list[Path]:
+    """Returns the SQL files of the views in creation order: each view follows the views that it reads.
+
+    Args:
+        read_by: SQL files, such as checks. If given, only the views that these files read, directly or through other
+            views, are returned.
+    """
+    files = {path.stem: path for path in sorted((SQL / "views").glob("*.sql"))}
+    reads = {name: _views_read_by(path) for name, path in files.items()}
+    wanted = set(files) if read_by is None else set().union(*map(_views_read_by, read_by))
+    while more := {name for view in wanted for name in reads[view]} - wanted:
+        wanted |= more
+    return [files[name] for name in TopologicalSorter(reads).static_order() if name in wanted]
+
+
+def _views_read_by(path: Path) -> set[str]:
+    return set(VIEW_REFERENCE.findall(SQL_COMMENT.sub("", path.read_text(encoding="utf-8"))))
+
+
+def grain_of(path: Path) -> str:
+    """Returns the grain of the view, such as "One row per carrier.", from the comment in the first line."""
+    return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
+
+
+def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: bool = True) -> None:
+    """Creates every view of `analytics`, with its grain as the view's comment.
+
+    On PostgreSQL, creating or dropping a view waits for its readers and blocks new readers. The views are therefore
+    recreated there only if a view is missing or its statement changed. The comment of each view contains the version of
+    this package and a digest of the statements of all views.
+
+    Args:
+        connection: a connection to the database.
+        dialect: the SQL dialect of the connection, by sqlglot's name.
+        replace: whether the views are replaced in place. If false, they are dropped first, with their grants and all
+            views that depend on them. PostgreSQL can't replace a view whose columns were renamed or removed.
+    """
+    connection.execute("create schema if not exists analytics")
+    comments = _view_comments(dialect)
+    if dialect != DUCKDB and views_are_current(connection):
+        return
+    if not replace:
+        for name in reversed(comments):
+            connection.execute(f"drop view if exists analytics.{name} cascade")
+    for path in view_files():
+        connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
+        comment = comments[path.stem].replace("'", "''")
+        connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
+
+
+def views_are_current(connection: SqlConnection) -> bool:
+    """Returns whether a PostgreSQL server has the current views, or views that a later version of this package created.
+
+    The views of a later version count as current, because two versions on one server must not keep replacing each
+    other's views.
+    """
+    there = dict(connection.execute(_COMMENTS).fetchall())
+    ours = _numbers(version("sendcloud-pickups")), _current_digest()
+    marks = [_mark_of(there.get(path.stem) or "") for path in view_files()]
+    return all(digest == ours[1] or numbers > ours[0] for numbers, digest in marks)
+
+
+def _mark_of(comment: str) -> tuple[list[int], str]:
+    """Returns the version of this package that created the view, and the digest; both empty if the comment has none."""
+    found = DIGEST_IN_COMMENT.search(comment)
+    return (_numbers(found[1]), found[2]) if found else ([], "")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def _view_comments(dialect: str) -> dict[str, str]:
+    mark = "" if dialect == DUCKDB else f" ({version('sendcloud-pickups')}, {_current_digest()})"
+    return {path.stem: grain_of(path) + mark for path in view_files()}
+
+
+def _current_digest() -> str:
+    """Returns the digest of PostgreSQL's views from a file, because translating all views takes half a second."""
+    mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
+    return mark
+
+
+def digest_of_translated(dialect: str) -> str:
+    """Returns the SHA-256 digest of the views' statements in the dialect, as hexadecimal text.
+
+    The digest ignores the comments, layout and folders of the files, so that a change to them recreates no view and
+    loses no grant.
+    """
+    statements = [translate(query_of(path), dialect) for path in view_files()]
+    return sha256("\0".join(statements).encode()).hexdigest()
+
+
+_COMMENTS = """
+    select relname, obj_description(pg_class.oid, 'pg_class')
+    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = 'analytics' and relkind = 'v'
+"""
+
+
+def query_of(path: Path) -> str:
+    """Returns the query in the file, with its comments and without the closing semicolon."""
+    return path.read_text(encoding="utf-8").rstrip().rstrip(";")

@@ -1,0 +1,90 @@
+"""Replaces files atomically, so that readers see either the complete old content or the complete new content."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+DAY_SECONDS = 86_400  # writing or reading a file never takes a day, so an older temporary file is a leftover
+WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the file to be replaced open
+RETRY_DELAYS_SECONDS = (
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    1.6,
+)  # `pipelines.warehouse.read` closes the published file within the sum of these seconds
+
+
+class FileInUse(PermissionError):
+    """Raised on Windows when a program has the target file open, so that it cannot be replaced."""
+
+
+@contextmanager
+def replace_atomically(target: Path) -> Iterator[Path]:
+    """Yields an empty temporary file beside `target` and renames it to `target` when the block ends.
+
+    The new content is flushed to disk before the rename. If the block or the rename fails, the temporary file is
+    deleted and `target` is unchanged. A reader that has the old file open keeps reading the old content. On Windows,
+    the open file blocks the rename, so the rename is retried for about 3 seconds.
+
+    Args:
+        target: the file to create or replace. A missing folder is created.
+
+    Yields:
+        The path of the temporary file.
+
+    Raises:
+        FileInUse: on Windows, a program still has `target` open after the last retry.
+        OSError: the file can't be written or renamed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield fresh
+            os.fsync(file.fileno())
+        fresh.chmod(0o666 & ~_umask())
+        _replace(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _replace(fresh: Path, target: Path) -> None:
+    for wait in (*RETRY_DELAYS_SECONDS, None):
+        try:
+            fresh.replace(target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in WINDOWS_IN_USE:
+                raise
+            if wait is None:
+                raise FileInUse(f"it cannot be replaced while a program has it open ({error.strerror})") from error
+            time.sleep(wait)
+
+
+def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: float = 0) -> None:
+    """Removes temporary files that a killed process left while it was writing `target`.
+
+    Args:
+        target: the file that was being written.
+        suffix: the last part of the temporary files' names.
+        older_than_seconds: the minimum age of a file to remove. Keep the default, 0, only if no other process can be
+            writing `target`, for example while a run holds its lock.
+    """
+    for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
+        with suppress(OSError):  # a file that is already gone or belongs to another user does no harm
+            # a hard link shares mtime with its original; only ctime changes when the link is created
+            if leftover.stat().st_ctime <= time.time() - older_than_seconds:
+                leftover.unlink()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,105 @@
+"""Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
+
+Rows are pruned once a day, after the transaction of the day's first run that read a page. If a DuckDB file is mostly
+free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock or this machine's
+clock, whichever is earlier. Otherwise, a clock that is wrong and ahead could delete a year of receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from pipelines.config.settings import get_setting
+from pipelines.destinations.base import Session
+from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.errors import DestinationError
+from pipelines.receipt import Receipt
+
+_RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
+# These receipts stay even if they are older than a year. `pickups status`, the views' as_of and the comparison of API
+# versions (loading/finalize.py) need them.
+_PRUNE_RECEIPTS = """
+    delete from sendcloud.pickup_runs
+    where coalesce(observed_at, started_at) < $receipts_from and run_id not in (
+        select needed from (
+            select unnest([
+                arg_max(run_id, started_at),
+                arg_max(run_id, started_at) filter (where outcome = 'succeeded'),
+                arg_max(run_id, observed_at) filter (where outcome = 'succeeded'),
+                arg_max(run_id, started_at) filter (where history_complete is not null),
+                arg_max(run_id, observed_at) filter (where sweep = 'complete')
+            ]) as needed
+            from sendcloud.pickup_runs where run_id not in (select unnest($these)) group by account
+        ) where needed is not null
+    )
+"""
+# dlt restores the state of the completed load with the highest id (dlt 1.31, get_stored_state)
+_PRUNE_STATES = """
+    delete from sendcloud._dlt_pipeline_state
+    where created_at < $bookkeeping_from and _dlt_load_id not in (
+        select max(loads.load_id)
+        from sendcloud._dlt_pipeline_state as states
+        join sendcloud._dlt_loads as loads on loads.load_id = states._dlt_load_id
+        where loads.status = 0 group by states.pipeline_name
+    )
+"""
+_PRUNE_LOADS = """
+    delete from sendcloud._dlt_loads
+    where inserted_at < $bookkeeping_from
+        and load_id not in (select _dlt_load_id from sendcloud._dlt_pipeline_state)
+"""
+# the newest schema of each name is the current one; every remaining load refers to its own schema
+_PRUNE_SCHEMAS = """
+    delete from sendcloud._dlt_version
+    where inserted_at < $bookkeeping_from
+        and version_hash not in (
+            select arg_max(version_hash, inserted_at) from sendcloud._dlt_version group by schema_name
+        )
+        and version_hash not in (select schema_version_hash from sendcloud._dlt_loads)
+"""
+# status_history.py never looks up a load without remaining pickups
+_PRUNE_RECORDED = """
+    delete from sendcloud.pickup_states_recorded
+    where _dlt_load_id not in (select distinct _dlt_load_id from sendcloud.pickups)
+"""
+
+
+def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
+    """Deletes rows that are older than `[retention]` allows and no longer needed, once a day, in its own transaction.
+
+    Does nothing if the run received no page from the API. If the deletion fails, nothing is deleted and the first run
+    of the next day tries again.
+
+    Args:
+        connection: a session with the tables of the receipts' accounts.
+        receipts: the receipts of this run.
+    """
+    observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]
+    if not observed:
+        return
+    try:
+        _prune_old_rows(connection, receipts, min(*observed, datetime.now(UTC)))
+    except (DatabaseError, DestinationError):
+        with suppress(DatabaseError, DestinationError):
+            connection.execute("rollback")
+
+
+def _prune_old_rows(connection: Session, receipts: Sequence[Receipt], now: datetime) -> None:
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    this_day = {"day": day, "next_day": day + timedelta(days=1)}
+    ((receipts_of_the_day,),) = connection.execute(_RECEIPTS_OF_DAY, this_day).fetchall()
+    if receipts_of_the_day > len(receipts):  # this query costs every run 1 ms; pruning costs one run a day 75 ms
+        return
+    these = [receipt.run_id for receipt in receipts]
+    receipts_from = now - timedelta(days=get_setting("retention.receipt_days"))
+    bookkeeping_from = now - timedelta(days=get_setting("retention.bookkeeping_days"))
+    connection.execute("begin")
+    connection.execute(_PRUNE_RECEIPTS, {"receipts_from": receipts_from, "these": these})
+    for old in (_PRUNE_STATES, _PRUNE_LOADS, _PRUNE_SCHEMAS):
+        connection.execute(old, {"bookkeeping_from": bookkeeping_from})
+    connection.execute(_PRUNE_RECORDED)
+    for receipt in receipts:
+        connection.publish_account(receipt.account)
+    connection.execute("commit")

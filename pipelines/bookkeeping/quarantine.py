@@ -1,0 +1,73 @@
+"""Updates `sendcloud.pickups_quarantine` when the pickup of a rejected record is listed again in another form.
+
+The source identifies a rejected record only by its hash and remembers the hash for a week by default. The table keeps
+the remaining facts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+
+from pipelines.destinations.base import Session
+from sources.sendcloud.records.tables import INSTANT
+
+# dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null. This is correct, since
+# the record is then unreadable again.
+_ADD_RESOLVED_COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"
+_MARK_RESOLVED = """
+    update sendcloud.pickups_quarantine as refused
+    set resolved_at = (select observed_at from now_seen)
+    from listed
+    where refused.resolved_at is null
+        and listed.account = refused.account
+        and json_extract_string(refused.record, '$.id') = listed.id::text
+"""
+# Ids are compared as text, as above. A text that is not a whole number identifies no pickup. If one run met several
+# forms of a record, none of them is the newest.
+_MARK_SUPERSEDED = """
+    update sendcloud.pickups_quarantine as refused
+    set resolved_at = newest.seen_at
+    from (
+        select account, json_extract_string(record, '$.id') as id, max(last_seen_at) as seen_at
+        from sendcloud.pickups_quarantine
+        group by account, json_extract_string(record, '$.id')
+        having count(*) > 1
+    ) as newest
+    where refused.resolved_at is null
+        and refused.account = newest.account
+        and json_extract_string(refused.record, '$.id') = newest.id
+        and newest.id similar to '[1-9][0-9]*'
+        and refused.last_seen_at < newest.seen_at
+"""
+
+
+def add_resolved_column(connection: Session) -> None:
+    """Adds the column `resolved_at`, which the source does not have, if the table exists."""
+    if connection.has_table("pickups_quarantine"):
+        connection.execute(_ADD_RESOLVED_COLUMN)
+
+
+def mark_resolved(connection: Session, observed_at: datetime) -> None:
+    """Marks the records whose pickup is among the registered rows `listed`, because the pickup is readable now.
+
+    Args:
+        connection: a session with the account's tables.
+        observed_at: the time to record, UTC by the API's clock.
+    """
+    if not connection.has_table("pickups_quarantine"):
+        return
+    add_resolved_column(connection)
+    connection.register("now_seen", pa.table({"observed_at": pa.array([observed_at], INSTANT)}))
+    connection.execute(_MARK_RESOLVED)
+
+
+def mark_superseded(connection: Session) -> None:
+    """Marks the records whose pickup was later rejected in another form, for example from another version of the API.
+
+    The row of the newest form remains unresolved and represents the pickup. The result depends only on the table, so
+    the next run completes the work of a crashed run.
+    """
+    if connection.has_table("pickups_quarantine"):
+        connection.execute(_MARK_SUPERSEDED)

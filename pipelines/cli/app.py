@@ -1,0 +1,247 @@
+"""Defines the command line `pickups`. Each command imports its heavy dependencies only when it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines import json_logs
+
+app = typer.Typer(
+    name="pickups",
+    help="Load every Sendcloud pickup, and every later change to it, into DuckDB, PostgreSQL or Delta.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sendcloud-pickups {version('sendcloud-pickups')}")
+        raise typer.Exit
+
+
+@app.callback()
+def project(
+    project_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DLT_PROJECT_DIR",
+            help="The project folder, which contains .dlt; default: the nearest at or above the current folder.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and dlt's log.")] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Sets the options of all commands in the environment, where dlt's own tools read them."""
+    if project_dir:
+        os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
+    if debug:
+        os.environ["PICKUPS_DEBUG"] = "1"
+        os.environ["RUNTIME__LOG_LEVEL"] = "INFO"
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(help="Load only this account; default: all accounts.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again, about once a week.")] = False,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.", min=0)] = 0,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SECONDS", help="End the run this long after its start, --wait included (exit 143).", min=1
+        ),
+    ] = None,
+    json: AsJson = False,
+    _log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(
+            json_logs.OPTION, help="With json, write each line on stderr as an object with event and numbers."
+        ),
+    ] = "text",
+) -> None:
+    """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
+    from pipelines import lean_imports
+    from pipelines.cli import termination
+
+    if context.obj["own_process"]:
+        termination.end_on_sigterm(timeout)
+        lean_imports.block_unneeded()
+    elif timeout:
+        raise typer.BadParameter("a timeout needs a process that executes only this run", param_hint="--timeout")
+    from pipelines.cli.run import run_and_report
+
+    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; created if it does not exist.")],
+) -> None:
+    """Create a project folder with settings, a file for the keys, and notebooks. For example: pickups init sendcloud"""
+    from pipelines.config.scaffold import create_project
+
+    typer.echo(create_project(folder))
+
+
+@app.command()
+def demo(
+    pickups: Annotated[int, typer.Option(help="The number of pickups.", min=1, max=1_000_000)] = 20_000,
+    seed: Annotated[int, typer.Option(help="The seed that generates the pickups.")] = 7,
+) -> None:
+    """Run twice against a local sandbox, without an account, and print its cancellations. Writes only to data/demo."""
+    from pipelines.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(pickups, seed))
+
+
+@app.command()
+def show(
+    table: Annotated[Literal["carriers", "windows"], typer.Argument(help="Cancellations, or windows, per carrier.")],
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="csv and json print every column of the view.")
+    ] = "table",
+    json: AsJson = False,
+) -> None:
+    """Print cancellations or pickup windows per carrier. For example: pickups show carriers --format csv"""
+    from pipelines.cli.show import print_view as show_table
+
+    show_table(table, "json" if json else form)
+
+
+@app.command()
+def report(
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="The file to write; default: data/report/index.html.")
+    ] = None,
+    carrier: Annotated[list[str] | None, typer.Option(help="Include only this carrier. Repeatable.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Include only pickups booked since, such as 2026-01-01.")
+    ] = None,
+) -> None:
+    """Write the notebooks as one page for a browser or printer. For example: pickups report --since 2026-01-01"""
+    from pipelines.cli import console
+    from pipelines.destinations.filter import PickupFilter, UnknownCarrier
+    from pipelines.report.build import build_report as write_report
+
+    try:
+        only = PickupFilter.parse(carrier or None, since)
+    except ValueError:
+        raise typer.BadParameter(f"{since!r} is not a day such as 2026-01-01", param_hint="--since") from None
+    on_screen = console.console(stderr=True)
+    try:
+        page = write_report(to, only=only, on_progress=lambda name: on_screen.print(f"running {name}"))
+    except UnknownCarrier as error:
+        raise typer.BadParameter(str(error), param_hint="--carrier") from None
+    typer.echo(page)
+
+
+@app.command()
+def models(
+    engine: Annotated[
+        Literal["duckdb", "spark"],
+        typer.Option(help="duckdb runs on this machine; spark runs on a cluster and needs Delta tables."),
+    ] = "duckdb",
+    master: Annotated[
+        str, typer.Option(metavar="URL", help="The Spark master, such as spark://host:7077 or yarn.")
+    ] = "local[2]",
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FOLDER", help="The target folder; default: analytics in the lake.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Export every view as Parquet files, for large tables or many readers. For example: pickups models --to views"""
+    from pipelines.cli import console
+    from pipelines.export.parquet import export_views, format_export
+
+    on_screen = console.console(stderr=True)
+    folder, rows = export_views(engine, to, master, on_progress=lambda view: on_screen.print(f"built {view}"))
+    typer.echo(format_export(folder, rows, as_json=json))
+
+
+@app.command()
+def check(
+    account: Annotated[str | None, typer.Option(help="Check only this account; default: all accounts.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Check settings, credentials, API access, clock, files and disk. Changes nothing."""
+    from pipelines.cli.check import run_preflight as look
+
+    raise typer.Exit(look(account, as_json=json))
+
+
+@app.command()
+def status(
+    json: AsJson = False,
+    max_age: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            help="The maximum age of the last good run; default: the setting status.max_age_hours.",
+            min=0,
+        ),
+    ] = None,
+) -> None:
+    """Show each account's last run and the content of its tables. Exits 1 if the last good run is too old."""
+    from pipelines.cli.status import print_status as tell
+
+    tell(as_json=json, max_age_hours=max_age)
+
+
+@app.command()
+def schedule(
+    kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
+    user: Annotated[
+        str | None,
+        typer.Option(help="The user of the runs (systemd, cron); default: the folder's owner, or `pickups` for root."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Write the files to this folder instead of stdout.")
+    ] = None,
+) -> None:
+    """Print the files that schedule a run every 15 minutes and a sweep on Sundays, with this installation's paths.
+
+    systemd: put the files into /etc/systemd/system. Then run:
+    systemctl enable --now sendcloud-pickups.timer sendcloud-pickups-sweep.timer
+
+    cron: run crontab -e as the user of the runs, and paste the lines.
+
+    github: commit the file to .github/workflows of a private repository. It needs a remote destination, not DuckDB.
+
+    dagster: put the files into $DAGSTER_HOME. Then run there: dagster dev -f sendcloud_pickups_location.py
+
+    For example: pickups schedule systemd --to /etc/systemd/system
+    """
+    from pipelines.scheduling import render
+
+    texts = render.render_schedule(kind, user)
+    typer.echo(render.write_files(texts, to) if to else render.format_files(texts), nl=bool(to))
+    if names := render.shell_only_settings():
+        typer.echo(
+            f"pickups: scheduled runs do not see settings of this shell's environment: {', '.join(names)}. "
+            "Move settings to .dlt/config.toml and keys to .dlt/secrets.toml.",
+            err=True,
+        )
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 uses a free port.", min=0, max=65535)] = 8321,
+    pickups: Annotated[int, typer.Option(help="The number of pickups.", min=0, max=1_000_000)] = 20_000,
+    seed: Annotated[int, typer.Option(help="The seed that generates the pickups.")] = 7,
+) -> None:
+    """Serve a local Sendcloud sandbox, and print its address and keys. For example: pickups sandbox --port 0"""
+    from pipelines.cli.demo import serve_sandbox
+
+    serve_sandbox(port, pickups, seed)

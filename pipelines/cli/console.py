@@ -1,0 +1,140 @@
+"""Prints progress, receipts, errors and tables. Without a terminal, the output is plain lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipelines import json_logs
+from pipelines.errors import Interrupted, exit_code_of, one_line
+
+if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw, so a scheduled run does not import it
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from pipelines.receipt import Receipt
+    from sources.sendcloud import ReadStats
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Returns a rich console for stdout or stderr.
+
+    If the output is not a terminal, the width is 160, so tables in pipes and files are not wrapped.
+    """
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=160)
+
+
+@contextmanager
+def show_progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, ReadStats], None]]:
+    """Yields a callback that shows the progress of a run on stderr.
+
+    On a terminal, the callback updates a bar for each account. The length of the list is unknown, so the bar shows the
+    date reached instead of a percentage. Without a terminal, the callback writes a line at each new phase and then
+    every SECONDS_BETWEEN_LINES. With `--log-format json`, each line is an event.
+
+    Args:
+        accounts: the accounts of the run. If there are several, each line begins with its account.
+
+    Yields:
+        A function of the phase (reading, loading, publishing) and the numbers read so far.
+    """
+    several = len(accounts) > 1
+    if json_logs.is_enabled():
+        yield _throttled(_log_progress)
+        return
+    if not sys.stderr.isatty():
+        yield _throttled(lambda phase, reading: typer.echo(_progress_line(phase, reading, several), err=True))
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as moving:
+        yield _progress_bars(moving, accounts if several else [])
+
+
+def _progress_bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, ReadStats], None]:
+    waiting = {account: f"{account}: waiting" for account in accounts} or {"": "contacting Sendcloud"}
+    tasks = {account: moving.add_task(description, total=None) for account, description in waiting.items()}
+
+    def update(phase: str, reading: ReadStats) -> None:
+        for account, task in tasks.items():
+            if account in ("", reading.account) or not reading.account:
+                moving.update(task, description=_progress_line(phase, reading, several=bool(accounts)))
+
+    return update
+
+
+def _throttled(line: Callable[[str, ReadStats], None]) -> Callable[[str, ReadStats], None]:
+    """Returns a callback that calls `line` at each new phase of an account and then every SECONDS_BETWEEN_LINES."""
+    last: dict[str, tuple[str, float]] = {}
+
+    def called(phase: str, reading: ReadStats) -> None:
+        now = time.monotonic()
+        last_phase, last_at = last.get(reading.account, ("", 0.0))
+        if phase != last_phase or now - last_at >= SECONDS_BETWEEN_LINES:
+            last[reading.account] = phase, now
+            line(phase, reading)
+
+    return called
+
+
+def _log_progress(phase: str, reading: ReadStats) -> None:
+    facts = {"pages": reading.pages, "rows_read": reading.rows_read, "waited_seconds": round(reading.waited_seconds, 3)}
+    json_logs.log_event(phase, reading.account, reading.run_id, **facts)
+
+
+def _progress_line(phase: str, reading: ReadStats, several: bool) -> str:
+    pages = "1 page" if reading.pages == 1 else f"{reading.pages:,} pages"
+    back_to = f", back to {reading.oldest_read_at:%Y-%m-%d}" if reading.oldest_read_at else ""
+    waits = f", waited {reading.waited_seconds:.0f} s" if reading.waited_seconds >= 1 else ""
+    pickups = "1 pickup" if reading.rows_read == 1 else f"{reading.rows_read:,} pickups"
+    whose = f"{reading.account}: " if several and reading.account else ""
+    return f"{whose}{phase}: {pages}, {pickups}{back_to}{waits}"
+
+
+def format_receipt(receipt: Receipt, *, several: bool = False) -> str:
+    """Returns the receipt as text: one line of numbers, then one line for each remark.
+
+    Args:
+        receipt: the receipt.
+        several: whether the run had several accounts; if so, the text begins with the account.
+    """
+    whose = f"{receipt.account}: " if several else ""
+    return "\n".join([f"{whose}{receipt}", *(f"  {remark}" for remark in receipt.remarks())])
+
+
+def report_error(error: BaseException, accounts: str = "") -> int:
+    """Prints an error as one line on stderr, with the accounts that it concerns, and returns its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted()
+    if os.environ.get("PICKUPS_DEBUG"):
+        traceback.print_exception(error)
+    code = exit_code_of(error)
+    json_logs.print_or_log("error", f"{accounts}: {one_line(error)}" if accounts else one_line(error), exit_code=code)
+    return code
+
+
+def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Returns a rich table with text in the first column and right-aligned numbers in all others."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        made.add_row(*row)
+    return made

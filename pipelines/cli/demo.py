@@ -1,0 +1,117 @@
+"""Implements `pickups demo` and `pickups sandbox`, which need no account because they serve Sendcloud locally."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipelines.cli import console
+from pipelines.cli.show import print_view
+from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.loading.run import run
+from sources.sendcloud.sandbox import Sandbox, World, serve
+
+BETWEEN_RUNS = timedelta(days=7)
+
+
+def run_demo(pickups: int, seed: int) -> int:
+    """Runs twice against a sandbox and prints the table of carriers. The sandbox clock advances between the runs.
+
+    Args:
+        pickups: the number of pickups in the sandbox.
+        seed: the seed that generates the pickups.
+
+    Returns:
+        The higher exit code of the two runs.
+
+    Raises:
+        RunInProgress: another demo is running.
+    """
+    with project_context() as project:
+        folder = demo_folder(project)
+        with exclusive_lock(folder.with_suffix(".duckdb")):
+            shutil.rmtree(folder, ignore_errors=True)
+            return _run_twice(project, folder, pickups, seed)
+
+
+def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
+    out = console.console()
+    world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
+    world.clock -= BETWEEN_RUNS
+    with serve(world) as api, environment_variables(_demo_settings(api, folder)):
+        out.print(f"A sandbox with {pickups:,} pickups answers at {api.base_url}\n")
+        first = _run_once("First run: everything")
+        world.clock += BETWEEN_RUNS
+        second = _run_once("\nA week later, pickups were booked, cancelled and settled. Second run: the changes")
+        out.print()
+        print_view("carriers")
+    out.print(_next_steps(project, folder.relative_to(project)))
+    return max(first, second)
+
+
+def _run_once(title: str) -> int:
+    console.console().print(title)
+    with console.show_progress() as on_progress:
+        receipt = run(on_progress=on_progress)
+    console.console().print("  " + console.format_receipt(receipt).replace("\n", "\n  "))
+    return receipt.exit_code
+
+
+def _demo_settings(api: Sandbox, folder: Path) -> dict[str, str]:
+    return {
+        "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
+        "SOURCES__SENDCLOUD__ACCOUNT": "demo",
+        "SOURCES__SENDCLOUD__ACCOUNTS": "",  # the empty value overrides the project's accounts
+        "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
+        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
+        "PIPELINE__DESTINATION": "duckdb",
+        "DESTINATION__DUCKDB__CREDENTIALS": str(folder / "warehouse.duckdb"),
+        "PUBLISH__PATH": str(folder / "pickups.duckdb"),
+    }
+
+
+def _next_steps(project: Path, folder: Path) -> str:
+    command = command_path(project)
+    if project == packaged_folder():
+        keys, lab = "cp .dlt/example.secrets.toml .dlt/secrets.toml, add the keys", "make lab"
+    elif (project / "notebooks").is_dir():
+        keys, lab = "put them into .dlt/secrets.toml", f"{command_path(project, 'jupyter')} lab notebooks"
+    else:
+        keys, lab = f"{command} init . (creates .dlt/secrets.toml), add the keys", f"{command} init . creates them"
+    return f"""
+The tables are in {folder / "pickups.duckdb"} (runs write {folder / "warehouse.duckdb"}). Next:
+  own keys   {keys}, then: {command} run
+  schedule   {command} schedule systemd   (or cron, github, dagster; prints the files for a run every 15 minutes)
+  notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
+  report     {command} report   (the three notebooks as one page)"""
+
+
+def serve_sandbox(port: int, pickups: int, seed: int) -> None:
+    """Serves a sandbox until Ctrl-C. Its clock is this machine's clock, so its pickups keep changing.
+
+    Args:
+        port: the port on 127.0.0.1; 0 uses a free port.
+        pickups: the number of pickups.
+        seed: the seed that generates the pickups.
+    """
+    world = World.seeded(pickups, seed=seed, until=datetime.now(UTC) + timedelta(days=30), days=210)
+    world.clock = datetime.now(UTC)
+    with suppress(KeyboardInterrupt), serve(world, port=port) as api:
+        console.console().print(
+            f"A Sendcloud sandbox with {pickups:,} pickups. Stop it with Ctrl-C. To use it:\n"
+            f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
+            f"  {command_path(Path.cwd())} run\n"
+            "To use OAuth2 instead of the two keys:\n"
+            f"  export SOURCES__SENDCLOUD__TOKEN_URL={api.token_url}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_ID={api.client_id}\n"
+            f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_SECRET={api.client_secret}"
+        )
+        while True:
+            time.sleep(1)
+            world.clock = datetime.now(UTC)

@@ -1,0 +1,31 @@
+"""Runs the command line and turns every error into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from pipelines import json_logs
+from pipelines.cli.app import app
+
+
+def main(*, own_process: bool = False) -> None:
+    """Runs the command line. An error ends it with one line on stderr and an exit code of `pipelines/errors.py`.
+
+    Args:
+        own_process: whether nothing else runs in this process. If so, the command may block imports (see
+            `pipelines/lean_imports.py`) and handle signals (see `pipelines/cli/termination.py`).
+
+    Raises:
+        SystemExit: always; its code is the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without "·" must not make a run fail
+    with json_logs.log_format(sys.argv):
+        try:
+            app(prog_name="pickups", obj={"own_process": own_process})
+        except (Exception, KeyboardInterrupt) as error:
+            from pipelines.cli.console import report_error
+
+            sys.exit(report_error(error))

@@ -1,0 +1,83 @@
+"""Implements `pickups run`, which plans a run, executes it, sends alerts, and prints the receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from pipelines import json_logs
+from pipelines.cli.console import format_receipt, report_error, show_progress
+from pipelines.config.accounts import unused_credentials_warning
+from pipelines.config.project import find_project, project_context
+from pipelines.errors import Interrupted, worst_exit_code
+from pipelines.loading.plan import RunPlan, plan_run
+from pipelines.loading.run import execute_plan
+from pipelines.operations import alerts
+from pipelines.receipt import Receipt
+
+
+def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool) -> int:
+    """Runs the accounts and prints a receipt for each.
+
+    Args:
+        account: the only account to run; None runs all accounts.
+        sweep: whether to read settled pickups again too.
+        wait_seconds: how long to wait for another run to end.
+        as_json: whether to print each receipt as a JSON object on one line.
+
+    Returns:
+        The most severe exit code of the accounts.
+
+    Raises:
+        SendcloudError, PipelineError: the run stopped as a whole, or it had a single account and that account failed.
+    """
+    receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds)
+    for receipt in receipts:
+        if as_json:
+            typer.echo(receipt.as_json())
+        elif not receipt.failure:
+            typer.echo(format_receipt(receipt, several=len(receipts) > 1))
+    if len(receipts) == 1 and receipts[0].failure:
+        raise receipts[0].failure
+    for failure in {id(receipt.failure): receipt.failure for receipt in receipts if receipt.failure}.values():
+        report_error(failure, ", ".join(receipt.account for receipt in receipts if receipt.failure is failure))
+    exit_code = worst_exit_code(receipt.exit_code for receipt in receipts)
+    json_logs.log_event("ended", exit_code=exit_code)
+    return exit_code
+
+
+def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
+    """Returns the receipts of the run, after sending alerts.
+
+    Alerts are sent after the run has ended and its project is closed, even if the run failed or never began.
+    """
+    settings, plan = alerts.fallback_settings(find_project()), None
+    try:
+        with project_context() as project:
+            settings = alerts.read_settings(project)
+            plan = plan_run(project, [account] if account else None)
+            receipts = _execute(plan, sweep=sweep, wait_seconds=wait_seconds)
+    except Exception as error:
+        alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
+        raise
+    alerts.notify_run(settings, receipts, plan.configured)
+    return receipts
+
+
+def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
+    if warning := unused_credentials_warning(plan.sections):
+        json_logs.print_or_log("warning", warning)
+    with show_progress(plan.accounts) as on_progress:
+        receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
+    _raise_if_interrupted(receipts)
+    for receipt in receipts:
+        facts = receipt.numbers()
+        json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **facts)
+    return receipts
+
+
+def _raise_if_interrupted(receipts: Sequence[Receipt]) -> None:
+    for receipt in receipts:
+        if isinstance(receipt.failure, Interrupted):
+            raise receipt.failure

@@ -1,0 +1,100 @@
+"""Implements `pickups show`, which prints the main views in the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from datetime import datetime
+from typing import Any, Literal
+
+from pipelines.cli.console import build_table, console
+from pipelines.warehouse import read_rows
+
+Row = dict[str, Any]
+
+
+def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> None:
+    """Prints `carriers` or `windows` on stdout.
+
+    Args:
+        name: `carriers` for the view `carrier_cancellations`, `windows` for the view `carrier_windows`.
+        form: `table` prints selected columns. `csv` and `json` print all columns, with timestamps in ISO 8601.
+
+    Raises:
+        NoData: nothing was published yet.
+    """
+    rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
+    if form == "json":
+        print(json.dumps([_serializable(row) for row in rows], ensure_ascii=False))  # noqa: T201  # stdout is for results
+    elif form == "csv":
+        csv_file = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+        csv_file.writeheader()
+        csv_file.writerows(map(_serializable, rows))
+    elif name == "carriers":
+        _print_carriers([row for row in rows if row["country"] == "all"])
+    else:
+        _print_windows(rows)
+
+
+def _serializable(row: Row) -> Row:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _print_carriers(rows: list[Row]) -> None:
+    columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
+    ordered = sorted(rows, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
+    cells = [
+        [
+            r["carrier"],
+            f"{r['pickups']:,}",
+            f"{r['mature_pickups']:,}",
+            f"{r['mature_cancelled']:,} of {r['rated']:,}",
+            _percent(r["cancellation_rate"]),
+            f"{_percent(r['cancellation_rate_low'])} to {_percent(r['cancellation_rate_high'])}",
+            _percent(r["failure_rate"]),
+            f"{r['status_conflicts']:,}",
+        ]
+        for r in ordered
+    ]
+    as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
+    console().print(build_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells))
+    console().print("Rates count mature pickups (window over), without failed and pending pickups.")
+
+
+def _print_windows(rows: list[Row]) -> None:
+    columns = [
+        "carrier",
+        "windows",
+        "open-ended",
+        "hours, median (p10 to p90)",
+        "lead time h",
+        "opens most at",
+        "share",
+    ]
+    cells = [
+        [
+            r["carrier"],
+            f"{r['with_window']:,}",
+            _percent(r["open_ended_share"]),
+            f"{_hours(r['median_window_hours'])} ({_hours(r['p10_window_hours'])} to {_hours(r['p90_window_hours'])})",
+            f"{_hours(r['median_lead_time_hours'])}",
+            "–" if r["most_common_opening_hour_local"] is None else f"{r['most_common_opening_hour_local']:02}:00",
+            _percent(r["most_common_opening_hour_share"]),
+        ]
+        for r in sorted(rows, key=lambda r: str(r["carrier"]))
+    ]
+    console().print(build_table("Pickup windows per carrier", columns, cells))
+    console().print("Opening hours are local to the pickup's country. Lead time is the hours from booking to opening.")
+
+
+def _as_of(instant: Any) -> str:
+    return f", as of {instant:%Y-%m-%d %H:%M} UTC" if instant else ""
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _hours(hours: float | None) -> str:
+    return "–" if hours is None else f"{hours:.1f}"

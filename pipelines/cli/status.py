@@ -1,0 +1,93 @@
+"""Implements `pickups status`, which prints the last run and the tables of each account."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.cli.console import console
+from pipelines.config.project import project_context
+from pipelines.config.settings import get_setting
+from pipelines.errors import StaleData
+from pipelines.operations.status import read_status
+
+NOT_CONFIGURED = (
+    "no; the account was removed or renamed. Its rows remain as they were after its last good run and count in every "
+    "view. To delete or rename them, see docs/how-to/several-accounts.md"
+)
+
+
+NEVER = "never (to load pickups: pickups run; without keys: pickups demo)"
+
+
+def print_status(*, as_json: bool = False, max_age_hours: float | None = None) -> None:
+    """Prints one block, or one object in a JSON list, for each account.
+
+    Args:
+        as_json: whether to print JSON instead of text.
+        max_age_hours: the maximum age of the last good run in hours; default `[status] max_age_hours`.
+
+    Raises:
+        StaleData: after printing, if the last good run of a configured account is too old or does not exist.
+    """
+    with project_context():
+        limit: float = get_setting("status.max_age_hours") if max_age_hours is None else max_age_hours
+    accounts = read_status(limit)
+    if as_json:
+        print(json.dumps(accounts, default=str, ensure_ascii=False))  # noqa: T201  # stdout is for results
+    else:
+        for account in accounts:
+            console().print(f"[bold]account {account['account']}[/bold]")
+            for what, value in _status_lines(account):
+                console().print(f"  {what:<14} {value}", markup=False)
+    if stale := {one["account"]: _format_age(one["last_success_at"]) for one in accounts if one["is_stale"]}:
+        raise StaleData(limit, stale)
+
+
+def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
+    failed = json.loads(account["checks_failed"] or "{}")
+    return [
+        *([] if account["is_configured"] else [("configured", NOT_CONFIGURED)]),
+        (
+            "last run",
+            f"{account['last_outcome']}, {_format_age(account['last_run_at'])}" if account["last_run_at"] else NEVER,
+        ),
+        *([("error", account["last_error"])] if account["last_error"] else []),
+        ("last good run", f"{_format_age(account['last_success_at'])}{', TOO OLD' if account['is_stale'] else ''}"),
+        ("pickups", f"{account['pickups']:,}"),
+        ("open", f"{account['open_pickups'] or 0:,}"),
+        ("newest", _format_instant(account["newest_created_at"])),
+        ("frontier", _format_instant(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
+        (
+            "history",
+            "complete" if account["history_complete"] else f"back to {_format_day(account['oldest'])}, not complete",
+        ),
+        ("last sweep", _sweep_text(account)),
+        ("quarantine", f"{account['quarantined']:,} records"),
+        ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
+    ]
+
+
+def _sweep_text(account: dict[str, Any]) -> str:
+    last = (
+        _format_instant(account["last_sweep_at"])
+        if account["last_sweep_at"]
+        else "never (pickups run --sweep, once a week)"
+    )
+    return f"under way; previous sweep: {last}" if account["is_sweep_under_way"] else last
+
+
+def _format_age(instant: datetime | None) -> str:
+    if instant is None:
+        return "never"
+    age = timedelta(seconds=round((datetime.now(UTC) - instant).total_seconds()))
+    return f"{_format_instant(instant)} ({age} ago)"
+
+
+def _format_instant(instant: datetime | None) -> str:
+    return "–" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _format_day(instant: datetime | None) -> str:
+    return "–" if instant is None else f"{instant:%Y-%m-%d}"

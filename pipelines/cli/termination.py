@@ -1,0 +1,82 @@
+"""Ends `pickups run` immediately on SIGTERM or when `--timeout` expires, as a crash would end it.
+
+No clean-up is needed, because the next run recovers from a crash (docs/explanation/crash-safety.md). The main thread
+could not clean up quickly anyway: it may be executing a long query. While dlt normalizes and loads, it also installs
+signal handlers that wait for the current step to end (dlt 1.31). Therefore separate threads wait for the signal and
+the timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+from pipelines import json_logs
+
+EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process that SIGTERM ended
+MESSAGE_SECONDS = 1.0  # if stderr is a full pipe without a reader, writing the message never ends
+SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
+
+
+def end_on_sigterm(timeout_seconds: int | None) -> None:
+    """Makes SIGTERM and the timeout end this process with EXIT_TERMINATED and one line on stderr.
+
+    Call it from the main thread of a process that does nothing but one run. Before the call, SIGTERM ends the process
+    without a message.
+
+    Args:
+        timeout_seconds: the seconds from this call until the process ends; None or 0 sets no timeout.
+    """
+    if timeout_seconds:
+        why = f"after {timeout_seconds} s (--timeout)"
+        timer = threading.Timer(min(timeout_seconds, threading.TIMEOUT_MAX), _exit_now, [why])
+        timer.daemon = True
+        timer.start()
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    threading.Thread(target=_wait_for_sigterm, args=(told,), daemon=True).start()
+    # Python writes each signal to this socket as soon as it arrives, regardless of what the main thread is doing and
+    # which handler is installed; blocking SIGTERM instead would also block it in every child process
+    signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_reset_in_child)
+
+
+def _wait_for_sigterm(told: socket.socket) -> None:
+    while signal.SIGTERM not in told.recv(64):
+        pass  # the main thread handles Ctrl-C
+    _exit_now("by SIGTERM")
+
+
+def _exit_now(why: str) -> None:
+    saying = threading.Thread(target=_print_end, args=(why,), daemon=True)
+    saying.start()
+    saying.join(MESSAGE_SECONDS)
+    os._exit(EXIT_TERMINATED)
+
+
+def _print_end(why: str) -> None:
+    text = f"ended {why}. Previously loaded data is unchanged; the next run catches up."
+    if json_logs.is_enabled():
+        json_logs.log_event("error", text=text, exit_code=EXIT_TERMINATED)
+    else:
+        os.write(sys.stderr.fileno(), f"{SHOW_CURSOR if sys.stderr.isatty() else ''}pickups: {text}\n".encode())
+
+
+def _block_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _unblock_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def _reset_in_child() -> None:
+    """Restores the default signal handling in a forked process, whose signals would otherwise end this process."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock_sigterm()

@@ -1,0 +1,184 @@
+"""Resolves the settings and credentials of one account.
+
+A setting in the account's own section overrides the common setting in `[sources.sendcloud]`. Credentials are read only
+from the account's own section. dlt 1.31 searches ever shorter sections for a key, so an account without credentials
+would get the common ones, and another account's pickups would be loaded under its name.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.extract import DltSource
+
+from pipelines.config.accounts import AccountSections, account_section, configured_accounts
+from pipelines.config.settings import (
+    SOURCE_SECTION,
+    configured_value,
+    env_variable,
+    get_setting,
+    known_settings,
+    setting_location,
+    settings_file,
+)
+from pipelines.config.validation import validate_account
+from sources.sendcloud import ReadStats, SendcloudCredentials, sendcloud_source
+from sources.sendcloud.errors import MissingCredentials, SendcloudError, SettingsError
+from sources.sendcloud.http.origins import origin_of
+from sources.sendcloud.reading.walk import ReadPart
+from sources.sendcloud.settings import NEVER_DROP_SECONDS
+
+IDENTIFYING_KEYS = ("public_key", "client_id")  # two accounts with the same key on one server are the same account
+START_DATE_KEY = "pickups.created_at.initial_value"
+
+SourceSettings = dict[str, Any]
+
+
+def resolve_account_settings(account: str, accounts: AccountSections) -> SourceSettings:
+    """Returns the settings from which `build_source` creates the account's source.
+
+    Call it inside the project.
+
+    Args:
+        account: the name of the account.
+        accounts: the sections of all configured accounts; empty if no account is configured by name.
+
+    Returns:
+        The arguments of the source by name, and `begin_at`, the account's own start date or None.
+
+    Raises:
+        SettingsError: a setting is unknown or invalid, a named account has no credentials of its own, or two accounts
+            have the same key. The message names the file, section and key.
+        MissingCredentials: no account is configured by name, and the common credentials are incomplete.
+    """
+    if account not in accounts:
+        for name in SendcloudCredentials().get_resolvable_fields():
+            configured_value(f"{SOURCE_SECTION}.credentials.{name}")
+        credentials = resolve_configuration(SendcloudCredentials(), sections=tuple(SOURCE_SECTION.split(".")))
+        return {**_source_settings(), "account": account, "credentials": credentials}
+    own = account_section(account)
+    validate_account(own)
+    credentials = _own_credentials(account)
+    _check_not_shared(credentials, account, accounts)
+    # dlt itself finds a common start date
+    begin_at = configured_value(f"{own}.{START_DATE_KEY}", like=f"{SOURCE_SECTION}.{START_DATE_KEY}")
+    return {**_source_settings(own), "account": account, "credentials": credentials, "begin_at": begin_at}
+
+
+def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> DltSource:
+    """Returns an account's source.
+
+    Args:
+        settings: the result of `resolve_account_settings`.
+        part: the part of the list to read.
+        stats: the object in which the source counts what it reads.
+    """
+    begin_at = settings.get("begin_at")
+    arguments = {name: value for name, value in settings.items() if name != "begin_at"}
+    source: DltSource = sendcloud_source(**arguments, part=part, stats=stats)
+    if begin_at:
+        created_at = dlt.sources.incremental[datetime]("created_at", initial_value=begin_at, lag=NEVER_DROP_SECONDS)
+        source.resources["pickups"].bind(created_at=created_at)
+    return source
+
+
+def with_setting_location(error: Exception, account: str) -> Exception:
+    """Returns the error, after adding the file, section and key to correct to the text of a source error.
+
+    The section is the account's own if the account is configured by name and has the setting there. An error whose
+    text already names the location, or that the source did not raise, is returned unchanged.
+    """
+    if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
+        return error
+    own = account_section(account) if account in configured_accounts() else SOURCE_SECTION
+    text = str(error).replace(f"[{SOURCE_SECTION}.credentials]", f"[{own}.credentials]")
+    if isinstance(error, SettingsError) and (like := f"{SOURCE_SECTION}.{error.setting}") in known_settings():
+        text = text.removeprefix(f"[{SOURCE_SECTION}] {error.setting}")
+        its_own = own != SOURCE_SECTION and configured_value(f"{own}.{error.setting}", like=like) is not None
+        text = setting_location(f"{own if its_own else SOURCE_SECTION}.{error.setting}") + text
+    error.args = (text,)
+    return error
+
+
+def _source_settings(own: str | None = None) -> SourceSettings:
+    """Returns the source's settings by name, each from the account's own section or else from the common section.
+
+    Within a section, an environment variable overrides the files. In dlt's own lookup, a common environment variable
+    would also override the account's section in the files.
+    """
+    settings = {}
+    for key in known_settings():
+        name = key.removeprefix(f"{SOURCE_SECTION}.")
+        if key != name and "." not in name:
+            value = configured_value(f"{own}.{name}", like=key) if own else None
+            settings[name] = get_setting(key) if value is None else value
+    return settings
+
+
+def _own_credentials(account: str) -> SendcloudCredentials:
+    place = f"{account_section(account)}.credentials"
+    try:
+        return resolve_configuration(SendcloudCredentials(), explicit_value=_configured_credentials(account))
+    except MissingCredentials as error:
+        variable = env_variable(f"{place}.{error.missing[0]}")
+        raise SettingsError(
+            f"Account {account!r} lacks credentials of its own: {', '.join(error.missing)}. Add them to [{place}] of "
+            f"{settings_file('secrets')} or to the environment ({variable}). The account does not inherit "
+            f"[{SOURCE_SECTION}.credentials]."
+        ) from None
+    except ConfigurationException as error:
+        raise SettingsError(
+            f"{settings_file('secrets')}: [{place}] can't be read: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _configured_credentials(account: str) -> str | dict[str, str | None]:
+    """Returns the account's credentials as one text, or as a dict of all fields with None for a missing field.
+
+    The dict contains every field, because dlt searches other sections for a field that it is not given.
+    """
+    place = f"{account_section(account)}.credentials"
+    whole: object = dlt.secrets.get(place)
+    if isinstance(whole, str):
+        return whole
+    names = SendcloudCredentials().get_resolvable_fields()
+    found: dict[str, object] = {name: dlt.secrets.get(f"{place}.{name}") for name in names}
+    return {name: None if value is None or value == "" else str(value) for name, value in found.items()}
+
+
+def _check_not_shared(credentials: SendcloudCredentials, account: str, accounts: AccountSections) -> None:
+    for other in accounts.keys() - {account}:
+        given, theirs = _configured_credentials(other), SendcloudCredentials()
+        with suppress(ValueError):  # unreadable credentials of the other account are reported for that account
+            theirs.update(given) if isinstance(given, dict) else theirs.parse_native_representation(given)
+        same = [name for name in IDENTIFYING_KEYS if credentials[name] and credentials[name] == theirs[name]]
+        if same and _api_origin(account) == _api_origin(other):
+            raise SettingsError(
+                f"Accounts {account!r} and {other!r} have the same {same[0]}, so the same pickups would be loaded "
+                f"twice. Check [{account_section(account)}.credentials] and [{account_section(other)}.credentials] of "
+                f"{settings_file('secrets')}."
+            )
+
+
+def api_version_of(account: str) -> str:
+    """Returns the API version with which the account is read, `v2` or `v3`.
+
+    Raises:
+        SettingsError: the setting is empty or not text, or the configured accounts are invalid.
+    """
+    own = (
+        configured_value(f"{account_section(account)}.api_version", like=f"{SOURCE_SECTION}.api_version")
+        if configured_accounts()
+        else None
+    )
+    return str(own or get_setting(f"{SOURCE_SECTION}.api_version"))
+
+
+def _api_origin(account: str) -> str:
+    own: str | None = configured_value(f"{account_section(account)}.base_url", like=f"{SOURCE_SECTION}.base_url")
+    return origin_of(own or get_setting(f"{SOURCE_SECTION}.base_url"))

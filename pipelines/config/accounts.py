@@ -1,0 +1,163 @@
+"""Reads the account names from the sections `[sources.sendcloud.accounts.NAME]` in dlt's configuration.
+
+If no account is configured by name, there is one account, and its name is `[sources.sendcloud] account`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dlt
+
+from pipelines.config.settings import (
+    ACCOUNTS_SECTION,
+    SOURCE_SECTION,
+    SettingsFile,
+    env_variable,
+    get_setting,
+    list_alternatives,
+    settings_file,
+)
+from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.settings import ACCOUNT_NAME
+
+ACCOUNTS_VARIABLE = "SOURCES__SENDCLOUD__ACCOUNTS"
+RESERVED_NAMES = ("credentials", "pickups")  # dlt looks for its own settings in sections with these names
+
+AccountSections = dict[str, dict[str, Any]]
+
+
+def account_names() -> list[str]:
+    """Returns the account names in the order of the configuration. Call it inside the project.
+
+    Returns:
+        The configured names or, if no account is configured by name, only the default account.
+
+    Raises:
+        SettingsError: a name is invalid, or secrets.toml or the environment has settings for an account that is not
+            configured.
+    """
+    return list(configured_accounts()) or [default_account()]
+
+
+class UnknownAccount(SettingsError):
+    """Raised when a command or a caller names an account that is not configured, most likely because of a typo."""
+
+
+def resolve_account(account: str | None, sections: AccountSections) -> str:
+    """Returns the account's name or, if `account` is None, the name of the only account.
+
+    Raises:
+        UnknownAccount: the account is not configured.
+        SettingsError: `account` is None, but several accounts are configured.
+    """
+    names = list(sections) or [default_account()]
+    if account is None and len(names) > 1:
+        raise SettingsError(f"There are several accounts: {', '.join(names)}. Name one, or call run_accounts for all.")
+    if account is not None and account not in names:
+        # accepting the name as a new account would load the same pickups a second time
+        place = f" in {settings_file('config')}, [{ACCOUNTS_SECTION}]" if sections else ""
+        raise UnknownAccount(f"There is no account {account!r}{place}; {list_alternatives(account, names)}.")
+    return account or names[0]
+
+
+def configured_accounts() -> AccountSections:
+    """Returns each account's own section, merged from config.toml and secrets.toml. Call it inside the project.
+
+    config.toml defines the account names. secrets.toml defines them only if config.toml has none, so a misspelled name
+    in secrets.toml or in the environment can't create an unintended account.
+
+    Returns:
+        The sections by account name; empty if no account is configured by name.
+
+    Raises:
+        SettingsError: a name is invalid, or secrets.toml or the environment has settings for an account that is not
+            configured.
+    """
+    if (told := os.environ.get(ACCOUNTS_VARIABLE)) is not None:
+        if told:
+            raise SettingsError(
+                f"{ACCOUNTS_VARIABLE} is set in the environment. Unset it and configure the accounts in "
+                f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]."
+            )
+        return {}  # an empty variable overrides the files; the demo uses it to run with its own account only
+    in_config, in_secrets = _account_sections("config"), _account_sections("secrets")
+    names = list(in_config or in_secrets)
+    _check_names(names, settings_file("config" if in_config else "secrets"))
+    for name in in_secrets:
+        _check_is_configured(name, names, f"{settings_file('secrets')}: [{ACCOUNTS_SECTION}.{name}]")
+    for variable in os.environ:
+        if variable.startswith(f"{ACCOUNTS_VARIABLE}__"):
+            name = variable.split("__")[3]
+            _check_is_configured(name, [n.upper() for n in names], f"{variable} in the environment")
+    return {name: in_secrets.get(name, {}) | in_config.get(name, {}) for name in names}
+
+
+def unused_credentials_warning(sections: AccountSections) -> str | None:
+    """Returns a warning if named accounts are configured but the common credentials are still set, else None.
+
+    Named accounts do not use the common credentials, so the account that used them before is no longer loaded.
+    """
+    names, keys = list(sections), f"{SOURCE_SECTION}.credentials"
+    there: object = dlt.secrets.get(keys)
+    if not names or not there:
+        return None
+    return (
+        f"[{keys}] has keys that no account uses, because accounts are configured by name ({', '.join(names)}). If the "
+        f"keys belong to another account, move them to [{account_section(default_account())}.credentials]. That "
+        f"account continues with the rows of {default_account()!r}."
+    )
+
+
+def has_credentials() -> bool:
+    """Returns whether credentials or named accounts are configured, so that there is an account to run."""
+    return bool(configured_accounts() or dlt.secrets.get(f"{SOURCE_SECTION}.credentials")) or any(
+        variable.startswith(f"{env_variable(SOURCE_SECTION)}__CREDENTIALS") for variable in os.environ
+    )
+
+
+def default_account() -> str:
+    """Returns `[sources.sendcloud] account`, the account's name if no account is configured by name."""
+    told: str = get_setting(f"{SOURCE_SECTION}.account")
+    return told
+
+
+def account_section(account: str) -> str:
+    """Returns the name of the account's own section."""
+    return f"{ACCOUNTS_SECTION}.{account}"
+
+
+def _account_sections(where: SettingsFile) -> AccountSections:
+    provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
+    found, _ = provider.get_value("accounts", dict, None, *SOURCE_SECTION.split("."))
+    sections = found if isinstance(found, dict) else {} if found is None else {"accounts": found}
+    for name, own in sections.items():
+        if not isinstance(own, dict):
+            raise SettingsError(
+                f"{settings_file(where)}: [{ACCOUNTS_SECTION}] {name} is a value; an account is a section, "
+                f"[{ACCOUNTS_SECTION}.NAME]."
+            )
+    return sections
+
+
+def _check_names(names: Iterable[str], where: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if not ACCOUNT_NAME.fullmatch(name) or "__" in name or name in RESERVED_NAMES:
+            rule = f"Use 1 to 40 letters, digits, '_' or '-', but not '__', {' or '.join(RESERVED_NAMES)}"
+            raise SettingsError(f"{where}: [{ACCOUNTS_SECTION}.{name}]: {name!r} is not a valid account name. {rule}.")
+        if other := seen.get(name.upper()):
+            why = "environment variables and some file systems can't distinguish them"
+            raise SettingsError(
+                f"{where}: [{ACCOUNTS_SECTION}.{other}] and [{ACCOUNTS_SECTION}.{name}] differ only in case; {why}."
+            )
+        seen[name.upper()] = name
+
+
+def _check_is_configured(name: str, names: Sequence[str], where: str) -> None:
+    if name not in names:
+        place = f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]"
+        remedy = f"Configure it in {place} (the section may be empty); {list_alternatives(name, names)}"
+        raise SettingsError(f"{where} belongs to an account that is not configured. {remedy}.")

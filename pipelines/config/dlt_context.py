@@ -1,0 +1,92 @@
+"""Limits dlt's configuration to one project's `.dlt` folder and the environment.
+
+By default, dlt 1.31 also reads a config.toml and a secrets.toml from a global folder: `/var/dlt`, `~/.dlt` or, for a
+user without a home directory, `$TMPDIR/dlt`. Any other user of the machine can create files in `$TMPDIR/dlt`. dlt also
+searches ever shorter sections for a key, and finally no section at all. A variable REFRESH that was meant for another
+dlt project therefore emptied the pickup tables (2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlt.common.configuration import plugins
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.providers import ConfigProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from pipelines.dlt_workarounds import (
+    create_no_anonymous_id,
+    forget_resolved_settings,
+    hide_foreign_keys,
+    ignore_global_folder,
+)
+
+# a run needs these values of dlt's settings unless the configuration overrides them
+DEFAULTS: dict[tuple[str, ...], bool | str] = {
+    ("runtime", "dlthub_telemetry"): False,
+    ("runtime", "log_level"): "CRITICAL",  # errors are printed as one line; --debug shows dlt's own log
+    ("normalize", "parquet_normalizer", "add_dlt_load_id"): True,
+}
+
+
+@contextmanager
+def dlt_context(project: Path) -> Iterator[None]:
+    """Inside the block, dlt uses only this project's configuration. Afterwards the previous configuration is restored.
+
+    Call it with DLT_PROJECT_DIR set to the project.
+
+    Raises:
+        SettingsError: a setting in `[runtime]` is invalid.
+        ConfigurationException, ValueError: dlt can't read the configuration for another reason.
+    """
+    container = Container()
+    # `get` would create a context from the files that it finds
+    before = container[PluggableRunContext] if PluggableRunContext in container else None  # noqa: SIM401
+    ours = _build_context(project)
+    forget_resolved_settings()
+    create_no_anonymous_id()
+    try:
+        _activate(ours)
+        yield
+    finally:
+        # another thread may have activated its own context since, and that context must stay active
+        if PluggableRunContext in container and container[PluggableRunContext] is ours:
+            if before:
+                container[PluggableRunContext] = before
+            else:
+                del container[PluggableRunContext]
+
+
+def _activate(context: PluggableRunContext) -> None:
+    try:
+        Container()[PluggableRunContext] = context
+    except (ConfigurationException, ValueError):
+        from pipelines.config.validation import validate_runtime
+
+        # unlike dlt's error, the error of validate_runtime names file and section; any other error is raised again
+        validate_runtime()
+        raise
+
+
+def _build_context(project: Path) -> PluggableRunContext:
+    context = plugins.manager().hook.plug_run_context(run_dir=str(project), runtime_kwargs=None)
+    ignore_global_folder(context, project)
+    plugged = PluggableRunContext(context)
+    for provider in plugged.providers.providers:
+        hide_foreign_keys(provider)
+    _set_defaults(plugged.providers.providers)
+    return plugged
+
+
+def _set_defaults(providers: Sequence[ConfigProvider]) -> None:
+    """Sets DEFAULTS in the last provider, the in-memory copy of config.toml.
+
+    An additional provider for the defaults would cost a tenth of a run's time (dlt 1.31, 2026-11).
+    """
+    for (*sections, name), value in DEFAULTS.items():
+        if all(provider.get_value(name, type(value), "", *sections)[0] is None for provider in providers):
+            providers[-1].set_value(name, value, "", *sections)

@@ -1,0 +1,160 @@
+"""Finds the project folder and its files, and activates the project's dlt configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sources.sendcloud.errors import SettingsError
+
+
+def find_project() -> Path:
+    """Returns the project folder.
+
+    The project folder is DLT_PROJECT_DIR if that variable is set. Otherwise it is the nearest folder with `.dlt` at or
+    above the working directory or, if there is none, the working directory.
+    """
+    if named := os.environ.get("DLT_PROJECT_DIR"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+
+
+def packaged_folder() -> Path:
+    """Returns the folder with the `.dlt` and the notebooks shipped with this code: in the wheel or in the checkout."""
+    inside_the_wheel = Path(__file__).parents[1] / "template"  # pyproject.toml builds the wheel with this folder
+    return inside_the_wheel if inside_the_wheel.is_dir() else Path(__file__).parents[2]
+
+
+def notebooks_folder(project: Path) -> Path:
+    """Returns the folder with the notebooks for the report: the project's own or, by default, the shipped ones."""
+    own = project / "notebooks"
+    return own if any(own.glob("*.ipynb")) else packaged_folder() / "notebooks"
+
+
+def command_path(folder: Path, name: str = "pickups") -> str:
+    """Returns the path that starts `name` from the folder, even if `name` is not on PATH (in cron, outside `uv run`).
+
+    The path is relative if the program is installed inside the folder, and absolute otherwise.
+    """
+    installed = Path(sys.executable).with_name(name)
+    return str(installed.relative_to(folder) if installed.is_relative_to(folder) else installed)
+
+
+@contextmanager
+def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
+    """Inside the block, dlt reads its configuration from the project, and DLT_PROJECT_DIR is set for dlt's own tools.
+
+    Args:
+        project_dir: the project folder; default `find_project()`.
+
+    Yields:
+        The absolute path of the project folder.
+
+    Raises:
+        SettingsError: a configuration file can't be read.
+    """
+    project = Path(project_dir).resolve() if project_dir else find_project()
+    before = os.environ.get("DLT_PROJECT_DIR")
+    os.environ["DLT_PROJECT_DIR"] = str(project)
+    try:
+        with _dlt_settings(project):
+            yield project
+    finally:
+        os.environ.pop("DLT_PROJECT_DIR")
+        if before is not None:
+            os.environ["DLT_PROJECT_DIR"] = before
+
+
+@contextmanager
+def environment_variables(settings: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block, these variables are set in the environment of this process and of its child processes."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _dlt_settings(project: Path) -> Iterator[None]:
+    """Inside the block, dlt's configuration is the project's. Raises SettingsError if a file can't be read."""
+    from dlt.common.configuration.exceptions import ConfigurationException
+    from dlt.common.configuration.providers.toml import TomlProviderReadException
+
+    from pipelines.config.dlt_context import dlt_context
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(dlt_context(project))
+        except TomlProviderReadException as error:
+            remedy = "Grant this user read access (chgrp and chmod 0640). " if "Errno 13" in str(error) else ""
+            raise SettingsError(f"The configuration can't be read. {remedy}{_one_line(error)}") from None
+        except (ConfigurationException, ValueError) as error:
+            raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def warehouse_path(project: Path) -> Path:
+    """Returns the path of the warehouse file, which runs write: `[destination.duckdb] credentials`.
+
+    Raises:
+        SettingsError: the setting is not the path of a file.
+    """
+    import dlt
+
+    key = "destination.duckdb.credentials"
+    told: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
+    # dlt also accepts a section with `database` as one of its keys
+    return _resolve_file(project, key, told.get("database") if isinstance(told, Mapping) else told)
+
+
+def published_path(project: Path) -> Path:
+    """Returns the path of the published file, which you query: `[publish] path`.
+
+    Raises:
+        SettingsError: the setting is not the path of a file, or it is the warehouse file.
+    """
+    from pipelines.config.settings import get_setting, setting_location
+
+    published = _resolve_file(project, "publish.path", get_setting("publish.path"))
+    if published == warehouse_path(project):
+        why = "runs write that file, and readers would block them"
+        raise SettingsError(f"{setting_location('publish.path')} is {str(published)!r}; {why}. Set another path.")
+    return published
+
+
+def default_read_path(project: Path) -> Path:
+    """Returns the file that is read by default: the published file or, until it exists, the demo's file."""
+    published, demo = published_path(project), demo_folder(project) / "pickups.duckdb"
+    return demo if demo.exists() and not published.exists() else published
+
+
+def demo_folder(project: Path) -> Path:
+    """Returns the folder that `pickups demo` writes to; it holds none of the project's own files."""
+    return project / "data" / "demo"
+
+
+def _resolve_file(project: Path, key: str, value: object) -> Path:
+    """Returns the absolute path of a file setting. A relative path is resolved against the project.
+
+    Raises:
+        SettingsError: the value is not the path of a file, for example `:memory:` or a URL.
+    """
+    name = str(value).removeprefix("duckdb:///")
+    if not isinstance(value, str) or not name or name.startswith((":", "md:", "motherduck:")) or "://" in name:
+        from pipelines.config.settings import setting_location
+
+        example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
+        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # a token may follow ?
+        raise SettingsError(f"{setting_location(key)} is {shown}; it must be the path of a file, such as {example!r}.")
+    return (project / Path(name).expanduser()).resolve()

@@ -1,0 +1,241 @@
+"""Defines the valid settings and reads them from dlt's configuration, each from its own section only.
+
+dlt itself searches ever shorter sections for a key. A variable BASE_URL that belonged to another program therefore
+replaced the address of the API (tested with dlt 1.31, 2026-11).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cache, reduce
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
+
+import dlt
+from dlt.common.configuration.inject import get_fun_spec
+from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.configuration.specs.base_configuration import is_secret_hint
+from dlt.common.configuration.utils import deserialize_value
+from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
+
+from sources.sendcloud import SendcloudCredentials, sendcloud_source
+from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.http.origins import LOOPBACK, normalize_url
+
+SOURCE_SECTION, ACCOUNTS_SECTION = "sources.sendcloud", "sources.sendcloud.accounts"
+INTERNAL_ARGUMENTS = ("credentials", "part", "stats")  # these arguments of the source are not settings
+TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", datetime: "a timestamp"}
+INSTANT_RULE = "with a UTC offset, in the file and without quotes: 2026-01-31T00:00:00Z"
+EXAMPLE_PREFIX = "your "  # every value in example.secrets.toml begins with this text
+
+SettingsFile = Literal["config", "secrets"]
+
+
+class Setting(NamedTuple):
+    """The definition of one setting.
+
+    Attributes:
+        kind: the type of its value.
+        default: the value if the setting is not configured.
+        rule: the requirement beyond the type, as text for an error message.
+        is_valid: a function that tests the requirement.
+        is_secret: whether the setting belongs in secrets.toml, and its value must not be printed.
+    """
+
+    kind: type[Any]
+    default: Any = None
+    rule: str = ""
+    is_valid: Callable[[Any], bool] = lambda _value: True
+    is_secret: bool = False
+
+
+def _is_safe_address(address: str) -> bool:
+    """Returns whether requests to the address can't be intercepted. The address itself is a secret."""
+    parts = urlsplit(normalize_url(address))
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
+DESTINATIONS = ("duckdb", "postgres", "delta")
+OWN_SETTINGS = {
+    "pipeline.destination": Setting(
+        str,
+        "duckdb",
+        f"one of {', '.join(DESTINATIONS)} (delta was called filesystem before 0.2)",
+        lambda kind: kind in DESTINATIONS,
+    ),
+    "publish.path": Setting(str, "data/pickups.duckdb"),
+    "publish.views": Setting(str, "computed", "one of computed, built", lambda how: how in ("computed", "built")),
+    "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
+    "alerts.ping_url": ADDRESS_SETTING,
+    "retention.receipt_days": Setting(
+        int, 366, "366 to 36500, because the newest year is always kept", lambda days: 366 <= days <= 36_500
+    ),
+    "retention.bookkeeping_days": Setting(int, 30, "1 to 36500", lambda days: 1 <= days <= 36_500),
+    "retention.free_share": Setting(float, 0.5, "more than 0 and at most 1", lambda share: 0 < share <= 1),
+}
+
+
+# since 0.2, a setting with an old name (key) stops the command with a message that contains the new name (value)
+RENAMED_SETTINGS = {f"keep.{name}": f"retention.{name}" for name in ("receipt_days", "bookkeeping_days", "free_share")}
+# dlt's own platform keeps these keys in [runtime] too (dlt 1.31, WorkspaceRuntimeConfiguration)
+DLT_PLATFORM_KEYS = (
+    "workspace_id",
+    "organization_id",
+    "auth_token",
+    "api_key",
+    "api_base_url",
+    "ai_context_api_url",
+    "invite_code",
+)
+LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+DLT_SETTINGS = {  # for these settings, this project requires more than dlt does
+    "slack_incoming_hook": ADDRESS_SETTING,
+    "log_level": Setting(str, "CRITICAL", f"one of {', '.join(LOG_LEVELS)}", lambda level: level in LOG_LEVELS),
+}
+
+
+@cache
+def known_settings() -> dict[str, Setting]:
+    """Returns every valid setting by its dotted key.
+
+    The settings are the project's own, those of the source, and dlt's own in `[runtime]` and `[destination.duckdb]`.
+    An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
+    """
+    source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
+    found = dict(OWN_SETTINGS)
+    theirs = {
+        "runtime": RuntimeConfiguration(),
+        "destination.duckdb": DuckDbClientConfiguration(),
+    }
+    for place, spec in theirs.items():
+        for name, hint in spec.get_resolvable_fields().items():
+            found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
+                _type_of_hint(hint), is_secret=is_secret_hint(hint)
+            )
+    found |= {f"runtime.{name}": Setting(object, is_secret=True) for name in DLT_PLATFORM_KEYS}
+    for name, hint in source.get_resolvable_fields().items():
+        if name not in INTERNAL_ARGUMENTS:
+            found[f"{SOURCE_SECTION}.{name}"] = Setting(_type_of_hint(hint), getattr(source, name))
+    found |= {f"{SOURCE_SECTION}.credentials.{name}": Setting(str, is_secret=True) for name in keys}
+    for name in ("initial_value", "end_value"):
+        found[f"{SOURCE_SECTION}.pickups.created_at.{name}"] = Setting(
+            datetime, None, INSTANT_RULE, lambda at: at.tzinfo is not None
+        )
+    return found
+
+
+def get_setting(key: str) -> Any:
+    """Returns a setting's value from the environment, else from the files, else its default.
+
+    Raises:
+        SettingsError: the value is invalid. The message names the file, section and key.
+    """
+    value = configured_value(key)
+    return known_settings()[key].default if value is None else value
+
+
+def configured_value(key: str, like: str | None = None) -> Any:
+    """Returns a setting's value from the environment, else from the files, else None.
+
+    Args:
+        key: the dotted key of the setting.
+        like: for a key in an account's section, the common key whose definition applies.
+
+    Raises:
+        SettingsError: the value is invalid. The message names the file, section and key.
+    """
+    wanted = known_settings()[like or key]
+    value: object = dlt.secrets.get(key) if wanted.is_secret else None
+    value = dlt.config.get(key) if value is None else value
+    return None if value is None else _validated(key, value, wanted)
+
+
+def readable_value(key: str, project: Path) -> str | None:
+    """Returns a text setting from the environment or the files without dlt, even if one of the files is unreadable.
+
+    Args:
+        key: the dotted key of the setting.
+        project: the project folder.
+
+    Returns:
+        The value, or None if there is none or it is invalid.
+    """
+    *sections, name = key.split(".")
+    found: object = os.environ.get(env_variable(key))
+    for where in get_args(SettingsFile) if found is None else ():
+        with suppress(OSError, ValueError, AttributeError):
+            tree = tomllib.loads((project / ".dlt" / f"{where}.toml").read_text("utf-8"))
+            found = reduce(lambda inner, section: inner.get(section, {}), sections, tree).get(name, found)
+    return found if isinstance(found, str) and known_settings()[key].is_valid(found) else None
+
+
+def settings_file(name: SettingsFile) -> str:
+    """Returns the path of the project's config.toml or secrets.toml. Call it inside the project."""
+    return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{name}.toml"
+
+
+def file_containing(where: SettingsFile, section: str, name: str) -> str:
+    """Returns the path of the file that contains the setting: the project's file or the file of a dlt profile."""
+    provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
+    location = provider.get_value_location(name, None, *section.split("."))
+    return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
+
+
+def settings_files_read() -> list[str]:
+    """Returns the paths of the files from which settings were read."""
+    providers = dict.fromkeys((dlt.config.writable_provider, dlt.secrets.writable_provider))
+    return [str(location) for provider in providers for location in provider.present_locations]
+
+
+def setting_location(key: str) -> str:
+    """Returns a setting's location for a message: its environment variable if that is set, else file, section and key.
+
+    Call it inside the project.
+    """
+    section, name = key.rsplit(".", 1)
+    if (variable := env_variable(key)) in os.environ:
+        return f"[{section}] {name} ({variable} in the environment)"
+    in_secrets, _ = dlt.secrets.writable_provider.get_value(name, Any, None, *section.split("."))
+    return f"{file_containing('config' if in_secrets is None else 'secrets', section, name)}: [{section}] {name}"
+
+
+def env_variable(key: str) -> str:
+    """Returns the name of the environment variable for a dotted key."""
+    return key.replace(".", "__").upper()
+
+
+def list_alternatives(name: str, names: Iterable[str]) -> str:
+    """Returns a phrase for a message that lists the valid names and suggests the name most similar to `name`."""
+    close = get_close_matches(name, list(names), 1)
+    return f"valid names: {', '.join(names) or 'none'}" + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _type_of_hint(hint: Any) -> type[Any]:
+    """Returns the type in dlt's type hint, or object if it is not in TYPE_NAMES, because dlt checks other types."""
+    return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
+
+
+def _validated(key: str, told: Any, wanted: Setting) -> Any:
+    kind, value = wanted.kind, told
+    fits = not (value == "" or (isinstance(value, bool) and kind is not bool))
+    fits = fits and not (kind in (str, datetime) and not isinstance(value, kind))
+    if fits and kind in (int, float, bool):
+        try:
+            value = deserialize_value(key, value, kind)
+        except ValueError:
+            fits = False
+    if not (fits and wanted.is_valid(value)):
+        place, rule = setting_location(key), ", ".join(filter(None, [TYPE_NAMES.get(kind, "something"), wanted.rule]))
+        is_secret = wanted.is_secret or "secrets.toml: " in place
+        shown = "is empty" if told == "" else "can't be used" if is_secret else f"is {told!r}"
+        raise SettingsError(f"{place} {shown}; it must be {rule}.")
+    if wanted.is_secret and value.startswith(EXAMPLE_PREFIX):
+        raise SettingsError(f"{setting_location(key)} is still the example value {value!r}. Replace it with your own.")
+    return value

@@ -1,0 +1,145 @@
+"""Defines the interface of a destination, whether it is a DuckDB file, a PostgreSQL server or a Delta lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.extract import DltSource
+
+    from pipelines.destinations.filter import PickupFilter
+    from pipelines.finding import Finding
+
+DATASET = "sendcloud"
+
+
+class Session(Protocol):
+    """Executes statements in DuckDB's dialect against the tables of a destination. All timestamps are in UTC.
+
+    Failures raise DestinationError. If DuckDB executes the statement, failures raise DatabaseError instead
+    (destinations/duckdb/session.py).
+    """
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Any:
+        """Executes the statements and returns an object with `fetchall()`.
+
+        Args:
+            sql: one or more statements.
+            parameters: a sequence of values for `?`, or a mapping of values for `$name`.
+        """
+
+    def sql(self, query: str, /) -> Any:
+        """Returns the query's result, with `to_arrow_table()` and, for large results, `to_arrow_reader()`."""
+
+    def register(self, name: str, rows: Any, /) -> Any:
+        """Makes an Arrow table available to statements by name, until the name is registered again or unregistered."""
+
+    def unregister(self, name: str, /) -> Any: ...
+
+    def has_table(self, name: str) -> bool:
+        """Returns whether the dataset `sendcloud` has this table."""
+
+    def columns(self, table: str) -> list[str]:
+        """Returns the names of the table's columns, in order. The list is empty if the table doesn't exist."""
+
+    def for_account(self, account: str) -> Session:
+        """Returns a session over the account's own tables, or this session if all accounts share their tables."""
+
+    def for_checks(self, accounts: Sequence[str]) -> Session:
+        """Returns a session over the published tables and the current definitions of the published views.
+
+        The session covers at least these accounts. It may leave out other accounts, because a run checks only its own.
+        """
+
+    def publish_account(self, account: str) -> None:
+        """Copies what the run has written for the account to the published tables, inside the open transaction.
+
+        Does nothing if the destination has no separate published tables.
+        """
+
+    def publish_views(self) -> None:
+        """Updates the published views, unless `for_checks` has done so. Call it last in a transaction."""
+
+
+class Backend(Protocol):
+    """Gives runs and readers access to a destination. `str()` describes it in messages and contains no secrets."""
+
+    def exists(self) -> bool:
+        """Returns whether the destination holds the results of a run, or can store a receipt."""
+
+    def lock(self, accounts: Sequence[str], wait_seconds: float) -> AbstractContextManager[None]:
+        """Prevents other runs from writing the same data during the block.
+
+        Args:
+            accounts: the accounts that the run loads.
+            wait_seconds: how long to wait for another run to end.
+
+        Raises:
+            RunInProgress: another run still holds the lock after `wait_seconds`.
+        """
+
+    def check_lock(self) -> None:
+        """Raises DestinationError if another run may hold the lock by now. A run calls it before rows are merged."""
+
+    def prepare(self, accounts: Sequence[str]) -> None:
+        """Creates what a run requires and removes files left by a crashed run. The caller must hold the lock."""
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Opens a session for a run. Raises DestinationError."""
+
+    def checkpoint(self) -> None:
+        """Moves data from memory or a log to persistent storage, and prepares for the next load package.
+
+        A run calls it between two load packages.
+        """
+
+    def has_atomic_loads(self) -> bool:
+        """Returns whether a load that reports an error has certainly changed nothing.
+
+        If so, a run can append new rows without a merge.
+        """
+
+    def dlt_destination(self) -> Destination[Any, Any]:
+        """Returns dlt's object for the destination."""
+
+    def adapt_source(self, source: DltSource) -> None:
+        """Changes how dlt stores the source's tables, if the destination requires it."""
+
+    def dataset_name(self, account: str) -> str:
+        """Returns the name of the dataset into which dlt loads the account."""
+
+    def working_dir(self) -> Path:
+        """Returns the folder for dlt's working files. Each destination has a separate folder."""
+
+    def publish(self) -> bool:
+        """Publishes the warehouse as a whole and returns True.
+
+        Returns False if the run's session has already published everything.
+        """
+
+    def findings(self) -> Iterator[Finding]:
+        """Yields errors that would stop a run from writing, warnings and confirmations. Writes nothing."""
+
+    def data_dir(self) -> Path:
+        """Returns the local folder of the published data, or the folder in which a run works if there is none."""
+
+    def is_demo(self) -> bool:
+        """Returns whether readers get the data of `pickups demo`, because no run has published data yet."""
+
+    def snapshot(self) -> AbstractContextManager[Mapping[str, str]]:
+        """Preserves the current state for readers during the block.
+
+        Yields the environment variables with which a process reads this state.
+        """
+
+    def read_session(self, only: PickupFilter) -> AbstractContextManager[Session]:
+        """Opens a session for readers, over the pickups that match the filter.
+
+        Raises:
+            NoData: the destination has no pickups.
+            UnknownCarrier: the filter names a carrier that no pickup has.
+        """

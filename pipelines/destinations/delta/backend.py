@@ -1,0 +1,237 @@
+"""Implements the destination `[pipeline] destination = "delta"`: a lake of Delta tables in a folder or a bucket.
+
+Each account has a separate folder in the lake. A DuckDB database in this process's memory executes the statements of a
+run. The database is filled from the lake, and changes are written back to the lake (destinations/delta/session.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from deltalake.exceptions import DeltaError
+
+from pipelines.config.project import find_project
+from pipelines.config.settings import get_setting
+from pipelines.destinations.base import DATASET
+from pipelines.destinations.delta import object_store
+from pipelines.destinations.delta.built_views import use_exported_views
+from pipelines.destinations.delta.session import DeltaSession, attach_published
+from pipelines.destinations.delta.tables import DeltaTables
+from pipelines.destinations.duckdb.filtered_views import create_filtered_views
+from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.naming import PREFIX, account_dataset
+from pipelines.dlt_workarounds import check_before_each_job, resolve_configuration
+from pipelines.errors import DestinationError, NoData
+from pipelines.finding import Finding, error_finding
+from pipelines.lean_imports import unblock
+from sources.sendcloud.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.extract import DltSource
+
+VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of processes that read for a report
+REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentials, network, disk) and run again."
+
+
+class DeltaBackend:
+    """Implements Backend (destinations/base.py) with Delta tables."""
+
+    def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
+        self._destination = destination
+        self.tables = DeltaTables(config)
+        if not self.tables.is_local:
+            check_before_each_job(destination, self.check_lock)
+        self._session: DeltaSession | None = None
+        self._locked: list[str] = []
+        self._lock_checks: list[Callable[[], None]] = []  # each raises OSError if its lock was lost
+
+    def __str__(self) -> str:
+        return self.tables.address
+
+    def exists(self) -> bool:
+        return bool(self.tables.datasets(PREFIX))
+
+    @contextmanager
+    def lock(self, accounts: Sequence[str], wait_seconds: float) -> Iterator[None]:
+        """Holds a lock for each account during the block.
+
+        In a folder, the operating system holds the locks. In a bucket, a lock is a file that the run keeps renewing.
+        The file expires half a minute after the run has crashed.
+        """
+        self._lock_checks.clear()
+        with ExitStack() as held:
+            for account in sorted(accounts):
+                place = f"{self.tables.root}/{account_dataset(account)}"
+                if self.tables.is_local:
+                    held.enter_context(exclusive_lock(Path(place), wait_seconds))
+                else:
+                    with self._translate_errors():
+                        lock = object_store.object_lock(self.tables.filesystem, place, account, wait_seconds)
+                        self._lock_checks.append(held.enter_context(lock))
+            self._locked = list(accounts)
+            yield
+
+    def prepare(self, accounts: Sequence[str]) -> None:
+        """Removes empty folders left by crashed runs. dlt creates everything that a run requires."""
+        with self._translate_errors():
+            for account in accounts:
+                self.tables.remove_empty_folder(account_dataset(account))
+
+    @contextmanager
+    def session(self) -> Iterator[DeltaSession]:
+        """Opens the run's session or reuses the open session, and writes its changes to the lake after the block."""
+        if self._session:
+            self._session.refresh()
+            yield self._session
+            self._flush(self._session, is_between_pages=True)
+            return
+        with self._memory_session() as connection, self._translate_errors():
+            self._session = DeltaSession(connection, self.tables)
+            try:
+                yield self._session
+                self._flush(self._session)
+            finally:
+                self._session = None
+
+    def has_atomic_loads(self) -> bool:
+        """Returns False for a bucket, because the response to a successful write can be lost."""
+        return self.tables.is_local
+
+    def checkpoint(self) -> None:
+        """Writes the rows that a sweep has seen to the lake. All other changes are already in the lake."""
+        if self._session:
+            self._flush(self._session)
+
+    def check_lock(self) -> None:
+        """Raises DestinationError if a lock was lost.
+
+        A lock in a folder can't be lost, because the operating system holds it until this process ends.
+        """
+        with self._translate_errors():
+            for make_sure in self._lock_checks:
+                make_sure()
+
+    def _flush(self, session: DeltaSession, *, is_between_pages: bool = False) -> None:
+        self.check_lock()
+        with self._translate_errors():
+            session.flush(is_between_pages=is_between_pages)
+
+    def dlt_destination(self) -> Destination[Any, Any]:
+        return self._destination
+
+    def adapt_source(self, source: DltSource) -> None:
+        """Makes dlt store the source's tables as Delta tables and merge rows with the strategy `upsert`.
+
+        Plain Parquet files can only be appended to. dlt replaces rows of Delta tables only with `upsert`.
+        """
+        for resource in source.resources.values():
+            how: Any = {"disposition": "merge", "strategy": "upsert"}
+            resource.apply_hints(table_format="delta", write_disposition=how)
+
+    def dataset_name(self, account: str) -> str:
+        return account_dataset(account)
+
+    def working_dir(self) -> Path:
+        mark = hashlib.sha256(str(self).encode()).hexdigest()[:8]
+        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
+        return base / "pipelines" / f"lake-{mark}"
+
+    def publish(self) -> bool:
+        """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
+        with suppress(DeltaError, OSError):  # no data is missing, and a later run tries again
+            self.tables.compact(map(account_dataset, self._locked))
+        return False
+
+    def findings(self) -> Iterator[Finding]:
+        try:
+            with self._translate_errors():
+                accounts = len(self.tables.datasets(PREFIX))
+        except DestinationError as error:
+            yield error_finding("destination", error)
+        else:
+            yield Finding("destination", "ok", f"{self} is accessible; accounts: {accounts}")
+
+    def data_dir(self) -> Path:
+        return Path(self.tables.root) if self.tables.is_local else self.working_dir().parent
+
+    def is_demo(self) -> bool:
+        return False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Mapping[str, str]]:
+        """Records the current versions of all tables in a file that readers use to pin them.
+
+        Built views (destinations/delta/built_views.py) have no versions and are read in their current state.
+        """
+        with self._translate_errors(), TemporaryDirectory(prefix="pickups-versions-") as folder:
+            versions = Path(folder) / "versions.json"
+            versions.write_text(json.dumps(self.tables.versions(self.tables.datasets(PREFIX))), encoding="utf-8")
+            yield {VERSIONS_VARIABLE: str(versions)}
+
+    @contextmanager
+    def read_session(self, only: PickupFilter) -> Iterator[DuckDBSession]:
+        with self._memory_session() as connection:
+            with self._translate_errors():
+                if versions := os.environ.get(VERSIONS_VARIABLE):
+                    self.tables.pin_versions(json.loads(Path(versions).read_text(encoding="utf-8")))
+                attach_published(connection, self.tables)
+            there = connection.in_catalog("published")
+            if not (there.columns("pickups") and there.columns("pickup_runs")):  # the first load is incomplete
+                raise NoData(str(self))
+            create_filtered_views(connection, only)
+            if only == ALL_PICKUPS and get_setting("publish.views") == "built":
+                use_exported_views(connection, f"{self}/analytics")
+            yield connection
+
+    @contextmanager
+    def _memory_session(self) -> Iterator[DuckDBSession]:
+        """Opens a database in memory that can read the lake's files.
+
+        Files in a bucket are read through dlt's library, because DuckDB would have to download its own.
+        """
+        with open_database(IN_MEMORY) as connection:
+            if not self.tables.is_local:
+                connection.use_filesystem(object_store.caching_filesystem(self.tables.filesystem))
+            yield connection
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not (isinstance(error, (DeltaError, OSError)) or object_store.is_object_store_error(error)):
+                raise
+            raise DestinationError(str(self), " ".join(str(error).split())[:300], REMEDY) from error
+
+
+def delta_backend() -> DeltaBackend:
+    """Returns the backend of the configured lake.
+
+    Raises:
+        SettingsError: a setting is missing, or the address contains a character that would be read as a wildcard.
+    """
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigurationException
+
+    unblock()
+    destination = dlt.destinations.filesystem()
+    try:
+        found = DeltaBackend(destination, resolve_configuration(destination, DATASET))
+    except ConfigurationException as error:
+        raise SettingsError(" ".join(str(error).split())) from None
+    if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
+        raise SettingsError(
+            f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "
+            "when files are read. Choose an address without it."
+        )
+    return found

@@ -1,0 +1,243 @@
+"""Implements the sessions of a lake with a database in memory, which writes its changes back to the lake.
+
+Pickups are read directly from the lake's files. The bookkeeping tables are small enough to be copied into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pipelines.destinations.delta.tables import DeltaTables
+from pipelines.destinations.duckdb.session import DuckDBSession
+from pipelines.destinations.migrations import current_columns
+from pipelines.destinations.naming import PREFIX, account_dataset
+
+RESOLVED_TABLE = (
+    "pickups_quarantine_resolved"  # separate because dlt's merge doesn't know the column and would keep its old values
+)
+# in the order in which they are written: the history before the record of its loads, and the receipts last
+OWN_TABLES = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
+SWEPT_TABLE = "pickups_swept"
+WRITTEN_BEFORE_LOAD = {
+    "pickup_states_recorded",
+    "pickup_runs",
+}  # record_states and write_receipt write when a package is complete
+_QUARANTINE = """
+    select refused.*, resolved.resolved_at
+    from {refused} as refused
+    left join {resolved} as resolved on resolved.account = refused.account
+        and resolved.record_hash = refused.record_hash and resolved.resolved_at >= refused.last_seen_at
+"""
+_NO_RESOLVED = "(select null::text as account, null::text as record_hash, null::timestamptz as resolved_at where false)"
+_RESOLVED_ROWS = """
+    select account, record_hash, resolved_at from sendcloud.pickups_quarantine where resolved_at is not null
+"""
+# dlt keeps its own tables in separate files of the lake, so these stay empty and housekeeping finds nothing to prune
+_EMPTY_DLT_TABLES = """
+    create table sendcloud._dlt_pipeline_state (created_at timestamptz, pipeline_name text, _dlt_load_id text);
+    create table sendcloud._dlt_loads (inserted_at timestamptz, load_id text, status int, schema_version_hash text);
+    create table sendcloud._dlt_version (inserted_at timestamptz, version_hash text, schema_name text);
+"""
+
+
+class _MemorySession:
+    """Delegates the calls that both kinds of session share to the database in memory."""
+
+    def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
+        self._connection, self._tables = connection, tables
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Any:
+        return self._connection.execute(sql, parameters)
+
+    def sql(self, query: str, /) -> Any:
+        return self._connection.sql(query)
+
+    def register(self, name: str, rows: Any, /) -> None:
+        self._connection.register(name, rows)
+
+    def unregister(self, name: str, /) -> None:
+        self._connection.unregister(name)
+
+    def columns(self, table: str) -> list[str]:
+        return self._connection.columns(table)
+
+    def has_table(self, name: str) -> bool:
+        """Returns whether a table or view has this name: the pickups are a view over their files."""
+        return bool(self.columns(name))
+
+    def publish_account(self, account: str) -> None:
+        """Does nothing, because `flush` writes to the lake."""
+
+    def publish_views(self) -> None:
+        """Does nothing, because readers create the views themselves (`create_filtered_views`)."""
+
+
+class AccountTables(_MemorySession):
+    """Implements Session (destinations/base.py) for one account, with a separate catalog of the database in memory."""
+
+    def __init__(self, connection: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
+        super().__init__(connection, tables)
+        self._dataset = dataset
+        self._versions: dict[str, int] = {}
+        self._before: dict[str, pa.Table] = {}
+        self._touched: set[str] = set()
+        connection.execute("create schema sendcloud")
+        connection.execute(_EMPTY_DLT_TABLES)
+        for name in OWN_TABLES:
+            if table := tables.table(dataset, name):
+                _copy_table(connection, name, table, tables)
+                self._before[name] = self._all_rows(name)
+        self.refresh()
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Any:
+        self._touched |= {name for name in (*OWN_TABLES, "pickups_quarantine") if name in sql}
+        return self._connection.execute(sql, parameters)
+
+    def refresh(self) -> None:
+        """Makes the rows that dlt has loaded since the last call available to statements."""
+        for name in ("pickups", "pickups_quarantine"):
+            table = self._tables.table(self._dataset, name)
+            if table and self._versions.get(name) != table.version():
+                self._versions[name] = table.version()
+                self._expose(name, table)
+
+    def _expose(self, name: str, table: DeltaTable) -> None:
+        source = _from_clause(table, self._tables)
+        if name == "pickups":
+            self._connection.execute(f"create or replace view sendcloud.pickups as select * from {source}")  # noqa: S608
+            return
+        resolved = self._tables.table(self._dataset, RESOLVED_TABLE)
+        kept = _from_clause(resolved, self._tables) if resolved else _NO_RESOLVED
+        query = _QUARANTINE.format(refused=source, resolved=kept)
+        self._connection.execute(f"create or replace table sendcloud.pickups_quarantine as {query}")
+        self._before[RESOLVED_TABLE] = self._resolved()
+
+    def flush(self, *, is_between_pages: bool = False) -> None:
+        """Writes the changed tables to the lake, each of them atomically.
+
+        The rows that a sweep has seen are written when the package is complete, because they grow with every page. If
+        the run crashes before that, the next run reads these pages again. The very first package is an exception,
+        because no states are recorded before it.
+
+        Args:
+            is_between_pages: whether the package may be incomplete.
+        """
+        may_wait = is_between_pages and self.has_table("pickups") and not self._touched & WRITTEN_BEFORE_LOAD
+        waits = {SWEPT_TABLE} & self._touched if may_wait else set()
+        for name in OWN_TABLES:
+            if name in self._touched - waits and self.has_table(name):
+                self._write_table(name, self._all_rows(name))
+        if "pickups_quarantine" in self._touched and self.has_table("pickups_quarantine"):
+            self._write_table(RESOLVED_TABLE, self._resolved())
+        self._touched = waits
+
+    def _write_table(self, name: str, rows: pa.Table) -> None:
+        before, written = self._before.get(name), self._tables.table(self._dataset, name)
+        if (
+            before is None
+            or not written
+            or rows.schema != before.schema
+            or not rows.slice(0, before.num_rows).equals(before)
+        ):
+            self._tables.write(self._dataset, name, rows, "overwrite")
+        elif before is not None and rows.num_rows > before.num_rows:
+            self._tables.write(self._dataset, name, rows.slice(before.num_rows), "append")
+        self._before[name] = rows
+
+    def _all_rows(self, name: str) -> pa.Table:
+        return self._connection.sql(f"select * from sendcloud.{name}").to_arrow_table()  # noqa: S608  # the name is a constant
+
+    def _resolved(self) -> pa.Table:
+        return self._connection.sql(_RESOLVED_ROWS).to_arrow_table()
+
+    def for_account(self, account: str) -> AccountTables:
+        return self
+
+    def for_checks(self, accounts: Sequence[str]) -> AccountTables:
+        return self
+
+
+class DeltaSession(_MemorySession):
+    """Provides a session for each account of the run, and a session over the run's data as readers will see it."""
+
+    def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
+        super().__init__(connection, tables)
+        self._accounts: dict[str, AccountTables] = {}
+
+    def for_account(self, account: str) -> AccountTables:
+        dataset = account_dataset(account)
+        if dataset not in self._accounts:
+            self._accounts[dataset] = AccountTables(self._connection.in_catalog(dataset), self._tables, dataset)
+        return self._accounts[dataset]
+
+    def refresh(self) -> None:
+        for account in self._accounts.values():
+            account.refresh()
+
+    def flush(self, *, is_between_pages: bool = False) -> None:
+        for account in self._accounts.values():
+            account.flush(is_between_pages=is_between_pages)
+
+    def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
+        """Returns a session over this run's accounts in memory. Other accounts would have to be read from the lake."""
+        checked = self._connection.in_catalog("for_checks")
+        found: dict[str, list[str]] = {}
+        for dataset, account in self._accounts.items():
+            for name in (*OWN_TABLES, "pickups", "pickups_quarantine"):
+                if account.has_table(name):
+                    found.setdefault(name, []).append(f'select * from "{dataset}".sendcloud.{name}')  # noqa: S608
+        _create_views(checked, found)
+        return checked.for_checks(accounts)
+
+
+def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
+    """Creates views over the tables of all accounts in the connection's catalog `published`."""
+    _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets(PREFIX)))
+
+
+def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> None:
+    connection.execute("create schema if not exists sendcloud")
+    for name, queries in found.items():
+        union = " union all by name ".join(queries)
+        connection.execute(f"create or replace view sendcloud.{name} as {union}")
+
+
+def _published_queries(tables: DeltaTables, datasets: Sequence[str]) -> dict[str, list[str]]:
+    """Returns, by table, the queries that select the rows of these datasets."""
+    found: dict[str, list[str]] = {}
+    for dataset in datasets:
+        for name in tables.names(dataset):
+            if name == RESOLVED_TABLE or not (table := tables.table(dataset, name)):
+                continue
+            columns = current_columns(_schema(table).names, name)
+            query = f"select {columns} from {_from_clause(table, tables)}"  # noqa: S608  # the names come from the lake
+            if name == "pickups_quarantine":
+                resolved = tables.table(dataset, RESOLVED_TABLE)
+                kept = _from_clause(resolved, tables) if resolved else _NO_RESOLVED
+                query = _QUARANTINE.format(refused=_from_clause(table, tables), resolved=kept)
+            found.setdefault(name, []).append(query)
+    return found
+
+
+def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
+    """Returns a `from` item that reads the table's files, or an empty relation with its columns if it has none."""
+    if files := tables.files(table):
+        listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        return f"read_parquet([{listed}], union_by_name = true)"
+    kinds = ", ".join(f'null::{_SQL_TYPES.get(str(field.type), "text")} as "{field.name}"' for field in _schema(table))
+    return f"(select {kinds} where false)"
+
+
+def _schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+_SQL_TYPES = {"int64": "bigint", "double": "double", "bool": "boolean", "timestamp[us, tz=UTC]": "timestamptz"}
+
+
+def _copy_table(connection: DuckDBSession, name: str, table: DeltaTable, tables: DeltaTables) -> None:
+    connection.execute(f"create table sendcloud.{name} as select * from {_from_clause(table, tables)}")  # noqa: S608

@@ -1,0 +1,116 @@
+"""Reads and writes the Delta tables of a lake by dataset and name. Only this module knows the tables' locations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from dlt.common.libs.deltalake import deltalake_storage_options
+from dlt.common.storages.fsspec_filesystem import fsspec_from_config
+from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
+
+DLT_TABLES = ("pickups", "pickups_quarantine")
+OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
+COMPACT_EVERY_VERSIONS = 100  # the versions of a table between two compactions of its files
+RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
+
+
+class DeltaTables:
+    """Accesses the Delta tables below `[destination.filesystem] bucket_url`."""
+
+    def __init__(self, config: Any) -> None:
+        self.filesystem, root = fsspec_from_config(config)
+        self.is_local: bool = config.is_local_filesystem
+        # dlt 1.31 converts a folder to a URL, in which special characters are percent-encoded (a space as %20)
+        self.root = str(config.make_local_path(config.bucket_url) if self.is_local else root).rstrip("/")
+        self.address = self.root if self.is_local else config.bucket_url.rstrip("/")
+        self._versions: Mapping[str, int] | None = None
+        self._first_seen: dict[str, int] = {}
+        self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
+
+    def datasets(self, prefix: str) -> list[str]:
+        """Returns the names of the folders that begin with `prefix`. The list is empty if there is no lake yet."""
+        return sorted(name for name in self._entries(self.root) if name.startswith(prefix) and "." not in name)
+
+    def names(self, dataset: str) -> list[str]:
+        """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
+        names = [*self._entries(f"{self.root}/{dataset}"), *self._entries(f"{self.root}/{OWN_FOLDER}/{dataset}")]
+        return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
+
+    def _entries(self, folder: str) -> list[str]:
+        if not self.filesystem.isdir(folder):
+            return []
+        return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in self.filesystem.ls(folder, detail=True)]
+
+    def remove_empty_folder(self, dataset: str) -> None:
+        """Removes the dataset's folder if it is empty.
+
+        A run that crashed before dlt wrote its first file leaves an empty folder, which dlt 1.31 refuses to use.
+        """
+        folder = f"{self.root}/{dataset}"
+        if self.filesystem.isdir(folder) and not self._entries(folder):
+            self.filesystem.rmdir(folder)
+
+    def table(self, dataset: str, name: str) -> DeltaTable | None:
+        """Returns the current version of the table, or the version that `pin_versions` set.
+
+        Returns None if the table doesn't exist, or didn't exist when the versions were recorded.
+        """
+        place = self._location(dataset, name)
+        if self._versions is not None and f"{dataset}/{name}" not in self._versions:
+            return None
+        if not DeltaTable.is_deltatable(place, self._options):
+            return None
+        version = None if self._versions is None else self._versions[f"{dataset}/{name}"]
+        table = DeltaTable(place, version=version, storage_options=self._options)
+        self._first_seen.setdefault(f"{dataset}/{name}", table.version())
+        return table
+
+    def versions(self, datasets: Iterable[str]) -> dict[str, int]:
+        """Returns the current version of each table by `dataset/name`.
+
+        A version number counts the changes to a table. Replaced files are kept for a week.
+        """
+        found = {f"{dataset}/{name}": self.table(dataset, name) for dataset in datasets for name in self.names(dataset)}
+        return {place: table.version() for place, table in found.items() if table}
+
+    def pin_versions(self, versions: Mapping[str, int]) -> None:
+        """Makes `table` return the tables in these versions from now on."""
+        self._versions = versions
+
+    def files(self, table: DeltaTable) -> list[str]:
+        """Returns the paths or addresses of the Parquet files in this version of the table."""
+        return [unquote(uri.removeprefix("file://")) if self.is_local else uri for uri in table.file_uris()]
+
+    def write(self, dataset: str, name: str, rows: pa.Table, mode: Literal["append", "overwrite"]) -> None:
+        """Writes the rows atomically, so that readers see the table before or after the write. Adds new columns."""
+        kind: Literal["merge", "overwrite"] = "merge" if mode == "append" else "overwrite"
+        write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
+
+    def compact(self, datasets: Iterable[str]) -> None:
+        """Merges the small files of each table whenever it reaches another COMPACT_EVERY_VERSIONS versions.
+
+        Deletes files that were replaced more than a week ago.
+        """
+        for dataset in datasets:
+            for name in self.names(dataset):
+                table = self.table(dataset, name)
+                if (
+                    table
+                    and table.version() // COMPACT_EVERY_VERSIONS
+                    > self._first_seen[f"{dataset}/{name}"] // COMPACT_EVERY_VERSIONS
+                ):
+                    table.optimize.compact()
+                    table.vacuum(int(RETENTION / timedelta(hours=1)), dry_run=False)
+                    table.cleanup_metadata()
+
+    def _location(self, dataset: str, name: str) -> str:
+        return (
+            f"{self.address}/{dataset}/{name}"
+            if name in DLT_TABLES
+            else f"{self.address}/{OWN_FOLDER}/{dataset}/{name}"
+        )

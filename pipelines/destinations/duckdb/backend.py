@@ -1,0 +1,132 @@
+"""Implements the default destination: runs write one DuckDB file, and users query a published copy of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pipelines import atomic_file
+from pipelines.atomic_file import remove_leftovers
+from pipelines.destinations.base import DATASET
+from pipelines.destinations.duckdb.diagnose import file_findings
+from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
+from pipelines.destinations.duckdb.session import (
+    DatabaseError,
+    DuckDBSession,
+    checkpoint,
+    create_database,
+    dlt_destination,
+    open_database,
+    open_published,
+)
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import DestinationError
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.extract import DltSource
+
+    from pipelines.destinations.filter import PickupFilter
+    from pipelines.finding import Finding
+
+
+@dataclass(frozen=True)
+class DuckDBBackend:
+    """Implements Backend (destinations/base.py) with DuckDB files. All accounts share the files and one lock."""
+
+    warehouse: Path
+    published: Path
+    read: Path  # the demo's file until the first run has published data
+
+    def __str__(self) -> str:
+        return str(self.warehouse)
+
+    def exists(self) -> bool:
+        return self.warehouse.exists()
+
+    def lock(self, accounts: Sequence[str], wait_seconds: float) -> AbstractContextManager[None]:
+        return exclusive_lock(self.warehouse, wait_seconds)
+
+    def check_lock(self) -> None:
+        """Does nothing, because the operating system holds the lock until this process ends."""
+
+    def prepare(self, accounts: Sequence[str]) -> None:
+        remove_leftovers(self.published)
+        remove_compaction_files(self.warehouse)
+        create_database(self.warehouse)
+
+    def session(self) -> AbstractContextManager[DuckDBSession]:
+        return open_database(self.warehouse, backup=self.published)
+
+    def has_atomic_loads(self) -> bool:
+        return True
+
+    def checkpoint(self) -> None:
+        checkpoint(self.warehouse, self.published)
+
+    def dlt_destination(self) -> Destination[Any, Any]:
+        return dlt_destination(self.warehouse)
+
+    def adapt_source(self, source: DltSource) -> None:
+        """Does nothing, because the source's own settings apply."""
+
+    def dataset_name(self, account: str) -> str:
+        return DATASET
+
+    def working_dir(self) -> Path:
+        """Returns a folder beside the warehouse, or a folder under DLT_DATA_DIR.
+
+        The name of a folder under DLT_DATA_DIR contains a digest of the warehouse's path.
+        """
+        if base := os.environ.get("DLT_DATA_DIR"):
+            mark = hashlib.sha256(str(self.warehouse).encode()).hexdigest()[:8]
+            return Path(base) / "pipelines" / f"{self.warehouse.stem}-{mark}"
+        return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
+
+    def publish(self) -> bool:
+        compact(self.warehouse)
+        try:
+            publish(self.warehouse, self.published)
+        except (OSError, DatabaseError) as error:
+            left = "The pickups are loaded; the published file is unchanged. Fix the cause and run again."
+            raise DestinationError(str(self.published), str(error).split("\n")[0], left) from error
+        return True
+
+    def read_session(self, only: PickupFilter) -> AbstractContextManager[DuckDBSession]:
+        return open_published(self.read, only)
+
+    def findings(self) -> Iterator[Finding]:
+        return file_findings(self.warehouse, self.published)
+
+    def data_dir(self) -> Path:
+        return self.published.parent
+
+    def is_demo(self) -> bool:
+        return self.read != self.published
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Mapping[str, str]]:
+        """Preserves the published file under another name during the block.
+
+        A hard link is enough, because publishing replaces the file and never writes into it. If the filesystem refuses
+        the link, the file is copied.
+        """
+        remove_leftovers(self.read, "still", older_than_seconds=atomic_file.DAY_SECONDS)
+        with tempfile.TemporaryDirectory() as folder:
+            still = self.read.with_name(f".{self.read.name}.{uuid4().hex}.still")
+            try:
+                os.link(self.read.resolve(), still)
+            except OSError:
+                still = Path(shutil.copyfile(self.read, Path(folder) / self.read.name))
+            try:
+                yield {"PUBLISH__PATH": str(still)}
+            finally:
+                still.unlink(missing_ok=True)

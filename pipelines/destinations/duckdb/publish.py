@@ -1,0 +1,98 @@
+"""Publishes the warehouse and compacts it. Each new file is completed before it atomically replaces the old file.
+
+DuckDB allows either one process that writes a file or many processes that read it. A notebook must therefore not open
+the warehouse.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
+from pipelines.config.settings import get_setting
+from pipelines.destinations.duckdb.session import IN_MEMORY, open_database
+from pipelines.errors import DestinationError
+
+MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite
+
+
+def publish(warehouse: Path, published: Path) -> None:
+    """Copies the closed warehouse to a file beside `published`, then renames the copy to `published`.
+
+    Readers see either the old file or the new file.
+
+    Raises:
+        OSError, duckdb.Error: the warehouse can't be copied. The published file is unchanged.
+    """
+    if warehouse.with_name(warehouse.name + ".wal").exists():
+        # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
+        # file. Closing the connection does so too, but reports no failure (duckdb 1.5.5 on a full disk), and the copy
+        # would be inconsistent.
+        with duckdb.connect(str(warehouse)) as connection:
+            connection.execute("checkpoint")
+    try:
+        with replace_atomically(published) as fresh:
+            # copyfile lets the kernel copy, which takes a quarter of the time of reading and writing (2026-11)
+            shutil.copyfile(warehouse, fresh)
+    except FileInUse as error:
+        raise PermissionError(
+            f"{error}. Close the file in that program, or let the program read through pipelines.warehouse.read, "
+            "which closes the file at once; the next run publishes the data"
+        ) from error
+
+
+def compact(warehouse: Path) -> None:
+    """Rewrites the warehouse if its share of free space exceeds `retention.free_share`.
+
+    The new file atomically replaces the old file. If the rewrite fails, the warehouse is unchanged and the next run
+    tries again. The caller must hold the lock.
+    """
+    if warehouse.stat().st_size <= MIN_FREE_BYTES:
+        return
+    # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
+    with suppress(OSError, duckdb.Error, DestinationError):
+        if _is_mostly_free(warehouse):
+            _rewrite(warehouse)
+
+
+def remove_compaction_files(warehouse: Path) -> None:
+    """Removes the files left by a run that crashed during a rewrite."""
+    for suffix in ("new", "new.wal"):
+        remove_leftovers(warehouse, suffix)
+
+
+def _is_mostly_free(warehouse: Path) -> bool:
+    sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
+    with open_database(warehouse) as connection:
+        ((free_bytes, share),) = connection.execute(sizes).fetchall()
+    return bool(free_bytes > MIN_FREE_BYTES and share > get_setting("retention.free_share"))
+
+
+def _rewrite(warehouse: Path) -> None:
+    """Copies the warehouse to a new file, then replaces the warehouse with the new file.
+
+    If the warehouse still has a log, the old file stays, because the log belongs only to the old file.
+    """
+    fresh = warehouse.with_name(f".{warehouse.name}.smaller.new")
+    remove_compaction_files(warehouse)
+    try:
+        with open_database(IN_MEMORY) as connection:
+            old, new = (str(path).replace("'", "''") for path in (warehouse, fresh))
+            connection.execute(f"attach '{old}' as old (read_only)")
+            ((kept,),) = connection.execute(_STORAGE_VERSION).fetchall()
+            connection.execute(f"attach '{new}' as new (storage_version '{kept}')")
+            connection.execute("copy from database old to new")
+            connection.execute("checkpoint new")
+        fresh.chmod(warehouse.stat().st_mode)
+        if not warehouse.with_name(warehouse.name + ".wal").exists():
+            fresh.replace(warehouse)
+    finally:
+        remove_compaction_files(warehouse)
+
+
+# The new file keeps the storage version, so an older duckdb that can read the old file can read the new file.
+_STORAGE_VERSION = "select rtrim(tags['storage_version'], '+') from duckdb_databases() where database_name = 'old'"

@@ -1,0 +1,65 @@
+"""Uses a lock file to allow only one run at a time.
+
+The operating system releases the lock when the process that holds it ends, including after a crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipelines.errors import DestinationError, RunInProgress
+
+
+@contextmanager
+def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
+    """Holds the lock beside the warehouse during the block.
+
+    The lock file remains when the run ends, because only the operating system's lock on the file counts. A second file
+    names the process that holds the lock, because acquiring the lock empties the lock file.
+
+    Args:
+        warehouse: the file or folder that the lock protects.
+        wait_seconds: how long to wait for another process to release the lock.
+
+    Raises:
+        RunInProgress: another process still holds the lock after `wait_seconds`.
+        DestinationError: the lock file or the holder file can't be written.
+    """
+    lock_path = warehouse.with_suffix(".lock")
+    holder_path = warehouse.with_suffix(".holder")
+    lock = FileLock(lock_path, timeout=wait_seconds)
+    try:
+        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    except Timeout:
+        raise RunInProgress(lock_path, _read_holder(holder_path)) from None
+    except OSError as error:
+        lock.release()
+        remedy = {
+            errno.ENOSPC: "Free up disk space.",
+            errno.EROFS: "The disk is mounted read-only, possibly after a disk error. Check the system log.",
+        }.get(
+            error.errno or 0,
+            "Check that the folder is writable and that no folder has the name of the lock file or the holder file.",
+        )
+        raise DestinationError(str(lock_path), str(error), remedy) from None
+    try:
+        yield
+    finally:
+        holder_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text() or "holder unknown"
+    except OSError:
+        return "holder unknown"

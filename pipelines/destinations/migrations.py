@@ -1,0 +1,61 @@
+"""Migrates tables that an older version created to the current columns. Rows keep their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.destinations.base import Session
+
+# Columns and types by table. dlt adds new columns only with the next load, and a run without new rows loads nothing.
+ADDED_COLUMNS = {"pickups": {"time_slots": "json", "api_version": "text"}}
+# columns that were renamed in 2026-11, from old name to new name, by table
+RENAMED_COLUMNS = {
+    "pickup_runs": {
+        "reached": "oldest_read_at",
+        "first_missed": "missed_ids",
+        "check_values": "unexpected_values",
+        "discarded_to": "discarded_dir",
+    }
+}
+
+
+def migrate(session: Session) -> None:
+    """Adds missing columns and renames old ones. Each statement is complete by itself, so a crash loses nothing."""
+    for table, columns in ADDED_COLUMNS.items():
+        for name in missing_columns(session.columns(table), table):
+            session.execute(f"alter table sendcloud.{table} add column {name} {columns[name]}")
+    for table in RENAMED_COLUMNS:
+        rename_columns(session, table)
+
+
+def rename_columns(session: Session, table: str) -> None:
+    """Renames the old columns of `sendcloud.<table>`.
+
+    If an older version has written to the table since, merges the old columns into the new ones.
+    """
+    existing = session.columns(table)
+    for old, new in RENAMED_COLUMNS[table].items():
+        if old not in existing:
+            continue
+        if new in existing:
+            session.execute(f"update sendcloud.{table} set {new} = coalesce({new}, {old}) where {old} is not null")  # noqa: S608  # the names are constants
+            session.execute(f"alter table sendcloud.{table} drop column {old}")
+        else:
+            session.execute(f"alter table sendcloud.{table} rename column {old} to {new}")
+
+
+def missing_columns(existing: Sequence[str], table: str) -> list[str]:
+    """Returns the columns of ADDED_COLUMNS that the table lacks. The list is empty if the table doesn't exist."""
+    return [name for name in ADDED_COLUMNS.get(table, {}) if existing and name not in existing]
+
+
+def current_columns(existing: Sequence[str], table: str) -> str:
+    """Returns a select list that reads these columns under their current names, whichever version wrote the table."""
+    renamed = {old: new for old, new in RENAMED_COLUMNS.get(table, {}).items() if old in existing}
+    both = [new for new in renamed.values() if new in existing]
+    names = [name for name in existing if name not in renamed and name not in both]
+    merged = [
+        f"coalesce({new}, {old}) as {new}" if new in both else f'"{old}" as {new}' for old, new in renamed.items()
+    ]
+    added = [f"null as {name}" for name in missing_columns(existing, table)]
+    return ", ".join([*(f'"{name}"' for name in names), *merged, *added])

@@ -1,0 +1,25 @@
+"""Names the datasets of accounts in PostgreSQL and Delta lakes, where each account has its own tables."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from pipelines.destinations.base import DATASET
+
+PREFIX = f"{DATASET}_of_"
+MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63 bytes
+SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers keep names of this form unchanged
+STAGING_SUFFIX = "_staging"  # dlt's own suffix: one account's staging schema must not be another's schema
+
+
+def account_dataset(account: str) -> str:
+    """Returns the name of the account's dataset, which is different for each account.
+
+    If the account's name has to be changed to fit, a digest of the original name is appended.
+    """
+    if SAFE_NAME.fullmatch(account) and len(account) <= MAX_LENGTH and not account.endswith(STAGING_SUFFIX):
+        return PREFIX + account
+    told = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
+    mark = hashlib.sha256(account.encode()).hexdigest()[:8]
+    return PREFIX + "_".join(filter(None, [told, mark]))

@@ -1,0 +1,236 @@
+"""Implements the destination `[pipeline] destination = "postgres"`: a PostgreSQL server.
+
+Each account has a separate schema for its rows, dlt's state and the bookkeeping tables. The server holds a separate
+lock for each account. Any number of machines can therefore run, but only one run loads an account at a time. Users
+query the schemas `sendcloud` and `analytics`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config.project import find_project
+from pipelines.destinations.base import DATASET
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.naming import account_dataset
+from pipelines.destinations.postgres import lock
+from pipelines.destinations.postgres.filtered_views import filtered_session
+from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
+from pipelines.destinations.postgres.session import PostgresSession, connect
+from pipelines.dlt_workarounds import copy_parquet_by_row_group, resolve_configuration
+from pipelines.errors import DestinationError, NoData
+from pipelines.finding import Finding, error_finding
+from sources.sendcloud.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.extract import DltSource
+
+SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read for a report
+
+
+class PostgresBackend:
+    """Implements Backend (destinations/base.py) with a PostgreSQL server.
+
+    A run uses one connection, which holds its locks. dlt opens its own connections.
+    """
+
+    def __init__(self, destination: Destination[Any, Any], dsn: str, where: str) -> None:
+        self._destination, self._dsn, self._where = destination, dsn, where
+        self._session: PostgresSession | None = None
+        self._locked: list[str] = []
+
+    def __str__(self) -> str:
+        return self._where
+
+    def exists(self) -> bool:
+        try:
+            with self.session() as session:
+                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": DATASET}).fetchall())
+        except DestinationError:
+            return False
+
+    @contextmanager
+    def lock(self, accounts: Sequence[str], wait_seconds: float) -> Iterator[None]:
+        """Holds a lock for each account during the block.
+
+        The server releases a lock when the connection ends, including after a crash.
+        """
+        with self.session() as session:
+            until = time.monotonic() + wait_seconds
+            for account in sorted(accounts):  # in a fixed order, so that no two runs wait for each other
+                lock.acquire(session, account, self._where, until)
+            self._locked = list(accounts)
+            yield
+
+    def check_lock(self) -> None:
+        """Raises DestinationError if the run's connection no longer holds the locks.
+
+        dlt loads over its own connections, which would not notice the loss of a lock.
+        """
+        with self.session() as session:
+            for account in self._locked:
+                lock.check_held(session, account, self._where)
+
+    def prepare(self, accounts: Sequence[str]) -> None:
+        wanted = [DATASET, "analytics", *map(account_dataset, accounts)]
+        with self.session() as session:
+            there = {name for (name,) in session.execute_native("select nspname from pg_namespace").fetchall()}
+            for name in wanted:
+                if name not in there:  # of two concurrent runs, one would fail despite `if not exists`
+                    session.execute_native("begin")
+                    session.execute_native(PUBLISH_LOCK)
+                    session.execute_native(f'create schema if not exists "{name}"')
+                    session.execute_native("commit")
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """Opens the run's session and closes it after the block, or reuses the open session."""
+        if self._session:
+            yield self._session
+            return
+        self._session = connect(self._dsn, self._where, account_dataset)
+        try:
+            yield self._session
+        finally:
+            session, self._session = self._session, None
+            session.close()
+
+    def has_atomic_loads(self) -> bool:
+        """Returns False, because the response to a commit can be lost, and dlt repeats the load in this case."""
+        return False
+
+    def checkpoint(self) -> None:
+        """Creates the indexes that the comparison of the next package with the stored rows uses.
+
+        Without an index, each page would be compared with all rows of a first load. Committed rows are already on the
+        server's disk.
+        """
+        with self.session() as session:
+            for account in self._locked:
+                create_indexes(session, account_dataset(account))
+
+    def dlt_destination(self) -> Destination[Any, Any]:
+        return self._destination
+
+    def adapt_source(self, source: DltSource) -> None:
+        """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
+        source.resources["pickups"].add_map(_replace_nul)
+
+    def dataset_name(self, account: str) -> str:
+        return account_dataset(account)
+
+    def working_dir(self) -> Path:
+        mark = hashlib.sha256(self._where.encode()).hexdigest()[:8]
+        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
+        return base / "pipelines" / f"postgres-{mark}"
+
+    def publish(self) -> bool:
+        """Returns False, because the run's transaction has already published everything."""
+        return False
+
+    def findings(self) -> Iterator[Finding]:
+        try:
+            with self.session() as session:
+                ((version, may_create, backend),) = session.execute_native(_PRIVILEGES).fetchall()
+                is_pooled = backend == self._second_backend_pid()
+        except DestinationError as error:
+            yield error_finding("destination", error)
+            return
+        if is_pooled:
+            yield error_finding("destination", DestinationError(self._where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
+        elif may_create:
+            yield Finding("destination", "ok", f"{self._where} is accessible; version {version}")
+        else:
+            remedy = "Grant the privilege: grant create on database … to …"
+            yield error_finding(
+                "destination", DestinationError(self._where, "this user may not create schemas there", remedy)
+            )
+
+    def _second_backend_pid(self) -> int:
+        """Returns the server process of a second connection.
+
+        It can be the process of the first connection only if a pool assigns a connection to each transaction.
+        """
+        beside = connect(self._dsn, self._where, account_dataset)
+        ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
+        beside.close()
+        return int(backend)
+
+    def data_dir(self) -> Path:
+        return self.working_dir().parent
+
+    def is_demo(self) -> bool:
+        return False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Mapping[str, str]]:
+        """Exports a snapshot of the server. The snapshot lasts as long as the transaction that exported it."""
+        with self.session() as session:
+            session.execute_native("begin isolation level repeatable read read only")
+            ((snapshot,),) = session.execute_native("select pg_export_snapshot()").fetchall()
+            self._session = None  # readers in this process open another session meanwhile
+            try:
+                yield {SNAPSHOT_VARIABLE: snapshot}
+            finally:
+                self._session = session
+
+    @contextmanager
+    def read_session(self, only: PickupFilter) -> Iterator[PostgresSession]:
+        with self.session() as session:
+            session.execute_native("begin isolation level repeatable read")  # all queries see one state
+            if snapshot := os.environ.get(SNAPSHOT_VARIABLE):
+                session.execute_native("set transaction snapshot %s", [snapshot])
+            readers = session.for_readers()
+            if not readers.has_table("pickups"):
+                raise NoData(self._where)
+            yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
+
+
+def _replace_nul(rows: pa.Table) -> pa.Table:
+    """Returns the rows with U+FFFD instead of NUL in text columns, as decoders replace unreadable bytes.
+
+    JSON columns contain NUL only as an escape (see `_column_lists` in destinations/postgres/publish.py).
+    """
+    for place, field in enumerate(rows.schema):
+        if field.type == pa.string() and pc.any(pc.match_substring(rows[place], "\0")).as_py():
+            rows = rows.set_column(place, field, pc.replace_substring(rows[place], "\0", "\ufffd"))
+    return rows
+
+
+_PRIVILEGES = """
+    select current_setting('server_version'), has_database_privilege(current_user, current_database(), 'CREATE'),
+        pg_backend_pid()
+"""
+_SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
+
+
+def postgres_backend() -> PostgresBackend:
+    """Returns the backend of the configured server.
+
+    Raises:
+        SettingsError: a setting is missing, or the password contains an @ that is not percent-encoded.
+    """
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigurationException
+
+    copy_parquet_by_row_group()
+    destination = dlt.destinations.postgres()
+    try:
+        config = resolve_configuration(destination, DATASET)
+    except ConfigurationException as error:
+        raise SettingsError(" ".join(str(error).split())) from None
+    keys = config.credentials
+    if "@" in str(keys.host):  # the text before the @ is part of the password and must not be in a message
+        raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")
+    where = f"PostgreSQL {keys.host}:{keys.port}/{keys.database}"
+    return PostgresBackend(destination, keys.to_native_representation(), where)

@@ -1,0 +1,66 @@
+"""Locks an account on a PostgreSQL server, so that only one run on any machine loads the account.
+
+The server releases the lock when the connection ends, including after a crash.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pipelines.destinations.base import DATASET
+from pipelines.errors import DestinationError, RunInProgress
+
+if TYPE_CHECKING:
+    from pipelines.destinations.postgres.session import PostgresSession
+
+SECONDS_BETWEEN_TRIES = 0.5
+POOLED_PROBLEM = "a connection pool gives each transaction another connection, so the run can't hold a lock"
+POOLED_REMEDY = "Connect to the server directly or through a session pool (PgBouncer: pool_mode = session)."
+_LOCK = "select pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
+_LOCK_CONDITION = """
+    locktype = 'advisory' and granted and objsubid = 1
+        and database = (select oid from pg_database where datname = current_database())
+        and (classid::bigint << 32) + objid::bigint = hashtextextended(%(name)s, 0)
+"""
+_HOLDER = (
+    f"select application_name, backend_start from pg_locks join pg_stat_activity using (pid) where {_LOCK_CONDITION}"  # noqa: S608  # a constant
+)
+_HELD_BY_US = f"select 1 from pg_locks where pid = pg_backend_pid() and {_LOCK_CONDITION}"  # noqa: S608  # a constant
+
+
+def acquire(session: PostgresSession, account: str, where: str, until: float) -> None:
+    """Acquires the account's lock.
+
+    Args:
+        session: the session whose connection holds the lock.
+        account: the account to lock.
+        where: the server, for messages.
+        until: when to stop waiting, in seconds of `time.monotonic()`.
+
+    Raises:
+        RunInProgress: another connection still holds the lock. The message names the holder.
+    """
+    name = _lock_name(account)
+    while not session.execute_native(_LOCK, name).fetchall()[0][0]:
+        if time.monotonic() >= until:
+            raise RunInProgress(f"of account {account!r} in {where}", _read_holder(session, name))
+        time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def check_held(session: PostgresSession, account: str, where: str) -> None:
+    """Raises DestinationError if the session's connection doesn't hold the account's lock.
+
+    Call it inside the transaction that is to be committed.
+    """
+    if not session.execute_native(_HELD_BY_US, _lock_name(account)).fetchall():
+        raise DestinationError(where, POOLED_PROBLEM, POOLED_REMEDY)
+
+
+def _lock_name(account: str) -> dict[str, Any]:
+    return {"name": f"{DATASET} account {account}"}
+
+
+def _read_holder(session: PostgresSession, name: dict[str, Any]) -> str:
+    holders = session.execute_native(_HOLDER, name).fetchall()
+    return ", ".join(f"{who} since {since:%Y-%m-%d %H:%M:%S} UTC" for who, since in holders) or "the run just ended"

@@ -1,0 +1,212 @@
+"""Executes statements in DuckDB's dialect on a PostgreSQL server.
+
+Runs and dlt write to a separate schema for each account. Users query `sendcloud`, which holds the rows of all accounts,
+and `analytics`. A session of an account replaces the schema `sendcloud` in statements with the account's own schema.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+import psycopg2.extras
+import pyarrow as pa
+import pyarrow.csv
+
+from pipelines.analytics.views import create_views, views_are_current
+from pipelines.destinations.base import DATASET
+from pipelines.destinations.postgres import lock
+from pipelines.destinations.postgres.filtered_views import checked_session
+from pipelines.destinations.postgres.publish import PUBLISH_LOCK, publish_account
+from pipelines.destinations.postgres.results import Query, Result, configure_types
+from pipelines.dialects.translate import translate
+from pipelines.errors import DestinationError
+
+DIALECT = "postgres"
+# string literals are matched first, so that they stay unchanged
+OWN_SCHEMAS = re.compile(r"('(?:[^']|'')*')|\b(sendcloud\.pickups\b|sendcloud\.|analytics\.)")
+SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
+LOCK_TIMEOUT = "10s"  # how long to wait for readers of a view that is to be replaced
+REMEDY = "Previously loaded data is unchanged. Fix the cause (server, network, privileges) and run again."
+
+
+class PostgresSession:
+    """Implements Session (destinations/base.py) with a connection to a server. `schema` replaces `sendcloud`."""
+
+    def __init__(
+        self, raw: psycopg2.extensions.connection, where: str, schema_of: Callable[[str], str], schema: str = DATASET
+    ) -> None:
+        self._raw, self._where, self._schema_of, self._schema = raw, where, schema_of, schema
+        self._schema_names = {"sendcloud.": f'"{schema}".', "sendcloud.pickups": f'"{schema}".pickups'}
+        self._sessions: dict[str, PostgresSession] = {}
+
+    def execute(self, sql: str, parameters: Any = None, /) -> Result:
+        """Executes the statements and returns the rows.
+
+        Outside `begin` and `commit`, each statement takes effect at once.
+        """
+        return self.execute_native(self._resolve_schemas(translate(sql, DIALECT)), parameters)
+
+    def _resolve_schemas(self, text: str) -> str:
+        return OWN_SCHEMAS.sub(lambda found: found[1] or self._schema_names.get(found[2], found[2]), text)
+
+    def execute_native(self, text: str, parameters: Any = None, /) -> Result:
+        """Executes a statement in the server's own dialect and returns the rows."""
+        with self._translate_errors(), self._raw.cursor() as cursor:
+            cursor.execute(text, parameters)
+            return Result(cursor)
+
+    def sql(self, query: str, /) -> Query:
+        return Query(self, self._resolve_schemas(translate(query, DIALECT)))
+
+    def register(self, name: str, rows: pa.Table, /) -> None:
+        """Copies the rows to a temporary table of the connection. Empty texts stay different from null."""
+        kinds = ", ".join(f'"{field.name}" {SQL_TYPES.get(field.type, "timestamptz")}' for field in rows.schema)
+        self.unregister(name)
+        self.execute_native(f"create temp table {name} ({kinds})")
+        lines = io.BytesIO()
+        pyarrow.csv.write_csv(rows, lines, pyarrow.csv.WriteOptions(include_header=False))
+        lines.seek(0)
+        with self._translate_errors(), self._raw.cursor() as cursor:
+            cursor.copy_expert(f"copy pg_temp.{name} from stdin with (format csv)", lines)
+
+    def unregister(self, name: str, /) -> None:
+        self.execute_native(f"drop table if exists pg_temp.{name}")
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.columns(name))
+
+    def columns(self, table: str) -> list[str]:
+        found = self.execute_native(TABLE_COLUMNS, {"schema": self._schema, "table": table})
+        return [name for (name,) in found.fetchall()]
+
+    def for_account(self, account: str) -> PostgresSession:
+        if account not in self._sessions:
+            self._sessions[account] = PostgresSession(self._raw, self._where, self._schema_of, self._schema_of(account))
+        return self._sessions[account]
+
+    def for_readers(self) -> PostgresSession:
+        """Returns a session over the published tables and views."""
+        return self if self._schema == DATASET else PostgresSession(self._raw, self._where, self._schema_of)
+
+    def for_checks(self, accounts: Sequence[str]) -> PostgresSession:
+        return checked_session(self.for_readers(), accounts)
+
+    def with_schemas(self, **tables: str) -> PostgresSession:
+        """Returns a session with these replacements for `sendcloud.`, `sendcloud.pickups` and `analytics.`."""
+        other = PostgresSession(self._raw, self._where, self._schema_of)
+        words = {"sendcloud": "sendcloud.", "pickups": "sendcloud.pickups", "analytics": "analytics."}
+        other._schema_names = {words[name]: means for name, means in tables.items()}
+        return other
+
+    def publish_account(self, account: str) -> None:
+        lock.check_held(self, account, self._where)
+        publish_account(self, self._schema_of(account), account)
+
+    def publish_views(self) -> None:
+        """Updates the published views if they are missing or outdated.
+
+        A query locks the views that it reads. If a view stays locked for LOCK_TIMEOUT, the old views remain and the
+        next run tries again.
+        """
+        if views_are_current(_NativeSession(self)):
+            return
+        with self._translate_errors(), self._raw.cursor() as cursor:
+            cursor.execute(PUBLISH_LOCK)  # another machine may be updating the views too
+            cursor.execute("savepoint views")
+            try:
+                cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+                self._create_views(cursor)
+            except psycopg2.errors.LockNotAvailable:
+                cursor.execute("rollback to savepoint views")
+
+    def _create_views(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Replaces the views in place, which keeps grants and dependent views.
+
+        If columns were renamed or removed, drops the views and creates them again.
+        """
+        cursor.execute("savepoint replaced")
+        try:
+            create_views(_Cursor(cursor), DIALECT)
+        except psycopg2.errors.InvalidTableDefinition:
+            cursor.execute("rollback to savepoint replaced")
+            create_views(_Cursor(cursor), DIALECT, replace=False)
+
+    def close(self) -> None:
+        self._raw.close()
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            self._rollback_if_failed()
+            raise DestinationError(self._where, str(error).strip().split("\n")[0], REMEDY) from error
+
+    def _rollback_if_failed(self) -> None:
+        """Rolls back a failed transaction.
+
+        The server rejects every statement until the rollback, so a failed run could not write its receipt.
+        """
+        if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+            with self._raw.cursor() as cursor:
+                cursor.execute("rollback")
+
+
+class _Cursor:
+    """Executes statements and raises the errors of psycopg2 unchanged."""
+
+    def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
+        self._cursor = cursor
+
+    def execute(self, text: str, parameters: Any = None) -> Any:
+        self._cursor.execute(text, parameters)
+        return self._cursor
+
+
+class _NativeSession:
+    """Executes statements that are already in the server's dialect."""
+
+    def __init__(self, session: PostgresSession) -> None:
+        self.execute = session.execute_native
+
+
+TABLE_COLUMNS = """
+    select attname from pg_attribute
+    join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = %(schema)s and relname = %(table)s and attnum > 0 and not attisdropped order by attnum
+"""
+
+
+def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSession:
+    """Opens a session in UTC.
+
+    Args:
+        dsn: the connection string.
+        where: the server, for messages. It must not contain the password.
+        schema_of: returns the name of an account's own schema.
+
+    Raises:
+        DestinationError: the server can't be reached or rejects the login.
+    """
+    who = f"pickups, process {os.getpid()} on {socket.gethostname()}"
+    try:
+        raw = psycopg2.connect(dsn, application_name=who)
+    except psycopg2.Error as error:
+        remedy = (
+            "Check that the server runs, and check host, port, database, user and password in [destination.postgres]."
+        )
+        raise DestinationError(where, str(error).strip().split("\n")[0], remedy) from None
+    raw.autocommit = True
+    with raw.cursor() as cursor:  # not through `options`, because the DSN may have its own
+        cursor.execute("set timezone = 'UTC'")
+    configure_types(raw)
+    return PostgresSession(raw, where, schema_of)

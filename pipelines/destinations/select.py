@@ -1,0 +1,28 @@
+"""Selects the destination of a project's runs (`[pipeline] destination`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.config.project import default_read_path, published_path, warehouse_path
+from pipelines.config.settings import get_setting
+from pipelines.destinations.base import Backend
+from pipelines.destinations.duckdb.backend import DuckDBBackend
+
+
+def select_backend(project: Path) -> Backend:
+    """Returns the backend that `[pipeline] destination` names. Call it inside `project_context`.
+
+    Raises:
+        SettingsError: a setting of the destination is missing or invalid.
+    """
+    kind = get_setting("pipeline.destination")
+    if kind == "postgres":
+        from pipelines.destinations.postgres.backend import postgres_backend
+
+        return postgres_backend()
+    if kind == "delta":
+        from pipelines.destinations.delta.backend import delta_backend
+
+        return delta_backend()
+    return DuckDBBackend(warehouse_path(project), published_path(project), default_read_path(project))

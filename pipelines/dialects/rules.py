@@ -1,0 +1,227 @@
+"""Corrects what sqlglot 30.21 leaves untranslated or translates wrongly. RULES lists each correction and its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import sqlglot
+from sqlglot import exp
+
+from pipelines.dialects import DUCKDB
+
+Node = Any  # sqlglot doesn't declare the types of a node's parts
+
+
+class Rule(NamedTuple):
+    """Replaces nodes of one kind in one dialect. If the rule doesn't apply, `becomes` returns the node itself."""
+
+    dialect: str
+    kind: type[exp.Expr]
+    becomes: Callable[[Node], Node]
+    reason: str
+
+
+def translate_statements(dialect: str, sql: str) -> Iterator[str]:
+    """Yields each statement in the dialect, without comments. The dialect's rules apply in the order of RULES."""
+    for statement in sqlglot.parse(sql, read=DUCKDB):
+        if statement is None or isinstance(statement, exp.Semicolon):  # an empty statement, or only a comment
+            continue
+        for case in RULES:
+            if case.dialect == dialect:
+                _apply(case, statement)
+        yield statement.sql(dialect, comments=False)
+
+
+def _apply(case: Rule, statement: exp.Expr) -> None:
+    """Applies the rule to inner nodes first, so that the parts that a replacement copies are already corrected."""
+    for node in reversed(list(statement.find_all(case.kind))):
+        if (becomes := case.becomes(node)) is not node:
+            node.replace(becomes)
+
+
+def _replacement(text: str, dialect: str = "postgres", **parts: Node) -> exp.Expr:
+    """Returns the parsed text, with each `:name` replaced by a copy of the part."""
+    copies = {name: part.copy() for name, part in parts.items()}
+    return exp.replace_placeholders(sqlglot.parse_one(text, read=dialect), **copies)
+
+
+def _is_call(node: Node, name: str) -> bool:
+    """Returns whether the node is a call of this function. sqlglot has no node class for the function."""
+    return isinstance(node, exp.Anonymous) and node.name.lower() == name
+
+
+def _instant_in_utc(node: Node) -> Node:
+    """Replaces make_timestamp(epoch_us(x)), the fast way to convert an instant to UTC in DuckDB."""
+    return (
+        _replacement(":x at time zone 'UTC'", x=node.this.expressions[0]) if _is_call(node.this, "epoch_us") else node
+    )
+
+
+def _microseconds(node: Node) -> Node:
+    if not _is_call(node, "epoch_us"):
+        return node
+    return _replacement("cast(extract(epoch from :x) * 1000000 as bigint)", x=node.expressions[0])
+
+
+def _whole_part(node: Node) -> Node:
+    return node if node.name.lower() == "epoch" else _replacement("cast(:part as bigint)", part=node)
+
+
+def _series_alone(node: Node) -> Node:
+    return node.this if isinstance(node.this, exp.GenerateSeries) else node
+
+
+def _length_of_jsonb(node: Node) -> Node:
+    return (
+        _replacement("jsonb_array_length(:x)", x=node.expressions[0]) if _is_call(node, "json_array_length") else node
+    )
+
+
+def _text_of_json(node: Node) -> Node:
+    steps = ",".join(str(step.this) for step in node.expression.expressions[1:])  # the first step is the root
+    return _replacement(":x #>> :path", x=node.this, path=exp.Literal.string(f"{{{steps}}}"))
+
+
+def _filter_inside(node: Node) -> Node:
+    """Moves the filter of arg_max(a, b) filter (where c) into b, because arg_max ignores rows whose b is null."""
+    found = node.this
+    if isinstance(found, exp.ArgMax):
+        found.set("expression", _replacement("case when :c then :b end", c=node.expression.this, b=found.expression))
+    elif _is_call(found, "arg_max_null"):
+        found.expressions[1].replace(
+            _replacement("case when :c then :b end", c=node.expression.this, b=found.expressions[1])
+        )
+    else:
+        return node
+    return found
+
+
+def _last_of_all(node: Node) -> Node:
+    text = "(array_agg(:a order by :b desc) filter (where :a is not null and :b is not null))[1]"
+    return _replacement(text, a=node.this, b=node.expression)
+
+
+def _last_of_all_or_null(node: Node) -> Node:
+    if not _is_call(node, "arg_max_null"):
+        return node
+    a, b = node.expressions
+    return _replacement("(array_agg(:a order by :b desc) filter (where :b is not null))[1]", a=a, b=b)
+
+
+def _using_as_on(node: Node) -> Node:
+    if node.kind not in ("ANTI", "SEMI") or not node.args.get("using"):
+        return node
+    left, right = node.parent.args["from_"].this.alias_or_name, node.this.alias_or_name
+    same = [f"{left}.{column.name} = {right}.{column.name}" for column in node.args["using"]]
+    node.set("on", exp.and_(*same))
+    node.set("using", None)
+    return node
+
+
+def _any_of_given(node: Node) -> Node:
+    """Replaces x in (select unnest($these)) with x = any($these)."""
+    query = node.args.get("query")
+    of = query.this.expressions[0] if query and len(query.this.expressions) == 1 else None
+    if not isinstance(of, exp.Explode) or not isinstance(of.this, exp.Placeholder) or query.this.args.get("from_"):
+        return node
+    return exp.EQ(this=node.this.copy(), expression=exp.Any(this=exp.Paren(this=of.this.copy())))
+
+
+def _percent_doubled(node: Node) -> Node:
+    if "%" not in node.name or not node.root().find(exp.Placeholder):
+        return node
+    return exp.Literal.string(node.name.replace("%", "%%"))
+
+
+# Spark
+
+
+def _without_zone(node: Node) -> Node:
+    """Does for Spark what _instant_in_utc does. The time zone of the session is UTC (export/spark_session.py)."""
+    if not _is_call(node.this, "epoch_us"):
+        return node
+    return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])
+
+
+def _unix_micros(node: Node) -> Node:
+    if not _is_call(node, "epoch_us"):
+        return node
+    return _replacement("unix_micros(cast(:x as timestamp))", "spark", x=node.expressions[0])
+
+
+def _local_without_zone(node: Node) -> Node:
+    return _replacement("cast(:local as timestamp_ntz)", "spark", local=node)
+
+
+def _part_as_bigint(node: Node) -> Node:
+    if node.name.lower() == "isodow":
+        node = _replacement("extract(dayofweek_iso from :x)", "spark", x=node.expression)
+    return _replacement("cast(:part as bigint)", "spark", part=node)
+
+
+def _exact_percentile(node: Node) -> Node:
+    return exp.Anonymous(this="percentile", expressions=[node.this.copy(), node.expression.copy()])
+
+
+def _series_as_table(node: Node) -> Node:
+    if not isinstance(node.this, exp.GenerateSeries):
+        return node
+    names = node.args["alias"].columns
+    made = exp.select(exp.Explode(this=node.this.copy()).as_(names[0].name if names else "generate_series"))
+    return made.subquery(node.alias)
+
+
+def _sequence(node: Node) -> Node:
+    text = "case when :b >= :a then sequence(cast(:a as bigint), cast(:b as bigint)) end"
+    return _replacement(text, "spark", a=node.args["start"], b=node.args["end"])
+
+
+def _place_in_json(node: Node) -> Node:
+    if isinstance(node.expression, exp.JSONPath):
+        return node
+    return _replacement("get_json_object(:x, concat('$[', :place, ']'))", "spark", x=node.this, place=node.expression)
+
+
+def _max_by(node: Node) -> Node:
+    text = "max_by(:a, case when :a is not null then :b end)"
+    return _replacement(text, "spark", a=node.this, b=node.expression)
+
+
+def _max_by_or_null(node: Node) -> Node:
+    if not _is_call(node, "arg_max_null"):
+        return node
+    return exp.Anonymous(this="max_by", expressions=[part.copy() for part in node.expressions])
+
+
+def _number_as_bigint(node: Node) -> Node:
+    if not isinstance(node.this, exp.Rank | exp.RowNumber):
+        return node
+    return _replacement("cast(:number as bigint)", "spark", number=node)
+
+
+RULES = (
+    Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts through a double and keeps the time zone"),
+    Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; it is numeric and loses no microsecond"),
+    Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
+    Rule("postgres", exp.Explode, _series_alone, "generate_series returns rows, not a list to unnest"),
+    Rule("postgres", exp.Anonymous, _length_of_jsonb, "JSON is jsonb, which has its own functions"),
+    Rule("postgres", exp.JSONExtractScalar, _text_of_json, "sqlglot's function takes only json; #>> takes jsonb too"),
+    Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
+    Rule("postgres", exp.ArgMax, _last_of_all, "arg_max is missing, and sqlglot doesn't replace it"),
+    Rule("postgres", exp.Anonymous, _last_of_all_or_null, "arg_max_null is missing too"),
+    Rule("postgres", exp.Join, _using_as_on, "anti joins are missing; sqlglot writes `not exists` only for `on`"),
+    Rule("postgres", exp.In, _any_of_given, "the planner uses the values' own frequencies, not an average one"),
+    Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
+    Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, but views have zoneless times"),
+    Rule("spark", exp.Anonymous, _unix_micros, "epoch_us is missing"),
+    Rule("spark", exp.AtTimeZone, _local_without_zone, "from_utc_timestamp returns local time as an instant in UTC"),
+    Rule("spark", exp.Extract, _part_as_bigint, "isodow is missing, and the other parts are an int"),
+    Rule("spark", exp.PercentileCont, _exact_percentile, "percentile_cont needs `within group` and accepts no list"),
+    Rule("spark", exp.Table, _series_as_table, "generate_series is no table function; the next rule translates it"),
+    Rule("spark", exp.GenerateSeries, _sequence, "sequence(0, -1) counts down"),
+    Rule("spark", exp.JSONExtract, _place_in_json, "a JSON path must be a literal, not a column"),
+    Rule("spark", exp.ArgMax, _max_by, "max_by returns a last value of null, but arg_max skips it"),
+    Rule("spark", exp.Anonymous, _max_by_or_null, "max_by returns a last value of null, as arg_max_null does"),
+    Rule("spark", exp.Window, _number_as_bigint, "rank and row_number return an int"),
+)

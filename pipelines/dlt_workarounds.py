@@ -1,0 +1,149 @@
+"""Workarounds for dlt 1.31, all in one place. Each says why it exists; a test fails when dlt no longer needs it.
+
+The tests are in tests/project/test_dlt_workarounds.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlt.common.configuration.providers import ConfigProvider
+    from dlt.common.destination import Destination
+    from dlt.common.runtime.exec_info import RunContextBase  # type: ignore[attr-defined]
+
+MISSING_GLOBAL_FOLDER = "no-global-settings"  # this folder in .dlt is never created
+
+
+def ignore_global_folder(context: RunContextBase, project: Path) -> None:
+    """Makes dlt read no config.toml and no secrets.toml from its global folder.
+
+    The folder is `/var/dlt`, `~/.dlt` or, for a user without a home, `$TMPDIR/dlt`, where every local user can place
+    a file. dlt has no argument for the folder.
+    """
+    context._global_dir = str(project / ".dlt" / MISSING_GLOBAL_FOLDER)
+
+
+def hide_foreign_keys(provider: ConfigProvider) -> None:
+    """Hides keys outside any section, and the section `[pipelines]`.
+
+    dlt searches ever shorter sections for a key, so a REFRESH that was meant for another dlt project emptied the tables
+    (2026-11). This project has no such settings, because it passes its pipelines' settings as arguments.
+    """
+    look_up = provider.get_value
+
+    def get_value(key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+        if not sections or sections[0] == "pipelines":
+            return None, key
+        return look_up(key, hint, pipeline_name, *sections)
+
+    provider.get_value = get_value  # type: ignore[method-assign]
+
+
+def forget_resolved_settings() -> None:
+    """Clears the settings that earlier pipelines of this process looked up.
+
+    dlt keeps them for the next pipeline that finishes and writes them, credentials included, into its trace file.
+    """
+    from dlt.common.configuration.utils import get_resolved_traces
+
+    get_resolved_traces().clear()
+
+
+def create_no_anonymous_id() -> None:
+    """Makes dlt create no file with an anonymous id in its global folder while telemetry is off.
+
+    dlt prepares each telemetry event, and with it the id, before it finds that no event is to be sent.
+    """
+    from dlt.common.runtime import anon_tracker
+
+    create = anon_tracker.get_anonymous_id
+    if hasattr(create, "__wrapped__"):  # in place already
+        return
+
+    @wraps(create)
+    def get_anonymous_id() -> str:
+        return create() if anon_tracker._ANON_TRACKER_ENDPOINT else ""
+
+    anon_tracker.get_anonymous_id = get_anonymous_id
+
+
+def whole_document(provider: ConfigProvider) -> dict[str, Any]:
+    """Returns everything in the provider's files.
+
+    dlt's `get_value` returns a single key, and its `to_toml` a text that would be parsed again for each section.
+    """
+    document: dict[str, Any] = provider._config_doc  # type: ignore[attr-defined]
+    return document
+
+
+def unsafe_character(folder: Path) -> str | None:
+    """Returns a character of the path that dlt can't handle, or None.
+
+    dlt inserts the working folder's path unquoted into a %-template and into SQL.
+    """
+    return next((character for character in "%'" if character in str(folder)), None)
+
+
+def cache_capabilities(destination: Destination[Any, Any]) -> Destination[Any, Any]:
+    """Returns the destination, whose capabilities are now cached.
+
+    dlt requests the capabilities 50 times a run and resolves the whole configuration each time, which takes a fifth of
+    a run (2026-11).
+    """
+    resolve, cached = destination.capabilities, dict[Any, Any]()
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        if config is not None:
+            return resolve(config, naming)
+        if type(naming) not in cached:
+            cached[type(naming)] = resolve(None, naming)
+        return cached[type(naming)]
+
+    destination.capabilities = capabilities  # type: ignore[method-assign]
+    return destination
+
+
+def check_before_each_job(destination: Destination[Any, Any], check: Callable[[], None]) -> None:
+    """Makes dlt call `check` before each job that writes; an exception from it ends the load.
+
+    A load consists of several jobs, and dlt retries failed ones. For example, it would retry a merge that failed
+    because another run's rows were written first. dlt has no hook for that.
+    """
+    from dlt.common.destination.exceptions import DestinationTerminalException
+
+    create = destination.client
+
+    def client(*args: Any, **named: Any) -> Any:
+        created = create(*args, **named)
+        prepare = created.prepare_load_job_execution
+
+        def checked(job: Any) -> None:
+            try:
+                check()
+            except Exception as error:
+                raise DestinationTerminalException(str(error)) from error
+            prepare(job)
+
+        created.prepare_load_job_execution = checked
+        return created
+
+    destination.client = client  # type: ignore[method-assign]
+
+
+def copy_parquet_by_row_group() -> None:
+    """Makes dlt copy Parquet files into PostgreSQL by row group.
+
+    By file, dlt can't load a file without rows, because the file has no batch that names the columns (2026-11).
+    """
+    from dlt.destinations.impl.postgres.postgres import PostgresParquetCopyJob
+
+    PostgresParquetCopyJob._ingest_per_rowgroup = True
+
+
+def resolve_configuration(destination: Destination[Any, Any], dataset: str) -> Any:
+    """Returns the destination's resolved configuration for a dataset, which dlt resolves only inside a pipeline."""
+    return destination.configuration(destination.spec()._bind_dataset_name(dataset))

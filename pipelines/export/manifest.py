@@ -1,0 +1,29 @@
+"""Defines what every export has in common: its folders by month and its manifest, `_built.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+# Views with one row per pickup are written to folders such as month=2026-11, in UTC. A query for some months then reads
+# no other months. The files don't contain the month, so all files together have exactly the columns of the view.
+MONTH_COLUMNS = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", "rebookings": "cancelled_at_utc"}
+
+
+MANIFEST = "_built.json"
+
+
+def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, master: str | None = None) -> str:
+    """Returns the text of `_built.json`, which describes an export.
+
+    Args:
+        engine: the engine that computed the views, `duckdb` or `spark`.
+        rows: the number of rows of each view.
+        as_of: the newest `as_of_utc` of the exported pickups.
+        master: the URL of Spark's master; None for DuckDB.
+    """
+    told = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
+    told |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
+    return json.dumps({**told, "rows": dict(rows)}, indent=2) + "\n"

@@ -1,0 +1,213 @@
+"""Computes the views with Spark, from Parquet files to Parquet files, for tables that are too large for one machine.
+
+The views are translated from the SQL that DuckDB runs. Tables and views are temporary views of one Spark session, so
+other sessions don't see them. The machine that runs this module needs Java 17 and the cluster's version of pyspark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from pipelines.analytics.views import query_of, view_files
+from pipelines.destinations.migrations import RENAMED_COLUMNS
+from pipelines.dialects.translate import translate
+from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
+from pipelines.export.spark_session import spark_errors, spark_session
+
+DIALECT = "spark"
+OWN_SCHEMAS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # a string literal is kept
+
+# These are the columns that views and checks read. They complete tables that have no files yet, or only older files.
+TABLE_COLUMNS = {
+    "pickups": """account string, id bigint, carrier string, country string, tracking_number string,
+        pickup_from timestamp, pickup_until timestamp, pickup_status string, created_at timestamp,
+        cancelled_at timestamp, contract bigint, _dlt_load_id string, time_slots string, api_version string""",
+    "pickup_runs": """run_id string, account string, started_at timestamp, finished_at timestamp, observed_at timestamp,
+        outcome string, error string, pages bigint, requests bigint, retries bigint, waited_seconds double,
+        rows_read bigint, rows_new bigint, rows_changed bigint, rows_unchanged bigint, rows_cancelled bigint,
+        rows_in_table bigint, quarantined bigint, order string, stopped_because string, open_pickups bigint,
+        open_beyond_lookback bigint, history_complete boolean, sweep string, rows_missed bigint, rows_unlisted bigint,
+        seconds_read double, seconds_loaded double, seconds_published double, checks_failed string,
+        unexpected_values string, unknown_fields string, must_pass_failed boolean, version string""",
+    "pickups_quarantine": """account string, record_hash string, reason string, first_seen_at timestamp,
+        last_seen_at timestamp""",
+    "pickups_quarantine_resolved": "account string, record_hash string, resolved_at timestamp",
+    "pickups_unlisted": "account string, id bigint, unlisted_since timestamp",
+}
+_QUARANTINE = """
+    select refused.*, resolved.resolved_at
+    from sendcloud.pickups_quarantine_refused as refused
+    left join sendcloud.pickups_quarantine_resolved as resolved on resolved.account = refused.account
+        and resolved.record_hash = refused.record_hash and resolved.resolved_at >= refused.last_seen_at
+"""
+
+
+class Result:
+    """Holds the rows that a query returns."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.to_arrow_table = frame.toArrow
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in self._frame.toArrow().to_pylist()]
+
+
+class SparkSession:
+    """Executes statements in DuckDB's dialect against the tables and views of one Spark session.
+
+    The class implements SqlConnection (analytics/views.py), so views and checks run on it.
+    """
+
+    def __init__(self, spark: Any) -> None:
+        self.spark = spark
+
+    def execute(self, sql: str, parameters: Any = None) -> Result:
+        """Executes one query and returns its result."""
+        return Result(self.query(translate(sql, DIALECT), parameters))
+
+    def query(self, text: str, parameters: Any = None) -> Any:
+        """Returns the data frame of a query in Spark's own dialect."""
+        return self.spark.sql(flatten_names(text), args=parameters or None)
+
+    def show(self, name: str, frame: Any) -> None:
+        """Makes a data frame available to statements by name, such as `sendcloud.pickups`."""
+        frame.createOrReplaceTempView(name.replace(".", "__"))
+
+    def show_tables(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Makes the tables in these files available to statements.
+
+        A table that views and checks read is available without files too. It is then empty.
+        """
+        for name in {**files, **TABLE_COLUMNS}:
+            self.show(f"sendcloud.{name}", self._table(name, files.get(name, ())))
+        if "resolved_at" not in self.query("select * from sendcloud.pickups_quarantine").columns:
+            self.show("sendcloud.pickups_quarantine_refused", self.query("select * from sendcloud.pickups_quarantine"))
+            self.show("sendcloud.pickups_quarantine", self.query(_QUARANTINE))
+
+    def _table(self, name: str, files: Sequence[str]) -> Any:
+        nothing = self.spark.createDataFrame([], TABLE_COLUMNS.get(name, "account string"))
+        if not files:
+            return nothing
+        frame = self.spark.read.option("mergeSchema", "true").parquet(*files)
+        for old, new in RENAMED_COLUMNS.get(name, {}).items():
+            if old in frame.columns and new not in frame.columns:
+                frame = frame.withColumnRenamed(old, new)
+        return frame.unionByName(nothing, allowMissingColumns=True) if name in TABLE_COLUMNS else frame
+
+    def show_views(self) -> None:
+        """Makes the views available to statements. Spark computes a view each time that it is read."""
+        for path in view_files():
+            self.show(f"analytics.{path.stem}", self.query(translate(query_of(path), DIALECT)))
+
+
+def flatten_names(text: str) -> str:
+    """Returns the text with `analytics__pickups` instead of `analytics.pickups`.
+
+    The names are flattened because a temporary view of Spark can't be in a schema.
+    """
+    return OWN_SCHEMAS.sub(lambda found: found[1] or f"{found[2]}__{found[3]}", text)
+
+
+def export_with_spark(
+    files: Mapping[str, Sequence[str]], to: str, master: str, on_progress: Callable[[str], None] = lambda _view: None
+) -> dict[str, int]:
+    """Computes every view with Spark and writes it as Parquet files to its own folder in `to`.
+
+    All views are first computed beside the existing views, each of them once. If a view reads another view, it reads
+    the new files of that view. Then the new views replace the old views, and `_built.json`,
+    which describes the export, is written last.
+
+    In a folder or in HDFS, a reader sees the old view or the new view, or for a moment no view. In a bucket, a rename
+    is a copy, so a reader can see a part of the new view.
+
+    Args:
+        files: the Parquet files of each table, including `pickups`. Every executor must have access to them.
+        to: the folder to write to. Every executor must have access to it.
+        master: the URL of Spark's master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark already runs in
+            this process, it is used with its own master, and it keeps running.
+        on_progress: called with the name of each view after it was computed.
+
+    Returns:
+        The number of rows of each view.
+
+    Raises:
+        SettingsError: pyspark or Java is missing.
+        DestinationError: Spark can't start, or it fails to read, compute or write.
+    """
+    mark, counts = uuid4().hex[:8], {}
+    with spark_session(master) as spark, spark_errors(master):
+        connection, folder = SparkSession(spark), _Folder(spark, to)
+        connection.show_tables(files)
+        try:
+            for path in view_files():
+                frame = connection.query(translate(query_of(path), DIALECT))
+                beside = f"{to}/.{path.stem}.{mark}"
+                written = _write(frame, MONTH_COLUMNS.get(path.stem), beside)
+                connection.show(f"analytics.{path.stem}", written)
+                counts[path.stem] = written.count()
+                on_progress(path.stem)
+            ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
+            for view in counts:
+                folder.replace(f".{view}.{mark}", view)
+        finally:
+            folder.remove_all(f".*.{mark}*")
+        folder.write(MANIFEST, manifest_text("spark", counts, as_of, master))
+    return counts
+
+
+def _write(frame: Any, month_of: str | None, to: str) -> Any:
+    """Writes the rows and returns a data frame that reads them from the files.
+
+    If there are no rows, one file with the columns is written.
+    """
+    from pyspark.sql.functions import date_format
+
+    spark = frame.sparkSession
+    if month_of is None:
+        frame.coalesce(1).write.parquet(to)
+    else:
+        by_month = frame.withColumn("month", date_format(month_of, "yyyy-MM")).repartition("month")
+        by_month.write.partitionBy("month").parquet(to)
+    written = spark.read.schema(frame.schema).option("recursiveFileLookup", "true").parquet(to)
+    if month_of is not None and written.isEmpty():
+        spark.createDataFrame([], frame.schema).coalesce(1).write.mode("overwrite").parquet(to)
+    return written
+
+
+class _Folder:
+    """Changes files in the folder of an export through Spark, in a local filesystem, in HDFS or in a bucket."""
+
+    def __init__(self, spark: Any, to: str) -> None:
+        self._to, self._path = to, spark._jvm.org.apache.hadoop.fs.Path
+        self._files = self._path(to).getFileSystem(spark._jsc.hadoopConfiguration())
+
+    def replace(self, fresh: str, name: str) -> None:
+        old = self._path(f"{self._to}/{fresh}.old")
+        place = self._path(f"{self._to}/{name}")
+        had_one = self._files.exists(place)
+        if had_one:
+            self._move(place, old)
+        try:
+            self._move(self._path(f"{self._to}/{fresh}"), place)
+        except BaseException:
+            if had_one:
+                self._move(old, place)
+            raise
+        self._files.delete(old, True)
+
+    def _move(self, what: Any, to: Any) -> None:
+        if not self._files.rename(what, to):
+            raise OSError(f"{what} can't be renamed to {to.getName()}")
+
+    def remove_all(self, pattern: str) -> None:
+        for found in self._files.globStatus(self._path(f"{self._to}/{pattern}")) or ():
+            self._files.delete(found.getPath(), True)
+
+    def write(self, name: str, text: str) -> None:
+        stream = self._files.create(self._path(f"{self._to}/{name}"), True)
+        stream.write(text.encode())
+        stream.close()

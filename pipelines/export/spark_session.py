@@ -1,0 +1,115 @@
+"""Opens a Spark session with the settings under which the views return the same rows as on DuckDB."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from pipelines.errors import DestinationError
+from sources.sendcloud.errors import SettingsError
+
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",  # applies to casts between an instant and a time without a zone
+    "spark.sql.ansi.enabled": "true",
+    # Other readers can't read the year 1 in the default timestamp type.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+}
+REMEDY = "Each view is complete, old or new. Fix the cause (master, memory or access to the files) and export again."
+
+
+@contextmanager
+def spark_session(master: str) -> Iterator[Any]:
+    """Yields a new Spark session with SETTINGS.
+
+    If Spark already runs in this process, it gets an additional session and keeps running. Otherwise, Spark is started
+    and then stopped.
+
+    Args:
+        master: the URL of Spark's master. It is used only if Spark must be started.
+
+    Raises:
+        SettingsError: pyspark or Java is missing.
+        DestinationError: Spark doesn't start.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise SettingsError(
+            "Spark is an optional extra and is not installed. Run: pip install 'sendcloud-pickups[spark]'."
+        ) from None
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints errors that are also raised
+    running = SparkSession.getActiveSession()
+    spark = running.newSession() if running else _start_spark(SparkSession.builder, master)
+    try:
+        for name, value in SETTINGS.items():
+            spark.conf.set(name, value)
+        yield spark
+    finally:
+        if not running:
+            spark.stop()
+
+
+def _start_spark(builder: Any, master: str) -> Any:
+    with _divert_stderr() as said, spark_errors(master, said):
+        spark = builder.master(master).appName("pickups").config("spark.ui.enabled", "false").getOrCreate()
+        spark.sparkContext.setLogLevel("OFF")
+    return spark
+
+
+@contextmanager
+def _divert_stderr() -> Iterator[IO[str]]:
+    """Redirects stderr to a temporary file, and yields the file.
+
+    A Java process that is started during the block inherits the file. It writes its log there as long as it runs, so
+    the log doesn't appear in the terminal.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile("w+") as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield aside
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextmanager
+def spark_errors(master: str, said: IO[str] | None = None) -> Iterator[None]:
+    """Converts Spark's errors in the block to SettingsError or DestinationError, with a message of one line.
+
+    Args:
+        master: the URL of Spark's master, for the message.
+        said: the output of Java, if Spark is being started.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        evidence = str(getattr(error, "java_exception", None) or error).strip().split("\n")[0]
+        if "JAVA_GATEWAY_EXITED" in str(error) or isinstance(error, FileNotFoundError):
+            evidence = _failure_reason(said)
+            if "Exception" not in evidence:
+                raise SettingsError(
+                    f"Spark needs Java 17 or newer, but no Java starts on this machine. {evidence}".strip()
+                ) from None
+        raise DestinationError(f"Spark at {master}", evidence[:300], REMEDY) from error
+
+
+def _failure_reason(said: IO[str] | None) -> str:
+    """Returns the first exception in Java's output, or the last line if there is no exception."""
+    if not said:
+        return ""
+    said.seek(0)
+    lines = said.read().strip().split("\n")
+    thrown = [line.split('"main" ')[-1] for line in lines if line.startswith("Exception in thread")]
+    return (thrown or lines[-1:])[0]

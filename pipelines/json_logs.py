@@ -1,0 +1,101 @@
+"""Implements `--log-format json`: every line on stderr is one JSON object, for log collectors.
+
+While the format is active, stderr itself converts every line written to it into an object. Library logs, warnings,
+tracebacks (`--debug`) and usage errors therefore become objects too, with `event` set to `output`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, TextIO
+
+OPTION = "--log-format"
+
+
+class JsonLines(io.TextIOBase):
+    """Replaces stderr and writes one JSON object per line.
+
+    Every object has `at` (UTC), `event`, `account` and `run_id`. `account` and `run_id` are null in an event that does
+    not belong to a single account.
+    """
+
+    # without an encoding, click assumes a stream limited to ASCII and writes to an underlying stream instead
+    encoding, errors = "utf-8", "replace"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._begun, self._lock = stream, "", threading.RLock()
+
+    def event(self, name: str, account: str = "", run_id: str = "", **facts: Any) -> None:
+        """Writes an event with these facts as one line and flushes it."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"at": at, "event": name, "account": account or None, "run_id": run_id or None, **facts}
+        with self._lock:
+            self._stream.write(json.dumps(line, default=str) + "\n")
+            self._stream.flush()
+
+    def write(self, text: str) -> int:
+        """Writes every complete line as an `output` event and keeps an incomplete line for later."""
+        with self._lock:
+            *lines, self._begun = (self._begun + text).split("\n")
+            for line in lines:
+                if line.strip():
+                    self.event("output", text=line)
+        return len(text)
+
+    def writable(self) -> bool:
+        """Returns True."""
+        return True
+
+    def flush(self) -> None:
+        """Does nothing, because every line is flushed when it is complete."""
+
+    def end(self) -> None:
+        """Writes the incomplete last line, if there is one."""
+        self.write("\n")
+
+
+@contextmanager
+def log_format(words: Sequence[str]) -> Iterator[None]:
+    """Inside the block, stderr writes JSON objects if the command line asks for them.
+
+    The option is looked up in the unparsed words, because the error of a command line that can't be parsed must be a
+    JSON object too.
+
+    Args:
+        words: the words of the command line.
+    """
+    if f"{OPTION}=json" not in words and (OPTION, "json") not in pairwise(words):
+        yield
+        return
+    lines = JsonLines(sys.stderr)
+    try:
+        with redirect_stderr(lines):
+            yield
+    finally:
+        lines.end()
+
+
+def is_enabled() -> bool:
+    """Returns whether stderr currently writes JSON objects."""
+    return isinstance(sys.stderr, JsonLines)
+
+
+def log_event(event: str, account: str = "", run_id: str = "", **facts: Any) -> None:
+    """Writes an event if stderr writes JSON objects; otherwise does nothing."""
+    if isinstance(sys.stderr, JsonLines):
+        sys.stderr.event(event, account, run_id, **facts)
+
+
+def print_or_log(event: str, text: str, **facts: Any) -> None:
+    """Writes one line to stderr: the text itself or, with `--log-format json`, an event that contains the text."""
+    if is_enabled():
+        log_event(event, text=text, **facts)
+    else:
+        print(f"pickups: {text}", file=sys.stderr)  # noqa: T201  # stderr is where messages belong

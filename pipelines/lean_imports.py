@@ -1,0 +1,44 @@
+"""Reduces the memory and the start-up time of `pickups run` by blocking imports that a run does not need."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from types import ModuleType
+
+# a run without changes imports these packages but does not use them (dlt 1.31, duckdb 1.5.5, pyarrow 26; 2026-11)
+UNNEEDED = (
+    "numpy",  # pyarrow imports it
+    "pandas",  # pyarrow and duckdb import it to test whether a list or a parameter is a data frame
+    "pyarrow.dataset",  # duckdb imports it to test whether an Arrow table is a dataset
+    "tornado",  # tenacity imports it to support retries in tornado coroutines
+)
+
+
+class _Blocker:
+    """Rejects the import of an unneeded package, as if the package were not installed."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: ModuleType | None = None) -> None:
+        if name in UNNEEDED:
+            raise ModuleNotFoundError(f"{name} is blocked because a run does not need it", name=name)
+        return
+
+
+def unblock() -> None:
+    """Allows all imports again.
+
+    The Delta backend calls it, because dlt 1.31 writes and reads Delta tables with pyarrow.dataset.
+    """
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Blocker)]
+
+
+def block_unneeded() -> None:
+    """Blocks packages that other libraries import only because they are installed, mainly those of the notebooks.
+
+    Blocking saves a fifth of the time and 50 MB of a run without changes (2026-11). Call it only in a process that
+    executes a single run, and before heavy imports: a library that missed a package once does not import it later.
+    """
+    sys.meta_path.insert(0, _Blocker())
+    # searching imported modules for cycles took 8 % of a run without changes, and modules are never freed
+    gc.set_threshold(100_000, 50, 100)

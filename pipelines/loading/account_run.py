@@ -1,0 +1,184 @@
+"""Reads and loads one account during a run, one load package at a time."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import dlt
+from dlt.extract import DltSource
+
+from pipelines.config.account_settings import (
+    SourceSettings,
+    build_source,
+    resolve_account_settings,
+    with_setting_location,
+)
+from pipelines.config.accounts import AccountSections
+from pipelines.destinations.base import Backend
+from pipelines.loading.change_detection import ChangeDetector
+from pipelines.loading.concurrency import WriteLock
+from pipelines.loading.dlt_errors import translate_error
+from pipelines.loading.dlt_pipeline import create_pipeline
+from pipelines.loading.finalize import record_loaded_states
+from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
+from pipelines.receipt import Receipt
+from sources.sendcloud import ReadStats
+
+# arguments: the phase (reading, loading or publishing) and the statistics so far
+ProgressCallback = Callable[[str, ReadStats], None]
+
+
+@dataclass
+class AccountRun:
+    """The part of a run that concerns one account.
+
+    The methods fill the receipt during the run. Errors are not raised but stored in `receipt.failure`.
+    """
+
+    receipt: Receipt
+    backend: Backend
+    write_lock: WriteLock
+    on_progress: ProgressCallback
+    settings: SourceSettings = field(default_factory=dict, repr=False)
+    source: DltSource = field(init=False, repr=False)  # reads the head; the history has further sources
+
+    @classmethod
+    def create(cls, account: str, backend: Backend, write_lock: WriteLock, on_progress: ProgressCallback) -> AccountRun:
+        """Returns the account's part of a run, with a new receipt.
+
+        Args:
+            account: the name of the account.
+            backend: the destination of the run.
+            write_lock: the lock that the accounts of the run share.
+            on_progress: called after each page and at the start of each phase.
+        """
+
+        def on_page(so_far: ReadStats) -> None:
+            write_lock.check()
+            on_progress("reading", so_far)
+
+        receipt = Receipt(ReadStats(account=account, on_page=on_page))
+        receipt.stats.run_id = receipt.run_id
+        return cls(receipt, backend, write_lock, on_progress)
+
+    @property
+    def stats(self) -> ReadStats:
+        """The statistics of what was read so far."""
+        return self.receipt.stats
+
+    def configure(self, sections: AccountSections, *, sweep: bool) -> None:
+        """Resolves the account's settings and builds its source, before any request and before anything is written.
+
+        If a setting is invalid, the account fails.
+
+        Args:
+            sections: the sections of all configured accounts.
+            sweep: whether to read settled pickups again.
+        """
+        try:
+            self.settings = resolve_account_settings(self.receipt.account, sections)
+            self.source = build_source(self.settings, "sweep" if sweep else "head", self.stats)
+        except Exception as error:
+            self.fail(error)
+
+    def load(self) -> None:
+        """Reads and loads the account. Afterwards the account has succeeded or failed."""
+        try:
+            _load_packages(self)
+            with self.write_lock:
+                self.receipt.outcome = "succeeded"
+        except (Exception, KeyboardInterrupt) as error:
+            self.fail(error)
+        finally:
+            self.stats.stop_prefetch()
+
+    def fail(self, error: BaseException) -> None:
+        """Marks the account as failed with this error, unless the account has already succeeded or failed."""
+        if self.receipt.outcome == "succeeded" or self.receipt.failure:
+            return
+        failure = with_setting_location(translate_error(error, str(self.backend)), self.receipt.account)
+        seen: BaseException | None = error
+        while seen:  # otherwise the error's frames would keep all rows read so far in memory
+            traceback.clear_frames(seen.__traceback__)
+            seen = seen.__cause__ or seen.__context__
+        if failure is not error:
+            failure.__cause__ = error
+        self.receipt.failure, self.receipt.error = failure, f"{type(failure).__name__}: {failure}"
+
+
+@dataclass
+class _Steps:
+    """The steps that an account's rows pass between the source and a load package."""
+
+    detector: ChangeDetector
+    recorder: SightingRecorder
+    first_seen: FirstSeenKeeper
+
+    def attach(self, source: DltSource) -> None:
+        source.resources["pickups"].add_map(self.detector)
+        source.resources["pickups"].add_map(self.recorder)
+        source.resources["pickups_quarantine"].add_map(self.first_seen)
+
+
+def _load_packages(one: AccountRun) -> None:
+    """Reads and loads the head, then the history, one package at a time.
+
+    Each package is loaded before the next package is extracted.
+    """
+    source = one.source
+    with one.write_lock:
+        pipeline = create_pipeline(one.backend, one.receipt)
+    steps = _Steps(
+        ChangeDetector(one.backend, one.stats, one.write_lock),
+        SightingRecorder(one.backend, one.stats, one.write_lock),
+        FirstSeenKeeper(one.backend, one.receipt.account, one.write_lock),
+    )
+    earlier = timedelta(microseconds=1)  # a crashed run's rows were read before this run's rows
+    while True:
+        _extract(pipeline, source, steps, one)
+        with one.write_lock:
+            # without an extracted package there are no rows, so no state can have changed
+            if one.stats.observed_at and pipeline.list_extracted_load_packages():
+                record_loaded_states(one.backend, one.receipt.account, one.stats.observed_at - earlier)
+                earlier = timedelta(0)
+            _load_extracted(pipeline, steps.detector, one)
+            if not one.stats.has_more:
+                return
+            # DuckDB writes a checkpoint only when its last connection closes; until then the rows stay in memory
+            one.backend.checkpoint()
+        source = build_source(one.settings, "history", one.stats)
+        is_swept = one.stats.sweep and one.stats.history_complete
+        steps.recorder.unread_before = one.stats.frontier if is_swept else None
+
+
+def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
+    one.backend.adapt_source(source)
+    steps.attach(source)
+    started, changed = time.monotonic(), steps.detector.changed
+    try:
+        pipeline.extract(source, loader_file_format="parquet")
+    finally:
+        one.receipt.seconds_read += time.monotonic() - started
+    table = pipeline.default_schema.tables.get("pickups")
+    if steps.detector.changed == changed and table and one.backend.has_atomic_loads():
+        # There is nothing to replace, but a merge would search for it, which takes a seventh of a first load (2026-11).
+        # If the run crashes after the load, the rows are in the table, so the next run does not append them again.
+        table["write_disposition"] = "append"
+
+
+def _load_extracted(pipeline: dlt.Pipeline, detector: ChangeDetector, one: AccountRun) -> None:
+    receipt, stats = one.receipt, one.stats
+    if pipeline.list_extracted_load_packages():
+        one.on_progress("loading", stats)
+        started = time.monotonic()
+        pipeline.normalize()
+        one.backend.check_lock()  # after a suspension, the rows of this run may be older than the rows in the table
+        pipeline.load()
+        receipt.seconds_loaded += time.monotonic() - started
+    receipt.rows_new, receipt.rows_changed = detector.new, detector.changed
+    receipt.rows_unchanged, receipt.rows_cancelled = detector.unchanged, detector.cancelled
+    receipt.history_complete, receipt.sweep = stats.history_complete, stats.sweep

@@ -1,0 +1,97 @@
+"""Loads several accounts concurrently: each account is read on its own thread, and only one account writes at a time.
+
+Reading takes most of the time, because the API limits the pace of each account. Writes must not overlap, because dlt's
+loads share a staging dataset, and DuckDB rejects concurrent changes of its catalog.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from pipelines.errors import Interrupted
+
+MAX_CONCURRENT = 4  # each account beyond the first adds a load package of about 100 MB in memory (2026-11)
+JOIN_SECONDS = 2.0
+
+Item = TypeVar("Item")
+
+
+class WriteLock:
+    """A lock that allows one account to write at a time, used as `with write_lock:`.
+
+    After `close`, an attempt to acquire the lock raises Interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self.check()
+        except Interrupted:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._lock.release()
+
+    def check(self) -> None:
+        """Raises Interrupted if the lock is closed, because data that is read afterwards could not be loaded."""
+        if self._closed:
+            raise Interrupted
+
+    def close(self) -> None:
+        """Closes the lock to later writers, and waits until the current writer has released it."""
+        self._closed = True
+        with self._lock:
+            pass
+
+
+def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_lock: WriteLock) -> None:
+    """Calls `work` for every item, on up to MAX_CONCURRENT threads. A single item is processed on the calling thread.
+
+    The threads are daemons, so a thread that waits for a response or a retry does not keep the process alive after
+    Ctrl-C. If an exception interrupts the calling thread, the write lock is closed and the exception is raised again.
+    Data that is still being read is then discarded.
+
+    Args:
+        items: the items to process, in the order in which they are started.
+        work: the function to call. It must not raise an error.
+        write_lock: the lock with which `work` writes.
+    """
+    if len(items) <= 1:
+        for item in items:
+            work(item)
+        return
+    left = deque(items)
+    threads = [
+        threading.Thread(target=_work_off, args=(left, work), daemon=True)
+        for _ in range(min(MAX_CONCURRENT, len(items)))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)  # on Windows, Ctrl-C can't interrupt a join without a timeout
+    except BaseException:
+        left.clear()
+        write_lock.close()
+        for thread in threads:
+            thread.join(JOIN_SECONDS / len(threads))
+        raise
+
+
+def _work_off(left: deque[Item], work: Callable[[Item], None]) -> None:
+    while left:
+        try:
+            item = left.popleft()
+        except IndexError:  # another thread took the last item
+            return
+        work(item)

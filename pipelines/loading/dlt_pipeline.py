@@ -1,0 +1,66 @@
+"""Creates dlt's pipeline and its working folder, which holds temporary files only and is emptied before each run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import dlt
+
+from pipelines.destinations.base import Backend
+from pipelines.dlt_workarounds import cache_capabilities, unsafe_character
+from pipelines.receipt import Receipt
+from sources.sendcloud.errors import SettingsError
+
+
+def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
+    """Returns the account's pipeline, with an empty working folder and the state that is stored in the warehouse.
+
+    Only the warehouse records what was read: dlt restores the state of completed loads only, and the merge makes it
+    safe to read pickups again. Load packages left by a crashed run are therefore set aside and their pickups read
+    again. Such a package may be incomplete: if dlt 1.31 is killed while normalizing, the package blocks every later
+    run. The package may also belong to a warehouse that has since been deleted or restored from a backup.
+
+    Args:
+        backend: the destination of the run.
+        receipt: the account's receipt. Its `discarded_packages` and `discarded_dir` are set if packages are set aside.
+
+    Raises:
+        SettingsError: dlt can't work in the folder because of its path.
+    """
+    name, folder = f"sendcloud_pickups_{receipt.account}", backend.working_dir()
+    _check_path(folder)
+    left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
+    if left:
+        receipt.discarded_packages = len({package.name for package in left})
+        receipt.discarded_dir = _set_aside(folder / name)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    pipeline: dlt.Pipeline = dlt.pipeline(
+        name,
+        pipelines_dir=str(folder),
+        destination=cache_capabilities(backend.dlt_destination()),
+        dataset_name=backend.dataset_name(receipt.account),
+    )
+    pipeline.sync_destination()
+    return pipeline
+
+
+def _set_aside(working: Path) -> str | None:
+    """Renames the working folder of a crashed run, so that you can inspect its packages. Returns the new path.
+
+    Only the folder of the last crashed run is kept. Returns None if the folder can't be renamed.
+    """
+    aside = working.with_name(working.name + ".left")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        working.rename(aside)
+    except OSError:  # for example a full disk; nothing is lost, because the pickups are read again
+        return None
+    return str(aside)
+
+
+def _check_path(folder: Path) -> None:
+    """Raises SettingsError if dlt can't work in the folder because of its path."""
+    if found := unsafe_character(folder):
+        remedy = "Set [destination.duckdb] credentials to a file elsewhere, or DLT_DATA_DIR to a folder elsewhere."
+        raise SettingsError(f"dlt can't work in {folder}, because the path contains {found}. {remedy}")

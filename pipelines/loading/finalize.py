@@ -1,0 +1,141 @@
+"""Writes status history, receipts and views, and runs the checks, in one transaction after the rows are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from pipelines.analytics import checks
+from pipelines.bookkeeping import housekeeping, quarantine, status_history, sweep
+from pipelines.bookkeeping.receipts import update_publish_time, write_receipt
+from pipelines.destinations.base import DATASET, Backend, Session
+from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.errors import DestinationError
+from pipelines.receipt import Receipt
+
+_COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
+_LAST_VERSION = f"""
+    select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
+    where account = ? and run_id <> ? and outcome = 'succeeded'
+    order by started_at desc limit 1
+"""  # noqa: S608  # as above
+
+
+def record_loaded_states(backend: Backend, account: str, observed_at: datetime) -> None:
+    """Adds the states of loaded rows to the account's status history, in a transaction of its own.
+
+    Does nothing if the account has no table yet.
+
+    Args:
+        backend: the destination of the run.
+        account: the name of the account.
+        observed_at: the time to record for the states, UTC by the API's clock.
+    """
+    with backend.session() as session:
+        connection = session.for_account(account)
+        if connection.has_table("pickups"):
+            connection.execute("begin")
+            status_history.record_states(connection, account, observed_at)
+            connection.execute("commit")
+
+
+def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
+    """Writes status history, receipts and views, and runs the checks, in one transaction.
+
+    Fills the receipts with the results of the checks and of a sweep. The checks use the run's own `as_of`, so each
+    receipt is written before the checks, and again with their results. After the transaction, old rows are pruned once
+    a day (bookkeeping/housekeeping.py).
+
+    Returns:
+        Whether there is anything to publish. After a failed first run there are no tables.
+
+    Raises:
+        OSError, DatabaseError, DestinationError: the destination can't be written.
+    """
+    with backend.session() as connection:
+        connection.execute("begin")
+        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt)]
+        if loaded:
+            _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
+        for receipt in receipts:
+            write_receipt(connection.for_account(receipt.account), receipt)
+        for receipt in loaded:
+            connection.publish_account(receipt.account)
+        if loaded:
+            connection.publish_views()
+        connection.execute("commit")
+        tables = {receipt.account: connection.for_account(receipt.account) for receipt in loaded}
+        for own in dict.fromkeys(tables.values()):
+            housekeeping.prune(own, [receipt for receipt in receipts if tables.get(receipt.account) is own])
+        return bool(loaded)
+
+
+def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
+    """Adds the duration of publishing, in seconds, and the end of the run to each receipt."""
+    with backend.session() as session:
+        for receipt in receipts:
+            receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
+            update_publish_time(session, receipt)
+
+
+def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: DestinationError) -> None:
+    """Marks every receipt without a failure as failed, and writes all receipts if the destination accepts them."""
+    for receipt in receipts:
+        receipt.finished_at = datetime.now(UTC)
+        if not receipt.failure:
+            receipt.outcome, receipt.failure = "failed", failure
+            receipt.error = f"{type(failure).__name__}: {failure}"
+    with suppress(OSError, DatabaseError, DestinationError), backend.session() as session:
+        for receipt in receipts:
+            write_receipt(session.for_account(receipt.account), receipt)
+
+
+def _finish_account(session: Session, receipt: Receipt) -> bool:
+    """Completes one account's tables and publishes them inside the open transaction. Returns whether it has tables."""
+    connection = session.for_account(receipt.account)
+    if not connection.has_table("pickups"):
+        return False
+    status_history.create_tables(connection)
+    quarantine.add_resolved_column(connection)
+    quarantine.mark_superseded(connection)
+    sweep.create_tables(connection)
+    if receipt.observed_at:  # without a page there is no time of the API; this machine's clock can't date states
+        status_history.record_states(connection, receipt.account, receipt.observed_at)
+    _finish_sweep(connection, receipt)
+    ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
+    write_receipt(connection, receipt)  # the check `unique_key` reads this receipt
+    stats = receipt.stats
+    stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
+    connection.publish_account(receipt.account)
+    return True
+
+
+def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
+    results = checks.run_checks(connection)
+    for receipt in receipts:
+        own = [result for result in results if result.account in (receipt.account, None)]
+        receipt.checks_failed = {result.name: result.rows for result in own}
+        receipt.unexpected_values = {result.name: result.values for result in own if result.values}
+        receipt.must_pass_failed = any(result.must_pass for result in own)
+
+
+def _previous_version(connection: Session, receipt: Receipt) -> str | None:
+    """Returns the API version of the account's last good run, or None if it equals the version of this run.
+
+    If a run changed the version and crashed after it had loaded everything, it could not report the change. The next
+    run reports the change with this version.
+    """
+    if not receipt.observed_at:
+        return None
+    told = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
+    return next((version for (version,) in told if version != receipt.api_version), None)
+
+
+def _finish_sweep(connection: Session, receipt: Receipt) -> None:
+    is_over = receipt.outcome == "succeeded" and not receipt.stats.has_more
+    if receipt.outcome != "succeeded" and receipt.sweep is None:
+        return  # no package of the sweep was loaded, so the next run does not resume it
+    if found := sweep.sweep_result(connection, receipt.stats, is_over=is_over):
+        receipt.sweep = "complete" if is_over else "incomplete"
+        receipt.rows_missed, receipt.missed_ids, receipt.rows_unlisted = found

@@ -1,0 +1,42 @@
+"""Plans a run: resolves its accounts once, before any request and before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.config.accounts import AccountSections, configured_accounts, default_account, resolve_account
+
+
+class RunPlan(NamedTuple):
+    """The plan of one run.
+
+    Attributes:
+        project: the project folder.
+        accounts: the names of the accounts to read, in order.
+        configured: the names of all configured accounts.
+        sections: the sections of all configured accounts.
+    """
+
+    project: Path
+    accounts: list[str]
+    configured: list[str]
+    sections: AccountSections
+
+
+def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> RunPlan:
+    """Returns the plan of a run. Call it inside the project.
+
+    Args:
+        project: the project folder.
+        accounts: the names of the accounts to read, by default all. A None in the sequence stands for the only account.
+
+    Raises:
+        UnknownAccount: an account is not configured.
+        SettingsError: the configured accounts are invalid, or None stands for an account although there are several.
+    """
+    sections = configured_accounts()
+    names = list(sections) or [default_account()]
+    wanted = names if accounts is None else [resolve_account(account, sections) for account in dict.fromkeys(accounts)]
+    return RunPlan(project, wanted, names, sections)

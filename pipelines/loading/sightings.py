@@ -1,0 +1,76 @@
+"""Records which pickups were listed, for sweeps and the quarantine, before the rows are loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from pipelines.bookkeeping import quarantine, sweep
+from pipelines.destinations.base import Backend
+from pipelines.loading.change_detection import ListedRows
+from pipelines.loading.concurrency import WriteLock
+from sources.sendcloud import ReadStats
+from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
+
+
+@dataclass
+class SightingRecorder:
+    """A dlt step after the ChangeDetector that records which pickups were listed, and passes on the rows to load.
+
+    A sighting stays valid if the load fails. Recording a sighting twice does no harm.
+
+    Attributes:
+        backend: the destination of the run.
+        stats: the statistics of the account's read.
+        write_lock: the lock that the accounts of the run share.
+        unread_before: an ordinary run would not have read rows booked before this time (UTC). If it is None, no row
+            counts as missed.
+    """
+
+    backend: Backend
+    stats: ReadStats
+    write_lock: WriteLock
+    unread_before: datetime | None = None
+
+    def __call__(self, listed: ListedRows) -> pa.Table | None:
+        """Records the rows as listed. Returns the rows to load, or None if there are none."""
+        with self.write_lock, self.backend.session() as session:
+            own = session.for_account(self.stats.account)
+            own.register("listed", listed.rows)
+            own.register("found", listed.changed_ids)
+            sweep.note_listed_rows(own, self.stats, self.unread_before)
+            assert self.stats.observed_at  # noqa: S101  # rows come from a page, and every page has a time
+            quarantine.mark_resolved(own, self.stats.observed_at)
+        return listed.to_load()
+
+
+class FirstSeenKeeper:
+    """A dlt step for the quarantine. If a record is rejected again, the step keeps the time when it was first seen."""
+
+    def __init__(self, backend: Backend, account: str, write_lock: WriteLock) -> None:
+        self._backend = backend
+        self._account = account
+        self._write_lock = write_lock
+
+    def __call__(self, refused: pa.Table) -> pa.Table:
+        """Returns the rejected records, with the stored `first_seen_at` of records that the table already has."""
+        if not refused.num_rows:
+            return refused
+        with self._write_lock, self._backend.session() as session:
+            connection = session.for_account(self._account)
+            if not connection.has_table("pickups_quarantine"):
+                return refused
+            connection.register("refused", refused)
+            return connection.sql(_FIRST_SEEN).to_arrow_table().cast(QUARANTINE_SCHEMA)
+
+
+_FIRST = "refused.first_seen_at"
+_LATEST = ", ".join(f"refused.{name}" for name in QUARANTINE_SCHEMA.names)
+_FIRST_SEEN = f"""
+    select {_LATEST.replace(_FIRST, f"coalesce(stored.first_seen_at, {_FIRST}) as first_seen_at")}
+    from refused
+    left join sendcloud.pickups_quarantine as stored
+        on stored.account = refused.account and stored.record_hash = refused.record_hash
+"""  # noqa: S608  # the column names are those of QUARANTINE_SCHEMA

@@ -1,0 +1,220 @@
+"""Sends alerts after `pickups run`: a message when an account begins to fail, a message when it recovers, and a ping.
+
+The ping follows a run in which every configured account succeeded. Alerts never make a run fail, and they delay it by
+at most twice TIMEOUT_SECONDS.
+"""
+
+from __future__ import annotations
+
+import html
+import platform
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+from pipelines.config.accounts import UnknownAccount
+from pipelines.config.project import warehouse_path
+from pipelines.config.settings import get_setting, readable_value
+from pipelines.errors import Interrupted, RunInProgress, one_line
+from pipelines.json_logs import log_event, print_or_log
+from pipelines.operations import incidents
+from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, Incidents
+from pipelines.receipt import Receipt
+from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.http.origins import LOOPBACK, normalize_url
+
+HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
+TIMEOUT_SECONDS = 5.0
+MAX_CHARACTERS = 600  # longer error texts are cut, because a chat is not a log
+# These errors need no alert: another run loads the pickups, you pressed Ctrl-C, or the account's name has a typo.
+IGNORED_ERRORS = (RunInProgress, Interrupted, UnknownAccount)
+
+
+class AlertSettings(NamedTuple):
+    """The addresses of the alerts, and the files that store incidents.
+
+    Attributes:
+        project: the project folder.
+        incident_files: the files that can store incidents, in order of preference.
+        hook: the address for messages, or None.
+        ping_url: the address for pings, or None.
+    """
+
+    project: Path
+    incident_files: list[Path]
+    hook: str | None = None
+    ping_url: str | None = None
+
+
+def fallback_settings(project: Path) -> AlertSettings:
+    """Returns the settings that are known before the project's configuration is read: no addresses and one file."""
+    return AlertSettings(project, [incidents.fallback_path(project)])
+
+
+def read_settings(project: Path) -> AlertSettings:
+    """Returns the project's alert settings. Call it inside the project.
+
+    Raises:
+        SettingsError: an address is invalid.
+    """
+    hook, ping_url = get_setting(HOOK_SETTING), get_setting(PING_SETTING)
+    beside_warehouse = warehouse_path(project).with_suffix(".incidents.json")
+    return AlertSettings(project, [beside_warehouse, incidents.fallback_path(project)], hook, ping_url)
+
+
+def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured: Sequence[str]) -> None:
+    """Reports the accounts that began to fail or recovered with this run. Pings if all configured accounts succeeded.
+
+    Args:
+        settings: the project's alert settings.
+        receipts: the receipts of the run. An account fails if its receipt's exit code is not 0.
+        configured: the names of all configured accounts.
+    """
+    failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
+    well = [receipt.account for receipt in receipts if not receipt.exit_code]
+    _notify(settings, failing, well, configured)
+    if settings.ping_url and {*well} >= {*configured}:  # a run over some accounts does not prove that all run
+        _ping(settings.ping_url)
+
+
+def notify_failure(
+    settings: AlertSettings, error: Exception, accounts: Sequence[str] = (), configured: Sequence[str] = ()
+) -> None:
+    """Reports an error that stopped the whole run.
+
+    Args:
+        settings: the project's alert settings, or `fallback_settings`.
+        error: the error. Errors in IGNORED_ERRORS are not reported.
+        accounts: the names of the run's accounts; empty if the error occurred before they were known.
+        configured: the names of all configured accounts; empty if they are not known.
+    """
+    if isinstance(error, IGNORED_ERRORS):
+        return
+    if isinstance(error, SettingsError) and not settings.hook:  # another setting was rejected before the hook was read
+        settings = settings._replace(hook=readable_value(HOOK_SETTING, settings.project))
+    _notify(settings, dict.fromkeys(accounts or [ALL_ACCOUNTS], one_line(error)), [], configured)
+
+
+def _describe_failure(receipt: Receipt) -> str:
+    if receipt.failure:
+        return one_line(receipt.failure)
+    checks = ", ".join(receipt.checks_failed)
+    return (
+        f"A must-pass check failed (failed checks: {checks}); the pickups are loaded and published. See: pickups status"
+    )
+
+
+def _notify(
+    settings: AlertSettings, failing: Mapping[str, str], well: Sequence[str], configured: Sequence[str]
+) -> None:
+    if not settings.hook:
+        # an old incident would suppress the first message if a hook is configured later
+        incidents.write_incidents(settings.incident_files, {})
+        return
+    known = [] if ALL_ACCOUNTS in failing else configured
+    now = datetime.now(UTC)
+
+    def so_far() -> Incidents:
+        return incidents.update_incidents(incidents.read_incidents(settings.incident_files), failing, well, known, now)
+
+    told = _send_message(settings, so_far(), failing)
+    left = so_far()  # read again, because a run of another account may have ended during a slow request
+    for name in told & left.keys():
+        left[name].is_told = True
+    incidents.write_incidents(
+        settings.incident_files, {n: one for n, one in left.items() if not (one.well_at and n in told)}
+    )
+
+
+def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[str, str]) -> set[str]:
+    """Sends one message about all incidents that begin or end with this run.
+
+    Returns the accounts that the message reports. The set is empty if there is nothing to report or if the hook did not
+    accept the message.
+    """
+    began = {name: one for name, one in current.items() if name in failing and not one.is_told}
+    over = {name: one for name, one in current.items() if one.well_at}
+    if not settings.hook or not (began or over):
+        return set()
+    lines = [
+        f"Sendcloud pickups on {platform.node()}, {settings.project}",
+        *_failing_lines(began, failing),
+        *_recovered_lines(over),
+    ]
+    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires that & < > are escaped
+    # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
+    content = {"text": text, "mrkdwn": False}
+    problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
+    if not _is_accepted(settings.hook, "POST", "alert_failed", problem, json=content):
+        return set()
+    log_event("alerted", failing=sorted(began), well=sorted(over))
+    return began.keys() | over.keys()
+
+
+def _failing_lines(began: Incidents, failing: Mapping[str, str]) -> Iterator[str]:
+    for sentence in dict.fromkeys(failing[name] for name in began):
+        names = [name for name in began if failing[name] == sentence]
+        since = min(began[name].since for name in names)
+        short = sentence if len(sentence) <= MAX_CHARACTERS else f"{sentence[:MAX_CHARACTERS]} …"
+        yield f"{_format_accounts(names)}: failing since {since:%Y-%m-%d %H:%M} UTC. {short}"
+    if began:
+        yield "The next message follows when the account recovers. Until then, see: pickups status"
+
+
+def _recovered_lines(over: Incidents) -> Iterator[str]:
+    for name, one in over.items():
+        runs = {0: "failing", 1: "1 run failed"}.get(one.failed_runs, f"{one.failed_runs:,} runs failed")
+        since = f"{one.since:%Y-%m-%d %H:%M} UTC"
+        yield f"{_format_accounts([name])}: recovered after {_duration(one)} ({runs} since {since})"
+
+
+def _duration(one: Incident) -> timedelta:
+    return timedelta(seconds=round(((one.well_at or one.since) - one.since).total_seconds()))
+
+
+def _format_accounts(names: Sequence[str]) -> str:
+    return ", ".join("all accounts" if name == ALL_ACCOUNTS else name for name in names)
+
+
+def _ping(address: str) -> None:
+    if _is_accepted(address, "GET", "ping_failed", "[alerts] ping_url: {}. The run itself succeeded."):
+        log_event("pinged")
+
+
+def _is_accepted(address: str, method: str, event: str, problem: str, **content: Any) -> bool:
+    """Returns whether the address responds with 2xx within TIMEOUT_SECONDS, including the DNS lookup.
+
+    If it does not, the reason is printed or logged as one line. Error messages of requests contain the address, which
+    is secret, so only the name of the error's class is reported.
+    """
+    answers: list[int | str] = []
+
+    def ask() -> None:
+        try:
+            with requests.Session() as session:
+                # a request to this machine itself must not use a proxy
+                session.trust_env = urlsplit(normalize_url(address)).hostname not in LOOPBACK
+                how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
+                answers.append(session.request(method, address, **how).status_code)
+        except Exception as error:  # an alert must never make the run fail
+            answers.append(_innermost(error))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(TIMEOUT_SECONDS)  # the timeout of requests applies to each read, and not to the DNS lookup
+    answer = answers[0] if answers else f"no answer within {TIMEOUT_SECONDS:g} s"
+    if isinstance(answer, int) and 200 <= answer < 300:
+        return True
+    print_or_log(event, problem.format(f"answered {answer}" if isinstance(answer, int) else answer))
+    return False
+
+
+def _innermost(error: BaseException) -> str:
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return type(error).__name__

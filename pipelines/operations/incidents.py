@@ -1,0 +1,132 @@
+"""Stores which accounts fail and since when, so that each incident is reported only once.
+
+The incidents are stored in a separate file beside the warehouse. The warehouse can't store them, because an incident
+may be that the warehouse can't be opened or was never created.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from copy import copy
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from pipelines.atomic_file import remove_leftovers, replace_atomically
+
+ALL_ACCOUNTS = "*"  # stands for a run that fails before it knows its accounts; not a valid account name
+ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
+
+
+class Incident(msgspec.Struct):
+    """A period in which one account fails. Timestamps are UTC, by this machine's clock.
+
+    Attributes:
+        since: the start of the incident.
+        failed_runs: number of failed runs; 0 if they could not be counted.
+        is_told: whether the start of the incident was reported.
+        well_at: the end of the incident if the end was not reported yet, else None.
+    """
+
+    since: datetime
+    failed_runs: int = 0
+    is_told: bool = False
+    well_at: datetime | None = None
+
+
+Incidents = dict[str, Incident]
+
+
+def update_incidents(
+    before: Incidents, failing: Collection[str], well: Collection[str], known: Collection[str], now: datetime
+) -> Incidents:
+    """Returns the incidents after a run.
+
+    If an incident of ALL_ACCOUNTS began before the accounts were known, it becomes an incident of every known account.
+    Incidents of accounts that are no longer configured are dropped.
+
+    Args:
+        before: the incidents before the run.
+        failing: the accounts that failed in the run.
+        well: the accounts that succeeded in the run.
+        known: all configured accounts; empty if they are not known.
+        now: the time of the run, UTC.
+    """
+    incidents = {name: copy(incident) for name, incident in before.items()}
+    if known:
+        if every := incidents.pop(ALL_ACCOUNTS, None):
+            incidents = {name: copy(every) for name in known} | incidents
+        incidents = {name: incident for name, incident in incidents.items() if name in {*known, *failing}}
+    for name in failing:
+        if name not in incidents or incidents[name].well_at:
+            incidents[name] = Incident(now)
+        incidents[name].failed_runs += 1
+    for name in incidents.keys() & well:
+        incidents[name].well_at = incidents[name].well_at or now
+    return incidents
+
+
+def fallback_path(project: Path) -> Path:
+    """Returns the file that stores the project's incidents if they can't be stored beside the warehouse.
+
+    That is the case if the warehouse is not known or its disk is read-only.
+    """
+    mark = hashlib.sha256(str(project).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"sendcloud-pickups-{mark}.incidents.json"
+
+
+def read_incidents(places: Sequence[Path]) -> Incidents:
+    """Returns the incidents in the newest of these files, or none if no file can be read.
+
+    If the file can't be read, incidents are reported again, because a repeated report is better than a missing one.
+    """
+    try:
+        path = max((place for place in places if _is_own_file(place)), key=lambda place: place.stat().st_mtime)
+        if not (written := path.read_bytes()):  # the disk was full, see _write_file
+            return {ALL_ACCOUNTS: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
+        return msgspec.json.decode(written, type=Incidents)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return {}
+
+
+def write_incidents(places: Sequence[Path], incidents: Incidents) -> None:
+    """Writes the incidents to the first of these files that can be written, and deletes the remaining files.
+
+    If no file can be written, the next run reports the incidents again.
+    """
+    for place in places:
+        if _write_file(place, incidents):
+            incidents = {}
+
+
+def _write_file(path: Path, incidents: Incidents) -> bool:
+    """Writes the incidents, or deletes the file if there are no incidents. Returns whether this succeeded.
+
+    If all incidents were reported and the disk is full, the function leaves an empty file, which still fits on the
+    disk. An empty file means that all accounts have failed since its modification time, and that this was reported.
+    """
+    try:
+        if not incidents:
+            path.unlink(missing_ok=True)
+            return True
+        remove_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
+        with replace_atomically(path) as fresh:
+            fresh.write_bytes(msgspec.json.encode(incidents))
+        return True
+    except OSError:
+        if incidents and all(incident.is_told for incident in incidents.values()):
+            with suppress(OSError):
+                if not path.exists() or path.stat().st_size:  # rewriting an empty file would change its time
+                    path.write_bytes(b"")
+                return True
+        return False
+
+
+def _is_own_file(path: Path) -> bool:
+    """Returns whether the file exists and this user owns it. In a shared folder, another user may have created it."""
+    return path.is_file() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())

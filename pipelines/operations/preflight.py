@@ -1,0 +1,102 @@
+"""Implements `pickups check`, which finds common problems before a run meets them. Nothing is loaded or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+
+from packaging.version import Version
+
+from pipelines.config.account_settings import api_version_of
+from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
+from pipelines.config.settings import settings_file, settings_files_read
+from pipelines.config.validation import validate_settings
+from pipelines.destinations.select import select_backend
+from pipelines.finding import Finding, error_finding
+from pipelines.operations.preflight_api import api_findings
+from sources.sendcloud.errors import SettingsError
+
+# The tests run with these versions (uv.lock and make test-duckdb2). The first version is included, the second is not.
+TESTED_VERSIONS = {
+    "python": ("3.11", "3.15"),
+    "dlt": ("1.31", "1.32"),
+    "duckdb": ("1.5", "2.1"),
+    "sqlglot": ("30", "30.22"),
+    "pyarrow": ("19", "27"),
+}
+
+
+def preflight_findings(project: Path, account: str | None = None) -> Iterator[Finding]:
+    """Yields the findings in the order in which a run would meet the problems. Call it inside the project.
+
+    If the project's settings are invalid, later checks are skipped.
+
+    Args:
+        project: the project folder.
+        account: the name of the account to check, by default all.
+    """
+    yield _project_finding(project)
+    yield _versions_finding()
+    try:
+        validate_settings()
+        names = [resolve_account(account, configured_accounts())] if account else account_names()
+        backend = select_backend(project)
+        read = ", ".join(settings_files_read()) or "the environment and defaults, because there is no file"
+        yield Finding("settings", "ok", f"accounts: {', '.join(names)}; read from {read}")
+    except SettingsError as error:
+        yield error_finding("settings", error)
+        return
+    yield from _secrets_findings()
+    for name in names:
+        yield from api_findings(name, str(backend))
+    yield from _api_version_findings(names)
+    yield from backend.findings()
+
+
+def _project_finding(project: Path) -> Finding:
+    if (project / ".dlt").is_dir():
+        return Finding("project", "ok", str(project))
+    remedy = "Change to the project folder, name it (--project-dir), or create one: pickups init DIR"
+    return Finding(
+        "project",
+        "warning",
+        f"there is no .dlt in {project} or above, so all settings are defaults or environment variables. {remedy}",
+    )
+
+
+def _versions_finding() -> Finding:
+    there = {name: python_version() if name == "python" else version(name) for name in TESTED_VERSIONS}
+    outside = [
+        f"{name} {there[name]} (tested: >={first}, <{below})"
+        for name, (first, below) in TESTED_VERSIONS.items()
+        if not Version(first) <= Version(there[name]) < Version(below)
+    ]
+    if outside:
+        return Finding("versions", "warning", f"not tested with {', '.join(outside)}. See docs/how-to/upgrade.md")
+    return Finding("versions", "ok", ", ".join(f"{name} {is_}" for name, is_ in there.items()))
+
+
+def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
+    """Yields one finding for all accounts that use API v2, which says what a change to v3 would do."""
+    by_v2 = [name for name in names if api_version_of(name) == "v2"]
+    if by_v2:
+        said = (
+            f'{", ".join(by_v2)}: API v2, which works but gets no new features. With api_version = "v3", the next run'
+        )
+        remedy = "reads everything again once, and tables and views stay the same. See docs/how-to/api-v3.md"
+        yield Finding("version", "ok", f"{said} {remedy}")
+
+
+def _secrets_findings() -> Iterator[Finding]:
+    path = Path(settings_file("secrets"))
+    if os.name == "posix" and path.exists():
+        about = path.stat()
+        # the documented installation has a file that root owns and the service's group can read
+        if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):
+            remedy = "chmod 640, and chgrp to the service's group" if about.st_uid == 0 else "chmod 600"
+            yield Finding("secrets", "warning", f"other users can read {path}: {remedy}")
+    if said := unused_credentials_warning(configured_accounts()):
+        yield Finding("secrets", "warning", said)

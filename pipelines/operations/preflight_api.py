@@ -1,0 +1,113 @@
+"""Checks an account's API access with a request for one pickup, and compares this machine's clock with the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from pipelines.config.account_settings import (
+    SourceSettings,
+    build_source,
+    resolve_account_settings,
+    with_setting_location,
+)
+from pipelines.config.accounts import configured_accounts
+from pipelines.finding import Finding, error_finding
+from pipelines.loading.dlt_errors import translate_error
+from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
+from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
+from sources.sendcloud.http.client import Client, PageResponse
+from sources.sendcloud.http.credentials import BASIC, OAUTH2
+from sources.sendcloud.records.decode import decode_page
+from sources.sendcloud.settings import address_of, version_of
+
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
+CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors for a valid certificate if the clock is wrong
+
+
+def api_findings(account: str, where: str) -> Iterator[Finding]:
+    """Yields the findings about the account's credentials, the API and the clock. Call it inside the project.
+
+    If the settings are invalid or the request fails, later checks are skipped.
+
+    Args:
+        account: the name of the account.
+        where: the destination, as messages describe it.
+    """
+    try:
+        settings = resolve_account_settings(account, configured_accounts())
+        build_source(settings, "head", ReadStats())  # raises SettingsError for an invalid setting
+    except Exception as error:
+        yield error_finding(
+            "settings" if getattr(error, "setting", None) not in (None, "credentials") else "keys",
+            with_setting_location(translate_error(error, where), account),
+            account,
+        )
+        return
+    yield Finding("keys", "ok", " and ".join(settings["credentials"].pair()), account)
+    try:
+        reply = _first_page(settings)
+        page = decode_page(reply.body, account, version_of(settings["api_version"]), reply.link)
+    except (SendcloudError, ValueError) as error:  # msgspec raises ValueError
+        yield error_finding("api", _explain(error, settings, account), account)
+        return
+    newest = max(page.rows["created_at"].to_pylist(), default=None)
+    listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
+    yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
+    yield _clock_finding(reply.served_at, account)
+
+
+def _explain(error: Exception, settings: SourceSettings, account: str) -> Exception:
+    """Returns the error with more about its cause: swapped keys, a body that is not a page, or a wrong clock."""
+    if isinstance(error, AuthError) and (swapped := _swapped_keys(settings, account)):
+        return swapped
+    if isinstance(error, ValueError):
+        return BadResponse("pickups", f"200, but not a page of pickups: {error}")
+    error = with_setting_location(error, account)
+    if any(words in str(error) for words in CLOCK_ERRORS):
+        error.args = (f"{error} This machine's clock says {_now():%Y-%m-%d %H:%M} UTC; check that it is right.",)
+    return error
+
+
+def _first_page(settings: SourceSettings) -> PageResponse:
+    """Requests a page with one pickup. Makes only one attempt, because `pickups check` is interactive."""
+    version, token_url = version_of(settings["api_version"]), settings["token_url"]
+    client = Client(_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
+    return client.get(client.first_page(1))
+
+
+def _address(settings: SourceSettings) -> str:
+    """Returns the address of the account's API, including its version."""
+    return address_of(settings["base_url"], version_of(settings["api_version"]))
+
+
+def _swapped_keys(settings: SourceSettings, account: str) -> SettingsError | None:
+    """Returns the error to report if the API accepts the two keys the other way round, else None.
+
+    The swapped keys are sent only to the origin that has already received them.
+    """
+    pair: dict[str, str] = settings["credentials"].pair()
+    public, secret = BASIC if tuple(pair) == BASIC else OAUTH2
+    other_way_round = SendcloudCredentials(**{public: pair[secret], secret: pair[public]})
+    try:
+        _first_page({**settings, "credentials": other_way_round})
+    except SendcloudError:
+        return None
+    return SettingsError(
+        f"{public} and {secret} of account {account!r} are swapped: Sendcloud accepts them the other way round."
+    )
+
+
+def _clock_finding(served_at: datetime, account: str) -> Finding:
+    ahead = _now() - served_at
+    if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
+        return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
+    differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
+    said = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected, but"
+    return Finding(
+        "clock", "warning", f"{said} TLS, schedules and the age in pickups status are. Synchronize it with NTP", account
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,86 @@
+"""Reads the facts for `pickups status`: the time and result of each account's last run, and the state of its tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.config.accounts import account_names, has_credentials
+from pipelines.config.project import project_context
+from pipelines.destinations.select import select_backend
+from pipelines.errors import NoData
+from pipelines.warehouse import reading
+
+_SUCCEEDED = "filter (where outcome = 'succeeded')"
+# The facts of each account. `last_success_at` ignores times in the future: a run whose machine's clock was ahead would
+# otherwise make the account look fresh until then.
+_FACTS = {
+    "last_outcome": "arg_max(outcome, started_at)",
+    "last_error": "arg_max_null(error, started_at)",
+    "last_run_at": "max(started_at)",
+    "last_success_at": "max(finished_at) filter (where outcome = 'succeeded' and finished_at <= now())",
+    "open_pickups": f"arg_max(open_pickups, started_at) {_SUCCEEDED}",
+    "frontier": f"arg_max_null(frontier, started_at) {_SUCCEEDED}",
+    "newest_created_at": f"arg_max(watermark, started_at) {_SUCCEEDED}",
+    "history_complete": "arg_max(history_complete, started_at) filter (where history_complete is not null)",
+    "last_sweep_at": "max(observed_at) filter (where sweep = 'complete')",
+    "is_sweep_under_way": "arg_max(sweep, started_at) = 'incomplete'",
+    "checks_failed": f"arg_max(checks_failed, started_at) {_SUCCEEDED}",
+}
+_COLUMNS = ", ".join(f"{expression} as {name}" for name, expression in _FACTS.items())
+_STATUS_QUERY = f"select account, {_COLUMNS} from sendcloud.pickup_runs group by account"  # noqa: S608  # constant text
+_OLDEST_QUERY = "select account, min(created_at) from sendcloud.pickups group by account"
+_COUNT_QUERIES = {
+    "pickups": "select account, count(*) as rows from sendcloud.pickups group by account",
+    "quarantined": "select account, count(*) as rows from sendcloud.pickups_quarantine group by account",
+}
+
+
+def read_status(max_age_hours: float) -> list[dict[str, Any]]:
+    """Returns the status of each account that is published or configured, sorted by name.
+
+    Args:
+        max_age_hours: the maximum age of the last good run, in hours.
+
+    Returns:
+        One dict per account. Timestamps are UTC. `is_configured` says whether the account is configured. `age_hours` is
+        the age of the last good run by this machine's clock, or None if there is none. `is_stale` is true if the
+        account is configured and its last good run is missing or older than `max_age_hours`.
+
+    Raises:
+        SettingsError: the configured accounts or the settings of the destination are invalid.
+        DestinationError: the published tables can't be read.
+    """
+    with project_context() as project:
+        is_demo = select_backend(project).is_demo()  # the demo's account needs no configuration
+        # without credentials, an installation that only ran the demo has no account to run
+        names = account_names() if has_credentials() or not is_demo else []
+    accounts = {one["account"]: one for one in _read_published()}
+    for name in {*names} - accounts.keys():
+        accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNT_QUERIES, 0)}
+    for name, account in accounts.items():
+        account["is_configured"] = is_demo or name in names
+        account["age_hours"] = age = _age_hours(account["last_success_at"])
+        account["is_stale"] = name in names and not (age is not None and age <= max_age_hours)
+    return [accounts[name] for name in sorted(accounts)]
+
+
+def _read_published() -> list[dict[str, Any]]:
+    try:
+        with reading() as connection:
+            accounts: list[dict[str, Any]] = connection.sql(_STATUS_QUERY).to_arrow_table().to_pylist()
+            oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
+            for account in accounts:
+                account["oldest"] = oldest.get(account["account"])
+            for name, query in _COUNT_QUERIES.items():
+                there = connection.columns("pickups" if name == "pickups" else "pickups_quarantine")  # in a lake: views
+                rows = dict(connection.execute(query).fetchall()) if there else {}
+                for account in accounts:
+                    account[name] = rows.get(account["account"], 0)
+            return accounts
+    except NoData:
+        return []
+
+
+def _age_hours(instant: datetime | None) -> float | None:
+    return None if instant is None else round((datetime.now(UTC) - instant) / timedelta(hours=1), 3)

@@ -1,0 +1,114 @@
+"""Builds the report of `pickups report`: one self-contained page of executed notebooks, for a browser or printer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipelines import atomic_file
+from pipelines.atomic_file import remove_leftovers, replace_atomically
+from pipelines.config.project import environment_variables, notebooks_folder, project_context
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.select import select_backend
+from pipelines.errors import DestinationError, NotebookFailed
+from pipelines.report.html import chapter, render_page
+from pipelines.warehouse import read_rows
+from sources.sendcloud.errors import SettingsError
+
+CELL_TIMEOUT_SECONDS = 600
+REQUIRED_PACKAGES = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
+
+
+def build_report(
+    to: str | Path | None = None,
+    *,
+    only: PickupFilter = ALL_PICKUPS,
+    on_progress: Callable[[str], None] = lambda _name: None,
+) -> Path:
+    """Executes the notebooks and writes the report. A previous report stays in place until the new report is complete.
+
+    Args:
+        to: the file to write; default `data/report/index.html` in the project's folder.
+        only: the pickups to include; default all.
+        on_progress: called with the name of each notebook before it is executed.
+
+    Returns:
+        The absolute path of the report.
+
+    Raises:
+        NoData: there are no pickups.
+        SettingsError: the packages that the notebooks import are not installed.
+        NotebookFailed: a cell failed or timed out, or the kernel died.
+        DestinationError: the report can't be written.
+        UnknownCarrier: `only` names a carrier that no pickup has.
+    """
+    if missing := [name for name in REQUIRED_PACKAGES if not find_spec(name)]:
+        raise SettingsError(
+            f"A report needs packages that are not installed: {', '.join(missing)}. "
+            "Run: pip install 'sendcloud-pickups[notebooks]'"
+        )
+    with project_context() as project, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in it
+        page, backend = Path(to or project / "data" / "report" / "index.html").absolute(), select_backend(project)
+        with backend.read_session(only):
+            pass  # raises NoData before a kernel is started
+        try:
+            remove_leftovers(page, older_than_seconds=atomic_file.DAY_SECONDS)
+            with backend.snapshot() as still, replace_atomically(page) as fresh:
+                chapters = []
+                for notebook in sorted(notebooks_folder(project).glob("*.ipynb")):
+                    on_progress(notebook.stem)
+                    chapters.append(chapter(notebook.stem, _execute(notebook, still, only)))
+                with environment_variables(still):
+                    runs = read_rows("runs")
+                fresh.write_text(render_page(chapters, runs, only), encoding="utf-8")
+        except OSError as error:
+            raise DestinationError(str(page), str(error), "The previous report is unchanged.") from error
+    return page
+
+
+def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> Any:
+    """Returns the notebook after a new kernel has run every cell. Its settings cell selects the pickups of `only`."""
+    # jsonschema 4.26 uses this package to check IRIs, and importing it takes 4 s for a grammar (2026-11). The import is
+    # blocked because notebooks contain no IRIs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
+
+    run = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in run.cells:
+        if cell.get("id") == "only":
+            since = only.since.isoformat() if only.since else None
+            cell.source = f"carriers = {list(only.carriers) if only.carriers else None!r}\nsince = {since!r}"
+    sockets = tempfile.TemporaryDirectory()
+    # Unlike the default transport, IPC opens no port.
+    settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})
+    folder = {"metadata": {"path": str(notebook.parent)}}
+    client = NotebookClient(run, config=settings, timeout=CELL_TIMEOUT_SECONDS, resources=folder)
+    variables = {**os.environ, **still, "PYTHONPATH": _python_path()}
+    try:
+        # The notebook contains the output of its cells. Only ipykernel's errors at shutdown would appear on stderr.
+        client.execute(env=variables, stderr=subprocess.DEVNULL)
+    except CellExecutionError as error:
+        raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise NotebookFailed(notebook, f"a cell took longer than {CELL_TIMEOUT_SECONDS} seconds") from None
+    except DeadKernelError:
+        raise NotebookFailed(notebook, "the kernel died (it was killed, or it ran out of memory)") from None
+    finally:
+        sockets.cleanup()
+    return run
+
+
+def _python_path() -> str:
+    """Returns a PYTHONPATH with this package first, so that the kernel imports these modules, installed or not."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))

@@ -1,0 +1,14 @@
+"""Defines the types of the fields of a record, for all versions of the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+# an instant must have an offset. A record with a time without an offset is rejected, because a guess may be wrong
+Instant = Annotated[datetime, Meta(tz=True)]
+Word = Annotated[str, Meta(min_length=1)]
+ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+CONTRACT = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

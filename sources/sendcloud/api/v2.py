@@ -1,0 +1,87 @@
+"""Defines version 2 of the API: `GET /api/v2/pickups`, as in schema PickupList of Sendcloud's OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import requests
+from msgspec import Raw, Struct, field
+
+from .fields import CONTRACT, ID, Instant, Word
+from .version import Version
+
+
+class _Sent(Struct, gc=False, kw_only=True):
+    """A pickup as the list sends it, without its times.
+
+    Only the fields that the tables need are required. The document also requires `country`, `pickup_from` and
+    `cancelled_at`, but a record without them can be loaded. `tracking_number` is text, but it may be sent as a bare
+    integer (seen in published v3 examples).
+    """
+
+    id: ID
+    carrier: Word
+    pickup_status: Word
+    country: str | None = None
+    tracking_number: str | int | None = None
+    contract: CONTRACT | None = None
+
+
+class Pickup(_Sent, gc=False, kw_only=True):
+    """Any pickup that can be loaded. It may have unknown fields."""
+
+    created_at: Instant
+    pickup_from: Instant | None = None
+    pickup_until: Instant | None = None
+    cancelled_at: Instant | None = None
+
+
+class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """A pickup without unknown fields, whose times remain text."""
+
+    created_at: str
+    pickup_from: str | None = None
+    pickup_until: str | None = None
+    cancelled_at: str | None = None
+
+
+class Envelope(Struct, gc=False):
+    """A page. If `next` is absent or null, the page is the last one of the list."""
+
+    key: ClassVar[str] = "pickups"
+    records: Raw = field(name=key)
+    next: str | None = None
+
+
+def _next(envelope: Any, _link: str) -> str | None:
+    link: str | None = envelope.next
+    return link
+
+
+def _message(response: requests.Response) -> str | None:
+    try:
+        return str(msgspec.json.decode(response.content)["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def _no_slots(_pickups: Sequence[Any]) -> None:
+    """Returns None, because pickups of this version have no time slots."""
+
+
+V2 = Version(
+    name="v2",
+    base_url="https://panel.sendcloud.sc/api/v2",
+    scope="api",
+    page_size_name="limit",
+    largest_page=None,
+    envelope=Envelope,
+    lone_record=False,
+    known=KnownPickup,
+    pickup=Pickup,
+    encode_slots=_no_slots,
+    next_link=_next,
+    error_message=_message,
+)

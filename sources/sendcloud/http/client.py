@@ -1,0 +1,147 @@
+"""Requests single pages from one origin, with credentials and retries. The version in `api/` defines the requests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import quote_plus, urlsplit
+
+import requests
+
+from ..api.v2 import V2
+from ..api.version import Version
+from ..errors import AuthError, BadResponse, ExpiredLink, ForeignLink, SendcloudError, SettingsError, TokenAuthError
+from .credentials import OAUTH2, SendcloudCredentials
+from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
+from .origins import normalize_url, origin_of, resolve_link, validate_base_url
+from .rate_limit import RateLimiter
+from .redaction import SecretMask
+from .responses import excerpt, served_at
+from .retrying import RetryingSession
+from .transport import PacedAdapter
+
+REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420, the newer 1000
+MAX_REDIRECTS = 3  # one is normal: the documented path lacks the final slash of Sendcloud's own links
+
+
+class PageResponse(NamedTuple):
+    """A page as received: the undecoded body, the UTC time of its Date header and the Link header."""
+
+    body: bytes
+    served_at: datetime
+    link: str = ""
+
+
+class Client:
+    """Sends requests to one origin, with the keys or an access token, and makes up to `max_attempts` attempts per page.
+
+    `tokens` holds the access tokens of the run, so that all clients of the run share them.
+
+    Raises:
+        SettingsError: the credentials are invalid, or `base_url` or `token_url` is not safe. A safe address uses https
+            unless its host is loopback, and does not contain keys.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: SendcloudCredentials,
+        max_attempts: int,
+        pace: RateLimiter | None = None,
+        token_url: str = TOKEN_URL,
+        tokens: Tokens | None = None,
+        version: Version = V2,
+    ) -> None:
+        self.base_url, token_url = validate_base_url("base_url", base_url), validate_base_url("token_url", token_url)
+        self.version = version
+        self._origin = origin_of(self.base_url)
+        pair = credentials.pair()
+        # the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1; Ory's server does)
+        spelled = quote_plus if tuple(pair) == OAUTH2 else str
+        self._keys = SecretMask(pair, spelled)
+        self.wire = PacedAdapter(pace or RateLimiter(REQUESTS_PER_MINUTE))
+        self._session = RetryingSession(
+            "base_url", self.base_url, self._keys, self.wire, max_attempts, self._message_of
+        )
+        self._token_source: TokenSource | None = None
+        if tuple(pair) == OAUTH2:
+            whose = (self._origin, token_url, version.scope, *pair.values())
+            token = ({} if tokens is None else tokens).setdefault(whose, Token())
+            its_keys = SecretMask(pair, spelled)
+            self._token_source = TokenSource(
+                token_url, version.scope, its_keys, self._keys, token, self.wire, max_attempts
+            )
+
+    def get(self, url: str) -> PageResponse:
+        """Returns the page at `url`, which may be any link of the configured origin.
+
+        Raises:
+            AuthError: the API or the token endpoint refused the credentials.
+            SettingsError: the API has no pickups at `base_url`, or there is no token endpoint at `token_url`.
+            Unavailable: no attempt returned a usable response.
+            BadResponse: the response violates the documentation of the API. If the link has expired, the error is an
+                ExpiredLink.
+            ForeignLink: `url` or a redirect leads to another origin. No request was sent to that origin.
+        """
+        url = self._check_origin(url, "next link")
+        path = self.path_of(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._ask(url, path)
+            if response.status_code == 200:
+                return PageResponse(response.content, served_at(response.headers), response.headers.get("Link", ""))
+            if not response.is_redirect:
+                raise self._error_of(response, path)
+            url = self._check_origin(resolve_link(url, response.headers["Location"]), "redirect")
+        raise BadResponse(path, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def first_page(self, page_size: int) -> str:
+        """Returns the address of the page with the newest pickups."""
+        return self.version.first_page(self.base_url, page_size)
+
+    def path_of(self, url: str) -> str:
+        """Returns the path of a URL for messages. Keys are masked, because a server may echo a key in its links."""
+        return self._keys.mask(urlsplit(url).path)
+
+    def _check_origin(self, url: str, kind: str) -> str:
+        """Returns the address as requests will send it.
+
+        The check uses this form, because parsers disagree about which part of an address is the host. Raises
+        ForeignLink unless scheme, host and port match `base_url`, because the credentials must not be sent elsewhere.
+        """
+        sent = normalize_url(url)
+        there = origin_of(sent)
+        if there != self._origin:
+            there = self._keys.mask(there) or "an unreadable address"
+            raise ForeignLink(urlsplit(self.base_url).path, kind, there, self._origin)
+        return sent
+
+    def _ask(self, url: str, path: str) -> requests.Response:
+        """Returns the response. If the API refuses the access token, requests a fresh token and tries it once.
+
+        The refused token may have expired or been revoked.
+        """
+        if not self._token_source:
+            return self._session.request("GET", url, path, self._keys.pair)
+        token = self._token_source.token()
+        response = self._session.request("GET", url, path, BearerAuth(token))
+        if response.status_code != 401:
+            return response
+        return self._session.request("GET", url, path, BearerAuth(self._token_source.token(instead_of=token)))
+
+    def _message_of(self, response: requests.Response) -> str:
+        message = self.version.error_message(response)
+        return excerpt(response) if message is None else message
+
+    def _error_of(self, response: requests.Response, path: str) -> SendcloudError:
+        status, message = response.status_code, self._session.error_message(response)
+        if status in (401, 403):
+            return TokenAuthError(status, path, message) if self._token_source else AuthError(status, path, message)
+        if status == 404 and "cursor=" in urlsplit(response.url).query:
+            return ExpiredLink(path, message)
+        if status == 404:
+            return SettingsError.of(
+                "base_url",
+                f"has no pickups: GET {path} returned 404",
+                f"The address should end in /api/{self.version.name}.",
+            )
+        return BadResponse(path, f"{status} {message}".strip())

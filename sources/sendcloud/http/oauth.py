@@ -1,0 +1,151 @@
+"""Requests OAuth2 access tokens with client credentials (RFC 6749, 4.4), and keeps them in memory until they expire."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from requests.auth import AuthBase
+
+from ..errors import ClientAuthError, SendcloudError, SettingsError
+from .origins import origin_of, resolve_link
+from .redaction import SecretMask
+from .responses import oauth_error_message
+from .retrying import RetryingSession
+from .transport import PacedAdapter
+
+# there is no final slash, because a redirected POST would lose its form
+TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address
+LIFETIME_SECONDS = 3_600.0  # the documented lifetime, used if expires_in is unusable
+MAX_LIFETIME_SECONDS = 86_400.0
+LEEWAY_SECONDS = 60.0  # tokens are renewed this long before they expire, but at most a tenth of the lifetime
+HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # RFC 6750, 2.1
+
+
+@dataclass
+class Token:
+    """An access token for a whole run; `text` is empty at first. `renew_at` is a time of the monotonic clock."""
+
+    text: str = field(default="", repr=False)
+    renew_at: float = 0.0
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+
+Tokens = dict[tuple[str, ...], Token]
+"""The access tokens of a run by API origin, token endpoint, scope, client id and client secret.
+
+The key prevents a token from being sent to an API for which it was not requested.
+"""
+
+
+class BearerAuth(AuthBase):
+    """Sends a token in the Authorization header. If a request has no auth, requests reads ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class TokenSource:
+    """Requests access tokens from `token_url`, the only address to which the client id and secret are sent.
+
+    All clients of a run share `token`, on any thread. `keys` masks the returned tokens in messages.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        scope: str,
+        pair: SecretMask,
+        keys: SecretMask,
+        token: Token,
+        wire: PacedAdapter,
+        max_attempts: int,
+    ) -> None:
+        self._url, self._pair, self._keys, self._token = token_url, pair, keys, token
+        self._form = {"grant_type": "client_credentials", "scope": scope}
+        # the session rejects a response that repeats `pair`, but not one that repeats an earlier token, because the
+        # endpoint may issue the same token again. Messages mask both
+        self._session = RetryingSession("token_url", token_url, pair, wire, max_attempts, self._message_of)
+        self._address = pair.mask(f"{origin_of(token_url)}{urlsplit(token_url).path}")
+
+    def token(self, instead_of: str = "") -> str:
+        """Returns the current token, or a new token if there is none, it is due for renewal or it equals `instead_of`.
+
+        `instead_of` is a token that the API refused.
+
+        Raises:
+            ClientAuthError: the token endpoint refused the client id and secret.
+            SettingsError: there is no token endpoint at `token_url`.
+            Unavailable: no attempt returned a usable response.
+            BadResponse: the response is not a usable token.
+        """
+        with self._token.lock:
+            held = self._token.text
+            if held in ("", instead_of) or time.monotonic() >= self._token.renew_at:
+                self._renew()
+            self._keys.add(self._token.text)
+            return self._token.text
+
+    def _renew(self) -> None:
+        asked_at = time.monotonic()  # the lifetime counts from the request, because an early renewal does no harm
+        response = self._session.request("POST", self._url, self._address, self._pair.pair, data=self._form)
+        if response.status_code != 200:
+            raise self._error_of(response)
+        answer = _decode(response.content)
+        token, kind = answer.get("access_token"), answer.get("token_type", "bearer")
+        if not isinstance(token, str) or not HEADER_SAFE.fullmatch(token):
+            raise self._unusable("200, but without an access_token that a header can carry")
+        if str(kind).lower() != "bearer":
+            raise self._unusable("200, but its token_type is not bearer")  # the value is not shown: it may be a secret
+        seconds = _lifetime_seconds(answer.get("expires_in"))
+        self._token.text = token
+        self._token.renew_at = asked_at + seconds - min(LEEWAY_SECONDS, seconds / 10)
+
+    def _message_of(self, response: requests.Response) -> str:
+        return self._keys.mask(oauth_error_message(response))
+
+    def _error_of(self, response: requests.Response) -> SendcloudError:
+        status, said = response.status_code, self._session.error_message(response)
+        if status in (401, 403) or (status == 400 and said):
+            return ClientAuthError(status, self._address, said)
+        if status in (404, 405):
+            problem = f"has no tokens: POST {self._address} returned {status}"
+            return SettingsError.of("token_url", problem, f"Remove it to use Sendcloud's address, {TOKEN_URL}.")
+        if response.is_redirect:
+            there = origin_of(resolve_link(self._url, response.headers["Location"])) or "an unreadable address"
+            return self._unusable(
+                f"{status}, it redirects to {self._keys.mask(there)}; the id and secret were not sent there"
+            )
+        return self._unusable(f"{status} {said}".strip())
+
+    def _unusable(self, evidence: str) -> SendcloudError:
+        return self._session.unusable("POST", self._address, evidence)
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _lifetime_seconds(expires_in: object) -> float:
+    """Returns expires_in in seconds; it may be a number or text with a number.
+
+    Returns the documented hour if expires_in is missing, not a number, not positive or longer than a day.
+    """
+    try:
+        seconds = float(expires_in)  # type: ignore[arg-type]  # float() raises TypeError for other types
+    except (TypeError, ValueError, OverflowError):
+        return LIFETIME_SECONDS
+    return seconds if 0 < seconds <= MAX_LIFETIME_SECONDS else LIFETIME_SECONDS

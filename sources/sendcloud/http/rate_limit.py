@@ -1,0 +1,29 @@
+"""Limits the request rate. Sendcloud's limit per minute applies to a whole account (documentation of 2026-11)."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+WINDOW_SECONDS = 60.0
+
+
+@dataclass
+class RateLimiter:
+    """Allows at most `per_minute` requests in any 60 seconds, so an account with a few pages never waits."""
+
+    per_minute: int
+    sent_at: deque[float] = field(default_factory=deque)
+
+    def wait(self) -> float:
+        """Sleeps until another request may be sent, and counts that request. Returns the seconds slept."""
+        now = time.monotonic()
+        while self.sent_at and self.sent_at[0] <= now - WINDOW_SECONDS:
+            self.sent_at.popleft()
+        seconds = 0.0
+        if len(self.sent_at) >= self.per_minute:
+            seconds = self.sent_at[0] + WINDOW_SECONDS - now
+            time.sleep(seconds)
+        self.sent_at.append(now + seconds)
+        return seconds

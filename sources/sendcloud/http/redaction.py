@@ -1,0 +1,72 @@
+"""Masks the keys of an integration in messages, and detects them in responses."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import unquote_to_bytes
+
+from ..errors import SettingsError
+
+MIN_LENGTH = 12  # a shorter key may occur in a valid response by chance; Sendcloud's keys have 32 characters
+_ESCAPE = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+
+
+class SecretMask:
+    """Holds a pair of keys and the access tokens that were issued for the pair.
+
+    `named` contains the keys by name, with the secret key last. `spelled` encodes a key for the header.
+
+    Raises:
+        SettingsError: a key is empty or has characters that a header can't carry.
+    """
+
+    def __init__(self, named: Mapping[str, str], spelled: Callable[[str], str] = str) -> None:
+        for name, key in named.items():
+            if not key or not key.isascii() or not key.isprintable():
+                problem = "has invalid characters" if key else "is empty"
+                raise SettingsError.of(f"credentials.{name}", problem, "Copy it again from the Sendcloud panel.")
+        public_key, secret_key = named.values()
+        self.pair = spelled(public_key), spelled(secret_key)
+        basic = b64encode(":".join(self.pair).encode()).decode()
+        self._shown = (basic, secret_key, public_key)
+        # a response may repeat the base64 text without its final =
+        self._secret = [key.encode() for key in (basic.rstrip("="), secret_key) if len(key) >= MIN_LENGTH]
+        self._tokens: deque[str] = deque(maxlen=2)  # the previous token remains valid after a renewal
+
+    def add(self, token: str) -> None:
+        """Adds a token, so that `mask` masks it and `appear_in` detects it."""
+        if token not in self._tokens:
+            self._tokens.append(token)
+
+    def mask(self, text: str) -> str:
+        """Returns the text as one line of at most 200 characters, with keys and tokens masked.
+
+        A server may echo keys and tokens in its responses.
+        """
+        for key in (*self._tokens, *self._shown):
+            text = text.replace(key, "***")
+        if self.appear_in(text.encode("utf-8", "replace")):
+            text = "*** (it repeats the keys)"
+        line = " ".join(text.split())
+        return line if len(line) <= 200 else line[:199] + "…"
+
+    def appear_in(self, body: bytes) -> bool:
+        """Returns whether the body contains the secret key, the Basic credentials or a token.
+
+        They may be plain, escaped in JSON or percent-encoded in a link.
+        """
+        secret = [*self._secret, *(token.encode() for token in self._tokens if len(token) >= MIN_LENGTH)]
+        return any(key in spelling for spelling in _encodings(body) for key in secret)
+
+
+def _encodings(body: bytes) -> Iterator[bytes]:
+    """Yields the body as it is, then with JSON escapes decoded, then with percent encoding decoded as well."""
+    yield body
+    if b"\\" in body:
+        body = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else found[2], body)
+        yield body
+    if b"%" in body:
+        yield unquote_to_bytes(body)

@@ -1,0 +1,102 @@
+"""Reads the metadata of a response: the API's clock, the encoding, the requested wait and the error message."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+import requests
+
+MAX_SECONDS = 1e9  # longer than any wait, but still finite
+
+
+class UnusableResponse(requests.RequestException):
+    """Raised for a response that a retry would not improve. The text gives the reason."""
+
+
+def served_at(headers: Mapping[str, str]) -> datetime:
+    """Returns the UTC time at which the API answered, from its Date header.
+
+    The clock of the API also set created_at. This machine's clock is used only if the header is missing or invalid.
+    """
+    try:
+        return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return datetime.now(UTC)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float:
+    """Returns the seconds that Retry-After asks for, or 0 if the header is missing or invalid.
+
+    The header contains digits or a date. A date is compared with the API's clock.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_SECONDS)
+    try:
+        until = parsedate_to_datetime(text).astimezone(UTC)
+        return max((until - served_at(headers)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def to_utf8(body: bytes, content_type: str) -> bytes:
+    """Returns a JSON body in UTF-8, decoded with the encoding that its first bytes show or that its charset names.
+
+    The encoding is never guessed. In a UTF-8 body, an invalid byte becomes the JSON escape of a lone surrogate. That
+    costs only the record with the invalid byte, not the page.
+
+    Raises:
+        UnusableResponse: the body can't be decoded with its encoding.
+    """
+    shown = json.detect_encoding(body[:4])  # from a byte order mark, or from the zero bytes of UTF-16 next to "{"
+    name: str = shown
+    try:
+        name = (_charset(content_type) or shown) if shown == "utf-8" else shown
+        if codecs.lookup(name).name in ("utf-8", "utf-8-sig", "ascii"):
+            return _escape_invalid(body.removeprefix(codecs.BOM_UTF8))
+        return body.decode(name).encode()
+    except (LookupError, ValueError):
+        raise UnusableResponse(f"its body can't be decoded as {name}") from None
+
+
+def _charset(content_type: str) -> str | None:
+    header = Message()
+    header["Content-Type"] = content_type
+    return header.get_content_charset()
+
+
+def _escape_invalid(body: bytes) -> bytes:
+    if body.isascii():
+        return body
+    return body.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace")
+
+
+def is_json_object(response: requests.Response) -> bool:
+    """Returns whether the body looks like a JSON object. A proxy's HTML page and a truncated body do not."""
+    body = response.content.strip()
+    return body.startswith(b"{") and body.endswith(b"}")
+
+
+def excerpt(response: requests.Response) -> str:
+    """Returns the start of an unexpected body as text."""
+    return response.content[:4000].decode("utf-8", "replace")
+
+
+def oauth_error_message(response: requests.Response) -> str:
+    """Returns the OAuth2 error fields of a token endpoint's response, or an empty string.
+
+    Other fields are omitted, because the body may contain a token.
+    """
+    try:
+        answer = msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""
+    told = (answer.get(name) for name in ("error", "error_description"))
+    return ": ".join(text for text in told if isinstance(text, str) and text)

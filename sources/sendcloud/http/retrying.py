@@ -1,0 +1,128 @@
+"""Sends requests with retries, and raises a specific error if there is no usable response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.sources.helpers.requests import Client as RetryingClient
+from dlt.sources.helpers.requests.retry import DEFAULT_RETRY_EXCEPTIONS
+from requests.auth import AuthBase
+from requests.exceptions import ContentDecodingError
+
+from ..errors import BadResponse, Unavailable
+from .origins import LOOPBACK
+from .redaction import SecretMask
+from .responses import UnusableResponse, is_json_object, retry_after_seconds
+from .transport import PacedAdapter
+
+
+class RetryingSession:
+    """Sends requests at or below one address, and retries transient failures.
+
+    `setting` names the setting that contains the address. `message_of` returns the text of a response that may be shown
+    in a message, also for a 200.
+    """
+
+    def __init__(
+        self,
+        setting: str,
+        address: str,
+        keys: SecretMask,
+        wire: PacedAdapter,
+        max_attempts: int,
+        message_of: Callable[[requests.Response], str],
+    ) -> None:
+        self._setting, self._keys, self._wire, self._message_of = setting, keys, wire, message_of
+        runtime = resolve_configuration(RuntimeConfiguration())
+        self._longest_wait = runtime.request_max_retry_delay
+        retrying = RetryingClient(
+            request_timeout=runtime.request_timeout,
+            request_max_attempts=max_attempts,
+            request_backoff_factor=runtime.request_backoff_factor,
+            request_max_retry_delay=runtime.request_max_retry_delay,
+            raise_for_status=False,
+            status_codes=(),
+            exceptions=(*DEFAULT_RETRY_EXCEPTIONS, ContentDecodingError),
+            retry_condition=self._should_retry,
+        )
+        self._session = retrying.session
+        if urlsplit(address).hostname in LOOPBACK:
+            self._session.trust_env = False  # requests to this machine must not use a proxy
+        self._session.mount("http://", wire)
+        self._session.mount("https://", wire)
+
+    def request(
+        self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
+    ) -> requests.Response:
+        """Returns the response. Its status is never 429 or 5xx, and redirects are not followed.
+
+        A returned 200 contains a JSON object that does not repeat the credentials. Errors show `path` as the address.
+
+        Raises:
+            Unavailable: no attempt returned a usable response.
+            BadResponse: the response can't be used, and a retry would not help.
+        """
+        response = self._send(method, url, path, auth, **how)
+        if is_busy(response):
+            wait = retry_after_seconds(response.headers)
+            asks = f", and it asks to wait {wait:,.0f} s" if wait > self._longest_wait else ""
+            evidence = f"{response.status_code} {self.error_message(response)}".strip() + asks
+            raise Unavailable(path, evidence, self._wire.tries, method)
+        if response.status_code == 200 and not is_json_object(response):
+            kind = self._keys.mask(response.headers.get("Content-Type", "no content type"))
+            evidence = f"200, but no JSON page ({kind}): {self.error_message(response)}".removesuffix(": ")
+            raise Unavailable(path, evidence, self._wire.tries, method)
+        link = response.headers.get("Link", "").encode("latin-1", "replace")
+        if response.status_code == 200 and (self._keys.appear_in(response.content) or self._keys.appear_in(link)):
+            evidence = "200, but it repeats the secret key or an access token, which must not reach the tables"
+            raise self.unusable(method, path, evidence)
+        return response
+
+    def error_message(self, response: requests.Response) -> str:
+        """Returns the error message of a response, with keys and tokens masked."""
+        return self._keys.mask(self._message_of(response))
+
+    def unusable(self, method: str, path: str, evidence: str) -> BadResponse:
+        """Returns the error for a response that violates the documentation of the API."""
+        return BadResponse(path, evidence, "", method, self._setting)
+
+    def _send(
+        self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
+    ) -> requests.Response:
+        self._wire.new_call()
+        try:
+            # requests would resend the keys if a redirect stays on the host name, so redirects are not followed here
+            return self._session.request(
+                method, url, headers={"Accept": "application/json"}, auth=auth, allow_redirects=False, **how
+            )
+        except UnusableResponse as error:
+            raise self.unusable(method, path, self._keys.mask(str(error))) from None
+        except requests.RequestException as error:
+            raise Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method) from None
+
+    def _should_retry(self, response: requests.Response | None, _: BaseException | None) -> bool:
+        """Returns whether to retry: the response is 429, 5xx or a 200 without a JSON object.
+
+        If the API asks for a wait longer than the longest delay between attempts, the response is not retried.
+        """
+        if response is None or retry_after_seconds(response.headers) > self._longest_wait:
+            return False
+        return is_busy(response) or (response.status_code == 200 and not is_json_object(response))
+
+
+def is_busy(response: requests.Response) -> bool:
+    return response.status_code == 429 or response.status_code >= 500
+
+
+def _innermost(error: BaseException) -> str:
+    """Returns the innermost cause of a requests error, such as 'Connection refused', instead of nested reprs."""
+    while inner := error.__cause__ or error.__context__ or getattr(error, "reason", None):
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

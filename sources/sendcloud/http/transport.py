@@ -1,0 +1,114 @@
+"""Sends requests at a limited rate, counts them, and limits the size and duration of every response."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from io import BytesIO
+from math import ceil, inf
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from .rate_limit import RateLimiter
+from .responses import UnusableResponse, retry_after_seconds, to_utf8
+
+MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups has 0.13 MB
+CHUNK_BYTES = 2**16
+
+
+class PacedAdapter(HTTPAdapter):
+    """Limits the rate of requests, and counts requests, retries and waits.
+
+    The adapter counts here because dlt retries below the caller. It converts the body of a 200 to UTF-8, so that the
+    retry condition can inspect the body.
+    """
+
+    def __init__(self, pace: RateLimiter) -> None:
+        super().__init__()
+        self._pace = pace
+
+    sent = 0
+    retries = 0
+    waited_seconds = 0.0
+    tries = 0
+    """The number of attempts of the current call."""
+    _last_try_ended = 0.0
+
+    def new_call(self) -> None:
+        self.tries = 0
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        self.sent += 1
+        self.tries += 1
+        if self.tries > 1:
+            self.retries += 1
+            self.waited_seconds += time.monotonic() - self._last_try_ended
+        self.waited_seconds += self._pace.wait()
+        try:
+            return self._send_within_deadline(*args, **kwargs)
+        finally:
+            self._last_try_ended = time.monotonic()
+
+    def _send_within_deadline(self, *args: Any, **kwargs: Any) -> requests.Response:
+        seconds = _seconds_to_read(kwargs.get("timeout"))
+        deadline = time.monotonic() + seconds
+        response = super().send(*args, **kwargs)
+        body = _read_body(response, deadline, f"not complete {seconds:g} s after the request")
+        if response.status_code == 200:
+            body = to_utf8(body, response.headers.get("Content-Type", ""))
+        # requests itself stores a body in this attribute; a body passed through `raw` would be in memory twice
+        response._content = body
+        if "Retry-After" in response.headers:
+            # dlt compares a date with this machine's clock, and raises ValueError for an impossible date
+            response.headers["Retry-After"] = str(ceil(retry_after_seconds(response.headers)))
+        return response
+
+
+def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) -> float:
+    """Returns the seconds that a whole response may take: the read timeout, which requests applies to single reads."""
+    read = timeout[1] if isinstance(timeout, tuple) else timeout
+    return inf if read is None else read
+
+
+def _read_body(response: requests.Response, deadline: float, too_late: str) -> bytes:
+    """Returns the decoded body. Raises ReadTimeout if the body is not complete by the deadline.
+
+    The deadline also applies to a body that keeps arriving slowly. Reads block inside the layers for chunks and gzip,
+    so a timer thread closes the connection.
+    """
+    left = max(deadline - time.monotonic(), 0)
+    watch = threading.Timer(min(left, threading.TIMEOUT_MAX), _close_connection, [response])
+    watch.daemon = True
+    watch.start()
+    try:
+        body = _read_limited(response)
+    except requests.RequestException:
+        response.close()  # a connection with a partly read response can't be reused
+        if time.monotonic() < deadline:
+            raise
+    finally:
+        watch.cancel()
+    if time.monotonic() >= deadline:
+        raise requests.ReadTimeout(too_late)
+    return body
+
+
+def _close_connection(response: requests.Response) -> None:
+    with suppress(OSError, RuntimeError, ValueError):  # the response may have just ended or failed
+        response.raw.shutdown()
+
+
+def _read_limited(response: requests.Response) -> bytes:
+    """Returns the decoded body. Raises UnusableResponse as soon as the body exceeds the limit.
+
+    urllib3 decompresses gzip one chunk at a time, so the limit also bounds the memory.
+    """
+    body = BytesIO()  # getvalue() returns the bytes without a copy; b"".join would copy them
+    for chunk in response.iter_content(CHUNK_BYTES):
+        body.write(chunk)
+        if body.tell() > MAX_BODY_BYTES:
+            raise UnusableResponse(f"its body is larger than {MAX_BODY_BYTES / 2**20:g} MiB")
+    return body.getvalue()

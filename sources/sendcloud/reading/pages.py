@@ -1,0 +1,162 @@
+"""Reads consecutive pages from a link: follows the next links, decodes the pages and counts the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadResponse, LoopingLink
+from ..http.client import Client, PageResponse
+from ..http.origins import resolve_link
+from ..records.decode import Page, decode_page
+from ..records.tables import RejectedRecord, keep_latest
+from .frontier import OrderCheck, is_before
+from .prefetch import Prefetcher
+from .progress import ReadStats
+
+MAX_PREFETCHED_PAGES = 200  # the reader gets about 100,000 pickups ahead while 100,000 are loaded
+MAX_EMPTY_PAGES = 100  # the API may filter some pages empty, but endless links must not hold the lock
+
+
+class PagesRead(NamedTuple):
+    """The content of consecutive pages. `next` is the link after the last page, or None at the end of the list."""
+
+    rows: pa.Table
+    rejected: dict[str, RejectedRecord]
+    order: OrderCheck
+    next: str | None
+
+
+class ListedPage(NamedTuple):
+    """One decoded page, the absolute address of the next page, and the API's clock when it served the page."""
+
+    page: Page
+    next: str | None
+    served_at: datetime
+
+
+class StopRule(NamedTuple):
+    """The conditions under which reading may stop before the end of the list.
+
+    If the list is sorted, reading stops at the first page whose rows all lie before `before`. Reading also stops after
+    `after_pages` pages. With `only_unsorted`, the page limit applies only to a list without order. That list must be
+    read to its end, however long it is.
+    """
+
+    before: datetime | None = None
+    after_pages: int | None = None
+    only_unsorted: bool = False
+
+    def reason_to_stop(self, pages: int, rows: pa.Table, order: OrderCheck) -> str | None:
+        """Returns `frontier` or `chunk` if reading stops after `rows`, or None to read on. `pages` counts from 1."""
+        if order.newest_first and self.before and is_before(rows, self.before):
+            return "frontier"
+        if self.after_pages and pages >= self.after_pages and (order.broken or not self.only_unsorted):
+            return "chunk"
+        return None
+
+
+def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, stats: ReadStats) -> PagesRead:
+    """Returns the pages from `link` until `stop` applies or the list ends.
+
+    `stats` receives the counts, and `stats.stopped_because` receives the reason for the stop.
+
+    Raises:
+        SendcloudError: a request failed. The error is one that `Client.get` raises.
+        BadResponse: a response is not a page of pickups, or too many consecutive pages are empty.
+        LoopingLink: a next link leads back to a page that this walk has read.
+    """
+    tables, rejected, following = [], dict[str, RejectedRecord](), None
+    stats.stopped_because = "end"
+    for number, (page, following, served_at) in enumerate(_page_source(link, client, stop, stats), start=1):
+        stats.observed_at = stats.observed_at or served_at
+        _update_stats(page, stats)
+        order.add_page(page.rows)
+        if stats.order != "unsorted":
+            stats.order = "unsorted" if order.broken else "newest_first"
+        tables.append(page.rows)
+        rejected |= {r.record_hash: _with_booking(r, page.rows, stats) for r in page.rejected}
+        because = stop.reason_to_stop(number, page.rows, order)
+        if because == "frontier" or (because and following):
+            stats.stopped_because = because
+            break
+    return PagesRead(keep_latest(tables), rejected, order, following)
+
+
+def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
+    """Returns the rejected record with a booking time.
+
+    If the record has no booking time, it gets the oldest booking on its page. If the page has no rows, the record gets
+    the oldest booking of all pages before.
+    """
+    if rejected.created_at:
+        return rejected
+    return rejected._replace(created_at=pc.min(neighbours["created_at"]).as_py() or stats.oldest_read_at)
+
+
+def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) -> Iterator[ListedPage]:
+    """Returns the pages from `link`, and prefetches them if the walk will need all of them.
+
+    A walk that may stop at an instant does not prefetch, because it may not need the next pages.
+    """
+    if stop.before:
+        return _follow_links(client, link, stats)
+    if not stats.prefetcher or not stats.prefetcher.last or stats.prefetcher.last.next != link:
+        stats.stop_prefetch()
+        stats.prefetcher = Prefetcher(_follow_links(client, link, stats), MAX_PREFETCHED_PAGES)
+    return stats.prefetcher
+
+
+def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[ListedPage]:
+    """Yields every page in the order of the API, including empty pages."""
+    followed: set[str] = set()
+    pages_before, link = stats.pages, url
+    while link:
+        if link in followed:
+            raise LoopingLink(client.path_of(link), pages_before + len(followed))
+        followed.add(link)
+        reply = _request_page(client, link, stats)
+        page = _decode_page(reply, client, client.path_of(link), stats)
+        link = resolve_link(link, page.next) if page.next else ""
+        yield ListedPage(page, link or None, reply.served_at)
+
+
+def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:
+    wire = client.wire
+    sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
+    try:
+        return client.get(link)
+    finally:
+        stats.requests += wire.sent - sent
+        stats.retries += wire.retries - retries
+        stats.waited_seconds += wire.waited_seconds - waited_seconds
+
+
+def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStats) -> Page:
+    try:
+        page = decode_page(reply.body, stats.account, client.version, reply.link)
+    except msgspec.DecodeError as error:
+        raise BadResponse(path, f"200, but not a page of pickups: {error}") from None
+    stats.consecutive_empty_pages = 0 if page.rows.num_rows or page.rejected else stats.consecutive_empty_pages + 1
+    if stats.consecutive_empty_pages >= MAX_EMPTY_PAGES and page.next:
+        raise BadResponse(path, f"{MAX_EMPTY_PAGES} empty pages in a row, and the last one links to another page")
+    return page
+
+
+def _update_stats(page: Page, stats: ReadStats) -> None:
+    stats.pages += 1
+    stats.rows_read += page.rows.num_rows + len(page.rejected)
+    stats.quarantined += len(page.rejected)
+    if page.rejected and not stats.first_rejection:
+        stats.first_rejection = page.rejected[0].reason
+    for name, count in page.unknown_fields.items():
+        stats.unknown_fields[name] = stats.unknown_fields.get(name, 0) + count
+    oldest = pc.min(page.rows["created_at"]).as_py()
+    stats.oldest_read_at = min(filter(None, [stats.oldest_read_at, oldest]), default=None)
+    if stats.on_page:
+        stats.on_page(stats)

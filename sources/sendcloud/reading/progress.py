@@ -1,0 +1,67 @@
+"""Statistics of a run's walks. They are the source's part of a receipt, and progress displays show them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..http.oauth import Tokens
+from .prefetch import Prefetcher
+
+
+@dataclass
+class ReadFacts:
+    """Facts about reading one account. Instants are UTC by the API's clock."""
+
+    account: str = ""
+    api_version: str = "v2"
+    api_version_before: str | None = None  # the version that filled the table, while a change of version is under way
+    observed_at: datetime | None = None  # the first page was served then; every row was seen then or later
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    rows_read: int = 0
+    quarantined: int = 0
+    first_rejection: str | None = None
+    is_first_read: bool = False  # this is the account's first read, so there are no rows to compare with
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    order: str | None = None  # newest_first | unsorted
+    stopped_because: str | None = None  # frontier | end | chunk
+    watermark: datetime | None = None  # newest created_at ever loaded
+    frontier: datetime | None = None  # the walk had to read down to this instant, or to the end of the list if None
+    open_pickups: int | None = None
+    open_beyond_lookback: int | None = None
+    oldest_read_at: datetime | None = None  # oldest created_at read so far
+
+
+@dataclass
+class ReadStats(ReadFacts):
+    """The facts, which the walks fill in as they read, and the state that the walks of one run share.
+
+    The caller can use the facts to show progress. If a walk fails, the caller still has the facts.
+    """
+
+    run_id: str = ""  # the caller's name for the run, for progress displays
+    history_complete: bool | None = None  # the list was read to its end at least once
+    has_more: bool = False  # rows remain to be read: history, a sweep, or a list without order
+    sweep: str | None = None  # complete | incomplete | not_begun; None without a sweep
+    open_within_lookback: int = 0  # open pickups within the lookback that were read so far
+    since: datetime | None = None  # the start date that the user set
+    sweep_began_at: datetime | None = None  # start of the last sweep, even if that sweep is complete
+    consecutive_empty_pages: int = 0
+    resumes_unsorted: bool = False  # an earlier run stopped at this point in a list without order
+    on_page: Callable[[ReadStats], None] | None = None
+    sent_at: deque[float] = field(default_factory=deque, repr=False)  # send times, for the run's rate limit
+    tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run
+    history_links_read: set[str] = field(default_factory=set, repr=False)  # where the run's history packages started
+    prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # reads the next package while one is loaded
+
+    def stop_prefetch(self) -> None:
+        """Stops the prefetcher if one is running."""
+        if self.prefetcher:
+            self.prefetcher.close()
+        self.prefetcher = None

@@ -1,0 +1,139 @@
+"""Defines the schemas of the tables, and converts records to Arrow rows. Rows as dicts cost 15 to 36 times as much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+INSTANT = pa.timestamp("us", tz="UTC")
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("carrier", pa.string(), nullable=False),
+        pa.field("country", pa.string()),
+        pa.field("tracking_number", pa.string()),
+        pa.field("pickup_from", INSTANT),
+        pa.field("pickup_until", INSTANT),
+        pa.field("pickup_status", pa.string(), nullable=False),
+        pa.field("created_at", INSTANT, nullable=False),
+        pa.field("cancelled_at", INSTANT),
+        pa.field("contract", pa.int64()),
+        pa.field("extra", pa.string()),
+        pa.field("time_slots", pa.string()),
+        pa.field("api_version", pa.string()),  # null in rows loaded before v3 was supported
+    ]
+)
+# years 1 to 9999, the range of Python's datetime
+START_OF_TIME_US, END_OF_TIME_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("record_hash", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),
+        pa.field("first_seen_at", INSTANT, nullable=False),
+        pa.field("last_seen_at", INSTANT, nullable=False),
+    ]
+)
+# dlt's incremental drops rows 95 years (NEVER_DROP_SECONDS) older than its newest value: no row within these bounds
+BOOKED_FROM, BOOKED_UNTIL = datetime(1970, 1, 1, tzinfo=UTC), datetime(2065, 1, 1, tzinfo=UTC)
+INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
+SECONDS_LENGTH = len("2026-11-23T08:14:00Z")
+
+
+class RejectedRecord(NamedTuple):
+    """A record that can't be loaded: its stable hash, the reason, the record as JSON text, and its booking time.
+
+    `created_at` is None if the booking time is not readable.
+    """
+
+    record_hash: str
+    reason: str
+    record: str
+    created_at: datetime | None = None
+
+
+def to_table(
+    pickups: Sequence[Any],
+    extras: Sequence[str | None] | None,
+    slots: Sequence[str | None] | None,
+    account: str,
+    api_version: str,
+    instants: dict[str, pa.Array] | None = None,
+) -> pa.Table:
+    """Returns the pickups of one version as rows of ROW_SCHEMA, in the given order. Instants are UTC microseconds.
+
+    `instants` contains the columns INSTANTS if they have been parsed already. `extras` and `slots` are None if no
+    pickup has any. Arrow creates the columns that have one value for all rows. As Python lists, these four columns took
+    a twelfth of the time to read a page (2026-11).
+    """
+    rows = len(pickups)
+    columns: dict[str, Any] = {
+        "account": pa.repeat(account, rows),
+        "api_version": pa.repeat(api_version, rows),
+        "time_slots": pa.nulls(rows, pa.string()) if slots is None else slots,
+        "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
+        "extra": pa.nulls(rows, pa.string()) if extras is None else extras,
+        **(instants or {}),
+    }
+    for field in set(ROW_SCHEMA.names) - columns.keys():
+        columns[field] = [getattr(p, field) for p in pickups]
+    arrays = [pa.array(columns[field.name], field.type) for field in ROW_SCHEMA]
+    return pa.table(arrays, schema=ROW_SCHEMA)
+
+
+def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
+    """Returns the columns INSTANTS of pickups whose times are text. Arrow takes a third of the time that Python takes.
+
+    Raises:
+        ValueError: the page must be decoded record by record. Either a time does not have the form
+            `2026-11-23T08:14:00Z`, with up to six decimals, or a year is out of range, or a booking lies outside
+            BOOKED_FROM and BOOKED_UNTIL. The form is checked because Arrow accepts some forms that RFC 3339 does not
+            allow, and rejects some that it allows.
+    """
+    text = pa.array([getattr(p, field) for field in INSTANTS for p in pickups], pa.string())
+    shortest = pc.min(pc.binary_length(text)).as_py()
+    if (shortest or SECONDS_LENGTH) < SECONDS_LENGTH or not pc.all(pc.ends_with(text, "Z")).as_py():
+        raise ValueError("a time has another form")
+    instants, rows = text.cast(INSTANT), len(pickups)
+    if rows and pc.min(instants.view(pa.int64())).as_py() < START_OF_TIME_US:
+        raise ValueError("a year is before year 1")
+    columns = {field: instants.slice(rows * place, rows) for place, field in enumerate(INSTANTS)}
+    booked = pc.min_max(columns["created_at"]).as_py()
+    if rows and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
+        raise ValueError("a booking is outside BOOKED_FROM and BOOKED_UNTIL")
+    return columns
+
+
+def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
+    """Returns one row per id, the row that was listed last. A list that shifts between two pages repeats rows.
+
+    Every merge needs unique rows: dlt's upsert keeps the duplicates of a batch, and its delete-insert keeps any one of
+    them.
+    """
+    rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))
+    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+
+
+def to_quarantine_table(
+    rejected: dict[str, RejectedRecord], account: str, first_seen: dict[str, datetime], now: datetime
+) -> pa.Table:
+    """Returns one row of QUARANTINE_SCHEMA per rejected record. The dicts are keyed by record hash; times are UTC."""
+    rows = [
+        {
+            "account": account,
+            "record_hash": record_hash,
+            "reason": reject.reason,
+            "record": reject.record,
+            "first_seen_at": first_seen.get(record_hash, now),
+            "last_seen_at": now,
+        }
+        for record_hash, reject in rejected.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
