@@ -1,0 +1,82 @@
+"""Which old rows stay, asked of the statements themselves; whole runs that prune are in test_housekeeping.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.bookkeeping.housekeeping import prune
+from pipelines.bookkeeping.receipts import write_receipt
+from pipelines.config.project import project_context
+from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
+from pipelines.receipt import Receipt
+from sources.sendcloud import ReadStats
+from tests.support.worlds import NOW
+
+DLT_TABLES = """
+    create table sendcloud._dlt_pipeline_state (created_at timestamptz, pipeline_name text, _dlt_load_id text);
+    create table sendcloud._dlt_loads (inserted_at timestamptz, load_id text, status int, schema_version_hash text);
+    create table sendcloud._dlt_version (inserted_at timestamptz, version_hash text, schema_name text);
+    create table sendcloud.pickup_states_recorded (_dlt_load_id text);
+    create table sendcloud.pickups (_dlt_load_id text);
+"""
+
+
+def receipt(
+    run_id: str, days_ago: float, outcome: str = "succeeded", observed_days_ago: float | None = None
+) -> Receipt:
+    observed = NOW - timedelta(days=days_ago if observed_days_ago is None else observed_days_ago)
+    stats = ReadStats(account="north", observed_at=observed)
+    return Receipt(stats, run_id=run_id, started_at=NOW - timedelta(days=days_ago), outcome=outcome)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[DuckDBSession]:
+    with project_context(tmp_path), open_database(IN_MEMORY) as opened:
+        opened.execute("create schema sendcloud")
+        opened.execute(DLT_TABLES)
+        yield opened
+
+
+def prune_after(session: DuckDBSession, *receipts: Receipt) -> set[str]:
+    """Writes the receipts, and prunes as the run of the last one; returns the ids that stay."""
+    for each in receipts:
+        write_receipt(session, each)
+    prune(session, receipts[-1:])
+    return {run_id for (run_id,) in session.execute("select run_id from sendcloud.pickup_runs").fetchall()}
+
+
+def test_the_last_good_run_stays_by_either_clock(session: DuckDBSession) -> None:
+    """Started last, but with an API clock that was behind: `status` asks for one, the views' as_of for the other."""
+    kept = prune_after(
+        session,
+        receipt("oldest", 900),
+        receipt("observed last", 800),
+        receipt("started last", 700, observed_days_ago=850),
+        receipt("failed", 600, "failed"),
+        receipt("now", 0, "failed"),
+    )
+
+    assert kept == {"observed last", "started last", "failed", "now"}
+
+
+def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:
+    """dlt restores the state of the completed load with the highest id, for each pipeline."""
+    old = NOW - timedelta(days=90)
+
+    def add(pipeline: str, load: str, status: int, at: datetime) -> None:
+        session.execute("insert into sendcloud._dlt_loads values (?, ?, ?, 'hash')", [at, load, status])
+        session.execute("insert into sendcloud._dlt_pipeline_state values (?, ?, ?)", [at, pipeline, load])
+
+    add("north", "1", 0, old)
+    add("north", "2", 0, old)
+    add("south", "3", 0, old)
+    add("south", "4", 1, old)  # not completed
+
+    prune_after(session, receipt("now", 0))
+
+    loads = session.execute("select _dlt_load_id from sendcloud._dlt_pipeline_state order by 1").fetchall()
+    assert loads == [("2",), ("3",)]
