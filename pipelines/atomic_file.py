@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DAY_SECONDS = 86_400  # writing or reading a file never takes a day, so an older temporary file is a leftover
-WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the file to be replaced open
+WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open
 RETRY_DELAYS_SECONDS = (
     0.1,
     0.2,
     0.4,
     0.8,
     1.6,
-)  # `pipelines.warehouse.read` closes the published file within the sum of these seconds
+)  # `pipelines.warehouse.read` closes the published file before these delays add up
 
 
 class FileInUse(PermissionError):
-    """Raised on Windows when a program has the target file open, so that it cannot be replaced."""
+    """Raised on Windows when the target file can't be replaced because a program has it open."""
 
 
 @contextmanager
@@ -29,8 +29,8 @@ def replace_atomically(target: Path) -> Iterator[Path]:
     """Yields an empty temporary file beside `target` and renames it to `target` when the block ends.
 
     The new content is flushed to disk before the rename. If the block or the rename fails, the temporary file is
-    deleted and `target` is unchanged. A reader that has the old file open keeps reading the old content. On Windows,
-    the open file blocks the rename, so the rename is retried for about 3 seconds.
+    deleted and `target` is unchanged. A reader that has the old file open keeps reading the old content. On Windows, an
+    open file blocks the rename, so the rename is retried for about 3 seconds.
 
     Args:
         target: the file to create or replace. A missing folder is created.
@@ -69,7 +69,7 @@ def _replace(fresh: Path, target: Path) -> None:
 
 
 def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: float = 0) -> None:
-    """Removes temporary files that a killed process left while it was writing `target`.
+    """Removes temporary files left behind by a process that was killed while writing `target`.
 
     Args:
         target: the file that was being written.

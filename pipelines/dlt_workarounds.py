@@ -1,4 +1,4 @@
-"""Workarounds for dlt 1.31, all in one place. Each says why it exists; a test fails when dlt no longer needs it.
+"""Workarounds for dlt 1.31, all in one place. Each states why it exists, and a test fails once it is no longer needed.
 
 The tests are in tests/project/test_dlt_workarounds.py.
 """
@@ -19,19 +19,20 @@ MISSING_GLOBAL_FOLDER = "no-global-settings"  # this folder in .dlt is never cre
 
 
 def ignore_global_folder(context: RunContextBase, project: Path) -> None:
-    """Makes dlt read no config.toml and no secrets.toml from its global folder.
+    """Stops dlt from reading config.toml and secrets.toml in its global folder.
 
     The folder is `/var/dlt`, `~/.dlt` or, for a user without a home, `$TMPDIR/dlt`, where every local user can place
-    a file. dlt has no argument for the folder.
+    files. dlt has no argument that changes the folder.
     """
     context._global_dir = str(project / ".dlt" / MISSING_GLOBAL_FOLDER)
 
 
 def hide_foreign_keys(provider: ConfigProvider) -> None:
-    """Hides keys outside any section, and the section `[pipelines]`.
+    """Hides the `[pipelines]` section and all keys outside any section from dlt.
 
-    dlt searches ever shorter sections for a key, so a REFRESH that was meant for another dlt project emptied the tables
-    (2026-11). This project has no such settings, because it passes its pipelines' settings as arguments.
+    dlt looks up a key under progressively shorter section paths, so a REFRESH variable meant for another dlt project
+    emptied the tables (2026-11). This project has no such settings because it passes its pipelines' settings as
+    arguments.
     """
     look_up = provider.get_value
 
@@ -44,9 +45,10 @@ def hide_foreign_keys(provider: ConfigProvider) -> None:
 
 
 def forget_resolved_settings() -> None:
-    """Clears the settings that earlier pipelines of this process looked up.
+    """Clears the settings that earlier pipelines in this process looked up.
 
-    dlt keeps them for the next pipeline that finishes and writes them, credentials included, into its trace file.
+    dlt keeps them until the next pipeline finishes, then writes them, credentials included, to that pipeline's trace
+    file.
     """
     from dlt.common.configuration.utils import get_resolved_traces
 
@@ -54,14 +56,14 @@ def forget_resolved_settings() -> None:
 
 
 def create_no_anonymous_id() -> None:
-    """Makes dlt create no file with an anonymous id in its global folder while telemetry is off.
+    """Stops dlt from creating a file with an anonymous id in its global folder while telemetry is off.
 
-    dlt prepares each telemetry event, and with it the id, before it finds that no event is to be sent.
+    dlt prepares each telemetry event, including the id, before it checks whether the event should be sent.
     """
     from dlt.common.runtime import anon_tracker
 
     create = anon_tracker.get_anonymous_id
-    if hasattr(create, "__wrapped__"):  # in place already
+    if hasattr(create, "__wrapped__"):  # already in place
         return
 
     @wraps(create)
@@ -74,14 +76,15 @@ def create_no_anonymous_id() -> None:
 def whole_document(provider: ConfigProvider) -> dict[str, Any]:
     """Returns everything in the provider's files.
 
-    dlt's `get_value` returns a single key, and its `to_toml` a text that would be parsed again for each section.
+    dlt's `get_value` returns a single key, and its `to_toml` returns text that would have to be parsed again for each
+    section.
     """
     document: dict[str, Any] = provider._config_doc  # type: ignore[attr-defined]
     return document
 
 
 def unsafe_character(folder: Path) -> str | None:
-    """Returns a character of the path that dlt can't handle, or None.
+    """Returns a character in the path that dlt can't handle, or None.
 
     dlt inserts the working folder's path unquoted into a %-template and into SQL.
     """
@@ -89,10 +92,10 @@ def unsafe_character(folder: Path) -> str | None:
 
 
 def cache_capabilities(destination: Destination[Any, Any]) -> Destination[Any, Any]:
-    """Returns the destination, whose capabilities are now cached.
+    """Caches the destination's capabilities and returns the destination.
 
-    dlt requests the capabilities 50 times a run and resolves the whole configuration each time, which takes a fifth of
-    a run (2026-11).
+    dlt requests the capabilities 50 times per run and resolves the whole configuration each time, which takes a fifth
+    of the run's time (2026-11).
     """
     resolve, cached = destination.capabilities, dict[Any, Any]()
 
@@ -111,7 +114,7 @@ def check_before_each_job(destination: Destination[Any, Any], check: Callable[[]
     """Makes dlt call `check` before each job that writes; an exception from it ends the load.
 
     A load consists of several jobs, and dlt retries failed ones. For example, it would retry a merge that failed
-    because another run's rows were written first. dlt has no hook for that.
+    because another run's rows were written first. dlt has no hook for such a check.
     """
     from dlt.common.destination.exceptions import DestinationTerminalException
 
@@ -135,9 +138,10 @@ def check_before_each_job(destination: Destination[Any, Any], check: Callable[[]
 
 
 def copy_parquet_by_row_group() -> None:
-    """Makes dlt copy Parquet files into PostgreSQL by row group.
+    """Makes dlt copy Parquet files into PostgreSQL one row group at a time.
 
-    By file, dlt can't load a file without rows, because the file has no batch that names the columns (2026-11).
+    When dlt copies a whole file at once, it can't load a file without rows, because such a file has no batch that names
+    the columns (2026-11).
     """
     from dlt.destinations.impl.postgres.postgres import PostgresParquetCopyJob
 

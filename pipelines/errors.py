@@ -1,4 +1,4 @@
-"""Defines the errors of the pipeline and the exit code of every error.
+"""Defines the pipeline's errors and the exit code of every error.
 
 PipelineError
 ├── IdMismatch         two versions of the API use different ids for the same pickups
@@ -10,7 +10,7 @@ PipelineError
 ├── NotebookFailed     a notebook failed, so no report was written
 └── Interrupted        you pressed Ctrl-C
 
-The errors of the source, such as SettingsError for a missing or invalid setting, are defined in
+The source's errors, such as SettingsError for a missing or invalid setting, are defined in
 `sources/sendcloud/errors.py`. SIGTERM and `--timeout` raise no error: they end the process with exit code 143 (see
 `pipelines/cli/termination.py`).
 """
@@ -27,7 +27,7 @@ from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, Set
 class PipelineError(Exception):
     """The base class of the pipeline's errors.
 
-    The text of an error is one line for a terminal. It says what happened, on what evidence, and what to do next.
+    An error's text is a single line for a terminal. It states what happened, what the evidence is, and what to do next.
     """
 
 
@@ -47,7 +47,7 @@ class IdMismatch(PipelineError):
 
 
 class RunInProgress(PipelineError):
-    """Raised when another run holds the lock. `holder` describes the run, as far as the lock records it."""
+    """Raised when another run holds the lock. `holder` is what the lock records about that run."""
 
     def __init__(self, lock: Path | str, holder: str) -> None:
         super().__init__(
@@ -82,7 +82,7 @@ class ViewsNotExported(PipelineError):
 
 
 class StaleData(PipelineError):
-    """Raised when the last good run of an account is older than `max_age_hours`, or when there is none."""
+    """Raised when an account's last good run is older than `max_age_hours`, or when there is none."""
 
     def __init__(self, max_age_hours: float, last_good_runs: Mapping[str, str]) -> None:
         which = ", ".join(f"{account} (last: {when})" for account, when in last_good_runs.items())
@@ -93,7 +93,7 @@ class StaleData(PipelineError):
 
 
 class NotebookFailed(PipelineError):
-    """Raised when a cell of a notebook fails or times out, or when the kernel dies."""
+    """Raised when a notebook cell fails or times out, or when the kernel dies."""
 
     def __init__(self, notebook: Path, evidence: str) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     Interrupted: 130,
 }
 EXIT_BUG = 70  # sysexits.h defines it as EX_SOFTWARE, an internal software error
-# if several accounts fail, the last of these codes wins: transient failures come first, unexpected errors last
+# if several accounts fail, the code latest in this list wins: transient failures come first, unexpected errors last
 EXIT_CODES_BY_SEVERITY = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
 
 KNOWN_ERRORS = (SendcloudError, PipelineError)
@@ -142,7 +142,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the error's text as one line. An unexpected error also gets its class name and the next step."""
+    """Returns the error's text on one line. For an unexpected error, adds its class name and the next step."""
     said = str(error)
     if exit_code_of(error) == EXIT_BUG:
         said = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"

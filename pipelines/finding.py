@@ -1,4 +1,4 @@
-"""Defines the result of one check of `pickups check`."""
+"""Defines the result of one check that `pickups check` performs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pipelines.errors import exit_code_of
 
 
 class Finding(NamedTuple):
-    """The result of one check before a run, printed as one line.
+    """The result of one pre-run check, printed on one line.
 
     Attributes:
         subject: what was checked, in one word.
-        outcome: `ok`; `warning` if a run would work but you should look at the message; `error` if a run would fail.
+        outcome: `ok`; `warning` if a run would work but you should read the message; `error` if a run would fail.
         message: what was found and, unless the outcome is `ok`, what to do next.
         account: the account that was checked, or None if the finding concerns all accounts.
-        exit_code: the exit code with which a run would end.
+        exit_code: the exit code that a run would end with.
     """
 
     subject: str
@@ -26,5 +26,5 @@ class Finding(NamedTuple):
 
 
 def error_finding(what: str, error: Exception, account: str | None = None) -> Finding:
-    """Returns a finding with outcome `error`, the error's text as one line, and the exit code of a run that fails."""
+    """Returns an `error` finding with the error's text on one line and the exit code of a run that fails with it."""
     return Finding(what, "error", " ".join(str(error).split()), account, exit_code_of(error))

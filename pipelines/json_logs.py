@@ -65,8 +65,8 @@ class JsonLines(io.TextIOBase):
 def log_format(words: Sequence[str]) -> Iterator[None]:
     """Inside the block, stderr writes JSON objects if the command line asks for them.
 
-    The option is looked up in the unparsed words, because the error of a command line that can't be parsed must be a
-    JSON object too.
+    The option is looked up in the unparsed words because the error for a command line that can't be parsed must also be
+    a JSON object.
 
     Args:
         words: the words of the command line.

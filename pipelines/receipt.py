@@ -1,6 +1,6 @@
 """Defines the receipt, which records what a run did with one account.
 
-A run prints and returns its receipts and stores each receipt as a row of `sendcloud.pickup_runs`.
+A run prints its receipts, returns them, and stores each one as a row in `sendcloud.pickup_runs`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def _version() -> str:
 
 @dataclass
 class Receipt:
-    """The result of one run over one account.
+    """The result of one run for one account.
 
-    All timestamps are UTC. `stats` holds what was read, with timestamps of the API's clock; the other fields hold what
-    was loaded, with timestamps of this machine's clock. The facts of `stats` are attributes of the receipt too,
-    because they are columns of the same row.
+    All timestamps are UTC. `stats` describes what was read, with timestamps from the API's clock; the other fields
+    describe what was loaded, with timestamps from this machine's clock. The facts in `stats` are also attributes of the
+    receipt because they are columns of the same row.
 
-    `rows_new`, `rows_changed` and `rows_unchanged` compare the pickups with the table before the run. Fields whose
-    names begin with `seconds_` are durations in seconds.
+    `rows_new`, `rows_changed` and `rows_unchanged` compare the pickups with the table as it was before the run. Fields
+    whose names begin with `seconds_` are durations in seconds.
     """
 
     stats: ReadStats = field(default_factory=lambda: ReadStats(account="default"))
@@ -48,7 +48,7 @@ class Receipt:
     rows_changed: int = 0
     rows_unchanged: int = 0
     rows_cancelled: int = 0
-    rows_in_table: int | None = None  # this counts rows after the run; it is None if the table does not exist
+    rows_in_table: int | None = None  # counted after the run; None if the table does not exist
     history_complete: bool | None = None  # this and `sweep` are as of the last loaded package
     sweep: str | None = None
     rows_missed: int | None = None
@@ -66,7 +66,7 @@ class Receipt:
     failure: Exception | None = None  # the caller gets the exception behind `error`; the table does not store it
 
     def __getattr__(self, name: str) -> Any:
-        """Returns a fact of `stats`. Python calls this method only for names that the receipt itself lacks."""
+        """Returns a fact from `stats`. Python calls this method only for names that the receipt itself lacks."""
         if name in READ_FACTS:
             return getattr(self.stats, name)
         raise AttributeError(name)
@@ -79,7 +79,7 @@ class Receipt:
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
 
     def numbers(self) -> dict[str, Any]:
-        """Returns the numeric fields by name, and the exit code, for a log event."""
+        """Returns the numeric fields by name, plus the exit code, for a log event."""
         numbers = {name: value for name, value in self._facts().items() if isinstance(value, int | float)}
         return numbers | {"exit_code": self.exit_code}
 
@@ -117,7 +117,7 @@ class Receipt:
         return parts
 
     def remarks(self) -> list[str]:
-        """Returns one sentence for each unusual fact of the run; an ordinary run has none."""
+        """Returns one sentence for each unusual fact about the run; an ordinary run has none."""
         remarks = []
         if self.quarantined:
             kept = "kept in sendcloud.pickups_quarantine"

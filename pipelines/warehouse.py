@@ -1,4 +1,4 @@
-"""Reads the published pickups, views and receipts of a project, from DuckDB, PostgreSQL or Delta."""
+"""Reads a project's published pickups, views and receipts from DuckDB, PostgreSQL or Delta."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read(
     view: str, path: str | Path | None = None, *, carriers: Sequence[str] | None = None, since: Since = None
 ) -> pd.DataFrame:
-    """Returns a view of `analytics` as a pandas data frame.
+    """Returns an `analytics` view as a pandas data frame.
 
     The connection is closed before the function returns, so a published file does not stay open.
 
@@ -28,16 +28,16 @@ def read(
         view: the name of the view, such as `carrier_cancellations`.
         path: a published DuckDB file. By default, the configured destination of the project at or above the working
             directory is read. If that destination is a DuckDB file (`[publish] path`) that does not exist yet, the
-            file of `pickups demo` is read.
+            file that `pickups demo` wrote is read.
         carriers: the carriers whose pickups to include; default all.
         since: the earliest booking time to include: a day such as "2026-01-31" (midnight UTC), a date or a datetime.
-            `carriers` and `since` restrict every number of a view, except in the views `runs` and `quarantine`.
+            `carriers` and `since` restrict every number in a view, except in the `runs` and `quarantine` views.
 
     Returns:
         One row per row of the view, with the view's columns.
 
     Raises:
-        NoData: the file does not exist, or nothing was published yet.
+        NoData: the file does not exist, or nothing has been published yet.
         ValueError: the view or the carrier does not exist. The message lists the valid names.
     """
     with reading(path, PickupFilter.parse(carriers, since)) as connection:
@@ -46,7 +46,7 @@ def read(
 
 
 def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]:
-    """Returns a view of `analytics` as a list of dicts, without pandas.
+    """Returns an `analytics` view as a list of dicts, without pandas.
 
     Args:
         view: the name of the view, such as `carrier_cancellations`.
@@ -56,7 +56,7 @@ def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]
         One dict per row, with the column names as keys.
 
     Raises:
-        NoData: the file does not exist, or nothing was published yet.
+        NoData: the file does not exist, or nothing has been published yet.
         ValueError: the view does not exist. The message lists the valid names.
     """
     with reading(path) as connection:
@@ -76,7 +76,7 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         A session that accepts statements in DuckDB's dialect.
 
     Raises:
-        NoData: the file does not exist, or nothing was published yet.
+        NoData: the file does not exist, or nothing has been published yet.
     """
     if path:
         with open_published(Path(path), only) as connection:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dlt
-from sendcloud import sendcloud_source  # dlt init copies the package beside this script
+from sendcloud import sendcloud_source  # dlt init copies the package next to this script
 
 
 def load_pickups() -> None:
     """Runs the pipeline once.
 
-    The first run reads the whole list. Later runs read down to the oldest pickup that may still change.
+    The first run reads the whole list. Later runs read only as far back as the oldest pickup that may still change.
     """
-    # dlt names the DuckDB file after the pipeline, and DuckDB cannot tell the file from a dataset of the same name.
+    # dlt names the DuckDB file after the pipeline, and DuckDB can't tell the file apart from a dataset of that name.
     pipeline = dlt.pipeline("pickups", destination="duckdb", dataset_name="sendcloud")
     print(pipeline.run(sendcloud_source(), loader_file_format="parquet"))
 

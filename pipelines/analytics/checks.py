@@ -23,7 +23,7 @@ class CheckResult(NamedTuple):
     account: str | None  # None if the wrong rows have no account
     rows: int
     must_pass: bool
-    values: list[str]  # up to MAX_VALUES unknown values, if the check has a column `new_word`
+    values: list[str]  # up to MAX_VALUES unknown values, if the check has a `new_word` column
 
 
 def check_files() -> list[Path]:
@@ -32,7 +32,7 @@ def check_files() -> list[Path]:
 
 
 def is_must_pass(path: Path) -> bool:
-    """Returns whether rows that this check finds make a run fail. The severity in its first line decides."""
+    """Returns whether rows found by this check make a run fail, according to the severity in its first line."""
     severity = SEVERITY.match(path.read_text(encoding="utf-8"))
     assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # the file belongs to this package
     return severity[1] == "must-pass"
@@ -42,11 +42,11 @@ def run_checks(connection: SqlConnection, dialect: str = DUCKDB) -> list[CheckRe
     """Runs every check and returns its findings by account.
 
     Args:
-        connection: a connection to a database with the tables of `sendcloud` and the views of `analytics`.
-        dialect: the SQL dialect of the connection, by sqlglot's name.
+        connection: a connection to a database with the `sendcloud` tables and the `analytics` views.
+        dialect: the connection's SQL dialect, as sqlglot names it.
 
     Returns:
-        One result for each check and account with wrong rows. A check that finds no wrong rows has no result.
+        One result for each check and account with wrong rows, and none for a check that finds no wrong rows.
     """
     results = []
     for path in check_files():

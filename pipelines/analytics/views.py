@@ -1,7 +1,7 @@
-"""Creates the views of `analytics`, which define the meaning of every number. Each view is a plain SQL file.
+"""Creates the `analytics` views, which define what every number means. Each view is a plain SQL file.
 
-The functions accept any connection whose `execute(sql, parameters)` returns an object with `fetchall()`, as DuckDB's
-connections do.
+The functions accept any connection whose `execute(sql, parameters)` returns an object with `fetchall()`, such as a
+DuckDB connection.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ DIGEST_IN_COMMENT = re.compile(r"\(([0-9]+(?:\.[0-9]+)*), ([0-9a-f]{8})\)$")
 
 
 class SqlConnection(Protocol):
-    """An object that executes SQL, such as a session of a destination or a plain DuckDB connection."""
+    """An object that executes SQL, such as a destination's session or a plain DuckDB connection."""
 
     def execute(self, sql: str, parameters: Any = None, /) -> Any:
         """Executes the statements and returns an object with `fetchall()`."""
 
 
 def view_files(read_by: Sequence[Path] | None = None) -> list[Path]:
-    """Returns the SQL files of the views in creation order: each view follows the views that it reads.
+    """Returns the views' SQL files in creation order: each view comes after the views that it reads.
 
     Args:
-        read_by: SQL files, such as checks. If given, only the views that these files read, directly or through other
-            views, are returned.
+        read_by: SQL files, such as checks. If given, returns only the views that these files read, directly or through
+            other views.
     """
     files = {path.stem: path for path in sorted((SQL / "views").glob("*.sql"))}
     reads = {name: _views_read_by(path) for name, path in files.items()}
@@ -53,21 +53,21 @@ def _views_read_by(path: Path) -> set[str]:
 
 
 def grain_of(path: Path) -> str:
-    """Returns the grain of the view, such as "One row per carrier.", from the comment in the first line."""
+    """Returns the view's grain, such as "One row per carrier.", from the comment in its first line."""
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
 
 
 def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: bool = True) -> None:
-    """Creates every view of `analytics`, with its grain as the view's comment.
+    """Creates every `analytics` view, with its grain as the view's comment.
 
     On PostgreSQL, creating or dropping a view waits for its readers and blocks new readers. The views are therefore
-    recreated there only if a view is missing or its statement changed. The comment of each view contains the version of
-    this package and a digest of the statements of all views.
+    recreated there only if a view is missing or its statement has changed. Each view's comment contains this package's
+    version and a digest of all the views' statements.
 
     Args:
         connection: a connection to the database.
-        dialect: the SQL dialect of the connection, by sqlglot's name.
-        replace: whether the views are replaced in place. If false, they are dropped first, with their grants and all
+        dialect: the connection's SQL dialect, as sqlglot names it.
+        replace: whether to replace the views in place. If false, drops them first, along with their grants and all
             views that depend on them. PostgreSQL can't replace a view whose columns were renamed or removed.
     """
     connection.execute("create schema if not exists analytics")
@@ -84,9 +84,9 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: b
 
 
 def views_are_current(connection: SqlConnection) -> bool:
-    """Returns whether a PostgreSQL server has the current views, or views that a later version of this package created.
+    """Returns whether a PostgreSQL server has the current views, or views created by a later version of this package.
 
-    The views of a later version count as current, because two versions on one server must not keep replacing each
+    A later version's views count as current because two versions that share a server must not keep replacing each
     other's views.
     """
     there = dict(connection.execute(_COMMENTS).fetchall())
@@ -96,7 +96,7 @@ def views_are_current(connection: SqlConnection) -> bool:
 
 
 def _mark_of(comment: str) -> tuple[list[int], str]:
-    """Returns the version of this package that created the view, and the digest; both empty if the comment has none."""
+    """Returns the package version that created the view and the digest. Both are empty if the comment has neither."""
     found = DIGEST_IN_COMMENT.search(comment)
     return (_numbers(found[1]), found[2]) if found else ([], "")
 
@@ -111,7 +111,7 @@ def _view_comments(dialect: str) -> dict[str, str]:
 
 
 def _current_digest() -> str:
-    """Returns the digest of PostgreSQL's views from a file, because translating all views takes half a second."""
+    """Returns the digest of the PostgreSQL views from a file, because translating all views takes half a second."""
     mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
     return mark
 
@@ -119,8 +119,8 @@ def _current_digest() -> str:
 def digest_of_translated(dialect: str) -> str:
     """Returns the SHA-256 digest of the views' statements in the dialect, as hexadecimal text.
 
-    The digest ignores the comments, layout and folders of the files, so that a change to them recreates no view and
-    loses no grant.
+    The digest ignores the files' comments, layout and folders, so that changing them neither recreates a view nor loses
+    a grant.
     """
     statements = [translate(query_of(path), dialect) for path in view_files()]
     return sha256("\0".join(statements).encode()).hexdigest()

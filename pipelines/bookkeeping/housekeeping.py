@@ -1,8 +1,8 @@
 """Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
 
-Rows are pruned once a day, after the transaction of the day's first run that read a page. If a DuckDB file is mostly
+Rows are pruned once a day, after the transaction of the day's first run that reads a page. If a DuckDB file is mostly
 free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock or this machine's
-clock, whichever is earlier. Otherwise, a clock that is wrong and ahead could delete a year of receipts.
+clock, whichever is earlier. Otherwise, a clock that runs ahead could cause a year of receipts to be deleted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# These receipts stay even if they are older than a year. `pickups status`, the views' as_of and the comparison of API
-# versions (loading/finalize.py) need them.
+# These receipts are kept even if they are older than a year. `pickups status`, the views' as_of and the comparison of
+# API versions (loading/finalize.py) need them.
 _PRUNE_RECEIPTS = """
     delete from sendcloud.pickup_runs
     where coalesce(observed_at, started_at) < $receipts_from and run_id not in (
@@ -69,8 +69,8 @@ _PRUNE_RECORDED = """
 def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
     """Deletes rows that are older than `[retention]` allows and no longer needed, once a day, in its own transaction.
 
-    Does nothing if the run received no page from the API. If the deletion fails, nothing is deleted and the first run
-    of the next day tries again.
+    Does nothing if the run received no page from the API. If the deletion fails, nothing is deleted, and the first run
+    on the next day tries again.
 
     Args:
         connection: a session with the tables of the receipts' accounts.

@@ -1,7 +1,7 @@
-"""Updates `sendcloud.pickups_quarantine` when the pickup of a rejected record is listed again in another form.
+"""Updates `sendcloud.pickups_quarantine` when a rejected record's pickup is listed again in another form.
 
 The source identifies a rejected record only by its hash and remembers the hash for a week by default. The table keeps
-the remaining facts.
+all other facts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow as pa
 from pipelines.destinations.base import Session
 from sources.sendcloud.records.tables import INSTANT
 
-# dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null. This is correct, since
-# the record is then unreadable again.
+# dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null, which is correct
+# because the record is then unreadable again.
 _ADD_RESOLVED_COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"
 _MARK_RESOLVED = """
     update sendcloud.pickups_quarantine as refused
@@ -24,8 +24,8 @@ _MARK_RESOLVED = """
         and listed.account = refused.account
         and json_extract_string(refused.record, '$.id') = listed.id::text
 """
-# Ids are compared as text, as above. A text that is not a whole number identifies no pickup. If one run met several
-# forms of a record, none of them is the newest.
+# Ids are compared as text, as above. Text that is not a whole number does not identify a pickup. If a single run
+# encountered several forms of a record, none of them is the newest.
 _MARK_SUPERSEDED = """
     update sendcloud.pickups_quarantine as refused
     set resolved_at = newest.seen_at
@@ -44,17 +44,17 @@ _MARK_SUPERSEDED = """
 
 
 def add_resolved_column(connection: Session) -> None:
-    """Adds the column `resolved_at`, which the source does not have, if the table exists."""
+    """Adds the `resolved_at` column, which the source does not provide, if the table exists."""
     if connection.has_table("pickups_quarantine"):
         connection.execute(_ADD_RESOLVED_COLUMN)
 
 
 def mark_resolved(connection: Session, observed_at: datetime) -> None:
-    """Marks the records whose pickup is among the registered rows `listed`, because the pickup is readable now.
+    """Marks the records whose pickup is among the registered rows `listed`, because the pickup can now be read.
 
     Args:
         connection: a session with the account's tables.
-        observed_at: the time to record, UTC by the API's clock.
+        observed_at: the time to record, in UTC by the API's clock.
     """
     if not connection.has_table("pickups_quarantine"):
         return
@@ -64,9 +64,9 @@ def mark_resolved(connection: Session, observed_at: datetime) -> None:
 
 
 def mark_superseded(connection: Session) -> None:
-    """Marks the records whose pickup was later rejected in another form, for example from another version of the API.
+    """Marks the records whose pickup was later rejected in another form, for example one from another API version.
 
-    The row of the newest form remains unresolved and represents the pickup. The result depends only on the table, so
+    The row with the newest form remains unresolved and represents the pickup. The result depends only on the table, so
     the next run completes the work of a crashed run.
     """
     if connection.has_table("pickups_quarantine"):

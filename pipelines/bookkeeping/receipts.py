@@ -17,7 +17,7 @@ _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boole
 
 
 def write_receipt(connection: Session, receipt: Receipt) -> None:
-    """Writes the receipt to `sendcloud.pickup_runs` and replaces an earlier row of the same run.
+    """Writes the receipt to `sendcloud.pickup_runs`, replacing any earlier row for the same run.
 
     If the table was created by an older version, missing columns are added.
     """
@@ -36,10 +36,10 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
 
 
 def update_publish_time(connection: Session, receipt: Receipt) -> None:
-    """Updates `finished_at` and `seconds_published`, which become known after the receipt was written.
+    """Updates `finished_at` and `seconds_published`, which are known only after the receipt has been written.
 
-    Writing the whole row again would take a tenth of a run that finds no changes, and 30 MB, because duckdb 1.5.5
-    holds a block per column while it stores a row (2026-11).
+    Writing the whole row again would take a tenth of the time of a run that finds no changes, and 30 MB of memory,
+    because duckdb 1.5.5 holds a block per column while it stores a row (2026-11).
     """
     connection.execute(
         f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # as above
@@ -50,7 +50,7 @@ def update_publish_time(connection: Session, receipt: Receipt) -> None:
 def receipt_schema() -> pa.Schema:
     """Returns the column names and Arrow types of `pickup_runs`, derived from the receipt's fields.
 
-    Mappings and lists have the type text.
+    Mappings and lists become text columns.
     """
     hints: dict[str, Any] = get_type_hints(ReadFacts) | get_type_hints(Receipt)
     return pa.schema([(name, _arrow_type(hint)) for name, hint in hints.items() if name not in NOT_STORED])

@@ -1,6 +1,6 @@
-"""Records `sendcloud.pickup_status_history`, which has one row for each state in which a pickup was seen.
+"""Records `sendcloud.pickup_status_history`, which has one row for each state in which a pickup has been seen.
 
-The states come from the tables and not from the rows that a run holds in memory. If a run crashes after a load, no
+The states come from the tables rather than from the rows that a run holds in memory. If a run crashes after a load, no
 state is lost, because the next run records the loaded states before it loads more rows.
 """
 
@@ -31,15 +31,14 @@ _CREATE_HISTORY = """
         _dlt_load_id text not null
     )
 """
-# This table lists the loads whose states were recorded. A load that changed no state has no row in the history, so
+# This table lists the loads whose states have been recorded. A load that changed no state has no row in the history, so
 # without this table every run would compare its rows again, which took 0.4 s and 0.5 GB at a million rows (2026-11).
 _CREATE_RECORDED = """
     create table if not exists sendcloud.pickup_states_recorded as
     select distinct _dlt_load_id from sendcloud.pickup_status_history
 """
-# The query reads only the two columns of load ids. A condition on each row cost 1 s and 1 GB at ten million rows. The
-# query does not rely on the order of load ids, because dlt derives them from this machine's clock, which may be set
-# back.
+# The query reads only the two columns of load ids. A per-row condition took 1 s and 1 GB at ten million rows. The query
+# does not rely on the order of load ids, because dlt derives them from this machine's clock, which may be set back.
 _NEW_LOADS = """
     select distinct _dlt_load_id from sendcloud.pickups
     except
@@ -104,12 +103,12 @@ def create_tables(connection: Session) -> None:
 def record_states(connection: Session, account: str, observed_at: datetime) -> None:
     """Adds a row for every pickup of the account whose status, cancellation or window differs from its last state.
 
-    Only rows of loads that were not recorded yet are compared. The table `sendcloud.pickups` must exist.
+    Only rows from loads that have not been recorded yet are compared. The `sendcloud.pickups` table must exist.
 
     Args:
         connection: a session with the account's tables.
         account: the name of the account.
-        observed_at: the time when the API was read for the account, UTC by the API's clock.
+        observed_at: the time when the API was read for the account, in UTC by the API's clock.
     """
     create_tables(connection)
     if not (own := _new_loads(connection, account)):
@@ -122,9 +121,9 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
 
 
 def _new_loads(connection: Session, account: str) -> list[tuple[str, int, int]]:
-    """Returns the ids of the account's loads that were not recorded yet, each with its lowest and highest pickup id.
+    """Returns the ids of the account's unrecorded loads, each with its lowest and highest pickup id.
 
-    Every load belongs to one account. Loads of another account's crashed run are left to that account's next run,
+    Every load belongs to one account. Loads from another account's crashed run are left to that account's next run,
     which knows the time to record for them.
     """
     unseen = [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]

@@ -20,7 +20,7 @@ MAX_MISSED_IDS = 5
 
 
 class SweepResult(NamedTuple):
-    """The result of a complete sweep, or the result so far of a sweep under way.
+    """The result of a complete sweep, or the interim result of a sweep that is under way.
 
     Attributes:
         rows_missed: number of new or changed rows that no ordinary run would have read.
@@ -94,13 +94,13 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
     """Records the rows that a sweep has seen, and which of them were missed.
 
     The session must have two registered tables: `listed` with the listed rows, and `found` with the ids of new and
-    changed rows. Rows are recorded if a sweep is under way or if the result of a sweep was not computed yet. Without a
-    sweep, too, a row that is listed again is removed from `sendcloud.pickups_unlisted`.
+    changed rows. Rows are recorded if a sweep is under way or if a sweep's result has not been computed yet. Even
+    without a sweep, a row that is listed again is removed from `sendcloud.pickups_unlisted`.
 
     Args:
         connection: a session with the account's tables.
-        stats: the statistics of the account's read.
-        outside: no ordinary run would have read rows booked before this time (UTC). If it is None, no row is missed.
+        stats: the account's read statistics.
+        outside: no ordinary run would have read rows booked before this time (UTC). If None, no row counts as missed.
     """
     create_tables(connection)
     connection.execute(_RELIST)
@@ -110,14 +110,14 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
 
 
 def sweep_result(connection: Session, stats: ReadStats, *, is_over: bool) -> SweepResult | None:
-    """Returns what the sweep has found so far, or None if there is no sweep or its result was computed before.
+    """Returns what the sweep has found so far, or None if there is no sweep or its result was already computed.
 
     If the sweep is complete, the function also updates `sendcloud.pickups_unlisted` and deletes the recorded rows. Rows
     booked before the start date are not read, so they never count as no longer listed.
 
     Args:
         connection: a session with the account's tables.
-        stats: the statistics of the account's read.
+        stats: the account's read statistics.
         is_over: whether the sweep is complete.
     """
     if not stats.sweep_began_at:
@@ -145,7 +145,7 @@ def _missed_ids(connection: Session, stats: ReadStats) -> tuple[list[int], int]:
 
 
 def _register_sweep(connection: Session, stats: ReadStats, outside: datetime | None) -> None:
-    """Registers the sweep's facts as the one-row table `about`, so that statements contain no external text."""
+    """Registers the sweep's facts as a one-row table, `about`, so that statements contain no external text."""
     facts = {"began_at": stats.sweep_began_at, "since": stats.since, "outside": outside}
     columns = {name: pa.array([value], INSTANT) for name, value in facts.items()}
     connection.register("about", pa.table({"account": [stats.account], **columns}))

@@ -1,4 +1,4 @@
-"""Defines the command line `pickups`. Each command imports its heavy dependencies only when it runs."""
+"""Defines the `pickups` command line. Each command imports its heavy dependencies only when it runs."""
 
 from __future__ import annotations
 

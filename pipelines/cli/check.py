@@ -1,4 +1,4 @@
-"""Implements `pickups check`, which prints the findings of the preflight."""
+"""Implements `pickups check`, which prints the findings of the preflight checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def run_preflight(account: str | None, *, as_json: bool = False) -> int:
-    """Runs the preflight and prints its findings, each as one line or as one object in a JSON list.
+    """Runs the preflight checks and prints each finding as one line or as one object in a JSON list.
 
     Args:
         account: the only account to check; None checks all accounts.

@@ -1,4 +1,4 @@
-"""Prints progress, receipts, errors and tables. Without a terminal, the output is plain lines."""
+"""Prints progress, receipts, errors and tables. If the output is not a terminal, it consists of plain lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 from pipelines import json_logs
 from pipelines.errors import Interrupted, exit_code_of, one_line
 
-if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw, so a scheduled run does not import it
+if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only when it draws, so a scheduled run does not import it
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LINES = 10.0
 def console(*, stderr: bool = False) -> Console:
     """Returns a rich console for stdout or stderr.
 
-    If the output is not a terminal, the width is 160, so tables in pipes and files are not wrapped.
+    If the output is not a terminal, the width is 160, so tables written to pipes and files are not wrapped.
     """
     from rich.console import Console
 
@@ -42,14 +42,14 @@ def show_progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, ReadS
     """Yields a callback that shows the progress of a run on stderr.
 
     On a terminal, the callback updates a bar for each account. The length of the list is unknown, so the bar shows the
-    date reached instead of a percentage. Without a terminal, the callback writes a line at each new phase and then
-    every SECONDS_BETWEEN_LINES. With `--log-format json`, each line is an event.
+    date reached instead of a percentage. Without a terminal, the callback writes a line at the start of each phase and
+    then every SECONDS_BETWEEN_LINES. With `--log-format json`, each line is an event.
 
     Args:
-        accounts: the accounts of the run. If there are several, each line begins with its account.
+        accounts: the run's accounts. If there are several, each line begins with the account's name.
 
     Yields:
-        A function of the phase (reading, loading, publishing) and the numbers read so far.
+        A function that takes the phase (reading, loading, publishing) and the statistics so far.
     """
     several = len(accounts) > 1
     if json_logs.is_enabled():
@@ -78,7 +78,7 @@ def _progress_bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, 
 
 
 def _throttled(line: Callable[[str, ReadStats], None]) -> Callable[[str, ReadStats], None]:
-    """Returns a callback that calls `line` at each new phase of an account and then every SECONDS_BETWEEN_LINES."""
+    """Returns a callback that calls `line` when an account's phase changes and then every SECONDS_BETWEEN_LINES."""
     last: dict[str, tuple[str, float]] = {}
 
     def called(phase: str, reading: ReadStats) -> None:
@@ -110,14 +110,14 @@ def format_receipt(receipt: Receipt, *, several: bool = False) -> str:
 
     Args:
         receipt: the receipt.
-        several: whether the run had several accounts; if so, the text begins with the account.
+        several: whether the run covered several accounts; if so, the text begins with the account's name.
     """
     whose = f"{receipt.account}: " if several else ""
     return "\n".join([f"{whose}{receipt}", *(f"  {remark}" for remark in receipt.remarks())])
 
 
 def report_error(error: BaseException, accounts: str = "") -> int:
-    """Prints an error as one line on stderr, with the accounts that it concerns, and returns its exit code."""
+    """Prints an error as one line on stderr, with the accounts it affects, and returns its exit code."""
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted()
     if os.environ.get("PICKUPS_DEBUG"):

@@ -1,4 +1,4 @@
-"""Implements `pickups demo` and `pickups sandbox`, which need no account because they serve Sendcloud locally."""
+"""Implements `pickups demo` and `pickups sandbox`, which need no account because they simulate Sendcloud locally."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BETWEEN_RUNS = timedelta(days=7)
 
 
 def run_demo(pickups: int, seed: int) -> int:
-    """Runs twice against a sandbox and prints the table of carriers. The sandbox clock advances between the runs.
+    """Runs twice against a sandbox and prints the carriers table. The sandbox's clock advances between the runs.
 
     Args:
         pickups: the number of pickups in the sandbox.
@@ -91,7 +91,7 @@ The tables are in {folder / "pickups.duckdb"} (runs write {folder / "warehouse.d
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:
-    """Serves a sandbox until Ctrl-C. Its clock is this machine's clock, so its pickups keep changing.
+    """Serves a sandbox until Ctrl-C is pressed. It uses this machine's clock, so its pickups keep changing.
 
     Args:
         port: the port on 127.0.0.1; 0 uses a free port.

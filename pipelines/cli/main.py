@@ -10,7 +10,7 @@ from pipelines.cli.app import app
 
 
 def main(*, own_process: bool = False) -> None:
-    """Runs the command line. An error ends it with one line on stderr and an exit code of `pipelines/errors.py`.
+    """Runs the command line. On error, prints one line to stderr and exits with a code from `pipelines/errors.py`.
 
     Args:
         own_process: whether nothing else runs in this process. If so, the command may block imports (see
@@ -21,7 +21,7 @@ def main(*, own_process: bool = False) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without "·" must not make a run fail
+            stream.reconfigure(errors="replace")  # a terminal that can't show "·" must not make a run fail
     with json_logs.log_format(sys.argv):
         try:
             app(prog_name="pickups", obj={"own_process": own_process})

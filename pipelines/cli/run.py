@@ -18,19 +18,19 @@ from pipelines.receipt import Receipt
 
 
 def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool) -> int:
-    """Runs the accounts and prints a receipt for each.
+    """Runs the pipeline for the accounts and prints a receipt for each.
 
     Args:
         account: the only account to run; None runs all accounts.
-        sweep: whether to read settled pickups again too.
+        sweep: whether to also read settled pickups again.
         wait_seconds: how long to wait for another run to end.
         as_json: whether to print each receipt as a JSON object on one line.
 
     Returns:
-        The most severe exit code of the accounts.
+        The accounts' most severe exit code.
 
     Raises:
-        SendcloudError, PipelineError: the run stopped as a whole, or it had a single account and that account failed.
+        SendcloudError, PipelineError: the run stopped as a whole, or its only account failed.
     """
     receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds)
     for receipt in receipts:
@@ -48,7 +48,7 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
 
 
 def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
-    """Returns the receipts of the run, after sending alerts.
+    """Executes the run, sends alerts and returns the receipts.
 
     Alerts are sent after the run has ended and its project is closed, even if the run failed or never began.
     """

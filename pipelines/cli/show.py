@@ -1,4 +1,4 @@
-"""Implements `pickups show`, which prints the main views in the terminal."""
+"""Implements `pickups show`, which prints the main views to the terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Row = dict[str, Any]
 
 
 def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> None:
-    """Prints `carriers` or `windows` on stdout.
+    """Prints `carriers` or `windows` to stdout.
 
     Args:
-        name: `carriers` for the view `carrier_cancellations`, `windows` for the view `carrier_windows`.
+        name: `carriers` for the `carrier_cancellations` view, `windows` for the `carrier_windows` view.
         form: `table` prints selected columns. `csv` and `json` print all columns, with timestamps in ISO 8601.
 
     Raises:
-        NoData: nothing was published yet.
+        NoData: nothing has been published yet.
     """
     rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
     if form == "json":

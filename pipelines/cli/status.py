@@ -1,4 +1,4 @@
-"""Implements `pickups status`, which prints the last run and the tables of each account."""
+"""Implements `pickups status`, which prints each account's last run and the state of its tables."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Ends `pickups run` immediately on SIGTERM or when `--timeout` expires, as a crash would end it.
+"""Ends `pickups run` immediately on SIGTERM or when `--timeout` expires, as a crash would.
 
-No clean-up is needed, because the next run recovers from a crash (docs/explanation/crash-safety.md). The main thread
-could not clean up quickly anyway: it may be executing a long query. While dlt normalizes and loads, it also installs
-signal handlers that wait for the current step to end (dlt 1.31). Therefore separate threads wait for the signal and
-the timeout.
+No clean-up is needed because the next run recovers from a crash (docs/explanation/crash-safety.md). The main thread
+could not clean up quickly anyway, because it may be executing a long query. In addition, while dlt 1.31 normalizes and
+loads, it installs signal handlers that wait for the current step to end. Separate threads therefore wait for the signal
+and the timeout.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import threading
 
 from pipelines import json_logs
 
-EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process that SIGTERM ended
-MESSAGE_SECONDS = 1.0  # if stderr is a full pipe without a reader, writing the message never ends
+EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process ended by SIGTERM
+MESSAGE_SECONDS = 1.0  # if stderr is a full pipe that nobody reads, writing the message would block forever
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
 
 
 def end_on_sigterm(timeout_seconds: int | None) -> None:
     """Makes SIGTERM and the timeout end this process with EXIT_TERMINATED and one line on stderr.
 
-    Call it from the main thread of a process that does nothing but one run. Before the call, SIGTERM ends the process
-    without a message.
+    Call it from the main thread of a process that does nothing but execute one run. Before the call, SIGTERM ends the
+    process without a message.
 
     Args:
-        timeout_seconds: the seconds from this call until the process ends; None or 0 sets no timeout.
+        timeout_seconds: how many seconds after this call to end the process; None or 0 sets no timeout.
     """
     if timeout_seconds:
         why = f"after {timeout_seconds} s (--timeout)"
@@ -76,7 +76,7 @@ def _unblock_sigterm() -> None:
 
 
 def _reset_in_child() -> None:
-    """Restores the default signal handling in a forked process, whose signals would otherwise end this process."""
+    """Restores default signal handling in a forked process, because its signals would otherwise end this process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _unblock_sigterm()

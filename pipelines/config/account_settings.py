@@ -1,8 +1,8 @@
 """Resolves the settings and credentials of one account.
 
 A setting in the account's own section overrides the common setting in `[sources.sendcloud]`. Credentials are read only
-from the account's own section. dlt 1.31 searches ever shorter sections for a key, so an account without credentials
-would get the common ones, and another account's pickups would be loaded under its name.
+from the account's own section. dlt 1.31 looks up a key under progressively shorter section paths, so an account without
+credentials would use the common ones, and another account's pickups would be loaded under its name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sources.sendcloud.http.origins import origin_of
 from sources.sendcloud.reading.walk import ReadPart
 from sources.sendcloud.settings import NEVER_DROP_SECONDS
 
-IDENTIFYING_KEYS = ("public_key", "client_id")  # two accounts with the same key on one server are the same account
+IDENTIFYING_KEYS = ("public_key", "client_id")  # two accounts with the same key on the same server are the same account
 START_DATE_KEY = "pickups.created_at.initial_value"
 
 SourceSettings = dict[str, Any]
@@ -49,7 +49,7 @@ def resolve_account_settings(account: str, accounts: AccountSections) -> SourceS
         accounts: the sections of all configured accounts; empty if no account is configured by name.
 
     Returns:
-        The arguments of the source by name, and `begin_at`, the account's own start date or None.
+        The source's arguments by name, plus `begin_at`, which is the account's own start date or None.
 
     Raises:
         SettingsError: a setting is unknown or invalid, a named account has no credentials of its own, or two accounts
@@ -65,7 +65,7 @@ def resolve_account_settings(account: str, accounts: AccountSections) -> SourceS
     validate_account(own)
     credentials = _own_credentials(account)
     _check_not_shared(credentials, account, accounts)
-    # dlt itself finds a common start date
+    # dlt itself looks up a common start date
     begin_at = configured_value(f"{own}.{START_DATE_KEY}", like=f"{SOURCE_SECTION}.{START_DATE_KEY}")
     return {**_source_settings(own), "account": account, "credentials": credentials, "begin_at": begin_at}
 
@@ -76,7 +76,7 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
     Args:
         settings: the result of `resolve_account_settings`.
         part: the part of the list to read.
-        stats: the object in which the source counts what it reads.
+        stats: the statistics that the source updates while it reads.
     """
     begin_at = settings.get("begin_at")
     arguments = {name: value for name, value in settings.items() if name != "begin_at"}
@@ -88,10 +88,10 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 
 
 def with_setting_location(error: Exception, account: str) -> Exception:
-    """Returns the error, after adding the file, section and key to correct to the text of a source error.
+    """Adds the file, section and key to correct to the text of a source error, and returns the error.
 
-    The section is the account's own if the account is configured by name and has the setting there. An error whose
-    text already names the location, or that the source did not raise, is returned unchanged.
+    The section is the account's own if the account is configured by name and has the setting there. An error that
+    already names the location, or that was not raised by the source, is returned unchanged.
     """
     if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
         return error
@@ -106,7 +106,7 @@ def with_setting_location(error: Exception, account: str) -> Exception:
 
 
 def _source_settings(own: str | None = None) -> SourceSettings:
-    """Returns the source's settings by name, each from the account's own section or else from the common section.
+    """Returns the source's settings by name, each from the account's own section if set there, else the common one.
 
     Within a section, an environment variable overrides the files. In dlt's own lookup, a common environment variable
     would also override the account's section in the files.
@@ -138,9 +138,9 @@ def _own_credentials(account: str) -> SendcloudCredentials:
 
 
 def _configured_credentials(account: str) -> str | dict[str, str | None]:
-    """Returns the account's credentials as one text, or as a dict of all fields with None for a missing field.
+    """Returns the account's credentials as a single string, or as a dict of all fields with None for a missing field.
 
-    The dict contains every field, because dlt searches other sections for a field that it is not given.
+    The dict contains every field because dlt would search other sections for a field that it is not given.
     """
     place = f"{account_section(account)}.credentials"
     whole: object = dlt.secrets.get(place)
@@ -154,7 +154,7 @@ def _configured_credentials(account: str) -> str | dict[str, str | None]:
 def _check_not_shared(credentials: SendcloudCredentials, account: str, accounts: AccountSections) -> None:
     for other in accounts.keys() - {account}:
         given, theirs = _configured_credentials(other), SendcloudCredentials()
-        with suppress(ValueError):  # unreadable credentials of the other account are reported for that account
+        with suppress(ValueError):  # the other account reports its own unreadable credentials
             theirs.update(given) if isinstance(given, dict) else theirs.parse_native_representation(given)
         same = [name for name in IDENTIFYING_KEYS if credentials[name] and credentials[name] == theirs[name]]
         if same and _api_origin(account) == _api_origin(other):
@@ -166,7 +166,7 @@ def _check_not_shared(credentials: SendcloudCredentials, account: str, accounts:
 
 
 def api_version_of(account: str) -> str:
-    """Returns the API version with which the account is read, `v2` or `v3`.
+    """Returns the version of the API from which the account is read, `v2` or `v3`.
 
     Raises:
         SettingsError: the setting is empty or not text, or the configured accounts are invalid.

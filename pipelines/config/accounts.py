@@ -1,6 +1,6 @@
-"""Reads the account names from the sections `[sources.sendcloud.accounts.NAME]` in dlt's configuration.
+"""Reads the account names from the `[sources.sendcloud.accounts.NAME]` sections of dlt's configuration.
 
-If no account is configured by name, there is one account, and its name is `[sources.sendcloud] account`.
+If no account is configured by name, there is a single account, named by `[sources.sendcloud] account`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AccountSections = dict[str, dict[str, Any]]
 
 
 def account_names() -> list[str]:
-    """Returns the account names in the order of the configuration. Call it inside the project.
+    """Returns the account names in configuration order. Call it inside the project.
 
     Returns:
         The configured names or, if no account is configured by name, only the default account.
@@ -82,7 +82,7 @@ def configured_accounts() -> AccountSections:
                 f"{ACCOUNTS_VARIABLE} is set in the environment. Unset it and configure the accounts in "
                 f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]."
             )
-        return {}  # an empty variable overrides the files; the demo uses it to run with its own account only
+        return {}  # an empty variable overrides the files; the demo uses it to run only its own account
     in_config, in_secrets = _account_sections("config"), _account_sections("secrets")
     names = list(in_config or in_secrets)
     _check_names(names, settings_file("config" if in_config else "secrets"))
@@ -119,7 +119,7 @@ def has_credentials() -> bool:
 
 
 def default_account() -> str:
-    """Returns `[sources.sendcloud] account`, the account's name if no account is configured by name."""
+    """Returns `[sources.sendcloud] account`, which names the only account if none is configured by name."""
     told: str = get_setting(f"{SOURCE_SECTION}.account")
     return told
 

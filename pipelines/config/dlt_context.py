@@ -2,8 +2,8 @@
 
 By default, dlt 1.31 also reads a config.toml and a secrets.toml from a global folder: `/var/dlt`, `~/.dlt` or, for a
 user without a home directory, `$TMPDIR/dlt`. Any other user of the machine can create files in `$TMPDIR/dlt`. dlt also
-searches ever shorter sections for a key, and finally no section at all. A variable REFRESH that was meant for another
-dlt project therefore emptied the pickup tables (2026-11).
+looks up a key under progressively shorter section paths, and finally without any section. A REFRESH variable meant for
+another dlt project therefore emptied the pickup tables (2026-11).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipelines.dlt_workarounds import (
     ignore_global_folder,
 )
 
-# a run needs these values of dlt's settings unless the configuration overrides them
+# a run uses these values for dlt's settings unless the configuration overrides them
 DEFAULTS: dict[tuple[str, ...], bool | str] = {
     ("runtime", "dlthub_telemetry"): False,
     ("runtime", "log_level"): "CRITICAL",  # errors are printed as one line; --debug shows dlt's own log
@@ -35,9 +35,9 @@ DEFAULTS: dict[tuple[str, ...], bool | str] = {
 
 @contextmanager
 def dlt_context(project: Path) -> Iterator[None]:
-    """Inside the block, dlt uses only this project's configuration. Afterwards the previous configuration is restored.
+    """Inside the block, dlt uses only this project's configuration. Afterwards, the previous one is restored.
 
-    Call it with DLT_PROJECT_DIR set to the project.
+    Call it with DLT_PROJECT_DIR set to the project folder.
 
     Raises:
         SettingsError: a setting in `[runtime]` is invalid.
@@ -53,7 +53,7 @@ def dlt_context(project: Path) -> Iterator[None]:
         _activate(ours)
         yield
     finally:
-        # another thread may have activated its own context since, and that context must stay active
+        # another thread may have activated its own context in the meantime, and that context must stay active
         if PluggableRunContext in container and container[PluggableRunContext] is ours:
             if before:
                 container[PluggableRunContext] = before
@@ -67,7 +67,7 @@ def _activate(context: PluggableRunContext) -> None:
     except (ConfigurationException, ValueError):
         from pipelines.config.validation import validate_runtime
 
-        # unlike dlt's error, the error of validate_runtime names file and section; any other error is raised again
+        # unlike dlt's error, validate_runtime's error names the file and section; any other error is re-raised
         validate_runtime()
         raise
 
@@ -85,7 +85,7 @@ def _build_context(project: Path) -> PluggableRunContext:
 def _set_defaults(providers: Sequence[ConfigProvider]) -> None:
     """Sets DEFAULTS in the last provider, the in-memory copy of config.toml.
 
-    An additional provider for the defaults would cost a tenth of a run's time (dlt 1.31, 2026-11).
+    A separate provider for the defaults would take up a tenth of a run's time (dlt 1.31, 2026-11).
     """
     for (*sections, name), value in DEFAULTS.items():
         if all(provider.get_value(name, type(value), "", *sections)[0] is None for provider in providers):

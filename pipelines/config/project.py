@@ -24,19 +24,19 @@ def find_project() -> Path:
 
 
 def packaged_folder() -> Path:
-    """Returns the folder with the `.dlt` and the notebooks shipped with this code: in the wheel or in the checkout."""
-    inside_the_wheel = Path(__file__).parents[1] / "template"  # pyproject.toml builds the wheel with this folder
+    """Returns the folder, in the wheel or the checkout, that holds the shipped `.dlt` folder and notebooks."""
+    inside_the_wheel = Path(__file__).parents[1] / "template"  # pyproject.toml adds this folder to the wheel
     return inside_the_wheel if inside_the_wheel.is_dir() else Path(__file__).parents[2]
 
 
 def notebooks_folder(project: Path) -> Path:
-    """Returns the folder with the notebooks for the report: the project's own or, by default, the shipped ones."""
+    """Returns the folder with the notebooks for the report: the project's own if it has any, else the shipped ones."""
     own = project / "notebooks"
     return own if any(own.glob("*.ipynb")) else packaged_folder() / "notebooks"
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns the path that starts `name` from the folder, even if `name` is not on PATH (in cron, outside `uv run`).
+    """Returns the path for starting `name` from the folder, even if `name` is not on PATH (in cron, outside `uv run`).
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -105,10 +105,10 @@ def _one_line(error: Exception) -> str:
 
 
 def warehouse_path(project: Path) -> Path:
-    """Returns the path of the warehouse file, which runs write: `[destination.duckdb] credentials`.
+    """Returns the path of the warehouse file that runs write to, which `[destination.duckdb] credentials` sets.
 
     Raises:
-        SettingsError: the setting is not the path of a file.
+        SettingsError: the setting is not a file path.
     """
     import dlt
 
@@ -119,10 +119,10 @@ def warehouse_path(project: Path) -> Path:
 
 
 def published_path(project: Path) -> Path:
-    """Returns the path of the published file, which you query: `[publish] path`.
+    """Returns the path of the published file that you query, which `[publish] path` sets.
 
     Raises:
-        SettingsError: the setting is not the path of a file, or it is the warehouse file.
+        SettingsError: the setting is not a file path, or it is the path of the warehouse file.
     """
     from pipelines.config.settings import get_setting, setting_location
 
@@ -134,7 +134,7 @@ def published_path(project: Path) -> Path:
 
 
 def default_read_path(project: Path) -> Path:
-    """Returns the file that is read by default: the published file or, until it exists, the demo's file."""
+    """Returns the file to read by default: the published file or, until it exists, the demo's file."""
     published, demo = published_path(project), demo_folder(project) / "pickups.duckdb"
     return demo if demo.exists() and not published.exists() else published
 
@@ -148,13 +148,13 @@ def _resolve_file(project: Path, key: str, value: object) -> Path:
     """Returns the absolute path of a file setting. A relative path is resolved against the project.
 
     Raises:
-        SettingsError: the value is not the path of a file, for example `:memory:` or a URL.
+        SettingsError: the value is not a file path but, for example, `:memory:` or a URL.
     """
     name = str(value).removeprefix("duckdb:///")
     if not isinstance(value, str) or not name or name.startswith((":", "md:", "motherduck:")) or "://" in name:
         from pipelines.config.settings import setting_location
 
         example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
-        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # a token may follow ?
+        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # a token may follow the ?
         raise SettingsError(f"{setting_location(key)} is {shown}; it must be the path of a file, such as {example!r}.")
     return (project / Path(name).expanduser()).resolve()

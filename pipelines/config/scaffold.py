@@ -14,13 +14,13 @@ GITIGNORE = ".dlt/secrets.toml\n/data/\n/.venv/\n.ipynb_checkpoints/\n__pycache_
 
 
 def create_project(folder: Path) -> str:
-    """Creates the missing files of a project folder. An existing file is never changed.
+    """Creates any files missing from a project folder. An existing file is never changed.
 
     Args:
         folder: the project folder. A missing folder is created.
 
     Returns:
-        A text that lists the created and the kept files, followed by the next steps.
+        Text that lists the created and kept files, followed by the next steps.
 
     Raises:
         DestinationError: a file can't be written.
@@ -44,7 +44,7 @@ def create_project(folder: Path) -> str:
 
 
 def _project_files() -> Iterator[tuple[str, bytes]]:
-    """Yields the name and content of every file of a new project."""
+    """Yields the name and content of every file in a new project."""
     ours = packaged_folder()
     yield ".dlt/config.toml", (ours / ".dlt" / "config.toml").read_bytes()
     yield SECRETS_FILE, (ours / ".dlt" / "example.secrets.toml").read_bytes()
@@ -54,7 +54,7 @@ def _project_files() -> Iterator[tuple[str, bytes]]:
 
 
 def create_file(path: Path, content: bytes, mode: int) -> str:
-    """Creates the file unless it exists. A partly written file is removed.
+    """Creates the file unless it already exists. If writing fails, the partly written file is removed.
 
     Args:
         path: the file. A missing folder is created.

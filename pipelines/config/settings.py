@@ -1,7 +1,7 @@
-"""Defines the valid settings and reads them from dlt's configuration, each from its own section only.
+"""Defines the valid settings and reads them from dlt's configuration, each only from its own section.
 
-dlt itself searches ever shorter sections for a key. A variable BASE_URL that belonged to another program therefore
-replaced the address of the API (tested with dlt 1.31, 2026-11).
+dlt itself looks up a key under progressively shorter section paths. A BASE_URL variable that belonged to another
+program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Setting(NamedTuple):
     Attributes:
         kind: the type of its value.
         default: the value if the setting is not configured.
-        rule: the requirement beyond the type, as text for an error message.
-        is_valid: a function that tests the requirement.
-        is_secret: whether the setting belongs in secrets.toml, and its value must not be printed.
+        rule: any requirement beyond the type, worded for an error message.
+        is_valid: a function that checks the requirement.
+        is_secret: whether the setting belongs in secrets.toml and its value must not be printed.
     """
 
     kind: type[Any]
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 def _is_safe_address(address: str) -> bool:
-    """Returns whether requests to the address can't be intercepted. The address itself is a secret."""
+    """Returns whether requests to the address are safe from interception. The address itself is a secret."""
     parts = urlsplit(normalize_url(address))
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
@@ -84,7 +84,7 @@ OWN_SETTINGS = {
 
 # since 0.2, a setting with an old name (key) stops the command with a message that contains the new name (value)
 RENAMED_SETTINGS = {f"keep.{name}": f"retention.{name}" for name in ("receipt_days", "bookkeeping_days", "free_share")}
-# dlt's own platform keeps these keys in [runtime] too (dlt 1.31, WorkspaceRuntimeConfiguration)
+# dlt's own platform also keeps these keys in [runtime] (dlt 1.31, WorkspaceRuntimeConfiguration)
 DLT_PLATFORM_KEYS = (
     "workspace_id",
     "organization_id",
@@ -95,7 +95,7 @@ DLT_PLATFORM_KEYS = (
     "invite_code",
 )
 LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
-DLT_SETTINGS = {  # for these settings, this project requires more than dlt does
+DLT_SETTINGS = {  # for these settings, this project's rules are stricter than dlt's
     "slack_incoming_hook": ADDRESS_SETTING,
     "log_level": Setting(str, "CRITICAL", f"one of {', '.join(LOG_LEVELS)}", lambda level: level in LOG_LEVELS),
 }
@@ -105,7 +105,7 @@ DLT_SETTINGS = {  # for these settings, this project requires more than dlt does
 def known_settings() -> dict[str, Setting]:
     """Returns every valid setting by its dotted key.
 
-    The settings are the project's own, those of the source, and dlt's own in `[runtime]` and `[destination.duckdb]`.
+    These are the project's own settings, the source's settings, and dlt's in `[runtime]` and `[destination.duckdb]`.
     An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
@@ -158,7 +158,7 @@ def configured_value(key: str, like: str | None = None) -> Any:
 
 
 def readable_value(key: str, project: Path) -> str | None:
-    """Returns a text setting from the environment or the files without dlt, even if one of the files is unreadable.
+    """Reads a text setting from the environment or the files without using dlt, even if one of the files is unreadable.
 
     Args:
         key: the dotted key of the setting.
@@ -182,7 +182,7 @@ def settings_file(name: SettingsFile) -> str:
 
 
 def file_containing(where: SettingsFile, section: str, name: str) -> str:
-    """Returns the path of the file that contains the setting: the project's file or the file of a dlt profile."""
+    """Returns the path of the file that contains the setting: the project's file or a dlt profile's file."""
     provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
     location = provider.get_value_location(name, None, *section.split("."))
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
@@ -218,7 +218,7 @@ def list_alternatives(name: str, names: Iterable[str]) -> str:
 
 
 def _type_of_hint(hint: Any) -> type[Any]:
-    """Returns the type in dlt's type hint, or object if it is not in TYPE_NAMES, because dlt checks other types."""
+    """Returns the type in dlt's type hint, or object if it is not in TYPE_NAMES; dlt itself checks other types."""
     return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
 
 

@@ -24,14 +24,20 @@ from pipelines.config.settings import (
 from pipelines.dlt_workarounds import whole_document
 from sources.sendcloud.errors import SettingsError
 
-# every key in these sections must be a known setting; other sections of dlt's files may hold foreign keys
+# every key in these sections must be a known setting; other sections of dlt's files may hold unrelated keys
 OWN_SECTIONS = (
     *sorted({key.rsplit(".", 1)[0] for key in OWN_SETTINGS}),
     "runtime",
     "destination.duckdb",
     SOURCE_SECTION,
 )
-DLT_SECTIONS = ("extract", "normalize", "load", "data_writer", "schema")  # dlt allows these sections within a source
+DLT_SECTIONS = (
+    "extract",
+    "normalize",
+    "load",
+    "data_writer",
+    "schema",
+)  # dlt allows these sections within a source's section
 CREDENTIALS_PREFIX = f"{SOURCE_SECTION}.credentials."
 DUCKDB_CREDENTIALS = "destination.duckdb.credentials"  # dlt accepts a path or a section; project.py reads both
 
@@ -77,7 +83,7 @@ def validate_account(section: str) -> None:
 def _check_section_names() -> None:
     """Raises SettingsError for a known key in a misspelled section, such as `[publich] path`, and for renamed settings.
 
-    A section whose name is not similar to a known section, or that holds no known key, is ignored. It may belong to
+    A section whose name does not resemble a known one, or that holds no known key, is ignored. It may belong to
     another program that shares the files or the environment.
     """
     for place, path in _all_configured():
@@ -86,7 +92,7 @@ def _check_section_names() -> None:
             raise SettingsError(f"{place} is now called [{section}] {name}. Rename it.")
         for section, rest in _split_key(path):
             close = get_close_matches(section, OWN_SECTIONS, 1, cutoff=0.8)
-            # an equal name needs no suggestion, and a longer one such as `publish_x` is a different section
+            # an exact match needs no suggestion, and a longer name such as `publish_x` is a different section
             extends = close and f"{section}_".startswith(f"{close[0]}_")
             if close and not extends and (f"{close[0]}.{rest}" in known_settings() or rest.startswith("accounts.")):
                 raise SettingsError(f"{place} has no effect. Did you mean [{close[0]}]?")
@@ -98,7 +104,7 @@ def _check_section_names() -> None:
 
 
 def _split_key(path: str) -> Iterator[tuple[str, str]]:
-    """Yields the dotted key split into section and rest, first with a section of one part, then of two parts."""
+    """Yields the dotted key split into section and rest, first with a one-part section, then a two-part section."""
     parts = path.split(".")
     for length in (1, 2):
         if len(parts) > length:
@@ -146,17 +152,17 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     first = path.split(".")[0]
     if first == "credentials" and path not in names:
-        return "credentials" in names or (path == first and isinstance(value, str))  # one text may hold both keys
+        return "credentials" in names or (path == first and isinstance(value, str))  # one string may hold both keys
     if section == SOURCE_SECTION and first in ("accounts", *DLT_SECTIONS):  # accounts.py and dlt check these sections
         return True
     return path in names
 
 
 def _section_content(where: SettingsFile, section: str) -> dict[str, Any]:
-    """Returns the content of a section in a file, empty if the file lacks the section.
+    """Returns the content of a section in a file, or an empty dict if the file lacks the section.
 
     Raises:
-        SettingsError: the section's name, or the name of a section above it, holds a plain value.
+        SettingsError: the section, or a section above it, is a plain value.
     """
     provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
     tree: Any = whole_document(provider)

@@ -18,9 +18,9 @@ DATASET = "sendcloud"
 
 
 class Session(Protocol):
-    """Executes statements in DuckDB's dialect against the tables of a destination. All timestamps are in UTC.
+    """Executes statements in DuckDB's dialect against a destination's tables. All timestamps are in UTC.
 
-    Failures raise DestinationError. If DuckDB executes the statement, failures raise DatabaseError instead
+    A failure raises DestinationError, or DatabaseError if DuckDB executes the statement
     (destinations/duckdb/session.py).
     """
 
@@ -41,13 +41,13 @@ class Session(Protocol):
     def unregister(self, name: str, /) -> Any: ...
 
     def has_table(self, name: str) -> bool:
-        """Returns whether the dataset `sendcloud` has this table."""
+        """Returns whether the `sendcloud` dataset has this table."""
 
     def columns(self, table: str) -> list[str]:
         """Returns the names of the table's columns, in order. The list is empty if the table doesn't exist."""
 
     def for_account(self, account: str) -> Session:
-        """Returns a session over the account's own tables, or this session if all accounts share their tables."""
+        """Returns a session over the account's own tables, or this session if all accounts share the same tables."""
 
     def for_checks(self, accounts: Sequence[str]) -> Session:
         """Returns a session over the published tables and the current definitions of the published views.
@@ -62,11 +62,11 @@ class Session(Protocol):
         """
 
     def publish_views(self) -> None:
-        """Updates the published views, unless `for_checks` has done so. Call it last in a transaction."""
+        """Updates the published views, unless `for_checks` has already done so. Call this last in a transaction."""
 
 
 class Backend(Protocol):
-    """Gives runs and readers access to a destination. `str()` describes it in messages and contains no secrets."""
+    """Gives runs and readers access to a destination. Its `str()` identifies it in messages and contains no secrets."""
 
     def exists(self) -> bool:
         """Returns whether the destination holds the results of a run, or can store a receipt."""
@@ -83,10 +83,10 @@ class Backend(Protocol):
         """
 
     def check_lock(self) -> None:
-        """Raises DestinationError if another run may hold the lock by now. A run calls it before rows are merged."""
+        """Raises DestinationError if another run may hold the lock by now. A run calls this before it merges rows."""
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Creates what a run requires and removes files left by a crashed run. The caller must hold the lock."""
+        """Creates what a run requires and removes files left behind by a crashed run. The caller must hold the lock."""
 
     def session(self) -> AbstractContextManager[Session]:
         """Opens a session for a run. Raises DestinationError."""
@@ -113,7 +113,7 @@ class Backend(Protocol):
         """Returns the name of the dataset into which dlt loads the account."""
 
     def working_dir(self) -> Path:
-        """Returns the folder for dlt's working files. Each destination has a separate folder."""
+        """Returns the folder for dlt's working files. Each destination has its own."""
 
     def publish(self) -> bool:
         """Publishes the warehouse as a whole and returns True.
@@ -122,18 +122,18 @@ class Backend(Protocol):
         """
 
     def findings(self) -> Iterator[Finding]:
-        """Yields errors that would stop a run from writing, warnings and confirmations. Writes nothing."""
+        """Yields errors that would stop a run from writing, as well as warnings and confirmations. Writes nothing."""
 
     def data_dir(self) -> Path:
         """Returns the local folder of the published data, or the folder in which a run works if there is none."""
 
     def is_demo(self) -> bool:
-        """Returns whether readers get the data of `pickups demo`, because no run has published data yet."""
+        """Returns whether readers see the data from `pickups demo` because no run has published anything yet."""
 
     def snapshot(self) -> AbstractContextManager[Mapping[str, str]]:
         """Preserves the current state for readers during the block.
 
-        Yields the environment variables with which a process reads this state.
+        Yields the environment variables that make a process read this state.
         """
 
     def read_session(self, only: PickupFilter) -> AbstractContextManager[Session]:

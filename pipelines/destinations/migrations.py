@@ -1,4 +1,4 @@
-"""Migrates tables that an older version created to the current columns. Rows keep their values."""
+"""Migrates tables created by an older version to the current columns. Rows keep their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names the datasets of accounts in PostgreSQL and Delta lakes, where each account has its own tables."""
+"""Names accounts' datasets in PostgreSQL and Delta lakes, where each account has its own tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import re
 from pipelines.destinations.base import DATASET
 
 PREFIX = f"{DATASET}_of_"
-MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63 bytes
+MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit
 SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers keep names of this form unchanged
 STAGING_SUFFIX = "_staging"  # dlt's own suffix: one account's staging schema must not be another's schema
 
 
 def account_dataset(account: str) -> str:
-    """Returns the name of the account's dataset, which is different for each account.
+    """Returns the name of the account's dataset, which no other account shares.
 
     If the account's name has to be changed to fit, a digest of the original name is appended.
     """

@@ -41,13 +41,13 @@ def _apply(case: Rule, statement: exp.Expr) -> None:
 
 
 def _replacement(text: str, dialect: str = "postgres", **parts: Node) -> exp.Expr:
-    """Returns the parsed text, with each `:name` replaced by a copy of the part."""
+    """Returns the parsed text, with each `:name` replaced by a copy of that part."""
     copies = {name: part.copy() for name, part in parts.items()}
     return exp.replace_placeholders(sqlglot.parse_one(text, read=dialect), **copies)
 
 
 def _is_call(node: Node, name: str) -> bool:
-    """Returns whether the node is a call of this function. sqlglot has no node class for the function."""
+    """Returns whether the node is a call to this function, for which sqlglot has no node class."""
     return isinstance(node, exp.Anonymous) and node.name.lower() == name
 
 
@@ -138,7 +138,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Does for Spark what _instant_in_utc does. The time zone of the session is UTC (export/spark_session.py)."""
+    """Does for Spark what _instant_in_utc does. The session's time zone is UTC (export/spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
         return node
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])

@@ -19,11 +19,11 @@ def translate(sql: str, dialect: str) -> str:
 
     The parameters `?` and `$name` become the parameters of the dialect's driver, such as `%s` and `%(name)s` for
     psycopg. If a statement for psycopg has parameters, every other `%` in it is doubled. If it has no parameters,
-    execute it without parameters, because its `%` are not doubled.
+    execute it without parameters, because its `%` signs are not doubled.
 
     Args:
         sql: one or more statements in DuckDB's dialect.
-        dialect: the target dialect, by sqlglot's name. "duckdb" returns the text unchanged, at no cost.
+        dialect: the target dialect, as sqlglot names it. "duckdb" returns the text unchanged, at no cost.
 
     Returns:
         The statements without comments, separated by `;`.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-# Views with one row per pickup are written to folders such as month=2026-11, in UTC. A query for some months then reads
-# no other months. The files don't contain the month, so all files together have exactly the columns of the view.
+# Views with one row per pickup are written to folders such as month=2026-11, in UTC. A query for some months therefore
+# reads no others. The files don't contain the month, so all files together have exactly the view's columns.
 MONTH_COLUMNS = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", "rebookings": "cancelled_at_utc"}
 
 

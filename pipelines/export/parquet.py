@@ -1,4 +1,4 @@
-"""Exports the views as Parquet files. Readers of the files don't have to compute the views for each query."""
+"""Exports the views as Parquet files, so that readers don't have to compute the views for each query."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def export_views(
         engine: the engine that computes the views. Spark requires a lake.
         to: the folder to write to; default `analytics` in the lake. Other destinations have no default folder.
         master: the URL of Spark's master. DuckDB ignores it.
-        on_progress: called with the name of each view after it was computed.
+        on_progress: called with the name of each view once it has been computed.
 
     Returns:
         The folder, and the number of rows of each view.
@@ -86,11 +86,11 @@ def _hadoop_address(address: str) -> str:
 def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _view: None) -> dict[str, int]:
     """Computes every view over the published tables with DuckDB and writes Parquet files to a local folder.
 
-    All views are first computed beside the existing views, and then replace them one by one.
+    All views are first computed alongside the existing ones, which they then replace one by one.
 
     Args:
         to: the local folder to write to. It is created if it doesn't exist.
-        on_progress: called with the name of each view after it was computed.
+        on_progress: called with the name of each view once it has been computed.
 
     Returns:
         The number of rows of each view.

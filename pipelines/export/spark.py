@@ -1,6 +1,6 @@
 """Computes the views with Spark, from Parquet files to Parquet files, for tables that are too large for one machine.
 
-The views are translated from the SQL that DuckDB runs. Tables and views are temporary views of one Spark session, so
+The views are translated from the SQL that DuckDB runs. Tables and views are temporary views in one Spark session, so
 other sessions don't see them. The machine that runs this module needs Java 17 and the cluster's version of pyspark.
 """
 
@@ -20,7 +20,7 @@ from pipelines.export.spark_session import spark_errors, spark_session
 DIALECT = "spark"
 OWN_SCHEMAS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # a string literal is kept
 
-# These are the columns that views and checks read. They complete tables that have no files yet, or only older files.
+# These are the columns that views and checks read. They are added to tables that have no files yet, or only older ones.
 TABLE_COLUMNS = {
     "pickups": """account string, id bigint, carrier string, country string, tracking_number string,
         pickup_from timestamp, pickup_until timestamp, pickup_status string, created_at timestamp,
@@ -70,7 +70,7 @@ class SparkSession:
         return Result(self.query(translate(sql, DIALECT), parameters))
 
     def query(self, text: str, parameters: Any = None) -> Any:
-        """Returns the data frame of a query in Spark's own dialect."""
+        """Returns the data frame for a query in Spark's own dialect."""
         return self.spark.sql(flatten_names(text), args=parameters or None)
 
     def show(self, name: str, frame: Any) -> None:
@@ -80,7 +80,7 @@ class SparkSession:
     def show_tables(self, files: Mapping[str, Sequence[str]]) -> None:
         """Makes the tables in these files available to statements.
 
-        A table that views and checks read is available without files too. It is then empty.
+        A table that views and checks read is available even without files, but is then empty.
         """
         for name in {**files, **TABLE_COLUMNS}:
             self.show(f"sendcloud.{name}", self._table(name, files.get(name, ())))
@@ -99,7 +99,7 @@ class SparkSession:
         return frame.unionByName(nothing, allowMissingColumns=True) if name in TABLE_COLUMNS else frame
 
     def show_views(self) -> None:
-        """Makes the views available to statements. Spark computes a view each time that it is read."""
+        """Makes the views available to statements. Spark computes a view each time it is read."""
         for path in view_files():
             self.show(f"analytics.{path.stem}", self.query(translate(query_of(path), DIALECT)))
 
@@ -107,7 +107,7 @@ class SparkSession:
 def flatten_names(text: str) -> str:
     """Returns the text with `analytics__pickups` instead of `analytics.pickups`.
 
-    The names are flattened because a temporary view of Spark can't be in a schema.
+    The names are flattened because a temporary view in Spark can't be in a schema.
     """
     return OWN_SCHEMAS.sub(lambda found: found[1] or f"{found[2]}__{found[3]}", text)
 
@@ -117,19 +117,19 @@ def export_with_spark(
 ) -> dict[str, int]:
     """Computes every view with Spark and writes it as Parquet files to its own folder in `to`.
 
-    All views are first computed beside the existing views, each of them once. If a view reads another view, it reads
-    the new files of that view. Then the new views replace the old views, and `_built.json`,
-    which describes the export, is written last.
+    All views are first computed alongside the existing ones, each only once. A view that reads another view reads that
+    view's new files. The new views then replace the old ones, and `_built.json`, which describes the export, is written
+    last.
 
-    In a folder or in HDFS, a reader sees the old view or the new view, or for a moment no view. In a bucket, a rename
-    is a copy, so a reader can see a part of the new view.
+    In a folder or in HDFS, a reader sees the old view, the new view or, for a moment, no view. In a bucket, a rename is
+    a copy, so a reader may see only part of the new view.
 
     Args:
         files: the Parquet files of each table, including `pickups`. Every executor must have access to them.
         to: the folder to write to. Every executor must have access to it.
-        master: the URL of Spark's master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark already runs in
-            this process, it is used with its own master, and it keeps running.
-        on_progress: called with the name of each view after it was computed.
+        master: the URL of Spark's master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark is already
+            running in this process, it is used with its own master and keeps running.
+        on_progress: called with the name of each view once it has been computed.
 
     Returns:
         The number of rows of each view.
@@ -179,7 +179,7 @@ def _write(frame: Any, month_of: str | None, to: str) -> Any:
 
 
 class _Folder:
-    """Changes files in the folder of an export through Spark, in a local filesystem, in HDFS or in a bucket."""
+    """Changes files in an export's folder through Spark, on a local filesystem, in HDFS or in a bucket."""
 
     def __init__(self, spark: Any, to: str) -> None:
         self._to, self._path = to, spark._jvm.org.apache.hadoop.fs.Path

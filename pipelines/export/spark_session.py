@@ -28,8 +28,8 @@ REMEDY = "Each view is complete, old or new. Fix the cause (master, memory or ac
 def spark_session(master: str) -> Iterator[Any]:
     """Yields a new Spark session with SETTINGS.
 
-    If Spark already runs in this process, it gets an additional session and keeps running. Otherwise, Spark is started
-    and then stopped.
+    If Spark is already running in this process, it gets an additional session and keeps running. Otherwise, it is
+    started and then stopped.
 
     Args:
         master: the URL of Spark's master. It is used only if Spark must be started.
@@ -67,7 +67,7 @@ def _start_spark(builder: Any, master: str) -> Any:
 def _divert_stderr() -> Iterator[IO[str]]:
     """Redirects stderr to a temporary file, and yields the file.
 
-    A Java process that is started during the block inherits the file. It writes its log there as long as it runs, so
+    A Java process started during the block inherits the file. It writes its log there for as long as it runs, so
     the log doesn't appear in the terminal.
     """
     sys.stderr.flush()
@@ -83,11 +83,11 @@ def _divert_stderr() -> Iterator[IO[str]]:
 
 @contextmanager
 def spark_errors(master: str, said: IO[str] | None = None) -> Iterator[None]:
-    """Converts Spark's errors in the block to SettingsError or DestinationError, with a message of one line.
+    """Converts Spark's errors in the block to SettingsError or DestinationError, with a one-line message.
 
     Args:
         master: the URL of Spark's master, for the message.
-        said: the output of Java, if Spark is being started.
+        said: Java's output, if Spark is being started.
     """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException

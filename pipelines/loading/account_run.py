@@ -44,7 +44,7 @@ class AccountRun:
     write_lock: WriteLock
     on_progress: ProgressCallback
     settings: SourceSettings = field(default_factory=dict, repr=False)
-    source: DltSource = field(init=False, repr=False)  # reads the head; the history has further sources
+    source: DltSource = field(init=False, repr=False)  # reads the head; further sources read the history
 
     @classmethod
     def create(cls, account: str, backend: Backend, write_lock: WriteLock, on_progress: ProgressCallback) -> AccountRun:
@@ -52,8 +52,8 @@ class AccountRun:
 
         Args:
             account: the name of the account.
-            backend: the destination of the run.
-            write_lock: the lock that the accounts of the run share.
+            backend: the run's destination.
+            write_lock: the lock that the run's accounts share.
             on_progress: called after each page and at the start of each phase.
         """
 
@@ -67,11 +67,11 @@ class AccountRun:
 
     @property
     def stats(self) -> ReadStats:
-        """The statistics of what was read so far."""
+        """Statistics about what has been read so far."""
         return self.receipt.stats
 
     def configure(self, sections: AccountSections, *, sweep: bool) -> None:
-        """Resolves the account's settings and builds its source, before any request and before anything is written.
+        """Resolves the account's settings and builds its source, before any request is sent or anything is written.
 
         If a setting is invalid, the account fails.
 
@@ -112,7 +112,7 @@ class AccountRun:
 
 @dataclass
 class _Steps:
-    """The steps that an account's rows pass between the source and a load package."""
+    """The steps that an account's rows pass through between the source and a load package."""
 
     detector: ChangeDetector
     recorder: SightingRecorder
@@ -165,8 +165,9 @@ def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: Acco
         one.receipt.seconds_read += time.monotonic() - started
     table = pipeline.default_schema.tables.get("pickups")
     if steps.detector.changed == changed and table and one.backend.has_atomic_loads():
-        # There is nothing to replace, but a merge would search for it, which takes a seventh of a first load (2026-11).
-        # If the run crashes after the load, the rows are in the table, so the next run does not append them again.
+        # There are no rows to replace, but a merge would search for some, which takes a seventh of the time of a first
+        # load (2026-11). If the run crashes after the load, the rows are in the table, so the next run does not append
+        # them again.
         table["write_disposition"] = "append"
 
 
@@ -176,7 +177,7 @@ def _load_extracted(pipeline: dlt.Pipeline, detector: ChangeDetector, one: Accou
         one.on_progress("loading", stats)
         started = time.monotonic()
         pipeline.normalize()
-        one.backend.check_lock()  # after a suspension, the rows of this run may be older than the rows in the table
+        one.backend.check_lock()  # after a suspension, this run's rows may be older than those in the table
         pipeline.load()
         receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = detector.new, detector.changed

@@ -1,4 +1,4 @@
-"""Detects changes by comparing listed rows with the table before they are loaded. Writes nothing."""
+"""Detects changes by comparing listed rows with the table before the rows are loaded. Writes nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sources.sendcloud.records.tables import ROW_SCHEMA
 
 
 class ListedRows(NamedTuple):
-    """Rows from the list, with the ids of the rows that would change the table.
+    """Rows that the API listed, with the ids of those that would change the table.
 
     Attributes:
-        rows: the rows, in the order of the list.
-        changed_ids: a table whose column `id` has the ids of new and changed rows.
+        rows: the rows, in the order listed.
+        changed_ids: a table whose `id` column holds the ids of new and changed rows.
         creates_table: whether the table does not exist yet. In that case even zero rows must be loaded, because the
             load creates the columns.
     """
@@ -30,7 +30,7 @@ class ListedRows(NamedTuple):
     creates_table: bool
 
     def to_load(self) -> pa.Table | None:
-        """Returns the rows that are new or differ in any column, in their order.
+        """Returns the rows that are new or differ in any column, in their original order.
 
         Returns None if there are no such rows, unless the table must be created.
         """
@@ -45,15 +45,15 @@ class ListedRows(NamedTuple):
 class ChangeDetector:
     """A dlt step that finds new and changed rows, added with `resource.add_map(detector)`.
 
-    The counts compare the rows with the table before the load. They stay valid if the load fails.
+    The counts compare the rows with the table as it was before the load. They remain valid even if the load fails.
 
     Attributes:
         backend: the destination with the table.
-        stats: the statistics of the account's read.
-        write_lock: the lock that the accounts of the run share.
-        new: number of pickups that the table does not have.
+        stats: the account's read statistics.
+        write_lock: the lock that the run's accounts share.
+        new: number of pickups that are not in the table.
         changed: number of pickups that differ from their row in the table.
-        unchanged: number of pickups that equal their row in the table.
+        unchanged: number of pickups that are identical to their row in the table.
         cancelled: number of cancelled pickups that are new or not cancelled in the table.
     """
 
@@ -66,10 +66,10 @@ class ChangeDetector:
     cancelled: int = 0
 
     def __call__(self, rows: pa.Table) -> ListedRows:
-        """Returns the rows with the ids of new and changed rows, and adds to the counts.
+        """Returns the rows with the ids of new and changed rows, and updates the counts.
 
         Raises:
-            IdMismatch: the API version has changed, and the new version gives a pickup another id.
+            IdMismatch: the API version has changed, and the new version gives a pickup a different id.
         """
         with self.write_lock, self.backend.session() as session:
             own = session.for_account(self.stats.account)
@@ -88,10 +88,10 @@ class ChangeDetector:
 
 
 def _check_ids(connection: Session, stats: ReadStats) -> None:
-    """Raises IdMismatch if the listed rows and the table give one pickup different ids in two versions of the API.
+    """Raises IdMismatch if the listed rows and the table give a pickup different ids under two versions of the API.
 
     After a merge, the table would contain such a pickup twice. There are two signs of different ids: a stored id now
-    belongs to a pickup with another booking time, or the table has a pickup with the same carrier, booking time and
+    belongs to a pickup with a different booking time, or the table has a pickup with the same carrier, booking time and
     window under an id that is not listed.
     """
     found = connection.execute(_ID_MISMATCHES).fetchall()
@@ -103,7 +103,7 @@ def _check_ids(connection: Session, stats: ReadStats) -> None:
 def _count_ids(rows: pa.Table) -> int:
     """Returns the number of distinct ids.
 
-    If an id occurs twice, the table gains more rows than this count. The check `unique_key` notices the difference.
+    If an id occurs twice, the table gains more rows than this count. The `unique_key` check detects the difference.
     """
     return int(pc.count_distinct(rows["id"]).as_py())
 

@@ -1,7 +1,7 @@
 """Loads several accounts concurrently: each account is read on its own thread, and only one account writes at a time.
 
-Reading takes most of the time, because the API limits the pace of each account. Writes must not overlap, because dlt's
-loads share a staging dataset, and DuckDB rejects concurrent changes of its catalog.
+Reading takes most of the time because the API limits each account's request rate. Writes must not overlap because dlt's
+loads share a staging dataset and DuckDB rejects concurrent changes to its catalog.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 class WriteLock:
-    """A lock that allows one account to write at a time, used as `with write_lock:`.
+    """A lock that allows only one account to write at a time, used as `with write_lock:`.
 
     After `close`, an attempt to acquire the lock raises Interrupted.
     """
@@ -42,7 +42,7 @@ class WriteLock:
         self._lock.release()
 
     def check(self) -> None:
-        """Raises Interrupted if the lock is closed, because data that is read afterwards could not be loaded."""
+        """Raises Interrupted if the lock is closed, because data read afterwards could not be loaded."""
         if self._closed:
             raise Interrupted
 
@@ -57,13 +57,13 @@ def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_
     """Calls `work` for every item, on up to MAX_CONCURRENT threads. A single item is processed on the calling thread.
 
     The threads are daemons, so a thread that waits for a response or a retry does not keep the process alive after
-    Ctrl-C. If an exception interrupts the calling thread, the write lock is closed and the exception is raised again.
+    Ctrl-C. If an exception interrupts the calling thread, the write lock is closed and the exception is re-raised.
     Data that is still being read is then discarded.
 
     Args:
-        items: the items to process, in the order in which they are started.
+        items: the items to process, in the order in which to start them.
         work: the function to call. It must not raise an error.
-        write_lock: the lock with which `work` writes.
+        write_lock: the lock that `work` holds while it writes.
     """
     if len(items) <= 1:
         for item in items:

@@ -19,18 +19,18 @@ from sources.sendcloud.errors import MissingCredentials, SettingsError
 def translate_error(error: BaseException, where: str) -> Exception:
     """Returns the error to report for an error that was raised inside dlt.
 
-    The first known cause in the chain of causes decides:
+    The first known cause in the chain of causes determines the result:
 
     - Ctrl-C or a signal becomes Interrupted.
-    - Missing credentials and other errors of dlt's configuration become SettingsError.
-    - An error of the source or the pipeline is returned unchanged.
+    - Missing credentials and other errors in dlt's configuration become SettingsError.
+    - An error from the source or the pipeline is returned unchanged.
 
-    Without a known cause, the result is DestinationError if the chain has an error of the database or the operating
-    system, or if dlt's step `normalize`, `load` or `sync` failed. Any other error is returned unchanged.
+    Without a known cause, the result is DestinationError if the chain contains a database or operating system error, or
+    if dlt's `normalize`, `load` or `sync` step failed. Any other error is returned unchanged.
 
     Args:
         error: the error as it was raised.
-        where: the destination, as messages describe it.
+        where: the destination, as described in messages.
     """
     causes: list[BaseException] = [error]
     while (cause := _cause_of(causes[-1])) is not None:
@@ -58,7 +58,7 @@ def _cause_of(error: BaseException) -> BaseException | None:
 
 
 def _missing_credentials(error: MissingCredentials) -> str:
-    """Returns the message for missing credentials, with the project's own file and environment variable."""
+    """Returns the message for missing credentials, which names the project's own file and environment variable."""
     section = "sources.sendcloud.credentials"
     variable = "__".join([*section.split("."), error.missing[0]]).upper()
     folder = Path(os.environ["DLT_PROJECT_DIR"])

@@ -1,4 +1,4 @@
-"""Creates dlt's pipeline and its working folder, which holds temporary files only and is emptied before each run."""
+"""Creates dlt's pipeline and its working folder, which holds only temporary files and is emptied before each run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sources.sendcloud.errors import SettingsError
 
 
 def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
-    """Returns the account's pipeline, with an empty working folder and the state that is stored in the warehouse.
+    """Returns the account's pipeline, with an empty working folder and the state stored in the warehouse.
 
-    Only the warehouse records what was read: dlt restores the state of completed loads only, and the merge makes it
-    safe to read pickups again. Load packages left by a crashed run are therefore set aside and their pickups read
-    again. Such a package may be incomplete: if dlt 1.31 is killed while normalizing, the package blocks every later
-    run. The package may also belong to a warehouse that has since been deleted or restored from a backup.
+    Only the warehouse records what was read: dlt restores only the state of completed loads, and the merge makes it
+    safe to read pickups again. Load packages left behind by a crashed run are therefore set aside, and their pickups
+    are read again. Such a package may be incomplete: if dlt 1.31 is killed while normalizing, the package blocks every
+    later run. The package may also belong to a warehouse that has since been deleted or restored from a backup.
 
     Args:
-        backend: the destination of the run.
+        backend: the run's destination.
         receipt: the account's receipt. Its `discarded_packages` and `discarded_dir` are set if packages are set aside.
 
     Raises:
@@ -46,7 +46,7 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
 
 
 def _set_aside(working: Path) -> str | None:
-    """Renames the working folder of a crashed run, so that you can inspect its packages. Returns the new path.
+    """Renames a crashed run's working folder so that you can inspect its packages. Returns the new path.
 
     Only the folder of the last crashed run is kept. Returns None if the folder can't be renamed.
     """

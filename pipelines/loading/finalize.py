@@ -1,4 +1,4 @@
-"""Writes status history, receipts and views, and runs the checks, in one transaction after the rows are loaded."""
+"""Writes the status history, receipts and views and runs the checks, in one transaction after the rows are loaded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LAST_VERSION = f"""
 
 
 def record_loaded_states(backend: Backend, account: str, observed_at: datetime) -> None:
-    """Adds the states of loaded rows to the account's status history, in a transaction of its own.
+    """Adds the states of loaded rows to the account's status history, in its own transaction.
 
     Does nothing if the account has no table yet.
 
     Args:
-        backend: the destination of the run.
+        backend: the run's destination.
         account: the name of the account.
-        observed_at: the time to record for the states, UTC by the API's clock.
+        observed_at: the time to record for the states, in UTC by the API's clock.
     """
     with backend.session() as session:
         connection = session.for_account(account)
@@ -41,9 +41,9 @@ def record_loaded_states(backend: Backend, account: str, observed_at: datetime) 
 
 
 def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
-    """Writes status history, receipts and views, and runs the checks, in one transaction.
+    """Writes the status history, receipts and views and runs the checks, in one transaction.
 
-    Fills the receipts with the results of the checks and of a sweep. The checks use the run's own `as_of`, so each
+    Adds the results of the checks and of any sweep to the receipts. The checks use the run's own `as_of`, so each
     receipt is written before the checks, and again with their results. After the transaction, old rows are pruned once
     a day (bookkeeping/housekeeping.py).
 
@@ -72,7 +72,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
 
 
 def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
-    """Adds the duration of publishing, in seconds, and the end of the run to each receipt."""
+    """Adds the time that publishing took, in seconds, and the end of the run to each receipt."""
     with backend.session() as session:
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
@@ -92,7 +92,7 @@ def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: Desti
 
 
 def _finish_account(session: Session, receipt: Receipt) -> bool:
-    """Completes one account's tables and publishes them inside the open transaction. Returns whether it has tables."""
+    """Completes and publishes an account's tables in the open transaction. Returns whether the account has tables."""
     connection = session.for_account(receipt.account)
     if not connection.has_table("pickups"):
         return False
@@ -100,11 +100,11 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
     sweep.create_tables(connection)
-    if receipt.observed_at:  # without a page there is no time of the API; this machine's clock can't date states
+    if receipt.observed_at:  # without a page the API's time is unknown; this machine's clock can't date states
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
-    write_receipt(connection, receipt)  # the check `unique_key` reads this receipt
+    write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
     stats = receipt.stats
     stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
     connection.publish_account(receipt.account)
@@ -121,10 +121,10 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
 
 
 def _previous_version(connection: Session, receipt: Receipt) -> str | None:
-    """Returns the API version of the account's last good run, or None if it equals the version of this run.
+    """Returns the API version of the account's last good run, or None if it equals this run's version.
 
-    If a run changed the version and crashed after it had loaded everything, it could not report the change. The next
-    run reports the change with this version.
+    A run that changed the version and crashed after loading everything could not report the change. The next run uses
+    this version to report it.
     """
     if not receipt.observed_at:
         return None
@@ -135,7 +135,7 @@ def _previous_version(connection: Session, receipt: Receipt) -> str | None:
 def _finish_sweep(connection: Session, receipt: Receipt) -> None:
     is_over = receipt.outcome == "succeeded" and not receipt.stats.has_more
     if receipt.outcome != "succeeded" and receipt.sweep is None:
-        return  # no package of the sweep was loaded, so the next run does not resume it
+        return  # none of the sweep's packages was loaded, so the next run does not resume it
     if found := sweep.sweep_result(connection, receipt.stats, is_over=is_over):
         receipt.sweep = "complete" if is_over else "incomplete"
         receipt.rows_missed, receipt.missed_ids, receipt.rows_unlisted = found

@@ -1,4 +1,4 @@
-"""Plans a run: resolves its accounts once, before any request and before anything is written."""
+"""Plans a run: resolves its accounts once, before any request is sent or anything is written."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> Run
 
     Args:
         project: the project folder.
-        accounts: the names of the accounts to read, by default all. A None in the sequence stands for the only account.
+        accounts: the names of the accounts to read; default all. A None in the sequence stands for the only account.
 
     Raises:
         UnknownAccount: an account is not configured.
-        SettingsError: the configured accounts are invalid, or None stands for an account although there are several.
+        SettingsError: the configured accounts are invalid, or None is given although there are several accounts.
     """
     sections = configured_accounts()
     names = list(sections) or [default_account()]

@@ -39,7 +39,7 @@ def run(
             with `.dlt` at or above the working directory.
         account: the name of the account. The default is the only configured account or, if none is configured by name,
             `[sources.sendcloud] account`.
-        sweep: whether to read settled pickups again too, to the end of the list. If a sweep is interrupted, the next
+        sweep: whether to also read settled pickups again, to the end of the list. If a sweep is interrupted, the next
             run resumes it.
         wait_seconds: how long to wait for another run to end before raising RunInProgress.
         on_progress: called after each page and at the start of each phase.
@@ -48,9 +48,9 @@ def run(
         The receipt, as stored in `sendcloud.pickup_runs`.
 
     Raises:
-        SendcloudError: an error of the source, see sources/sendcloud/errors.py.
-        PipelineError: an error of the pipeline, see pipelines/errors.py. After either error, the failed run's receipt
-            is stored if possible, and data loaded before is unchanged.
+        SendcloudError: an error in the source; see sources/sendcloud/errors.py.
+        PipelineError: an error in the pipeline; see pipelines/errors.py. After either error, the failed run's receipt
+            is stored if possible, and previously loaded data is unchanged.
     """
     with project_context(project_dir) as project:
         plan = plan_run(project, [account])
@@ -72,14 +72,14 @@ def run_accounts(
 
     Args:
         project_dir: see `run`.
-        accounts: the names of the accounts, by default all.
+        accounts: the names of the accounts; default all.
         sweep: see `run`.
         wait_seconds: see `run`.
         on_progress: see `run`.
 
     Returns:
-        A receipt for each account, in the order of the accounts. The receipt of a failed account has `outcome`,
-        `error` and `failure` set. A failed account does not stop the other accounts.
+        One receipt per account, in the order of the accounts. A failed account's receipt has `outcome`, `error` and
+        `failure` set. A failed account does not stop the other accounts.
 
     Raises:
         ValueError: `accounts` is a string instead of a list.
@@ -107,10 +107,10 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         on_progress: see `run`. It is never called concurrently.
 
     Returns:
-        A receipt for each account of the plan. Errors of an account are stored in its receipt.
+        A receipt for each account in the plan. An account's errors are stored in its receipt.
 
     Raises:
-        SettingsError: a setting of the destination is missing or invalid.
+        SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
         DestinationError: the lock can't be acquired.
     """
@@ -119,7 +119,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     parts = [AccountRun.create(account, backend, write_lock, on_progress) for account in plan.accounts]
     ready = _configure(parts, plan, sweep=sweep)
     receipts = [part.receipt for part in parts]
-    if not ready and not backend.exists():  # there is nothing to load and no place for a receipt
+    if not ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
         return receipts
     with backend.lock(plan.accounts, wait_seconds):
         _load_all(ready, parts, backend, write_lock)
@@ -148,13 +148,14 @@ def _load_all(
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
-        # The run shares one connection. Opening it 8 times takes a tenth of a run that finds no changes (2026-11).
+        # The whole run shares one connection. Opening it 8 times would take a tenth of the time of a run that finds no
+        # changes (2026-11).
         with backend.session() as session:
             for account in accounts:
                 migrate(session.for_account(account))
             run_concurrently(ready, AccountRun.load, write_lock)
     except (Exception, KeyboardInterrupt) as error:
-        write_lock.close()  # the last writer must end before the run reads the file again
+        write_lock.close()  # the last writer must finish before the run reads the file again
         for part in parts:
             part.fail(error)
 
@@ -170,7 +171,7 @@ def _serialized(on_progress: ProgressCallback) -> ProgressCallback:
 
 
 def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
-    """Returns the counts of all accounts together, for the progress display."""
+    """Returns the combined counts of all accounts, for the progress display."""
     if len(parts) == 1:
         return parts[0].stats
     every = [part.stats for part in parts]
@@ -180,10 +181,10 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
 def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
     """Writes receipts and views, runs the checks and publishes, then adds the publishing time to the receipts.
 
-    If this fails, every account without a failure fails with the error. An earlier failure is kept, because the first
-    error is the one to report.
+    If this fails, every account that has not failed yet fails with the error. An earlier failure is kept because the
+    first error is the one to report.
     """
-    if not backend.exists():  # the destination could not be created; writing a receipt would create an incomplete one
+    if not backend.exists():  # it could not be created; writing a receipt would create an incomplete destination
         return
     remedy = "The pickups are loaded; the published data is unchanged. Fix the cause and run again."
     try:

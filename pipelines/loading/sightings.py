@@ -19,12 +19,12 @@ from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
 class SightingRecorder:
     """A dlt step after the ChangeDetector that records which pickups were listed, and passes on the rows to load.
 
-    A sighting stays valid if the load fails. Recording a sighting twice does no harm.
+    A sighting remains valid even if the load fails, and recording it twice does no harm.
 
     Attributes:
-        backend: the destination of the run.
-        stats: the statistics of the account's read.
-        write_lock: the lock that the accounts of the run share.
+        backend: the run's destination.
+        stats: the account's read statistics.
+        write_lock: the lock that the run's accounts share.
         unread_before: an ordinary run would not have read rows booked before this time (UTC). If it is None, no row
             counts as missed.
     """
@@ -47,7 +47,7 @@ class SightingRecorder:
 
 
 class FirstSeenKeeper:
-    """A dlt step for the quarantine. If a record is rejected again, the step keeps the time when it was first seen."""
+    """A dlt step for the quarantine that keeps the time when a record was first seen if it is rejected again."""
 
     def __init__(self, backend: Backend, account: str, write_lock: WriteLock) -> None:
         self._backend = backend
@@ -55,7 +55,7 @@ class FirstSeenKeeper:
         self._write_lock = write_lock
 
     def __call__(self, refused: pa.Table) -> pa.Table:
-        """Returns the rejected records, with the stored `first_seen_at` of records that the table already has."""
+        """Returns the rejected records, with the stored `first_seen_at` for records already in the table."""
         if not refused.num_rows:
             return refused
         with self._write_lock, self._backend.session() as session:

@@ -1,7 +1,7 @@
 """Sends alerts after `pickups run`: a message when an account begins to fail, a message when it recovers, and a ping.
 
-The ping follows a run in which every configured account succeeded. Alerts never make a run fail, and they delay it by
-at most twice TIMEOUT_SECONDS.
+The ping is sent after a run in which every configured account succeeded. Alerts never make a run fail, and they delay
+it by at most twice TIMEOUT_SECONDS.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
 TIMEOUT_SECONDS = 5.0
-MAX_CHARACTERS = 600  # longer error texts are cut, because a chat is not a log
+MAX_CHARACTERS = 600  # longer error texts are truncated, because a chat is not a log
 # These errors need no alert: another run loads the pickups, you pressed Ctrl-C, or the account's name has a typo.
 IGNORED_ERRORS = (RunInProgress, Interrupted, UnknownAccount)
 
 
 class AlertSettings(NamedTuple):
-    """The addresses of the alerts, and the files that store incidents.
+    """The addresses to which alerts are sent, and the files that store incidents.
 
     Attributes:
         project: the project folder.
@@ -78,7 +78,7 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, well, configured)
-    if settings.ping_url and {*well} >= {*configured}:  # a run over some accounts does not prove that all run
+    if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts does not prove that all work
         _ping(settings.ping_url)
 
 
@@ -91,7 +91,7 @@ def notify_failure(
         settings: the project's alert settings, or `fallback_settings`.
         error: the error. Errors in IGNORED_ERRORS are not reported.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
-        configured: the names of all configured accounts; empty if they are not known.
+        configured: the names of all configured accounts; empty if they are unknown.
     """
     if isinstance(error, IGNORED_ERRORS):
         return
@@ -123,7 +123,7 @@ def _notify(
         return incidents.update_incidents(incidents.read_incidents(settings.incident_files), failing, well, known, now)
 
     told = _send_message(settings, so_far(), failing)
-    left = so_far()  # read again, because a run of another account may have ended during a slow request
+    left = so_far()  # reread, because a run of another account may have ended during a slow request
     for name in told & left.keys():
         left[name].is_told = True
     incidents.write_incidents(
@@ -134,7 +134,7 @@ def _notify(
 def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[str, str]) -> set[str]:
     """Sends one message about all incidents that begin or end with this run.
 
-    Returns the accounts that the message reports. The set is empty if there is nothing to report or if the hook did not
+    Returns the accounts reported in the message. The set is empty if there is nothing to report or if the hook did not
     accept the message.
     """
     began = {name: one for name, one in current.items() if name in failing and not one.is_told}
@@ -146,7 +146,7 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
         *_failing_lines(began, failing),
         *_recovered_lines(over),
     ]
-    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires that & < > are escaped
+    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
     # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
     content = {"text": text, "mrkdwn": False}
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
@@ -189,15 +189,15 @@ def _ping(address: str) -> None:
 def _is_accepted(address: str, method: str, event: str, problem: str, **content: Any) -> bool:
     """Returns whether the address responds with 2xx within TIMEOUT_SECONDS, including the DNS lookup.
 
-    If it does not, the reason is printed or logged as one line. Error messages of requests contain the address, which
-    is secret, so only the name of the error's class is reported.
+    If it does not, the reason is printed or logged as one line. Error messages from the requests library contain
+    the address, which is secret, so only the error's class name is reported.
     """
     answers: list[int | str] = []
 
     def ask() -> None:
         try:
             with requests.Session() as session:
-                # a request to this machine itself must not use a proxy
+                # a request to this machine must not go through a proxy
                 session.trust_env = urlsplit(normalize_url(address)).hostname not in LOOPBACK
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
                 answers.append(session.request(method, address, **how).status_code)
@@ -206,7 +206,7 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(TIMEOUT_SECONDS)  # the timeout of requests applies to each read, and not to the DNS lookup
+    asking.join(TIMEOUT_SECONDS)  # the requests timeout applies to each read but not to the DNS lookup
     answer = answers[0] if answers else f"no answer within {TIMEOUT_SECONDS:g} s"
     if isinstance(answer, int) and 200 <= answer < 300:
         return True

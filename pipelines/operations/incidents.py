@@ -1,7 +1,7 @@
-"""Stores which accounts fail and since when, so that each incident is reported only once.
+"""Stores which accounts are failing and since when, so that each incident is reported only once.
 
-The incidents are stored in a separate file beside the warehouse. The warehouse can't store them, because an incident
-may be that the warehouse can't be opened or was never created.
+The incidents are stored in a separate file beside the warehouse. The warehouse can't store them, because the incident
+itself may be that the warehouse can't be opened or was never created.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
 
 
 class Incident(msgspec.Struct):
-    """A period in which one account fails. Timestamps are UTC, by this machine's clock.
+    """A period during which one account keeps failing. Timestamps are in UTC by this machine's clock.
 
     Attributes:
         since: the start of the incident.
         failed_runs: number of failed runs; 0 if they could not be counted.
         is_told: whether the start of the incident was reported.
-        well_at: the end of the incident if the end was not reported yet, else None.
+        well_at: the end of the incident if it has not been reported yet, else None.
     """
 
     since: datetime
@@ -47,15 +47,15 @@ def update_incidents(
 ) -> Incidents:
     """Returns the incidents after a run.
 
-    If an incident of ALL_ACCOUNTS began before the accounts were known, it becomes an incident of every known account.
-    Incidents of accounts that are no longer configured are dropped.
+    An incident for ALL_ACCOUNTS, which began before the accounts were known, becomes an incident for every known
+    account. Incidents for accounts that are no longer configured are dropped.
 
     Args:
         before: the incidents before the run.
         failing: the accounts that failed in the run.
         well: the accounts that succeeded in the run.
-        known: all configured accounts; empty if they are not known.
-        now: the time of the run, UTC.
+        known: all configured accounts; empty if they are unknown.
+        now: the time of the run, in UTC.
     """
     incidents = {name: copy(incident) for name, incident in before.items()}
     if known:
@@ -74,20 +74,20 @@ def update_incidents(
 def fallback_path(project: Path) -> Path:
     """Returns the file that stores the project's incidents if they can't be stored beside the warehouse.
 
-    That is the case if the warehouse is not known or its disk is read-only.
+    That is the case if the warehouse is unknown or its disk is read-only.
     """
     mark = hashlib.sha256(str(project).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"sendcloud-pickups-{mark}.incidents.json"
 
 
 def read_incidents(places: Sequence[Path]) -> Incidents:
-    """Returns the incidents in the newest of these files, or none if no file can be read.
+    """Returns the incidents from the newest of these files, or none if no file can be read.
 
     If the file can't be read, incidents are reported again, because a repeated report is better than a missing one.
     """
     try:
         path = max((place for place in places if _is_own_file(place)), key=lambda place: place.stat().st_mtime)
-        if not (written := path.read_bytes()):  # the disk was full, see _write_file
+        if not (written := path.read_bytes()):  # the disk was full; see _write_file
             return {ALL_ACCOUNTS: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
         return msgspec.json.decode(written, type=Incidents)
     except (OSError, ValueError, msgspec.DecodeError):
@@ -95,7 +95,7 @@ def read_incidents(places: Sequence[Path]) -> Incidents:
 
 
 def write_incidents(places: Sequence[Path], incidents: Incidents) -> None:
-    """Writes the incidents to the first of these files that can be written, and deletes the remaining files.
+    """Writes the incidents to the first of these files that can be written, and deletes the others.
 
     If no file can be written, the next run reports the incidents again.
     """

@@ -1,4 +1,4 @@
-"""Implements `pickups check`, which finds common problems before a run meets them. Nothing is loaded or written."""
+"""Implements `pickups check`, which finds common problems before a run encounters them. It loads and writes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
 
-# The tests run with these versions (uv.lock and make test-duckdb2). The first version is included, the second is not.
+# The tests run with these versions (uv.lock and make test-duckdb2). The first version is included; the second is not.
 TESTED_VERSIONS = {
     "python": ("3.11", "3.15"),
     "dlt": ("1.31", "1.32"),
@@ -30,13 +30,13 @@ TESTED_VERSIONS = {
 
 
 def preflight_findings(project: Path, account: str | None = None) -> Iterator[Finding]:
-    """Yields the findings in the order in which a run would meet the problems. Call it inside the project.
+    """Yields the findings in the order in which a run would encounter the problems. Call it inside the project.
 
     If the project's settings are invalid, later checks are skipped.
 
     Args:
         project: the project folder.
-        account: the name of the account to check, by default all.
+        account: the name of the account to check; default all.
     """
     yield _project_finding(project)
     yield _versions_finding()
@@ -80,7 +80,7 @@ def _versions_finding() -> Finding:
 
 
 def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
-    """Yields one finding for all accounts that use API v2, which says what a change to v3 would do."""
+    """Yields one finding that covers all accounts on API v2 and says what switching to v3 would do."""
     by_v2 = [name for name in names if api_version_of(name) == "v2"]
     if by_v2:
         said = (

@@ -1,4 +1,4 @@
-"""Checks an account's API access with a request for one pickup, and compares this machine's clock with the API's."""
+"""Checks an account's API access by requesting one pickup, and compares this machine's clock with the API's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sources.sendcloud.records.decode import decode_page
 from sources.sendcloud.settings import address_of, version_of
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
-CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors for a valid certificate if the clock is wrong
+CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors that a wrong clock causes with a valid certificate
 
 
 def api_findings(account: str, where: str) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
 
     Args:
         account: the name of the account.
-        where: the destination, as messages describe it.
+        where: the destination, as described in messages.
     """
     try:
         settings = resolve_account_settings(account, configured_accounts())
@@ -58,7 +58,7 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
 
 
 def _explain(error: Exception, settings: SourceSettings, account: str) -> Exception:
-    """Returns the error with more about its cause: swapped keys, a body that is not a page, or a wrong clock."""
+    """Returns the error with more detail about its cause: swapped keys, a body that is not a page, or a wrong clock."""
     if isinstance(error, AuthError) and (swapped := _swapped_keys(settings, account)):
         return swapped
     if isinstance(error, ValueError):

@@ -12,8 +12,8 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# The facts of each account. `last_success_at` ignores times in the future: a run whose machine's clock was ahead would
-# otherwise make the account look fresh until then.
+# The facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a machine whose clock
+# was ahead would make the account look fresh until that time.
 _FACTS = {
     "last_outcome": "arg_max(outcome, started_at)",
     "last_error": "arg_max_null(error, started_at)",
@@ -53,7 +53,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
     """
     with project_context() as project:
         is_demo = select_backend(project).is_demo()  # the demo's account needs no configuration
-        # without credentials, an installation that only ran the demo has no account to run
+        # without credentials, an installation that has only run the demo has no account to run
         names = account_names() if has_credentials() or not is_demo else []
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():

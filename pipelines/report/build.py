@@ -1,4 +1,4 @@
-"""Builds the report of `pickups report`: one self-contained page of executed notebooks, for a browser or printer."""
+"""Builds the page that `pickups report` writes from executed notebooks: self-contained, for a browser or printer."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def build_report(
 
 
 def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> Any:
-    """Returns the notebook after a new kernel has run every cell. Its settings cell selects the pickups of `only`."""
-    # jsonschema 4.26 uses this package to check IRIs, and importing it takes 4 s for a grammar (2026-11). The import is
-    # blocked because notebooks contain no IRIs.
+    """Returns the notebook after a new kernel has run every cell. Its settings cell selects the pickups in `only`."""
+    # jsonschema 4.26 uses this package to check IRIs, and its grammar makes the import take 4 s (2026-11). The import
+    # is blocked because notebooks contain no IRIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import nbformat
     from nbclient import NotebookClient

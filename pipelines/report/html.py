@@ -1,4 +1,4 @@
-"""Renders the page of a report from executed notebooks, with a table of contents and without code."""
+"""Renders a report's page from executed notebooks, with a table of contents and without code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pipelines.destinations.filter import PickupFilter
 
 STYLE = Path(__file__).with_name("report.css")
-# The sentences contain names that the API sent. Even if a name were rendered as markup, this policy would keep the
+# The sentences contain names sent by the API. Even if a name were rendered as markup, this policy would keep the
 # browser from running scripts and from loading anything.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -30,7 +30,7 @@ class Chapter(NamedTuple):
 def chapter(name: str, notebook: Any) -> Chapter:
     """Returns an executed notebook as HTML without code.
 
-    Each anchor begins with the name of the notebook, because two notebooks may contain equal headings.
+    Each anchor begins with the notebook's name, because two notebooks may contain identical headings.
 
     Args:
         name: the name of the notebook, without `.ipynb`.
@@ -73,7 +73,7 @@ def _describe_images(body: str) -> str:
 def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: PickupFilter) -> str:
     """Returns the report as one HTML document.
 
-    The document includes its style and pictures, so a browser sends no network requests for it.
+    The document includes its style and pictures, so a browser makes no network requests to show it.
 
     Args:
         chapters: the notebooks, in the order of the page.

@@ -1,7 +1,7 @@
-"""Defines a Dagster code location with the pickups of every account, the checks, the report and their schedules.
+"""Defines a Dagster code location with every account's pickups, the checks, the report and their schedules.
 
 The file that `pickups schedule dagster` prints sets the project's folder and then imports this module. The module
-doesn't postpone the evaluation of annotations, because Dagster requires evaluated annotations (1.13).
+doesn't postpone the evaluation of annotations, because Dagster 1.13 requires evaluated ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,8 +27,8 @@ from pipelines.report import build
 from pipelines.warehouse import reading
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 
-WAIT_SECONDS = 3600  # all accounts share the warehouse's lock, so a run waits for another run
-ACCOUNT = "dagster/partition"  # the tag with the partition of a run
+WAIT_SECONDS = 3600  # all accounts share the warehouse's lock, so one run waits for another
+ACCOUNT = "dagster/partition"  # the tag that holds a run's partition
 IN_PROGRESS = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 with project_context() as project:

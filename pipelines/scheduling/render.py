@@ -1,4 +1,4 @@
-"""Renders the files of `pickups schedule` from templates/, with the paths of this installation."""
+"""Renders the files of `pickups schedule` from templates/, with this installation's paths."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ESCAPES: dict[Scheduler, Callable[[str], str]] = {
 
 
 def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
-    """Returns the files of a schedule for this project and this installation.
+    """Returns a schedule's files for this project and this installation.
 
     Args:
         kind: the scheduler.
@@ -85,14 +85,14 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
 
 def format_files(texts: Mapping[str, str]) -> str:
-    """Returns the files as one text. If there are several files, a line with its name precedes each of them."""
+    """Returns the files as one text. If there are several, each is preceded by a line with its name."""
     if len(texts) == 1:
         return "".join(texts.values())
     return "\n".join(f"# {'─' * 8} {name} {'─' * 8}\n{text}" for name, text in texts.items())
 
 
 def write_files(texts: Mapping[str, str], folder: Path) -> str:
-    """Writes the files to a folder and keeps equal files that already exist.
+    """Writes the files to a folder and keeps identical files that already exist.
 
     Args:
         texts: the text of each file, by file name.
@@ -102,7 +102,7 @@ def write_files(texts: Mapping[str, str], folder: Path) -> str:
         One line for each file, with the outcome and the path.
 
     Raises:
-        DestinationError: a file exists with other content, so nothing was written; or a file can't be written.
+        DestinationError: a file exists with different content, so nothing was written, or a file can't be written.
     """
     remedy = "Nothing was written. Compare it with the output of this command without --to, then move it away."
     try:
@@ -143,13 +143,13 @@ def _owner(project: Path) -> str:
 
 
 def _protect_home(paths: list[Path]) -> str:
-    """Returns the value of systemd's ProtectHome: `yes` hides homes, `read-only` is needed if a path is in a home."""
+    """Returns the value of systemd's ProtectHome: `yes` hides homes, but `read-only` is needed if a path is in one."""
     ours = [*paths, Path(sys.executable).resolve(), Path(sys.base_prefix)]
     return "read-only" if any(path.is_relative_to(home) for path in ours for home in HOME_FOLDERS) else "yes"
 
 
 def _github_secrets(accounts: list[str]) -> str:
-    """Returns the workflow's lines that pass on the keys. Names of GitHub's secrets have only letters, digits and _."""
+    """Returns the workflow lines that pass on the keys. GitHub secret names may contain only letters, digits and _."""
     lines: dict[str, str] = {}
     for place in [f"{ACCOUNTS_SECTION}.{account}" for account in accounts] or [SOURCE_SECTION]:
         for key in ("public_key", "secret_key"):

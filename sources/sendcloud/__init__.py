@@ -1,4 +1,4 @@
-"""Reads Sendcloud pickups, and every later change to a pickup, as a dlt source.
+"""Provides a dlt source that reads Sendcloud pickups and every later change to them.
 
 Example:
     import dlt
@@ -85,39 +85,39 @@ def sendcloud_source(
     part: ReadPart = "whole",
     stats: ReadStats | None = None,
 ) -> Sequence[DltResource]:
-    """Creates the resources for the pickups of one Sendcloud account and for the records that can't be loaded.
+    """Creates the resources for one Sendcloud account: its pickups, and the records that can't be loaded.
 
     Args:
         credentials: the public and secret key of an API integration, or the client id and secret of an integration
             that uses OAuth2. dlt reads them from `[sources.sendcloud.credentials]`.
-        api_version: the version of the API, `v2` or `v3`. Both load the same pickups into the same tables.
-        base_url: the address of the API. It must use https unless its host is loopback. The keys, or the access
-            tokens, are sent to its origin only. An address that ends in `/v2` follows `api_version`.
+        api_version: the API version, `v2` or `v3`. Both versions load the same pickups into the same tables.
+        base_url: the address of the API. It must use https unless its host is loopback. The keys or access tokens are
+            sent only to its origin. A final `/v2` in the address is replaced to match `api_version`.
         token_url: the address that issues access tokens for OAuth2. It must use https unless its host is loopback.
-            The client id and secret are sent to its origin only.
-        account: the label of the account, which is part of every row's key. It has 1 to 40 letters, digits, `_` and
-            `-`.
-        page_size: the number of pickups to request per page. The maximum of v2 is not documented, so the source
-            accepts the page size that the API returns.
-        overlap_hours: the number of hours by which a booking may be committed late or listed out of order.
-        settle_days: the number of days after its window in which a pickup may still change.
-        max_lookback_days: the number of days before the newest pickup within which every run reads open pickups again.
-        pages_per_package: the number of pages in a load package of a first load or sweep, unless `part` is `whole`.
-        requests_per_minute: the maximum request rate, including retries. A walk with fewer requests never waits.
-        request_max_attempts: the number of attempts for one page. Seven attempts wait 63 s in total, longer than
-            Sendcloud's rate window of one minute.
+            The client id and secret are sent only to its origin.
+        account: the label of the account, which is part of every row's key. It consists of 1 to 40 letters, digits, `_`
+            or `-`.
+        page_size: the number of pickups to request per page. v2's maximum is not documented, so the source accepts
+            whatever page size the API returns.
+        overlap_hours: the maximum number of hours by which a booking may be committed late or listed out of order.
+        settle_days: the number of days after its window during which a pickup may still change.
+        max_lookback_days: how many days back from the newest pickup every run goes to read open pickups again.
+        pages_per_package: the number of pages per load package in a first load or sweep, unless `part` is `whole`.
+        requests_per_minute: the maximum request rate, including retries. A walk that needs fewer requests never waits.
+        request_max_attempts: the maximum number of attempts per page. Seven attempts wait 63 s in total, which is
+            longer than Sendcloud's one-minute rate window.
         part: `whole` reads everything in one package. To read in packages, use `head`, then `history` while
             `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To read
             settled pickups again as well, use `sweep` instead of `head`. `part` is an argument, not a setting.
-        stats: receives the counts of the walk for progress displays and the receipt. `stats` is an argument, not a
-            setting.
+        stats: receives the walk's counts, for progress displays and the receipt. `stats` is an argument, not a setting.
 
     Returns:
         The resources `pickups` (merged on account and id, incremental on created_at) and `pickups_quarantine` (merged
         on account and record_hash).
 
     Raises:
-        SettingsError: a setting is invalid. Extracting the resources raises the other errors of `errors.py`.
+        SettingsError: a setting is invalid. The other errors in `errors.py` are raised while the resources are being
+            extracted.
     """
     _check_account(account)
     _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
@@ -145,7 +145,7 @@ def sendcloud_source(
     def pickups(
         created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
     ) -> Iterator[pa.Table]:
-        """Yields one row per pickup, as sent, in the latest state that was read. Times are UTC instants."""
+        """Yields one row per pickup, as sent, in the most recent state that was read. Times are UTC instants."""
         nonlocal begun, done
         begun, done = True, None
         _check_lag(created_at)

@@ -7,12 +7,12 @@ SendcloudError
 │   ├── ClientAuthError     the token endpoint refused the client id and secret
 │   └── TokenAuthError      the API refused a fresh access token
 ├── Unavailable             no attempt returned a usable response; the next run catches up
-└── BadResponse             a response violates the documentation of the API; nothing from it was loaded
+└── BadResponse             a response contradicts the API's documentation; nothing from it was loaded
     ├── ExpiredLink         a link from the API returned 404; the next run starts from the newest page
     ├── ForeignLink         a link or redirect leads to another origin; no request was sent to it
-    └── LoopingLink         a next link leads back to a page that this walk has read
+    └── LoopingLink         a next link leads back to a page that this walk has already read
 
-Each constructor takes facts and composes the message: what happened, on what evidence, and what to do next.
+Each constructor composes its message from facts: what happened, what the evidence is, and what to do next.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
 
 
 class SendcloudError(Exception):
-    """The base class of the source's errors. The text fits on one line of a terminal and never contains a secret."""
+    """The base class of the source's errors. The message fits on one terminal line and never contains a secret."""
 
 
 class SettingsError(SendcloudError):
     """Raised when a setting is invalid or missing.
 
-    `setting` names the setting of the source. It is None if the text already names the file, section and key.
+    `setting` is the name of the source's setting, or None if the message already names the file, section and key.
     """
 
     setting: str | None = None
@@ -84,7 +84,7 @@ class ClientAuthError(AuthError):
 
 
 class TokenAuthError(AuthError):
-    """Raised when the API refuses an access token that was requested a moment before."""
+    """Raised when the API refuses an access token that was requested only a moment earlier."""
 
     def __init__(self, status: int, path: str, message: str) -> None:
         remedy = (
@@ -106,7 +106,7 @@ class Unavailable(SendcloudError):
 
 
 class BadResponse(SendcloudError):
-    """Raised when a response violates the documentation of the API. Nothing from the response was loaded."""
+    """Raised when a response contradicts the API's documentation. Nothing from the response was loaded."""
 
     def __init__(
         self, path: str, evidence: str, remedy: str = "", method: str = "GET", setting: str = "base_url"
@@ -143,7 +143,7 @@ class ForeignLink(BadResponse):
 
 
 class LoopingLink(BadResponse):
-    """Raised when a next link leads back to a page that this walk has read."""
+    """Raised when a next link leads back to a page that this walk has already read."""
 
     def __init__(self, path: str, page: int) -> None:
         super().__init__(path, f"the next link of page {page} leads back to a page that this walk has read")

@@ -31,17 +31,17 @@ NEVER_DROP_SECONDS = 3e9
 
 
 def version_of(name: str) -> Version:
-    """Returns the version of the API with this name. Raises SettingsError if the name is unknown."""
+    """Returns the API version with this name. Raises SettingsError if the name is unknown."""
     if name not in VERSIONS:
         raise SettingsError.of("api_version", f"is {name!r}", f"Use {' or '.join(VERSIONS)}.")
     return VERSIONS[name]
 
 
 def address_of(base_url: str, version: Version) -> str:
-    """Returns the address of the API: `base_url`, where the version's own name replaces a final `/v2`.
+    """Returns the API's address: `base_url`, with a final `/v2` replaced by the version's own name.
 
-    An address that ends in `/v3` is never changed. Raises SettingsError if the version is v2, because the source does
-    not guess which of the two settings is wrong.
+    An address that ends in `/v3` is never changed. If the version is v2, such an address raises SettingsError, because
+    the source does not guess which of the two settings is wrong.
     """
     root, _, last = base_url.strip().rstrip("/").rpartition("/")
     if last not in VERSIONS or last == version.name:
@@ -70,10 +70,10 @@ def _check_numbers(**settings: int) -> None:
 
 
 def _check_address_section(**addresses: str) -> None:
-    """Raises SettingsError if dlt found an address outside the section of this source.
+    """Raises SettingsError if dlt found an address outside this source's section.
 
-    dlt also searches the parent sections. Without this check, a BASE_URL that another program needs in the environment
-    would receive the keys (tested with dlt 1.31, 2026-11).
+    dlt also searches the parent sections. Without this check, the keys would be sent to a BASE_URL that is in the
+    environment for another program (tested with dlt 1.31, 2026-11).
     """
     for name, address in addresses.items():
         strays: list[object] = [dlt.config.get(key) for key in (name, f"sources.{name}")]
@@ -94,7 +94,7 @@ def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
 
 
 def _check_start_date() -> None:
-    """Raises SettingsError for an unusable start date, before dlt 1.31 fails on it while it binds the incremental."""
+    """Raises SettingsError for an unusable start date, before dlt 1.31 fails on it when binding the incremental."""
     _to_utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))
 
 

@@ -1,6 +1,6 @@
-"""Compares the views with an independent calculation in pandas, which reads the world itself and uses none of our code.
+"""Compares the views with an independent pandas calculation, which reads the world itself and uses none of our code.
 
-Counts must be equal. Ratios and quantiles must be equal to 1e-9. A real run loads each of the two seeded worlds.
+Counts must be equal. Ratios and quantiles must agree to within 1e-9. A real run loads each of the two seeded worlds.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def expected_rates(pickups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Asserts that the counts are equal and that all other values are equal to 1e-9."""
+    """Asserts that the counts are equal and that all other values agree to within 1e-9."""
     assert len(found) == len(expected) > 0
     found = found[expected.columns].sort_index()
     for name in expected.columns:

@@ -1,4 +1,4 @@
-"""The views over carriers, with expected values worked out by hand for a few pickups."""
+"""Tests the carrier views against values worked out by hand for a few pickups."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def carrier_row(con, columns, carrier="dpd", country="all"):
 
 
 # The bounds are (p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n) with z = 1.959963984540054,
-# computed with 60 decimal digits.
+# computed to 60 decimal digits.
 @pytest.mark.parametrize(
     ("cancelled_pickups", "kept_pickups", "rate", "low", "high"),
     [

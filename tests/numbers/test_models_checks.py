@@ -1,4 +1,4 @@
-"""The checks report nothing in a sound warehouse, and each check reports an example of its wrong rows."""
+"""Tests that the checks report nothing in a sound warehouse, and that each one reports an example of its wrong rows."""
 
 import pytest
 
@@ -66,9 +66,9 @@ def test_only_the_check_for_a_wrong_row_reports_that_row(warehouse, check):
 
 
 def duplicates_found(warehouse, *, before=None, this):
-    """Returns the duplicates that the check reports in three rows, two of which are one pickup.
+    """Returns the duplicates that the check reports among three rows, two of which are the same pickup.
 
-    The account's last two runs left these receipts.
+    `before` and `this` are fields of the receipts of the account's last two runs.
     """
     runs = [run(observed_at="2026-03-31 00:00Z", **before)] if before else []
     con = warehouse(pickup(), *WRONG_ROWS["unique_key"], runs=[*runs, run(**this)])
@@ -78,7 +78,7 @@ def duplicates_found(warehouse, *, before=None, this):
 def test_unique_key_check_does_not_group_keys_if_the_row_counts_add_up(warehouse):
     """The table has 3 rows: 2 from the previous run and 1 new one. The check is skipped, so it misses the duplicate.
 
-    Grouping the keys of ten million pickups takes a second and a gigabyte.
+    Grouping the keys of ten million pickups takes a second and a gigabyte of memory.
     """
     assert duplicates_found(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 

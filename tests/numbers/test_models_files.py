@@ -1,4 +1,4 @@
-"""The SQL files of views and checks, and the columns of the views."""
+"""Tests the SQL files of the views and checks, and the views' columns."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_check_file_states_its_severity_and_its_reason_first(check):
 
 
 def test_query_of_two_columns_of_the_pickups_view_reads_no_other_columns(warehouse):
-    """A CTE that is read twice becomes a table of all pickups with all columns.
+    """A CTE that is read twice is materialized as a table of all pickups with all columns.
 
     With two million pickups, a query then takes 2.3 s instead of 0.3 s.
     """

@@ -1,4 +1,4 @@
-"""`analytics.pickups`: the meaning of each derived column, with expected values worked out by hand."""
+"""Tests what each derived column of `analytics.pickups` means, with expected values worked out by hand."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -65,7 +65,7 @@ def test_view_returns_identical_rows_in_every_session_time_zone(warehouse, view)
     assert rows_in("UTC") == rows_in("America/New_York") == rows_in("Asia/Kolkata")
 
 
-# Spain is at UTC+1 in winter and UTC+2 in summer, Britain at UTC+0 and UTC+1. Both change their clocks at 01:00 UTC.
+# Spain is at UTC+1 in winter and UTC+2 in summer; Britain is at UTC+0 and UTC+1. Both change clocks at 01:00 UTC.
 @pytest.mark.parametrize(
     ("country", "pickup_from", "opens_local"),
     [
@@ -89,8 +89,8 @@ def test_windows_open_in_local_time_when_daylight_saving_begins_or_ends(warehous
 
 
 def test_window_hours_are_elapsed_hours_when_daylight_saving_ends(warehouse):
-    # In Madrid, the window is open from 00:00 (22:00 UTC) to 03:00 (02:00 UTC). Wall clocks show three hours, but four
-    # hours pass.
+    # In Madrid, the window is open from 00:00 (22:00 UTC) to 03:00 (02:00 UTC). Wall clocks advance three hours, but
+    # four hours pass.
     con = warehouse(
         pickup(country="ES", pickup_from="2026-10-24 22:00Z", pickup_until="2026-10-25 02:00Z"),
     )
@@ -107,7 +107,7 @@ def test_window_hours_are_elapsed_hours_when_daylight_saving_ends(warehouse):
     [
         ("ES", 1, 0, "2026-03-30"),  # at UTC+2, it is Monday 00:30
         ("GB", 7, 23, "2026-03-23"),  # at UTC+1, it is still Sunday 23:30
-        ("CH", 7, 22, "2026-03-23"),  # no time zone is configured, so it stays Sunday 22:30 UTC
+        ("CH", 7, 22, "2026-03-23"),  # no time zone is configured, so it remains Sunday 22:30 UTC
     ],
 )
 def test_local_weekday_hour_and_week_of_sunday_22_30_utc_depend_on_the_country(warehouse, country, weekday, hour, week):
@@ -232,7 +232,7 @@ def test_window_length_is_the_sum_of_the_lengths_of_its_slots(warehouse, slots, 
 
 
 def test_each_slot_opens_in_the_local_time_of_the_country_and_counts_in_the_grid(warehouse):
-    """On a Tuesday in winter, 09:00 and 13:00 UTC are 10:00 and 14:00 in Amsterdam."""
+    """On a winter Tuesday, 09:00 and 13:00 UTC are 10:00 and 14:00 in Amsterdam."""
     con = warehouse(pickup(pickup_until="2026-03-10 16:30Z", time_slots=f"[{MORNING},{AFTERNOON}]", api_version="v3"))
 
     assert rows(
@@ -352,7 +352,7 @@ def test_window_has_a_length_only_if_it_ends_after_it_begins(warehouse, pickup_f
     ("created_at", "pickup_from", "hours", "is_before_booking"),
     [
         ("2026-03-06 09:00Z", "2026-03-10 09:00Z", 96.0, False),  # four days
-        ("2026-03-28 09:00Z", "2026-03-30 09:00Z", 48.0, False),  # two days, although one local day has 23 hours
+        ("2026-03-28 09:00Z", "2026-03-30 09:00Z", 48.0, False),  # two days, even though one local day has 23 hours
         ("2026-03-10 09:00Z", "2026-03-10 09:00Z", 0.0, False),
         ("2026-03-10 09:00Z", "2026-03-09 09:00Z", -24.0, True),
         ("2026-03-10 09:00Z", None, None, False),

@@ -1,4 +1,5 @@
-"""The notebooks run from top to bottom and answer their questions. The committed files hold no account's numbers."""
+"""Tests that the notebooks run from top to bottom, that they answer their questions, and that the committed files
+contain no account's numbers."""
 
 import ast
 import json
@@ -36,7 +37,7 @@ FUTURE_WINDOW = {"pickup_from": "2026-04-10 09:00Z", "pickup_until": "2026-04-10
 
 @pytest.fixture(scope="module")
 def executed_notebooks(templates):
-    """Returns the notebooks by name and account, executed over a busy account and over an empty account."""
+    """Returns the notebooks by name and account, executed for a busy account and for an empty one."""
     folder = templates.made("notebooks", execute_all)
     return {(name, account): nbformat.read(folder / f"{name} {account}.ipynb", as_version=4) for name, account in PAIRS}
 
@@ -72,14 +73,14 @@ def test_rates_notebook_answers_in_pictures_and_sentences(executed_notebooks):
     answers = "\n".join(outputs(notebook, "text/markdown"))
 
     assert len(outputs(notebook, "image/png")) == 7
-    # With ups, 20 of 40 pickups are cancelled, and with dpd 10 of 80. The three failed ups pickups count only in the
+    # With ups, 20 of 40 pickups are cancelled; with dpd, 10 of 80. The three failed ups pickups count only in the
     # failure rate.
     assert "**123 pickups** of 2 carriers, as of 2026-04-01 00:00 UTC. 123 are mature" in answers
     assert "**ups is cancelled most often: 50.0% of its pickups.**" in answers
     assert "no other carrier's reaches it. Over all carriers 30 of 120 were cancelled, 25.0%." in answers
     assert "**20 of 30 cancellations (66.7%)** came less than 24 hours before the window opened, 0 of them" in answers
     assert "**dpd differs most: 25.0% in NL, 0.0% in DE** (40 and 40 pickups)" in answers
-    # All pickups were booked in one week. 10 were cancelled after 48 hours and 20 after 95, and none was rebooked.
+    # All pickups were booked in one week. 10 were cancelled after 48 hours and 20 after 95, and none were rebooked.
     assert (
         "**There are too few whole weeks to tell a trend**, over all carriers. 1 weeks are whole with every carrier, "
         "0 are not mature yet." in answers
@@ -223,7 +224,7 @@ def namespace_of(name, since=None):
 
 
 def execute_and_draw(name):
-    """Executes the notebook and draws each of its pictures."""
+    """Executes the notebook and draws all of its pictures."""
     import matplotlib.pyplot as plt
 
     namespace_of(name)
@@ -233,7 +234,7 @@ def execute_and_draw(name):
 
 
 def bookings_of_week(monday, cancelled_of_ten, **changes):
-    """Returns ten pickups, booked on that Monday for the next day, of which `cancelled_of_ten` are cancelled."""
+    """Returns ten pickups booked on that Monday for the next day, `cancelled_of_ten` of which are cancelled."""
     booked = datetime.fromisoformat(f"{monday} 09:00Z")
     times = {
         "created_at": booked,
@@ -248,7 +249,7 @@ MONDAYS = ["2026-02-02", "2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02",
 
 
 def test_trend_covers_only_weeks_in_which_every_carrier_is_mature(use_warehouse):
-    """Two carriers have constant rates, 1 and 3 of 10 a week. The last two weeks of the slow carrier are not mature."""
+    """Two carriers have constant rates, 1 and 3 in 10 each week. The slow carrier's last two weeks are not mature."""
     quick = [made for monday in MONDAYS for made in bookings_of_week(monday, 1)]
     slow = [made for monday in MONDAYS for made in bookings_of_week(monday, 3, carrier="ups")]
     late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **FUTURE_WINDOW) for monday in MONDAYS[-2:]]
@@ -277,7 +278,7 @@ def test_week_that_since_cuts_into_is_incomplete_and_left_out(tmp_path, monkeypa
 
 @pytest.fixture
 def use_warehouse(warehouse, monkeypatch):
-    """Returns a function that makes `pipelines.warehouse.read` read this account, in this process."""
+    """Returns a function that makes `pipelines.warehouse.read` read the given account, in this process."""
 
     def use(pickups, runs=None):
         con = warehouse(*pickups, runs=runs)

@@ -1,4 +1,4 @@
-"""`pickups report` writes one self-contained page. If it fails, it leaves the previous page unchanged."""
+"""Tests that `pickups report` writes one self-contained page and, if it fails, leaves the previous page unchanged."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_each_entry_of_the_contents_links_to_its_own_heading(page: Path) -> None
 
 @pytest.mark.slow
 def test_report_can_be_limited_to_some_carriers_and_a_start_day(hostile_page: Path) -> None:
-    """One pickup was booked in each hour before 22 August 12:00, 229 since the 13th. One was booked ten days later."""
+    """One pickup was booked every hour before 12:00 on 22 August, 229 since the 13th, and one ten days later."""
     text = " ".join("".join(Tags(hostile_page.read_text()).text).split())
 
     assert "230 pickups" in text
@@ -119,7 +119,7 @@ def test_report_can_be_limited_to_some_carriers_and_a_start_day(hostile_page: Pa
 
 @pytest.fixture
 def write_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
-    """Returns a function that writes a notebook with one code cell, for a folder that replaces the packaged one."""
+    """Returns a function that writes a one-cell notebook to a folder that replaces the packaged one."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(build, "notebooks_folder", lambda _project: folder)

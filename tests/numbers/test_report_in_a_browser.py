@@ -1,4 +1,4 @@
-"""The report in a real Chromium, opened from the disk and without a network."""
+"""Tests the report in a real Chromium, opened from disk and without network access."""
 
 from __future__ import annotations
 

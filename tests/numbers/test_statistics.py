@@ -1,7 +1,7 @@
-"""The statistical views, compared with values worked out by hand for a few pickups, and with scipy, statsmodels and
+"""Compares the statistical views with values worked out by hand for a few pickups, and with scipy, statsmodels and
 lifelines for many.
 
-The default pickup of by_hand.py is dpd in NL, booked on Friday 2026-03-06 at 09:00 UTC and observed on 2026-04-01.
+The default pickup in by_hand.py is for dpd in NL, booked on Friday 2026-03-06 at 09:00 UTC and observed on 2026-04-01.
 """
 
 import warnings
@@ -20,7 +20,7 @@ BOOKED = "2026-03-06 09:00Z"
 
 
 def close(expected):
-    """Matches values that are equal to nine digits."""
+    """Matches values that agree to nine digits."""
     return pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -55,7 +55,7 @@ def test_interval_equals_the_wilson_interval_of_statsmodels(warehouse, view, k, 
 
 
 def pickups_with_rate(carrier, k, n):
-    """Returns n pickups of the carrier, of which k are cancelled."""
+    """Returns n pickups for the carrier, k of which are cancelled."""
     return [*many(cancelled, k, carrier=carrier), *many(pickup, n - k, carrier=carrier)]
 
 
@@ -126,7 +126,7 @@ def test_shrunken_rate_is_plausible_in_edge_cases(warehouse, pickups, expected):
 
 
 def test_shrunken_rate_equals_the_mean_of_the_posterior_in_scipy(warehouse):
-    """numpy computes the prior's moments, and scipy the posterior. Carriers and countries have separate priors."""
+    """numpy computes the prior's moments; scipy computes the posterior. Carriers and countries have separate priors."""
     random = Random(1)
     counts = {f"carrier {i}": (random.randint(0, 5 + 9 * i), 5 + 9 * i) for i in range(7)}
     con = warehouse(*[one for carrier, (k, n) in counts.items() for one in pickups_with_rate(carrier, k, n)])
@@ -146,7 +146,7 @@ def test_shrunken_rate_equals_the_mean_of_the_posterior_in_scipy(warehouse):
 
 
 def test_estimated_prior_matches_the_beta_distribution_that_generated_the_rates(warehouse):
-    """200 carriers with 50 pickups each have rates from Beta(4, 16). The estimate of m = 20 lies within its scatter."""
+    """200 carriers with 50 pickups each draw rates from Beta(4, 16). The estimate of m = 20 is within its scatter."""
     from scipy import stats
 
     drawn = stats.betabinom(50, 4, 16).rvs(200, random_state=3)
@@ -234,7 +234,7 @@ def test_cancellation_dated_before_its_own_booking_is_not_rebooked_by_that_booki
     assert only(con, "is_rebooked, cancelled_at_utc::text", "rebookings") == (False, "2026-03-08 08:59:00")
 
 
-SHORTLY_AFTER = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the hour of the cancellation and in the next hour
+SHORTLY_AFTER = ["2026-03-08 09:10Z", "2026-03-08 10:00Z"]  # in the same hour as the cancellation and in the next hour
 
 
 @pytest.mark.parametrize("booked_again_at", SHORTLY_AFTER)
@@ -308,7 +308,7 @@ def test_cancellation_with_no_recorded_time_stays_in_the_net_rate(warehouse):
 
 
 def test_requested_but_undecided_cancellation_is_not_counted_as_rebooked(warehouse):
-    """When it counted as rebooked, net_cancelled became negative, and the square root in the interval failed."""
+    """When it was counted as rebooked, net_cancelled became negative, and the square root in the interval failed."""
     asked = cancelled(pickup_status="CANCELLATION_REQUESTED")
     con = warehouse(asked, pickup(created_at="2026-03-08 10:00Z"), *many(pickup, 4))
 
@@ -344,7 +344,7 @@ def test_chance_of_a_booking_is_high_if_a_booking_follows_anyway(warehouse):
 
 
 def shares(con, carrier="dpd"):
-    """Returns the share cancelled for each age in hours."""
+    """Returns the cancelled share by age in hours."""
     return dict(rows(con, "age_hours, share_cancelled", "cancellation_timing", f"carrier = '{carrier}'"))
 
 
@@ -354,7 +354,7 @@ def at(hours):
 
 
 def test_share_cancelled_equals_a_plain_count_if_every_pickup_is_observed_long_enough(warehouse):
-    """Two of 5 pickups are cancelled, after 30 minutes and after 24 hours and 10 minutes. One failed, two are kept."""
+    """Two of 5 pickups are cancelled, one after 30 minutes and one after 24 h 10 min. One failed, and two are kept."""
     two = [cancelled(cancelled_at=at(0.5)), cancelled(cancelled_at=at(24 + 1 / 6))]
     con = warehouse(*two, pickup(pickup_status="Failed"), pickup(), pickup())
 
@@ -403,7 +403,7 @@ def test_cancellation_with_no_recorded_time_is_left_out_of_the_share_by_age(ware
 
 
 def test_share_cancelled_by_age_equals_the_estimate_of_lifelines(warehouse):
-    """Of 400 pickups, each is cancelled or censored at a different hour, because lifelines breaks ties randomly.
+    """Each of the 400 pickups is cancelled or censored at a different hour, because lifelines breaks ties randomly.
 
     No pickup is observed for more than 30 days. Failed pickups leave at hour 0.
     """
@@ -423,12 +423,12 @@ def test_share_cancelled_by_age_equals_the_estimate_of_lifelines(warehouse):
             pickups.append(pickup(created_at=as_of - timedelta(hours=age)))
         duration.append(0 if kind == "failed" else age)
         event.append({"cancelled": 1, "failed": 2, "kept": 0}[kind])
-    longest = 615  # the cancelled pickups are observed for so many hours, so no cancellation can be later
+    longest = 615  # the cancelled pickups are observed for this many hours, so no cancellation can be later
     late = [i for i, (age, kind) in enumerate(zip(hours, kinds, strict=True)) if kind == "cancelled" and age > longest]
     con = warehouse(*[one for i, one in enumerate(pickups) if i not in late])
     keep = [i for i in range(len(hours)) if i not in late]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about ties among the failed pickups, which are all at hour 0
+        warnings.simplefilter("ignore")  # about ties among the failed pickups, all of which are at hour 0
         fitted = AalenJohansenFitter(calculate_variance=False, jitter_level=1e-6, seed=1).fit(
             pd.Series(duration)[keep], pd.Series(event)[keep], event_of_interest=1
         )

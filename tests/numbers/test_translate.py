@@ -1,4 +1,4 @@
-"""Translation of our SQL to other dialects, without a database. test_views_on_postgres.py executes it on a server."""
+"""Tests translating our SQL to other dialects without a database. test_views_on_postgres.py executes it on a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests the first load of a large account, which reads packages and resumes after the last complete package."""
+"""Tests the first load of a large account, which reads in packages and resumes after the last complete one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def interrupted_folder(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactor
 def interrupted_load(request: pytest.FixtureRequest, installation: Installation | Walking, api: Sandbox) -> Any:
     """Returns an installation whose first load failed in its third package.
 
-    Two packages with 40 pickups are loaded.
+    Two packages, with 40 pickups in all, are loaded.
     """
     if isinstance(installation, Installation):
         return installation.as_in(request.getfixturevalue("interrupted_folder"))
@@ -80,7 +80,7 @@ def test_interrupted_first_load_keeps_its_complete_packages_and_reports_them(
 def test_next_run_reads_the_head_once_and_then_resumes_the_history(
     interrupted_load: Installation, world: World, api: Sandbox
 ) -> None:
-    """The run reads two pages of head, one on each side of the frontier, and then pages 9 to 20.
+    """The run reads two pages of the head, one on each side of the frontier, and then pages 9 to 20.
 
     It does not restart at the top.
     """
@@ -109,7 +109,7 @@ def test_new_bookings_and_cancellations_arrive_while_the_history_is_incomplete(
 
     statuses = {row["id"]: row["pickup_status"] for row in installation.pickups()}
     assert statuses[early] == as_sent("Cancelled")
-    assert len(statuses) == 1 + 40 + 1 - 1  # the package of 40 pickups, which includes `early`, and the new booking
+    assert len(statuses) == 1 + 40 + 1 - 1  # the package of 40 pickups, including `early`, and the new booking
 
     api.heal()
     installation.run(api, **FIVE_A_PAGE)
@@ -120,7 +120,7 @@ def test_new_bookings_and_cancellations_arrive_while_the_history_is_incomplete(
 def test_open_pickup_deep_in_the_history_is_read_again_after_the_first_load(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The pickup is in the last package, and the frontier after the first load must include it."""
+    """The pickup is in the last package, so the frontier after the first load must reach back to it."""
     deep = world.book(created_at=NOW - timedelta(days=119), id=1, pickup_from=NOW + timedelta(days=2), listed_from=NOW)
     first = installation.run(api, **FIVE_A_PAGE)
     assert (first.open_pickups, first.history_complete) == (1, True)
@@ -192,9 +192,9 @@ def test_order_change_during_an_interrupted_first_load_loses_no_row(
 
 @pytest.mark.slow
 def test_later_runs_also_read_an_unsorted_list_in_packages(installation: Installation, world: World) -> None:
-    """Memory must not grow with the account.
+    """Memory use must not grow with the account.
 
-    Every run therefore reads the 20 pages of five in packages of eight pages.
+    Every run therefore reads the 20 pages of five pickups in packages of eight pages.
     """
     with serve(world, order="shuffled") as api:
         installation.run(api, **FIVE_A_PAGE)
@@ -247,7 +247,7 @@ def test_a_first_load_in_packages_ends_at_the_start_date(
 def test_scheduler_window_is_read_completely_however_many_pages_precede_it(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The window contains the ten pickups booked 100 to 91 days ago, on pages 15 and 16 of 20."""
+    """The window contains the ten pickups that were booked 100 to 91 days ago, on pages 15 and 16 of 20."""
     bounds = [f"{NOW - timedelta(days=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (100, 90)]
     (installation.folder / ".dlt" / "config.toml").write_text(
         "[sources.sendcloud.pickups.created_at]\ninitial_value = {}\nend_value = {}\n".format(*bounds)
@@ -291,7 +291,7 @@ def test_links_that_loop_across_packages_end_the_run(installation: Installation,
 def test_run_fails_if_a_link_expires_again_after_the_restart(interrupted_load: Installation, api: Sandbox) -> None:
     """The stored link has expired, so the run restarts at the top once.
 
-    The link behind its first package has expired too, which ends the run.
+    The link after its first package has expired too, which ends the run.
     """
     asked = len(api.requests)
     expired = {asked + 3, asked + 3 + 5}
@@ -345,9 +345,9 @@ def test_endless_empty_pages_end_the_run_even_if_packages_are_small(installation
 def test_package_that_looks_sorted_in_an_unsorted_list_does_not_stop_at_the_start_date(
     installation: Installation,
 ) -> None:
-    """The list is sorted by carrier, and the pickups of every carrier except the first are sorted newest first.
+    """The list is sorted by carrier, and every carrier's pickups except the first's are sorted newest first.
 
-    The start date lies within the pickups of each of those carriers.
+    The start date falls among the pickups of each of those carriers.
     """
     records = []
     for carrier, days in (("fedex", [3, 1]), ("dhl", range(30)), ("dpd", range(30)), ("ups", range(30))):

@@ -1,4 +1,4 @@
-"""Tests the quarantine, which keeps each unreadable record with the reason until the record becomes readable.
+"""Tests the quarantine, which keeps each unreadable record, along with the reason, until the record becomes readable.
 
 Unknown values are loaded, and a check reports them.
 """
@@ -43,9 +43,9 @@ def test_repaired_record_loads_and_its_quarantine_row_records_when(
 def test_quarantine_row_is_resolved_if_a_loaded_pickup_breaks_and_returns_unchanged(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The record equals its row, so the run merges nothing.
+    """The record matches its row, so the run merges nothing.
 
-    The quarantine row is still resolved, because the API listed the record in readable form.
+    The quarantine row is resolved nonetheless, because the API listed the record in readable form.
     """
     pickup = world.book()
     installation.run(api)
@@ -78,7 +78,7 @@ def test_record_that_breaks_again_is_unresolved_again_and_keeps_first_seen_at(
 def test_only_the_newest_refused_form_of_a_pickup_is_unresolved(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The record first lacks its carrier, then also its status, and finally only its carrier again."""
+    """The record lacks first its carrier, then also its status, and finally only its carrier again."""
     pickup = world.book()
     waiting = []
     for status in ("Created", None, "Created"):
@@ -133,7 +133,7 @@ def test_record_with_a_text_id_is_resolved_if_its_id_is_later_sent_as_a_number(
 def test_record_with_an_unreadable_id_is_never_marked_as_resolved(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Without a readable id, a record matches neither a pickup nor another record of that kind.
+    """A record without a readable id matches neither a pickup nor another such record.
 
     The other pickups load.
     """
@@ -176,7 +176,7 @@ def test_pickup_of_another_account_with_the_same_id_resolves_nothing(
 def test_record_seen_again_after_the_memory_dropped_it_keeps_first_seen_at(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The record lies behind the frontier, so ordinary runs do not read it, and after a week the memory drops it."""
+    """The record lies behind the frontier, so ordinary runs do not read it, and the memory drops it after a week."""
     broken = world.book(created_at=NOW - timedelta(days=40))
     world.change(broken, carrier=None)
     for days in range(39, 29, -1):
@@ -196,9 +196,9 @@ def test_record_seen_again_after_the_memory_dropped_it_keeps_first_seen_at(
 
 
 def test_memory_of_broken_records_is_limited_by_age_and_number() -> None:
-    """The memory keeps records that this run read, and other records for a week.
+    """The memory keeps the records that this run read, and keeps other records for a week.
 
-    The number is limited because the memory travels in the state.
+    Their number is limited because the memory is part of the state.
     """
     week = timedelta(days=7)
     known = {"old": NOW - week, "young": NOW - week + timedelta(seconds=1), "met": NOW - 3 * week}
@@ -232,9 +232,9 @@ def test_a_new_status_or_carrier_loads_and_a_check_names_it(
 def test_booking_in_a_year_that_makes_dlt_drop_rows_is_quarantined(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """dlt's incremental drops rows that are 95 years older than the newest row.
+    """dlt's incremental loading drops rows that are 95 years older than the newest row.
 
-    A row of the year 9999 would be the newest row.
+    A row from the year 9999 would be the newest one.
     """
     sound = world.book(created_at=NOW - timedelta(days=40), pickup_status="Failed")
     for booked in ("0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "9999-12-31T00:00:00Z"):

@@ -1,4 +1,4 @@
-"""Tests second runs, in which the results of the first run must neither hide nor duplicate a row."""
+"""Tests second runs, in which the first run's results must neither hide nor duplicate a row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_loading_twice_changes_nothing(installation: Installation, world: World,
 
     assert installation.rows("select * from sendcloud.pickups order by id") == once  # including _dlt_load_id
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_unchanged) == (0, 0, 41)
-    assert installation.rows("select * from sendcloud._dlt_loads") == loads  # there is not even an empty load
+    assert installation.rows("select * from sendcloud._dlt_loads") == loads  # not even an empty load was added
 
 
 def test_a_pickup_booked_between_two_runs_arrives(installation: Installation, world: World, api: Sandbox) -> None:
@@ -76,7 +76,7 @@ def test_change_to_a_cancelled_pickup_does_not_count_as_a_new_cancellation(
 def test_cancellation_of_a_pickup_booked_weeks_ago_with_a_future_window_is_found(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """This is the trap of this domain.
+    """This is the trap in this domain.
 
     `created_at` lies 45 days before the watermark, and no other field reveals the change.
     """
@@ -99,10 +99,10 @@ def test_cancellation_of_a_pickup_booked_weeks_ago_with_a_future_window_is_found
 def test_every_run_reads_an_open_pickup_again_until_it_is_settled(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The pickup settles 3.2 days from now, behind two pages of other pickups a day.
+    """The pickup settles 3.2 days from now, and two more pages of other pickups precede it each day.
 
-    The run on day four is the first that can know this. The change on day five is therefore the first that no ordinary
-    run finds. A sweep would find it.
+    The run on day four is the first that can know that it has settled. The change on day five is therefore the first
+    that no ordinary run finds. A sweep would find it.
     """
     pickup = world.book(created_at=NOW - days(1), pickup_from=NOW + days(1), pickup_until=NOW + days(1.2))
     installation.run(api, page_size=5, settle_days=2)
@@ -165,7 +165,7 @@ def test_booking_listed_late_arrives_even_if_it_is_older_than_the_watermark(
 def test_booking_during_the_walk_neither_loses_nor_duplicates_a_row(
     installation: Installation, world: World, order: str
 ) -> None:
-    """With offset cursors, the insertion repeats the last row of page one as the first row of page two."""
+    """With offset cursors, the insertion makes the last row of page one reappear as the first row of page two."""
     for number in range(30):
         world.book(created_at=NOW - days(10) + timedelta(hours=number))
     before = as_rows(world.records())
@@ -219,9 +219,9 @@ def test_any_order_gives_the_same_table_as_newest_first(installation: Installati
 def test_failed_order_check_makes_the_run_read_to_the_end_and_report_it(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """With ten pickups a page, the 61 pickups are seven pages.
+    """At ten pickups a page, the 61 pickups fill seven pages.
 
-    After the order is restored, runs are short again.
+    Once the order is restored, runs are short again.
     """
     a_year_of_settled_pickups(world, 60)
     installation.run(api, page_size=10)
@@ -259,7 +259,7 @@ def test_open_pickup_from_last_month_costs_only_the_pages_down_to_it(
 ) -> None:
     """The account has booked 100 settled pickups, then the open pickup, then 25 failed pickups.
 
-    The run reads the newest 26 rows on pages of 10, and one page behind them.
+    The run reads the newest 26 rows, on pages of 10, and one page beyond them.
     """
     a_year_of_settled_pickups(world, 100)
     world.book(created_at=NOW - days(28), pickup_from=NOW + days(5), pickup_until=NOW + days(5))

@@ -1,4 +1,4 @@
-"""Tests second runs over a warehouse that was moved, deleted, restored or given a duplicate row."""
+"""Tests second runs on a warehouse that was moved, deleted, restored or given a duplicate row."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_run_resumes_from_the_state_of_a_restored_older_warehouse(
 ) -> None:
     """The backup is older than the cancellation.
 
-    The pickup has settled since, so a run with the newer state would not read it again.
+    The pickup has since settled, so a run with the newer state would not read it again.
     """
     pickup = world.book(created_at=NOW - timedelta(hours=1))
     installation.run(api)

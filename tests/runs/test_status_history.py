@@ -1,4 +1,4 @@
-"""Tests that `pickup_status_history` holds every observed state and no other state."""
+"""Tests that `pickup_status_history` holds every observed state and no others."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def test_change_to_other_fields_adds_no_state(installation: Installation, world:
 def test_load_without_new_states_is_examined_only_once(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise every later run would compare the rows of that load with the history.
+    """Otherwise, every later run would compare the load's rows with the history.
 
-    The comparison takes half a gigabyte for a million rows.
+    The comparison takes half a gigabyte of memory for a million rows.
     """
     pickup = world.book()
     installation.run(api)
@@ -141,7 +141,7 @@ def test_run_that_reads_nothing_dates_no_state_by_the_local_clock(
 ) -> None:
     """The API's clock (20 November 2026) is behind the local clock.
 
-    If the local clock dated the state, Created would come last.
+    If states were dated by the local clock, Created would come last.
     """
     pickup = world.book()
     with monkeypatch.context() as patched:
@@ -181,7 +181,7 @@ def test_history_of_a_seeded_world_has_one_row_for_each_observed_state(
 
 
 def test_local_clock_that_is_set_back_hides_no_state() -> None:
-    """dlt names its loads by the local time, so the name of the second load is smaller than the name of the first."""
+    """dlt names its loads by the local time, so the second load's name sorts before the first's."""
     with duckdb.connect() as connection:
         connection.execute("create schema sendcloud")
         for load, status in (("200", "Created"), ("100", "Cancelled"), ("050", "Created")):

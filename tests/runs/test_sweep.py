@@ -42,7 +42,7 @@ def interrupted_folder(one_api: Sandbox, templates: Templates, tmp_path_factory:
 
 
 def with_late_changes(world: World) -> World:
-    """Changes one settled pickup on each of the pages 3, 8 and 18, and returns the world."""
+    """Changes one settled pickup on each of pages 3, 8 and 18, and returns the world."""
     ids = [record["id"] for record in reversed(world.records())]
     for number in (10, 60, 85):
         world.change(ids[number], tracking_number="late")
@@ -58,7 +58,7 @@ def loaded(templates: Templates, installation: Installation) -> Installation:
 def interrupted_sweep(interrupted_folder: Path, installation: Installation, world: World) -> Installation:
     """Returns an installation with an interrupted sweep, and with changes on pages 3, 8 and 18.
 
-    The sweep has read two pages of head and eight more pages.
+    The sweep has read two pages of the head and eight more pages.
     """
     with_late_changes(world)
     return installation.as_in(interrupted_folder)
@@ -101,7 +101,7 @@ def test_changes_that_an_ordinary_run_would_read_do_not_count_as_missed(
 ) -> None:
     """The newest pickup, and any pickup booked within the hour before it, lie after the frontier.
 
-    A booking is new in any case.
+    A booking counts as new in any case.
     """
     world.change(ids[-1], tracking_number="soon")
     world.book()
@@ -169,7 +169,7 @@ def test_next_ordinary_run_resumes_an_interrupted_sweep(
 ) -> None:
     """The interrupted sweep loaded two packages of history, pages 3 to 10.
 
-    The next run reads two pages of head and then the remaining pages 11 to 20.
+    The next run reads two pages of the head and then the remaining pages, 11 to 20.
     """
     (row,) = interrupted_sweep.rows("select sweep, rows_missed from sendcloud.pickup_runs where outcome = 'failed'")
     assert row == {"sweep": "incomplete", "rows_missed": 2}
@@ -320,9 +320,9 @@ def test_a_list_in_any_order_can_be_swept(installation: Installation, world: Wor
 def test_pickups_booked_before_the_start_date_do_not_count_as_unlisted(
     loaded: Installation, world: World, api: Sandbox
 ) -> None:
-    """The last 53 days contain the 33 newest pickups, on seven pages.
+    """The 33 newest pickups, on seven pages, were booked in the last 53 days.
 
-    The sweep stops after the eighth page, the first page that lies completely before the start date.
+    The sweep stops after the eighth page, the first to lie completely before the start date.
     """
     since = NOW - timedelta(days=53)
     (loaded.folder / ".dlt" / "config.toml").write_text(

@@ -1,6 +1,6 @@
-"""Tests the switch of an account from v2 to v3 and back, with a filled warehouse.
+"""Tests switching an account from v2 to v3 and back with a filled warehouse.
 
-The switch changes no analysis and duplicates no row.
+The switch changes no analysis results and duplicates no rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HISTORY = (
 def shop(installation: Installation, world: World, api: Sandbox) -> Installation:
     """Returns an installation that has read forty pickups with v2.
 
-    One pickup was booked every twelve hours, and every third one is cancelled.
+    A pickup was booked every twelve hours, and every third one is cancelled.
     """
     for number in range(40):
         made = world.book(created_at=NOW - timedelta(days=20, hours=-12 * number))
@@ -53,7 +53,7 @@ def test_first_run_after_a_switch_reads_everything_again_and_reports_the_switch(
     now, before = ("v2", "v3") if back else ("v3", "v2")
 
     assert shop.pickups() == as_rows(world.records(), api_version=now)
-    assert shop.rows(HISTORY) == history  # another spelling is not another state
+    assert shop.rows(HISTORY) == history  # a different spelling is not a different state
     assert (receipt.api_version, receipt.api_version_before, receipt.is_first_read) == (now, before, False)
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 40, 0)
     assert f"API: {now}, was {before}; everything is read again" in receipt.remarks()
@@ -144,9 +144,9 @@ def test_scheduler_window_checks_ids_but_does_not_complete_the_switch(
 def test_twin_pickup_booked_at_the_same_instant_is_not_an_id_mismatch(
     shop: Installation, world: World, api: Sandbox
 ) -> None:
-    """Two published pickups share carrier, booking and window to the microsecond.
+    """Two published pickups have the same carrier, booking time and window, to the microsecond.
 
-    The older pickup is in the package before.
+    The older pickup is in the preceding package.
     """
     newest = world.records()[0]
     twin = {name: newest[name] for name in ("carrier", "country", "tracking_number")}
@@ -198,7 +198,7 @@ def test_unknown_api_version_is_rejected(installation: Installation, api: Sandbo
 
 @pytest.fixture(scope="module")
 def published_files(templates: Templates) -> dict[str, Path]:
-    """Returns the published files of one world of 3,000 pickups, read with v2 and with v3."""
+    """Returns the files published from one world of 3,000 pickups, read with v2 and with v3."""
     return {
         version: templates.made(f"by-{version}", lambda folder, version=version: _load_with(version, folder))
         / "data"
@@ -213,7 +213,7 @@ def _load_with(version: str, folder: Path) -> None:
         Installation(folder, patched).run(api, api_version=version)
 
 
-# these columns identify a run or measure its cost, which differs because pages of v3 are smaller
+# these columns identify a run or measure its cost, which differs because v3 pages are smaller
 RUN_COLUMNS = (
     "run_id, started_at_utc, finished_at_utc, pages, requests, waited_seconds, seconds, hours_since_last_success"
 )

@@ -1,4 +1,4 @@
-"""Tests a switch from v2 to v3 that a crash interrupts.
+"""Tests a switch from v2 to v3 that is interrupted by a crash.
 
 The switch is under way until a run has read the whole list.
 """
@@ -28,7 +28,7 @@ SMALL = {"page_size": 5, "pages_per_package": 2}  # ten pickups per package
 def half_switched(installation: Installation, world: World, api: Sandbox) -> Installation:
     """Returns an installation that has read forty pickups with v2.
 
-    A run with v3 was then killed after loading two of its four packages.
+    A v3 run was then killed after loading two of its four packages.
     """
     for number in range(40):
         world.book(created_at=NOW - timedelta(days=60, hours=-12 * number))
@@ -38,7 +38,7 @@ def half_switched(installation: Installation, world: World, api: Sandbox) -> Ins
 
 
 def kill_run_at(installation: Installation, api: Sandbox, instant: str, number: int) -> None:
-    """Starts a run with v3 and kills it when it reaches that instant for the number-th time."""
+    """Starts a v3 run and kills it when it reaches the instant for the `number`-th time."""
     words = ["kill", instant, str(number), "run"]
     running = installation.begin(*words, api=api, module="tests.support.instants", api_version="v3", **SMALL)
     said = running.communicate(timeout=60)
@@ -73,7 +73,7 @@ def test_run_that_completes_the_switch_reports_it_and_the_next_run_does_not(
 def test_every_receipt_reports_the_switch_until_a_run_completes_it(
     half_switched: Installation, world: World, api: Sandbox
 ) -> None:
-    """The run that is killed after its last load writes no receipt, so the next run reports the switch."""
+    """A run that is killed after its last load writes no receipt, so the next run reports the switch."""
     api.fault(faults.status(503), page=7)
     with pytest.raises(Unavailable):
         half_switched.run(api, api_version="v3", request_max_attempts=1, **SMALL)
@@ -112,7 +112,7 @@ def test_return_to_v2_during_the_switch_reads_everything_again(
     asked = len(api.requests)
     receipt = half_switched.run(api, api_version="v2", **SMALL)
 
-    assert len(api.requests) - asked == 8  # eight pages of five
+    assert len(api.requests) - asked == 8  # eight pages of five pickups
     assert (receipt.api_version, receipt.api_version_before) == ("v2", "v3")
     assert half_switched.pickups() == as_rows(world.records(), api_version="v2")
     assert half_switched.rows("select count(*) as n from sendcloud.pickup_status_history") == [{"n": 40}]
@@ -123,7 +123,7 @@ def test_return_to_v2_during_the_switch_reads_everything_again(
 def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
     half_switched: Installation, world: World, api: Sandbox, link_is_stale: bool
 ) -> None:
-    """Thirty pickups have the spelling of v3, and none of the other ten is merged.
+    """Thirty pickups have v3's spelling, and none of the other ten are merged.
 
     This also holds if an earlier run restarted at the top and failed too.
     """
@@ -144,7 +144,7 @@ def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
 def fail_after_a_restart(installation: Installation, api: Sandbox) -> None:
     """Makes a run restart at the top and fail in the third package.
 
-    The third request is for the stored link, which is refused.
+    The third request follows the stored link and is refused.
     """
     asked = len(api.requests)
     api.on_request = lambda sandbox, number: sandbox.fault(faults.expired_cursor()) if number == asked + 3 else None
@@ -155,7 +155,7 @@ def fail_after_a_restart(installation: Installation, api: Sandbox) -> None:
 
 
 def test_mismatched_ids_also_stop_the_return_to_v2(half_switched: Installation, world: World, api: Sandbox) -> None:
-    """Rows from v3 are compared with v2, just as rows from v2 are compared with v3."""
+    """Rows from v3 are compared with v2's, just as rows from v2 are compared with v3's."""
     first_ten = {record["id"] for record in world.records()[:10]}
     api.fault(with_other_ids(first_ten), times=None)
 

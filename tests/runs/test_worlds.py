@@ -1,4 +1,4 @@
-"""Tests that the table equals the world after each of several runs, whatever happens between the runs."""
+"""Tests that the table matches the world after each of several runs, whatever happens between them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def apply_event(world: World, what: str, where: float) -> None:
 def is_open(record: dict, now: datetime) -> bool:
     """Returns whether the pickup is open, worked out by hand from the design.
 
-    An open pickup is not final, and less than seven days have passed since the end of its window.
+    An open pickup's status is not final, and less than seven days have passed since its window ended.
     """
     ended = datetime.fromisoformat(record["pickup_until"] or record["pickup_from"])
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < ended + timedelta(days=7)
@@ -93,7 +93,7 @@ def test_every_run_leaves_one_row_for_each_listed_pickup_in_its_latest_state(
 
 @pytest.mark.slow
 def test_weekly_runs_over_a_month_keep_every_field_of_a_seeded_world_up_to_date(installation: Installation) -> None:
-    """The world has nine carriers with all their oddities, and runs once a week.
+    """The world has nine carriers with all their oddities, and it is read once a week.
 
     Between runs, only the clock moves.
     """

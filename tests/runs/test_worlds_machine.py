@@ -1,4 +1,4 @@
-"""Tests random lives of an account: hypothesis chooses the events between runs, the faults of runs and their order.
+"""Tests random lives of an account: Hypothesis chooses the events between runs, the faults during runs and their order.
 
 `make soak` does this for hours.
 """
@@ -30,7 +30,7 @@ from tests.support.random_account import Account
 
 pytestmark = [pytest.mark.v3, pytest.mark.slow]
 
-RUNS: Counter[str] = Counter()  # runs by their ending, which the soak prints
+RUNS: Counter[str] = Counter()  # the number of runs by outcome, which the soak test prints
 # dlt merges in a thread, where Died cannot be raised
 INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]
 FAULTS = [faults.status(500), faults.html(), faults.cut(), faults.truncated(), faults.reset(), faults.expired_cursor()]
@@ -83,7 +83,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(lead_hours=leads, minutes=st.integers(1, 55))
     def book_late(self, lead_hours: int, minutes: int) -> None:
-        """Books a pickup that is listed only now, less than an hour after its booking."""
+        """Books a pickup that is listed only now, less than an hour after it was booked."""
         self.world.advance(minutes=7)
         booked = self.world.clock - timedelta(minutes=minutes)
         self.account.book(lead_hours, created_at=booked, listed_from=self.world.clock)
@@ -126,7 +126,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(way=ways)
     def run_again(self, way: dict[str, int]) -> None:
-        """Repeats the rule `run`, because a run is the most frequent event."""
+        """Repeats the `run` rule, because runs are the most frequent event."""
         self.run_and_check(**way)
 
     @rule(way=ways, fault=st.sampled_from(FAULTS), page=st.integers(1, 6))
@@ -188,7 +188,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-# examples are not shrunk here, because that takes minutes; the soak shrinks them
+# examples are not shrunk here because that takes minutes; the soak test shrinks them
 TestLife.settings = settings(
     max_examples=4, stateful_step_count=20, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )

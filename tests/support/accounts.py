@@ -1,4 +1,4 @@
-"""Configures several accounts in one installation. Each has its own keys and sandbox, and the pickup ids collide."""
+"""Configures several accounts in one installation. Each has its own keys and sandbox, but their pickup ids collide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.installation import Installation, as_rows
 
 @contextmanager
 def serving(worlds: Mapping[str, World]) -> Iterator[dict[str, Sandbox]]:
-    """Starts a sandbox for each world, and yields the sandboxes by the name of the account."""
+    """Starts a sandbox for each world, and yields the sandboxes by account name."""
     with ExitStack() as open_until_the_end:
         yield {
             name: open_until_the_end.enter_context(
@@ -37,8 +37,8 @@ def configure(
 ) -> None:
     """Writes config.toml and secrets.toml.
 
-    `own` holds the settings of single accounts. `keys` names the account whose keys another account uses. None leaves
-    the keys out.
+    `own` holds the settings of individual accounts. `keys` maps an account to the account whose keys it uses, or to
+    None to leave its keys out.
     """
     config = ["[sources.sendcloud]", *(f"{name} = {value!r}" for name, value in common.items())]
     secrets = []

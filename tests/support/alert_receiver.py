@@ -1,4 +1,4 @@
-"""Runs a server on loopback that receives the alerts and pings of a run, and responds as a test requires."""
+"""Runs a server on loopback that receives a run's alerts and pings, and responds as a test requires."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PATH = f"/services/{quote(SECRET, safe='')}"
 
 @dataclass
 class Listening:
-    """The state of the server: its response and the requests that it received.
+    """The server's state: its response and the requests that it has received.
 
-    `status` is the status of the response, or None to cut the connection. With `drips`, the response never ends.
+    `status` is the response's status, or None to cut the connection. With `drips`, the response never ends.
     """
 
     address: str = ""

@@ -39,7 +39,7 @@ def loaded(installation: Installation, templates: Templates) -> Installation:
 
 
 def outcome(done: Done) -> tuple[int, str]:
-    """Returns the exit code and the error lines of stderr. Fails if the output has a traceback or a secret."""
+    """Returns the exit code and the error lines of stderr. Fails if the output contains a traceback or a secret."""
     both = done.stdout + done.stderr
     assert "Traceback" not in both
     assert SECRET not in both

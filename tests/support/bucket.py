@@ -14,7 +14,7 @@ OF_LAKE = "DESTINATION__FILESYSTEM__"
 
 @contextmanager
 def bucket_server() -> Iterator[str]:
-    """Yields the address of a server that has an empty bucket."""
+    """Yields the address of a server with an empty bucket."""
     spawned = get_context("spawn")
     here, there = spawned.Pipe()
     process = spawned.Process(target=_serve, args=(there,), daemon=True)
@@ -42,7 +42,7 @@ def _serve(connection: Any) -> None:
 
 
 def filesystem(address: str) -> Any:
-    """Returns the file system with which a test reads the bucket."""
+    """Returns the file system through which a test reads the bucket."""
     from s3fs import S3FileSystem
 
     credentials = {"key": "a-key", "secret": "its-secret", "endpoint_url": address}

@@ -1,6 +1,6 @@
-"""Creates a warehouse from a few pickups, for results that were worked out by hand.
+"""Creates a warehouse from a few pickups, for comparison with results that were worked out by hand.
 
-The default pickup has carrier dpd and country NL. It was booked on Friday 2026-03-06 at 09:00 UTC for Tuesday
+The default pickup is for carrier dpd in country NL. It was booked on Friday 2026-03-06 at 09:00 UTC for Tuesday
 2026-03-10 from 09:00 to 12:00 UTC, which is 10:00 to 13:00 in Amsterdam. A run observed it on 2026-04-01. Each test
 changes only the fields under test.
 """
@@ -104,7 +104,7 @@ def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **
 
 
 def fill(con, pickups, runs=None, session_zone="UTC"):
-    """Creates all raw tables and views, and inserts the rows into the two tables."""
+    """Creates all raw tables and views, and inserts the rows into the `pickups` and `pickup_runs` tables."""
     con.execute(TABLES)
     create_views(con)
     return insert(con, pickups, runs, session_zone)
@@ -123,7 +123,7 @@ def insert(con, pickups, runs=None, session_zone="UTC"):
 
 @pytest.fixture(scope="session")
 def without_rows(tmp_path_factory):
-    """Creates a file with all empty tables and views. Copying the file takes a tenth of the time to create it."""
+    """Creates a file with all tables and views, all empty. Copying it takes a tenth of the time it takes to create."""
     path = tmp_path_factory.mktemp("by_hand") / "without_rows.duckdb"
     with duckdb.connect(path) as con:
         fill(con, [], runs=[])

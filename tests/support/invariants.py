@@ -1,4 +1,4 @@
-"""Checks facts that must hold after every successful run, whatever happened before it.
+"""Checks what must hold after every successful run, whatever happened before it.
 
 `published_pickups` checks the published file, which must be usable at any time.
 """
@@ -15,7 +15,7 @@ from sources.sendcloud.sandbox import World
 from tests.support.installation import Installation, as_rows, rows_of
 
 STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
-# A run updates these columns after publishing. The published file gets the new values with the next run.
+# A run updates these columns after publishing. The published file gets the new values only from the next run.
 AFTER_PUBLISHING = {"finished_at", "seconds_published"}
 State = tuple[Any, ...]
 
@@ -44,7 +44,7 @@ def _between(what: str, found: list[dict[str, Any]], expected: list[dict[str, An
 
 
 def tables_of(path: Path) -> list[dict[str, Any]]:
-    """Returns every row of every table of a file as one list, which must be equal for two copies."""
+    """Returns every row of every table in a file as one list, which must be the same for two copies."""
     with duckdb.connect(str(path), read_only=True) as connection:
         listed = "select schema_name || '.' || table_name from duckdb_tables() where not temporary order by all"
         return [
@@ -82,7 +82,7 @@ def _repeats(states: list[State]) -> bool:
 
 
 def leftovers(installation: Installation) -> list[str]:
-    """Returns partial copies and write-ahead logs. A finished run must leave none of them."""
+    """Returns partial copies and write-ahead logs. A finished run must leave none behind."""
     names = [path.name for path in installation.published.parent.iterdir()]
     return [name for name in names if name.endswith((".new", ".wal"))]
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tests.support.installation import Done
 
-PUBLIC = "pub1ic/of+a=user"  # with characters that percent-encoding and base64 spell differently
+PUBLIC = "pub1ic/of+a=user"  # with characters that percent-encoding and base64 change
 SECRET = "s3cret/that+must=not&show"
 PAIR = base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
 KEYS_TOML = f'[sources.sendcloud.credentials]\npublic_key = "{PUBLIC}"\nsecret_key = "{SECRET}"\n'
@@ -26,18 +26,18 @@ OAUTH_TOML = f'[sources.sendcloud.credentials]\nclient_id = "{PUBLIC}"\nclient_s
 TOKEN = "ory_at_"  # the prefix of every access token
 MAY_HOLD_THEM = ".dlt/secrets.toml"
 BASIC = rb"(?:Basic|Bearer) [A-Za-z0-9+/._-]{16,}"  # longer than "authentication"
-ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78 and the byte of a zlib level
+ZLIB_IN_BASE64 = re.compile(rb"e[AFJN][A-Za-z0-9+/]{20,}={0,2}")  # 0x78 and the byte for a zlib level
 
 
 class Piece(NamedTuple):
-    """Data to search, and the place where it was found."""
+    """A piece of data to search, and the place where it was found."""
 
     where: str
     data: bytes
 
 
 def spellings(key: str) -> set[str]:
-    """Returns the key as it is, percent-encoded, and as it appears inside the base64 of a longer text."""
+    """Returns the key unchanged, percent-encoded, and as it appears in the base64 of a longer text."""
     percent = {quote(key), quote(key, safe=""), quote_plus(key), quote(key, safe="").lower()}
     return {key, *percent, *_inside_base64(key.encode())}
 
@@ -62,7 +62,7 @@ _KEYS = re.compile(
 def leaks(folder: Path, said: Iterable[str | Done] = ()) -> list[str]:
     """Returns the places where a key or token appears, in the outputs `said` and in every file of the folder.
 
-    secrets.toml is left out, because it may hold keys.
+    secrets.toml is skipped, because it is allowed to hold keys.
     """
     texts = [text for one in said for text in ([one] if isinstance(one, str) else one[1:])]
     pieces = [Piece("said", text.encode()) for text in texts]
@@ -105,7 +105,7 @@ def _is_duckdb(path: Path) -> bool:
 
 
 def _in_tables(path: Path) -> Iterator[Piece]:
-    """Yields every column of every table, and the catalogue. Reads a copy of the file with its write-ahead log."""
+    """Yields every column of every table, and the catalogue. Reads a copy of the file and its write-ahead log."""
     with tempfile.TemporaryDirectory() as folder:
         for part in path.parent.glob(f"{path.name}*"):
             shutil.copy(part, folder)

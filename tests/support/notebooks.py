@@ -1,6 +1,6 @@
 """Executes notebooks in this process.
 
-A separate kernel costs four seconds of a core for each notebook, and `pickups report` has three.
+A separate kernel costs four seconds of CPU time per notebook, and `pickups report` has three notebooks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def executed(name: str, published: Path) -> Any:
-    """Executes a notebook on a published file, and returns it with the outputs that a kernel would store."""
+    """Executes a notebook against a published file, and returns it with the outputs that a kernel would store."""
     from IPython.core.interactiveshell import InteractiveShell
 
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
@@ -37,9 +37,9 @@ def executed(name: str, published: Path) -> Any:
 
 
 def _outputs(shell: Any, source: str) -> list[Any]:
-    """Returns the outputs of a cell: streams, last value, displayed objects and figures.
+    """Returns a cell's outputs: streams, last value, displayed objects and figures.
 
-    Raises the exception that the cell raises.
+    Raises any exception that the cell raises.
     """
     from IPython.utils.capture import capture_output
 
@@ -58,7 +58,7 @@ def _outputs(shell: Any, source: str) -> list[Any]:
 
 
 def _pictures() -> list[dict[str, str]]:
-    """Returns the figures that the cell left open as PNG, and closes them."""
+    """Returns, as PNGs, the figures that the cell left open, and closes them."""
     import matplotlib.pyplot as plt
 
     found = []

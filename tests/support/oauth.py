@@ -1,4 +1,4 @@
-"""Creates OAuth2 clients of a sandbox, and reads the requests that the sandbox received."""
+"""Creates OAuth2 clients for a sandbox, and reads the requests that the sandbox has received."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def api(world: World) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Replaces the only clock that determines when a token expires. It has only monotonic time."""
+    """Replaces the only clock that determines when a token expires. The replacement has only monotonic time."""
     made = Clock()
     monkeypatch.setattr(oauth, "time", made)
     return made
@@ -60,7 +60,7 @@ def tokens_asked_for(api: Sandbox) -> int:
 
 
 def run(installation: Installation, api: Sandbox, *words: str, **settings: str) -> Done:
-    """Runs `pickups run` with client id and secret, five pickups per page and two pages per package."""
+    """Runs `pickups run` with a client id and secret, five pickups per page and two pages per package."""
     named = {
         "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
         "SOURCES__SENDCLOUD__PAGE_SIZE": "5",
@@ -74,7 +74,7 @@ def run(installation: Installation, api: Sandbox, *words: str, **settings: str) 
 
 
 def outcome(done: Done) -> tuple[int, str]:
-    """Returns the exit code and the error lines. Fails if the output has a traceback, a secret or a token."""
+    """Returns the exit code and the error lines. Fails if the output contains a traceback, a secret or a token."""
     both = done.stdout + done.stderr
     assert "Traceback" not in both
     assert SECRET not in both

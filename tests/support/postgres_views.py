@@ -1,4 +1,4 @@
-"""Fills a real PostgreSQL database with the tables of the product, with the types that dlt creates there."""
+"""Fills a real PostgreSQL database with the product's tables, using the types that dlt creates there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES = {
 
 
 class Postgres:
-    """A connection for `create_views` and the checks. Every statement is a transaction of its own."""
+    """A connection for `create_views` and the checks. Every statement is its own transaction."""
 
     def __init__(self, address: str) -> None:
         self.connection = psycopg2.connect(address)

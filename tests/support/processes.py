@@ -1,7 +1,7 @@
-"""Forks processes from a server process that has imported everything. A start takes 0.1 s of a core instead of 1.9 s.
+"""Forks processes from a server process that has imported everything. Starting one takes 0.1 s of CPU, not 1.9 s.
 
 Each process is separate: it can be killed or receive a signal, and it has its own exit code. It shares no state with
-the process of the tests.
+the process that runs the tests.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 FROM_ONE = multiprocessing.get_context("forkserver")
 FROM_ONE.set_forkserver_preload(["pipelines.cli.main", "pipelines.loading.run", "dlt.destinations.impl.duckdb.duck"])
-# This call creates the folder of the server's socket before a test changes the folder of tempfile, because the path of
-# a socket must be short.
+# This call creates the folder for the server's socket before a test changes tempfile's folder, because a socket's path
+# must be short.
 util.get_temp_dir()
 
 
@@ -57,7 +57,7 @@ class Begun:
         return self._process.exitcode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Waits until the process ends, and returns the unread output of stdout and stderr."""
+        """Waits until the process ends, and returns the unread output from stdout and stderr."""
         self.wait(timeout)
         with self.stdout, self.stderr:
             return self.stdout.read(), self.stderr.read()

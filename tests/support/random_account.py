@@ -1,6 +1,6 @@
 """Changes an account between runs, and tracks the rows that runs must have found.
 
-Hypothesis and the soak use it.
+The Hypothesis tests and the soak test use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WAYS_TO_BREAK: list[Record] = [
 
 
 def is_open(record: Record, now: datetime) -> bool:
-    """Returns whether a pickup is open: its status is not final, and its last time is less than seven days ago.
+    """Returns whether a pickup is open: its status is not final, and its latest time is less than seven days ago.
 
     The rule was written by hand from docs/explanation/reading.md.
     """
@@ -33,7 +33,7 @@ def is_open(record: Record, now: datetime) -> bool:
 
 
 class Account:
-    """A world with only the changes that a real account can have. Settled pickups do not change."""
+    """A world that undergoes only the changes that a real account can. Settled pickups do not change."""
 
     def __init__(self) -> None:
         self.world = World(clock=NOW)
@@ -79,7 +79,7 @@ class Account:
                 self.world.cancel(pickup["id"])
 
     def mend(self) -> None:
-        """Repairs the pickups that broke less than a week ago. Runs are not required to find later repairs."""
+        """Repairs the pickups that broke less than a week ago. Runs need not find later repairs."""
         self.world.advance(minutes=7)
         for number, (since, fields) in list(self.broken.items()):
             if self.world.clock < since + WEEK:
@@ -105,7 +105,7 @@ class Account:
                     states.append(state_of(row))
 
     def wrong_in_quarantine(self, kept: list[str]) -> list[str]:
-        """Describes records (JSON) that are missing in quarantine, were never shown to a run, or are there twice."""
+        """Describes records (JSON) that are missing from quarantine, were never shown to a run, or are there twice."""
         told = sorted(map(_text, map(json.loads, kept)))
         must = set(map(_text, self.must_be_kept))
         may = must | set(map(_text, self.may_be_kept))

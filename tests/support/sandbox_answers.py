@@ -24,7 +24,7 @@ PUBLISHED: dict[str, Any] = json.loads((DATA / "published_pickups.json").read_te
 SCHEMA: dict[str, Any] = json.loads((DATA / "pickup_list.schema.json").read_text())
 
 # The published country enum is too narrow: the same API's other documents allow BE, GB and PT (FedEx, UPS, DHL, DHL
-# Parcel Iberia), and a contract of null occurs in its create answers. Seeded worlds show both.
+# Parcel Iberia), and its create responses include null contracts. Seeded worlds show both.
 WIDER = copy.deepcopy(SCHEMA)
 WIDER["$defs"]["PickupList"]["properties"]["country"]["enum"] += ["BE", "GB", "PT"]
 WIDER["$defs"]["PickupList"]["properties"]["contract"]["type"] = ["integer", "null"]

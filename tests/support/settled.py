@@ -11,7 +11,7 @@ from tests.support.worlds import settled
 
 
 def as_at_first(api: Sandbox, world: World) -> None:
-    """Resets the sandbox to the content of `world`. The address does not change, so stored links still work."""
+    """Resets the sandbox to the contents of `world`. Its address does not change, so stored links still work."""
     api.heal()
     api.on_request = None
     api.order = "descending"
@@ -28,7 +28,7 @@ def one_api() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def api(one_api: Sandbox, world: World) -> Sandbox:
-    """Returns one sandbox for all tests of a module, so that the stored link of a copied project works."""
+    """Returns one sandbox for all tests in a module, so that the stored link of a copied project works."""
     assert one_api.world is world
     return one_api
 

@@ -1,4 +1,4 @@
-"""Creates projects once, and lets every test copy them, because a first load costs half a second."""
+"""Creates projects once and lets every test copy them, because a first load takes half a second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Templates:
         self._folder = base if worker == "master" or DESTINATION != "duckdb" else base.parent
 
     def loaded(self, kind: str) -> Path:
-        """Returns a project that has completed the first load of the world `kind`."""
+        """Returns a project that has completed its first load of the `kind` world."""
         world, settings = KINDS[kind]
         return self.made(kind, lambda folder: first_load(folder, world(), **settings))
 

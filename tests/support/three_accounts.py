@@ -29,7 +29,7 @@ def three_worlds() -> dict[str, World]:
 
 @pytest.fixture
 def apis() -> Iterator[dict[str, Sandbox]]:
-    """Serves three accounts with three, four and five pickups. The ids collide."""
+    """Serves three accounts with three, four and five pickups, whose ids collide."""
     with serving(three_worlds()) as apis:
         yield apis
 

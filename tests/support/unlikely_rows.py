@@ -13,10 +13,10 @@ from tests.support.engines import Row
 
 
 def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
-    """Returns a database in memory with rows that no API would send.
+    """Returns an in-memory database with rows that no API would send.
 
     The rows combine every status with every kind of time, including no time and times in other centuries. Some rows are
-    duplicates, and one row has no key.
+    duplicates, and one has no key.
     """
     random = Random(seed)
     rows = [_unlikely_pickup(random) for _ in range(pickups)]
@@ -54,7 +54,7 @@ def _unlikely_pickup(random: Random) -> Row:
 
 
 def _some_time(random: Random, *, or_none: bool = False, odd: bool = False) -> datetime | None:
-    """Returns a time around the night in which the clocks go forward. Many of the times are equal."""
+    """Returns a time around the night when the clocks go forward. Many of the times are equal."""
     if or_none and random.random() < 0.3:
         return None
     if odd and random.random() < 0.05:

@@ -1,7 +1,7 @@
 """Describes the data that version 0.1.0 (commit 174e15f) left in DuckDB, PostgreSQL and a lake, and its account.
 
-The files were created with the code of that commit and the world below. After a first run, a run was killed before its
-load one day later. A sweep then found the late change of 8_000_003 and the unknown carrier.
+The files were created with that commit's code and the world below. One day after a first run, another run was killed
+before its load. A sweep then found the late change to 8_000_003 and the unknown carrier.
 """
 
 from __future__ import annotations

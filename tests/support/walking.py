@@ -1,7 +1,7 @@
-"""Reads an account with the walk alone over a real socket. Without dlt and a database, a run takes milliseconds.
+"""Reads an account with the walk alone, over a real socket. Without dlt and a database, a run takes milliseconds.
 
-This module replaces the storage of dlt. It stores the rows of each package together with the memory. If the run fails
-during a package, it stores neither.
+This module replaces dlt's storage. It stores each package's rows together with the memory. If the run fails during a
+package, it stores neither.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tests.support.installation import API_VERSION, address_of
 Row = dict[str, Any]
 IS_HERE = DESTINATION == "duckdb" and duckdb.__version__ < "2"  # other suites test the destination
 WHOLE_RUN = pytest.param("run", marks=pytest.mark.slow)
-# runs a test with the walk by default, and with a complete run as a slow test
+# runs a test with the walk by default, and with a complete run when slow tests are included
 walked = pytest.mark.parametrize("installation", ["walk", WHOLE_RUN] if IS_HERE else [WHOLE_RUN], indirect=True)
-# like `walked`, but complete runs are not slow where another destination is tested
+# like `walked`, but complete runs are not marked as slow when another destination is tested
 walked_here = pytest.mark.parametrize("installation", ["walk", WHOLE_RUN] if IS_HERE else ["run"], indirect=True)
 
 
@@ -44,7 +44,7 @@ class Walking:
     def run(self, api: Sandbox, *, sweep: bool = False, account: str = "default", **settings: Any) -> Any:
         """Runs once, package by package.
 
-        Raises the exceptions of the walk, and keeps the packages that were loaded before.
+        Raises the walk's exceptions, and keeps the packages that were loaded before them.
         """
         reading = ReadStats(account=account, api_version=API_VERSION)
         client = _client(api, settings.pop("request_max_attempts", 7))
@@ -63,7 +63,7 @@ class Walking:
             reading.stop_prefetch()
 
     def pickups(self) -> list[Row]:
-        """Returns the rows in the order of the key, like `Installation.pickups`."""
+        """Returns the rows in key order, like `Installation.pickups`."""
         return [self._rows[key] for key in sorted(self._rows)]
 
     def _load(self, account: str, done: WalkResult) -> Counter[str]:

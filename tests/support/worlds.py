@@ -1,4 +1,4 @@
-"""Creates the accounts with which several test files start."""
+"""Creates the accounts that several test files start with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from sources.sendcloud.sandbox import World
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # Friday noon, by the sandbox's clock and not the local clock
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # Friday noon, by the sandbox's clock, not the local one
 
 
 def ten(world: World | None = None) -> World:
-    """Returns ten pickups whose windows have ended. 1 of 4 is cancelled for dhl, and 1 of 6 for ups."""
+    """Returns ten pickups whose windows have ended. 1 of 4 dhl pickups and 1 of 6 ups pickups are cancelled."""
     world = world or World(clock=NOW)
     for number in range(10):
         pickup = world.book(created_at=NOW - timedelta(days=20, hours=-number), carrier="dhl" if number < 4 else "ups")
@@ -20,7 +20,7 @@ def ten(world: World | None = None) -> World:
 
 
 def twenty() -> World:
-    """Returns 20 pickups of the last week, which are all open."""
+    """Returns 20 pickups from the last week, all of them open."""
     world = World(clock=NOW)
     for number in range(20):
         world.book(created_at=NOW - timedelta(hours=8 * (20 - number)))
@@ -28,7 +28,7 @@ def twenty() -> World:
 
 
 def fifty() -> World:
-    """Returns 50 pickups of the last four weeks. The newest 17 are open."""
+    """Returns 50 pickups from the last four weeks. The newest 17 are open."""
     world = World(clock=NOW)
     for number in range(50):
         world.book(created_at=NOW - timedelta(hours=13 * (50 - number)))
@@ -43,7 +43,7 @@ def thousand() -> World:
 
 
 def settled(pickups: int = 100) -> World:
-    """Returns settled pickups, booked one a day until three weeks ago."""
+    """Returns settled pickups, booked at one a day until three weeks ago."""
     world = World(clock=NOW)
     for number in range(pickups):
         world.book(created_at=NOW - timedelta(days=20 + pickups - number), pickup_status="Failed")
@@ -51,6 +51,6 @@ def settled(pickups: int = 100) -> World:
 
 
 def a_year_of_settled_pickups(world: World, count: int) -> None:
-    """Books `count` pickups, one a day, the last of them 31 days ago. Their windows ended long ago."""
+    """Books `count` pickups, one a day, the last one 31 days ago. Their windows ended long ago."""
     for number in range(count, 0, -1):
         world.book(created_at=NOW - timedelta(days=30 + number))

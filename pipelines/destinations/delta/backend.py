@@ -1,7 +1,7 @@
-"""Implements the destination `[pipeline] destination = "delta"`: a lake of Delta tables in a folder or a bucket.
+"""Implements `[pipeline] destination = "delta"`: a lake of Delta tables in a folder or a bucket.
 
-Each account has a separate folder in the lake. A DuckDB database in this process's memory executes the statements of a
-run. The database is filled from the lake, and changes are written back to the lake (destinations/delta/session.py).
+Each account has its own folder in the lake. An in-memory DuckDB database executes a run's statements. The database is
+filled from the lake, and its changes are written back to the lake (destinations/delta/session.py).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class DeltaBackend:
         """Holds a lock for each account during the block.
 
         In a folder, the operating system holds the locks. In a bucket, a lock is a file that the run keeps renewing.
-        The file expires half a minute after the run has crashed.
+        The file expires half a minute after a run crashes.
         """
         self._lock_checks.clear()
         with ExitStack() as held:
@@ -82,14 +82,14 @@ class DeltaBackend:
             yield
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Removes empty folders left by crashed runs. dlt creates everything that a run requires."""
+        """Removes empty folders left behind by crashed runs. dlt creates everything that a run requires."""
         with self._translate_errors():
             for account in accounts:
                 self.tables.remove_empty_folder(account_dataset(account))
 
     @contextmanager
     def session(self) -> Iterator[DeltaSession]:
-        """Opens the run's session or reuses the open session, and writes its changes to the lake after the block."""
+        """Opens the run's session or reuses the open one, and writes its changes to the lake after the block."""
         if self._session:
             self._session.refresh()
             yield self._session
@@ -108,7 +108,7 @@ class DeltaBackend:
         return self.tables.is_local
 
     def checkpoint(self) -> None:
-        """Writes the rows that a sweep has seen to the lake. All other changes are already in the lake."""
+        """Writes the rows seen by a sweep to the lake. All other changes are already there."""
         if self._session:
             self._flush(self._session)
 
@@ -130,9 +130,9 @@ class DeltaBackend:
         return self._destination
 
     def adapt_source(self, source: DltSource) -> None:
-        """Makes dlt store the source's tables as Delta tables and merge rows with the strategy `upsert`.
+        """Makes dlt store the source's tables as Delta tables and merge rows with the `upsert` strategy.
 
-        Plain Parquet files can only be appended to. dlt replaces rows of Delta tables only with `upsert`.
+        Plain Parquet files can only be appended to, and dlt replaces rows in Delta tables only with `upsert`.
         """
         for resource in source.resources.values():
             how: Any = {"disposition": "merge", "strategy": "upsert"}
@@ -148,7 +148,7 @@ class DeltaBackend:
 
     def publish(self) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
-        with suppress(DeltaError, OSError):  # no data is missing, and a later run tries again
+        with suppress(DeltaError, OSError):  # nothing is lost, and a later run tries again
             self.tables.compact(map(account_dataset, self._locked))
         return False
 
@@ -195,7 +195,7 @@ class DeltaBackend:
 
     @contextmanager
     def _memory_session(self) -> Iterator[DuckDBSession]:
-        """Opens a database in memory that can read the lake's files.
+        """Opens an in-memory database that can read the lake's files.
 
         Files in a bucket are read through dlt's library, because DuckDB would have to download its own.
         """

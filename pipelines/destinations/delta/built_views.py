@@ -1,4 +1,4 @@
-"""Reads a lake's views that `pickups models` has built, and lists the files from which it builds them."""
+"""Reads the lake views that `pickups models` has built, and lists the files that it builds them from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.errors import ViewsNotExported
 
 
 def parquet_files(tables: DeltaTables) -> dict[str, list[str]]:
-    """Returns the current Parquet files of all accounts by table. The list is empty for a table without rows.
+    """Returns the current Parquet files of all accounts, grouped by table. The list is empty for a table without rows.
 
     Resolved quarantine records are in a separate table (RESOLVED_TABLE in destinations/delta/session.py).
     """
@@ -23,10 +23,10 @@ def parquet_files(tables: DeltaTables) -> dict[str, list[str]]:
 
 
 def use_exported_views(connection: DuckDBSession, folder: str) -> None:
-    """Replaces the computed views of a connection with views over the built files in `folder`.
+    """Replaces a connection's computed views with views over the built files in `folder`.
 
     Raises:
-        ViewsNotExported: the files of a view are missing.
+        ViewsNotExported: a view's files are missing.
     """
     for path in view_files():
         files = f"{folder}/{path.stem}/**/*.parquet".replace("'", "''")

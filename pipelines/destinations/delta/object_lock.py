@@ -1,6 +1,6 @@
-"""Locks a folder of a bucket with a lock file.
+"""Locks a folder in a bucket with a lock file.
 
-No operating system holds locks in a bucket, so the owner of a lock file renews the file as long as the run lives.
+No operating system holds locks in a bucket, so a lock file's owner keeps renewing it for as long as the run lives.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class ObjectLock(TransactionalFile):
     """Extends dlt's lock with an owner.
 
-    The lock of dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
-    names its holder, is renewed only while it belongs to its owner, and stays lost after it was lost once.
+    The lock in dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
+    names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
 
     The file with the earliest name holds the lock, and names begin with the machine's time. A file older than
-    LOCK_TTL_SECONDS has expired, and any run removes it. dlt implements both rules, and earlier versions of this
-    package followed them too.
+    LOCK_TTL_SECONDS has expired and is removed by any run that finds it. dlt implements both rules, and earlier
+    versions of this package followed them too.
     """
 
     def __init__(self, place: str, filesystem: AbstractFileSystem) -> None:
@@ -76,27 +76,27 @@ class ObjectLock(TransactionalFile):
                 self._fs.rm(self.lock_path)
 
     def holder(self) -> str:
-        """Returns the holder that the lock file names, or "" if it names none. Earlier versions wrote empty files."""
+        """Returns the holder named in the lock file, or "" if it names none: earlier versions wrote empty files."""
         with suppress(Exception):
             told: str = self._fs.cat_file(self._first).decode().partition(" (")[0][:200]
             return "".join(character for character in told if character.isprintable())
         return ""
 
     def _enqueue(self) -> None:
-        """Creates a lock file with a new name, because a lock that lost its place must not precede later locks."""
+        """Creates a lock file with a new name, because a lock that has lost its place must not precede later ones."""
         self._renewed, self._is_lost = _clocks(), False
         self.lock_path = f"{self.lock_prefix}.{lock_id()}"
         self._fs.pipe_file(self.lock_path, self._token)
         self._start_heartbeat()
 
     def _start_heartbeat(self) -> Heartbeat:
-        """Starts to renew the file three times per LOCK_TTL_SECONDS, so that one renewal may fail."""
+        """Starts to renew the file three times per LOCK_TTL_SECONDS, so that a single renewal may fail."""
         self._heartbeat = Heartbeat(TransactionalFile.LOCK_TTL_SECONDS / 3, self._renew)
         self._heartbeat.start()
         return self._heartbeat
 
     def _stop_heartbeat(self) -> None:
-        """Stops the renewals and waits for a renewal under way, which would otherwise recreate the removed file."""
+        """Stops the renewals and waits for any still under way, which would otherwise recreate the removed file."""
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat:
             heartbeat.cancel()
@@ -140,10 +140,10 @@ class ObjectLock(TransactionalFile):
             return False
 
     def _is_expired(self) -> bool:
-        """Returns whether the last renewal is so long ago that another run may acquire the lock.
+        """Returns whether the last renewal was so long ago that another run may acquire the lock.
 
-        The longer of two measurements counts: the wall clock runs on while a machine sleeps, and the monotonic clock
-        can't be set.
+        The longer of two measurements counts, because the wall clock keeps running while a machine sleeps, and the
+        monotonic clock can't be set.
         """
         passed = max(now - before for now, before in zip(_clocks(), self._renewed, strict=True))
         return passed >= TransactionalFile.LOCK_TTL_SECONDS

@@ -19,11 +19,11 @@ CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "goo
 def object_lock(
     filesystem: AbstractFileSystem, place: str, account: str, wait_seconds: float
 ) -> Iterator[Callable[[], None]]:
-    """Holds the lock of an account's folder during the block.
+    """Holds the lock on an account's folder during the block.
 
     The lock is a file beside the folder. The holder keeps renewing the file, which expires half a minute after the
-    holder has crashed. The file with the earliest name holds the lock, and names begin with the machine's time. The
-    clocks of two machines must therefore agree to within the time between the starts of their runs.
+    holder crashes. The file with the earliest name holds the lock, and names begin with the machine's time. The
+    clocks of two machines must therefore differ by less than the time between the starts of their runs.
 
     Args:
         filesystem: the bucket's filesystem.
@@ -32,8 +32,8 @@ def object_lock(
         wait_seconds: how long to wait for another run to release the lock.
 
     Yields:
-        A function that raises OSError if the lock was lost. Other runs may take a run for dead if it was suspended for
-        longer than half a minute.
+        A function that raises OSError if the lock was lost. Other runs may presume a run dead if it was suspended for
+        more than half a minute.
 
     Raises:
         RunInProgress: another run still holds the lock after `wait_seconds`.
@@ -59,8 +59,8 @@ def _acquire(lock: ObjectLock, account: str, wait_seconds: float) -> None:
 def caching_filesystem(filesystem: AbstractFileSystem) -> AbstractFileSystem:
     """Returns a filesystem for the same bucket that requests the size and date of each Parquet file only once.
 
-    DuckDB 1.5.5 requests them dozens of times per query. These requests were eight in ten of a run's requests, and each
-    takes 10 ms or more. Caching is safe because a Parquet file is never rewritten under its name.
+    DuckDB 1.5.5 requests them dozens of times per query. Such requests were eight in ten of those that a run made, and
+    each takes 10 ms or more. Caching is safe because a Parquet file is never rewritten under the same name.
     """
     kind: Any = type(filesystem)
 

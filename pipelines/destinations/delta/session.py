@@ -1,4 +1,4 @@
-"""Implements the sessions of a lake with a database in memory, which writes its changes back to the lake.
+"""Implements a lake's sessions with an in-memory database whose changes are written back to the lake.
 
 Pickups are read directly from the lake's files. The bookkeeping tables are small enough to be copied into memory.
 """
@@ -45,7 +45,7 @@ _EMPTY_DLT_TABLES = """
 
 
 class _MemorySession:
-    """Delegates the calls that both kinds of session share to the database in memory."""
+    """Delegates the calls that both kinds of session share to the in-memory database."""
 
     def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
         self._connection, self._tables = connection, tables
@@ -66,7 +66,7 @@ class _MemorySession:
         return self._connection.columns(table)
 
     def has_table(self, name: str) -> bool:
-        """Returns whether a table or view has this name: the pickups are a view over their files."""
+        """Returns whether a table or view has this name. Views count because `pickups` is a view over its files."""
         return bool(self.columns(name))
 
     def publish_account(self, account: str) -> None:
@@ -77,7 +77,7 @@ class _MemorySession:
 
 
 class AccountTables(_MemorySession):
-    """Implements Session (destinations/base.py) for one account, with a separate catalog of the database in memory."""
+    """Implements Session (destinations/base.py) for one account, with a separate catalog in the in-memory database."""
 
     def __init__(self, connection: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
         super().__init__(connection, tables)
@@ -117,11 +117,11 @@ class AccountTables(_MemorySession):
         self._before[RESOLVED_TABLE] = self._resolved()
 
     def flush(self, *, is_between_pages: bool = False) -> None:
-        """Writes the changed tables to the lake, each of them atomically.
+        """Writes the changed tables to the lake, each one atomically.
 
-        The rows that a sweep has seen are written when the package is complete, because they grow with every page. If
-        the run crashes before that, the next run reads these pages again. The very first package is an exception,
-        because no states are recorded before it.
+        The rows that a sweep has seen are written when the package is complete, because their number grows with every
+        page. If the run crashes before then, the next run reads these pages again. The very first package is an
+        exception, because no states are recorded before it.
 
         Args:
             is_between_pages: whether the package may be incomplete.
@@ -195,7 +195,7 @@ class DeltaSession(_MemorySession):
 
 
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
-    """Creates views over the tables of all accounts in the connection's catalog `published`."""
+    """Creates views over all accounts' tables in the connection's `published` catalog."""
     _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets(PREFIX)))
 
 
@@ -207,7 +207,7 @@ def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> Non
 
 
 def _published_queries(tables: DeltaTables, datasets: Sequence[str]) -> dict[str, list[str]]:
-    """Returns, by table, the queries that select the rows of these datasets."""
+    """Returns, for each table, the queries that select the rows of these datasets."""
     found: dict[str, list[str]] = {}
     for dataset in datasets:
         for name in tables.names(dataset):

@@ -1,4 +1,4 @@
-"""Reads and writes the Delta tables of a lake by dataset and name. Only this module knows the tables' locations."""
+"""Reads and writes a lake's Delta tables by dataset and name. Only this module knows where the tables are."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
 DLT_TABLES = ("pickups", "pickups_quarantine")
 OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
-COMPACT_EVERY_VERSIONS = 100  # the versions of a table between two compactions of its files
+COMPACT_EVERY_VERSIONS = 100  # the number of table versions between two compactions of its files
 RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
 
 
 class DeltaTables:
-    """Accesses the Delta tables below `[destination.filesystem] bucket_url`."""
+    """Accesses the Delta tables under `[destination.filesystem] bucket_url`."""
 
     def __init__(self, config: Any) -> None:
         self.filesystem, root = fsspec_from_config(config)
@@ -71,7 +71,7 @@ class DeltaTables:
         return table
 
     def versions(self, datasets: Iterable[str]) -> dict[str, int]:
-        """Returns the current version of each table by `dataset/name`.
+        """Returns the current version of each table, keyed by `dataset/name`.
 
         A version number counts the changes to a table. Replaced files are kept for a week.
         """
@@ -79,7 +79,7 @@ class DeltaTables:
         return {place: table.version() for place, table in found.items() if table}
 
     def pin_versions(self, versions: Mapping[str, int]) -> None:
-        """Makes `table` return the tables in these versions from now on."""
+        """Makes `table` return these versions of the tables from now on."""
         self._versions = versions
 
     def files(self, table: DeltaTable) -> list[str]:
@@ -87,7 +87,7 @@ class DeltaTables:
         return [unquote(uri.removeprefix("file://")) if self.is_local else uri for uri in table.file_uris()]
 
     def write(self, dataset: str, name: str, rows: pa.Table, mode: Literal["append", "overwrite"]) -> None:
-        """Writes the rows atomically, so that readers see the table before or after the write. Adds new columns."""
+        """Writes the rows atomically, so that readers see either the old or the new table. Adds new columns."""
         kind: Literal["merge", "overwrite"] = "merge" if mode == "append" else "overwrite"
         write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DuckDBBackend:
-    """Implements Backend (destinations/base.py) with DuckDB files. All accounts share the files and one lock."""
+    """Implements Backend (destinations/base.py) with DuckDB files. All accounts share the files and a single lock."""
 
     warehouse: Path
     published: Path

@@ -20,7 +20,7 @@ HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process th
 
 
 def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
-    """Yields the findings about both files and about the disks that hold them."""
+    """Yields the findings about both files and the disks that hold them."""
     for what, path in (("warehouse", warehouse), ("published", published)):
         if problem := _why_not_writable(path):
             yield error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
@@ -56,7 +56,7 @@ def _nearest_existing(folder: Path) -> Path:
 def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
     """Returns whether DuckDB can open the warehouse.
 
-    The check holds the run's own lock. Otherwise, a run that starts during the check could not open the file.
+    The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
     try:
         with exclusive_lock(warehouse), open_database(warehouse, read_only=True, backup=published):
@@ -73,7 +73,7 @@ def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
 def _command_of(pid: int) -> str:
     """Returns the process's program with its script or module, or "" if the system doesn't report them.
 
-    The script or module is included because the name of an interpreter alone says too little.
+    The script or module is included because an interpreter's name alone says too little.
     """
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
@@ -85,7 +85,7 @@ def _command_of(pid: int) -> str:
 def _space_finding(folder: Path, warehouse_mb: float) -> Finding:
     """Returns whether the disk has enough free space for a run.
 
-    A run copies the warehouse to publish it, and dlt stores each package until the package is loaded.
+    A run copies the warehouse to publish it, and dlt stores each package until it is loaded.
     """
     free_mb, needed_mb = disk_usage(folder).free / MB, warehouse_mb + 100
     said = f"{free_mb:,.0f} MB free at {folder}"

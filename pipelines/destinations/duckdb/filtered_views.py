@@ -1,4 +1,4 @@
-"""Creates the views over a subset of the pickups in memory. The published file stays unchanged."""
+"""Creates in-memory views over a subset of the pickups. The published file stays unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.destinations.migrations import current_columns
 
 
 def create_filtered_views(connection: Session, only: PickupFilter) -> None:
-    """Creates the tables of the catalog `published` and the analytics views in an empty database.
+    """Creates the `published` catalog's tables and the analytics views in an empty database.
 
     In that database, `sendcloud.pickups` contains only the pickups that match `only`.
 

@@ -1,7 +1,6 @@
 """Publishes the warehouse and compacts it. Each new file is completed before it atomically replaces the old file.
 
-DuckDB allows either one process that writes a file or many processes that read it. A notebook must therefore not open
-the warehouse.
+DuckDB lets either one process write a file or many processes read it. A notebook must therefore not open the warehouse.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def publish(warehouse: Path, published: Path) -> None:
             connection.execute("checkpoint")
     try:
         with replace_atomically(published) as fresh:
-            # copyfile lets the kernel copy, which takes a quarter of the time of reading and writing (2026-11)
+            # copyfile lets the kernel copy the data, in a quarter of the time that reading and writing takes (2026-11)
             shutil.copyfile(warehouse, fresh)
     except FileInUse as error:
         raise PermissionError(
@@ -60,7 +59,7 @@ def compact(warehouse: Path) -> None:
 
 
 def remove_compaction_files(warehouse: Path) -> None:
-    """Removes the files left by a run that crashed during a rewrite."""
+    """Removes the files left behind by a run that crashed during a rewrite."""
     for suffix in ("new", "new.wal"):
         remove_leftovers(warehouse, suffix)
 
@@ -75,7 +74,7 @@ def _is_mostly_free(warehouse: Path) -> bool:
 def _rewrite(warehouse: Path) -> None:
     """Copies the warehouse to a new file, then replaces the warehouse with the new file.
 
-    If the warehouse still has a log, the old file stays, because the log belongs only to the old file.
+    If the warehouse still has a log, the old file is kept, because the log belongs only to that file.
     """
     fresh = warehouse.with_name(f".{warehouse.name}.smaller.new")
     remove_compaction_files(warehouse)

@@ -1,4 +1,4 @@
-"""Opens DuckDB databases and executes statements in them: warehouses, published files and databases in memory."""
+"""Opens DuckDB databases (warehouses, published files and in-memory databases) and executes statements in them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class DuckDBSession:
         self._connection.register_filesystem(filesystem)
 
     def in_catalog(self, catalogue: str) -> DuckDBSession:
-        """Returns another session with this database, in a separate catalog in memory. Creates a missing catalog."""
+        """Returns another session on this database, in a separate in-memory catalog. Creates a missing catalog."""
         connection = self._connection.cursor()
         connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         connection.execute(f'use "{catalogue}"')
@@ -75,7 +75,7 @@ class DuckDBSession:
         return self
 
     def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
-        """Creates the views and returns this session. It covers all accounts, because excluding some takes longer."""
+        """Creates the views and returns this session, which covers all accounts: excluding some would take longer."""
         create_views(self)
         return self
 

@@ -1,8 +1,8 @@
-"""Implements the destination `[pipeline] destination = "postgres"`: a PostgreSQL server.
+"""Implements `[pipeline] destination = "postgres"`: a PostgreSQL server.
 
-Each account has a separate schema for its rows, dlt's state and the bookkeeping tables. The server holds a separate
-lock for each account. Any number of machines can therefore run, but only one run loads an account at a time. Users
-query the schemas `sendcloud` and `analytics`.
+Each account has its own schema for its rows, dlt's state and the bookkeeping tables. The server holds a separate lock
+for each account, so runs can take place on any number of machines, but only one run loads an account at a time. Users
+query the `sendcloud` and `analytics` schemas.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PostgresBackend:
     def check_lock(self) -> None:
         """Raises DestinationError if the run's connection no longer holds the locks.
 
-        dlt loads over its own connections, which would not notice the loss of a lock.
+        dlt loads over its own connections, which would not notice that a lock was lost.
         """
         with self.session() as session:
             for account in self._locked:
@@ -106,13 +106,13 @@ class PostgresBackend:
             session.close()
 
     def has_atomic_loads(self) -> bool:
-        """Returns False, because the response to a commit can be lost, and dlt repeats the load in this case."""
+        """Returns False, because the response to a commit can be lost, in which case dlt repeats the load."""
         return False
 
     def checkpoint(self) -> None:
-        """Creates the indexes that the comparison of the next package with the stored rows uses.
+        """Creates the indexes used to compare the next package with the stored rows.
 
-        Without an index, each page would be compared with all rows of a first load. Committed rows are already on the
+        Without an index, each page would be compared with every row of a first load. Committed rows are already on the
         server's disk.
         """
         with self.session() as session:
@@ -157,9 +157,9 @@ class PostgresBackend:
             )
 
     def _second_backend_pid(self) -> int:
-        """Returns the server process of a second connection.
+        """Returns the id of the server process that handles a second connection.
 
-        It can be the process of the first connection only if a pool assigns a connection to each transaction.
+        It can be the first connection's process only if a connection pool assigns a connection to each transaction.
         """
         beside = connect(self._dsn, self._where, account_dataset)
         ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
@@ -178,7 +178,7 @@ class PostgresBackend:
         with self.session() as session:
             session.execute_native("begin isolation level repeatable read read only")
             ((snapshot,),) = session.execute_native("select pg_export_snapshot()").fetchall()
-            self._session = None  # readers in this process open another session meanwhile
+            self._session = None  # meanwhile, readers in this process open another session
             try:
                 yield {SNAPSHOT_VARIABLE: snapshot}
             finally:
@@ -197,7 +197,7 @@ class PostgresBackend:
 
 
 def _replace_nul(rows: pa.Table) -> pa.Table:
-    """Returns the rows with U+FFFD instead of NUL in text columns, as decoders replace unreadable bytes.
+    """Returns the rows with U+FFFD instead of NUL in text columns, just as decoders replace unreadable bytes.
 
     JSON columns contain NUL only as an escape (see `_column_lists` in destinations/postgres/publish.py).
     """
@@ -230,7 +230,7 @@ def postgres_backend() -> PostgresBackend:
     except ConfigurationException as error:
         raise SettingsError(" ".join(str(error).split())) from None
     keys = config.credentials
-    if "@" in str(keys.host):  # the text before the @ is part of the password and must not be in a message
+    if "@" in str(keys.host):  # the text before the @ is part of the password and must not appear in a message
         raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")
     where = f"PostgreSQL {keys.host}:{keys.port}/{keys.database}"
     return PostgresBackend(destination, keys.to_native_representation(), where)

@@ -1,4 +1,4 @@
-"""Creates temporary views over a subset of the published rows. The views end with their connection."""
+"""Creates temporary views over a subset of the published rows. The views disappear when their connection closes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def filtered_session(session: PostgresSession, only: PickupFilter) -> PostgresSe
 def checked_session(session: PostgresSession, accounts: Sequence[str]) -> PostgresSession:
     """Returns a session over the rows of these accounts, with the views that the checks read.
 
-    The rows are found by an index, so the number of other accounts doesn't matter.
+    The rows are found through an index, so the number of other accounts doesn't matter.
     """
     for table in filter(session.has_table, PUBLISHED_TABLES):
         session.execute_native(f"drop view if exists pg_temp.checked_{table} cascade")

@@ -1,4 +1,4 @@
-"""Locks an account on a PostgreSQL server, so that only one run on any machine loads the account.
+"""Locks an account on a PostgreSQL server, so that only one run across all machines loads it at a time.
 
 The server releases the lock when the connection ends, including after a crash.
 """
@@ -36,7 +36,7 @@ def acquire(session: PostgresSession, account: str, where: str, until: float) ->
         session: the session whose connection holds the lock.
         account: the account to lock.
         where: the server, for messages.
-        until: when to stop waiting, in seconds of `time.monotonic()`.
+        until: when to stop waiting, as a value of `time.monotonic()`.
 
     Raises:
         RunInProgress: another connection still holds the lock. The message names the holder.

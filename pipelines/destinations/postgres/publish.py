@@ -1,7 +1,7 @@
 """Copies rows from an account's own schema to the published tables, inside the open transaction.
 
-The rows, the history and the receipt of a run therefore become visible together when the transaction commits. If a run
-crashes before the commit, the published tables stay unchanged. The next run publishes the rows of the crashed run too.
+A run's rows, history and receipt therefore become visible together when the transaction commits. If a run crashes
+before the commit, the published tables stay unchanged, and the next run also publishes the crashed run's rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 PUBLISH_LOCK = "select pg_advisory_xact_lock(hashtextextended('sendcloud pickups: tables for readers', 0))"
-# the loads in the account's own schema whose states are recorded (bookkeeping/status_history.py) but not published
+# the loads in the account's own schema whose states are recorded (bookkeeping/status_history.py) but not yet published
 _UNPUBLISHED_LOADS = """
     select _dlt_load_id from "{own}".pickup_states_recorded
     except
@@ -24,14 +24,14 @@ _DELETE_OUTDATED = """
     delete from sendcloud.pickups as shown using "{own}".pickups as own
     where shown.account = own.account and shown.id = own.id and own._dlt_load_id = any(%(unseen)s)
 """
-# New rows of these tables are copied by load. The columns are indexed because users look rows up by them.
+# New rows in these tables are copied load by load. The columns are indexed because users look rows up by them.
 _BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "id"]}
-# Rows of these tables are compared by all columns. Changed rows are deleted and inserted again.
+# Rows in these tables are compared on all columns. Changed rows are deleted and inserted again.
 _BY_KEY = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
 PUBLISHED_TABLES = (*_BY_LOAD, *_BY_KEY)
 _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items()}}
-# These are the indexes of the account's own tables. Publishing finds new rows by load. Without an index on the load, a
-# run with new rows scanned a million rows five times. The scans took the server 2 s (PostgreSQL 18, 2026-11).
+# These are the indexes on the account's own tables. Publishing finds new rows by load. Without an index on the load, a
+# run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
@@ -67,13 +67,13 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
             _create_table(session, table, columns)
     create_indexes(session, own)
     is_anew = _reset_if_replaced(session, own, account)
-    # The load ids are passed back as values. The server's statistics of frequent values then show that these loads are
-    # rare, so the server uses the index.
+    # The load ids are passed back as values. The server's statistics on frequent values then show that these loads are
+    # rare, so it uses the index.
     unseen = [load_id for (load_id,) in session.execute_native(_UNPUBLISHED_LOADS.format(own=own)).fetchall()]
     session.execute_native(_DELETE_OUTDATED.format(own=own), {"unseen": unseen})
     for table in _BY_LOAD:
         names, values = _column_lists(tables[table])
-        is_whole = is_anew and table == "pickup_status_history"  # includes loads that have no pickup left
+        is_whole = is_anew and table == "pickup_status_history"  # includes loads that have no pickups left
         of_these = "" if is_whole else "where _dlt_load_id = any(%(unseen)s)"
         brought = f'insert into sendcloud.{table} ({names}) select {values} from "{own}".{table} {of_these}'  # noqa: S608  # the names come from the catalog
         session.execute_native(brought, {"unseen": unseen})
@@ -88,8 +88,8 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
 def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool:
     """Deletes the account's published rows if the published tables are new, and returns whether they are new.
 
-    The tables are new in the first run, and after they were dropped or replaced with other tables. For each account,
-    the tables' OIDs are compared with the OIDs that were recorded for the account.
+    The tables are new in the first run and after they have been dropped or replaced with other tables. To find out,
+    their OIDs are compared with the OIDs recorded for the account.
     """
     ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, {"shown": f'"{own}".pickup_loads_shown'}).fetchall()
     if marked == mark:
@@ -103,7 +103,7 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
 
 
 def create_indexes(session: PostgresSession, own: str) -> None:
-    """Creates missing indexes of the account's own tables, for the comparison of each page and for publishing."""
+    """Creates missing indexes on the account's own tables, for comparing each page and for publishing."""
     there = {name for (name,) in session.execute_native(_TABLES_AND_INDEXES, {"schema": own}).fetchall()}
     for name, (table, columns) in _OWN_INDEXES.items():
         if table in there and name not in there:
@@ -111,7 +111,7 @@ def create_indexes(session: PostgresSession, own: str) -> None:
 
 
 def _columns(session: PostgresSession, own: str, table: str) -> dict[str, str]:
-    """Returns the names and types of the columns of the account's own table.
+    """Returns the column names and types of the account's own table.
 
     JSON columns are published as jsonb, which supports more operators.
     """
@@ -122,7 +122,7 @@ def _columns(session: PostgresSession, own: str, table: str) -> dict[str, str]:
 def _create_table(session: PostgresSession, table: str, columns: dict[str, str]) -> None:
     """Creates the published table, or adds missing columns to it.
 
-    Waits for other runs that change published tables, and up to 10 s for readers of the table.
+    Waits for other runs that are changing published tables, and up to 10 s for readers of this table.
     """
     there = {
         name for name, _ in session.execute_native(_COLUMN_TYPES, {"schema": "sendcloud", "table": table}).fetchall()
@@ -162,7 +162,7 @@ def _replace_changed(
     session.execute_native(f"insert into sendcloud.{table} ({names}) select {names} from fresh")  # noqa: S608  # as above
 
 
-# `not exists` is used because PostgreSQL 18 scans the list of a `not in` once per record, here a hundred thousand times
+# `not exists` is used because PostgreSQL 18 scans a `not in` list once per record, here a hundred thousand times
 _DELETE_STALE = """
     delete from sendcloud.{table} as shown
     where shown.account = %(account)s and (
@@ -177,8 +177,8 @@ _CHANGED_ROWS = """
     except
     select {names} from sendcloud.{table} where account = %(account)s
 """
-# A receipt changes only in the transaction that writes it. A comparison of a year of receipts by all columns took
-# 0.25 s in the runs of each account. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
+# A receipt changes only in the transaction that writes it. Comparing a year of receipts on all columns took 0.25 s in
+# each account's runs. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
 _NEW_RECEIPTS = """
     select {values} from "{own}".{table} as own
     where account = %(account)s and (

@@ -1,4 +1,4 @@
-"""Converts the results of a PostgreSQL server to Arrow and Python, with the types that DuckDB returns."""
+"""Converts a PostgreSQL server's results to Arrow and Python, with the types that DuckDB returns."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Result:
         return pa.table(arrays, names=self._names)
 
     def df(self) -> Any:
-        """Returns the rows as a pandas data frame with the column types of DuckDB, which the notebooks expect."""
+        """Returns the rows as a pandas data frame with DuckDB's column types, which the notebooks expect."""
         from pipelines.destinations.duckdb.session import IN_MEMORY, open_database
 
         with open_database(IN_MEMORY) as connection:
@@ -85,7 +85,7 @@ class Query:
 
 
 def _clamp(read: Callable[[Any, Any], Any], text: str | None, cursor: Any) -> Any:
-    """Returns the first or last timestamp of Python's calendar for timestamps beyond that calendar.
+    """Returns the timestamp, or the first or last one in Python's calendar if it lies beyond that calendar.
 
     A pickup window can end in the year 10000.
     """

@@ -1,7 +1,7 @@
 """Executes statements in DuckDB's dialect on a PostgreSQL server.
 
 Runs and dlt write to a separate schema for each account. Users query `sendcloud`, which holds the rows of all accounts,
-and `analytics`. A session of an account replaces the schema `sendcloud` in statements with the account's own schema.
+and `analytics`. An account's session replaces the `sendcloud` schema in statements with the account's own schema.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PostgresSession:
         return Query(self, self._resolve_schemas(translate(query, DIALECT)))
 
     def register(self, name: str, rows: pa.Table, /) -> None:
-        """Copies the rows to a temporary table of the connection. Empty texts stay different from null."""
+        """Copies the rows to a temporary table of the connection. Empty strings stay distinct from null."""
         kinds = ", ".join(f'"{field.name}" {SQL_TYPES.get(field.type, "timestamptz")}' for field in rows.schema)
         self.unregister(name)
         self.execute_native(f"create temp table {name} ({kinds})")
@@ -154,7 +154,7 @@ class PostgresSession:
     def _rollback_if_failed(self) -> None:
         """Rolls back a failed transaction.
 
-        The server rejects every statement until the rollback, so a failed run could not write its receipt.
+        The server rejects every statement until the rollback, so without one, a failed run could not write its receipt.
         """
         if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
             with self._raw.cursor() as cursor:
@@ -162,7 +162,7 @@ class PostgresSession:
 
 
 class _Cursor:
-    """Executes statements and raises the errors of psycopg2 unchanged."""
+    """Executes statements and raises psycopg2's errors unchanged."""
 
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._cursor = cursor

@@ -1,4 +1,4 @@
-"""Defines version 2 of the API: `GET /api/v2/pickups`, as in schema PickupList of Sendcloud's OpenAPI document."""
+"""Defines version 2 of the API: `GET /api/v2/pickups`, following schema PickupList in Sendcloud's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pickup(_Sent, gc=False, kw_only=True):
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields, whose times remain text."""
+    """A pickup without unknown fields, with its times left as text."""
 
     created_at: str
     pickup_from: str | None = None
@@ -48,7 +48,7 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
 
 
 class Envelope(Struct, gc=False):
-    """A page. If `next` is absent or null, the page is the last one of the list."""
+    """A page. If `next` is absent or null, the page is the last one in the list."""
 
     key: ClassVar[str] = "pickups"
     records: Raw = field(name=key)

@@ -1,7 +1,7 @@
 """Defines version 3 of the API: `GET /api/v3/pickups`.
 
-The definition follows Sendcloud's OpenAPI document of 2026-01-28 and the pages of sendcloud.dev/api/v3. Version 3 lists
-the same pickups with other field names. The window of a pickup is a list of time slots: none, one, or two if the
+The definition follows Sendcloud's OpenAPI document of 2026-01-28 and the pages at sendcloud.dev/api/v3. Version 3 lists
+the same pickups under different field names. A pickup's window is a list of time slots: none, one, or two if the
 carrier comes twice a day.
 """
 
@@ -18,22 +18,22 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from .fields import CONTRACT, ID, Instant, Word
 from .version import Version
 
-# one link of a Link header (RFC 8288): an address, and parameters whose quoted values may contain any characters. The
-# address excludes `<`, because otherwise 60,000 of them would take half a minute
+# one link in a Link header (RFC 8288): an address, and parameters whose quoted values may contain any characters. The
+# address excludes `<`, because matching 60,000 of them would otherwise take half a minute
 LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)')
 PARAMETER = re.compile(r';\s*([\w*]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?')
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
 class Slot(Struct, gc=False):
-    """A period in which the driver may come. Without `end_at`, the period is open-ended."""
+    """A period during which the driver may come. Without `end_at`, the period is open-ended."""
 
     start_at: Instant
     end_at: Instant | None = None
 
 
 class KnownSlot(Struct, forbid_unknown_fields=True, gc=False):
-    """A slot without unknown fields, whose times remain text."""
+    """A slot without unknown fields, with its times left as text."""
 
     start_at: str
     end_at: str | UnsetType | None = UNSET
@@ -75,9 +75,9 @@ class Pickup(_Sent, gc=False, kw_only=True):
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields, whose times remain text.
+    """A pickup without unknown fields, with its times left as text.
 
-    It has at most one slot, because text times don't show which of several slots is the first.
+    It has at most one slot, because times left as text don't show which of several slots comes first.
     """
 
     created_at: str

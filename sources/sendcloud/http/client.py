@@ -21,11 +21,11 @@ from .retrying import RetryingSession
 from .transport import PacedAdapter
 
 REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420, the newer 1000
-MAX_REDIRECTS = 3  # one is normal: the documented path lacks the final slash of Sendcloud's own links
+MAX_REDIRECTS = 3  # one is normal: the documented path lacks the trailing slash of Sendcloud's own links
 
 
 class PageResponse(NamedTuple):
-    """A page as received: the undecoded body, the UTC time of its Date header and the Link header."""
+    """A page as received: the undecoded body, the UTC time from its Date header, and the Link header."""
 
     body: bytes
     served_at: datetime
@@ -56,7 +56,7 @@ class Client:
         self.version = version
         self._origin = origin_of(self.base_url)
         pair = credentials.pair()
-        # the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1; Ory's server does)
+        # the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1), as Ory's server does
         spelled = quote_plus if tuple(pair) == OAUTH2 else str
         self._keys = SecretMask(pair, spelled)
         self.wire = PacedAdapter(pace or RateLimiter(REQUESTS_PER_MINUTE))
@@ -73,13 +73,13 @@ class Client:
             )
 
     def get(self, url: str) -> PageResponse:
-        """Returns the page at `url`, which may be any link of the configured origin.
+        """Returns the page at `url`, which may be any link to the configured origin.
 
         Raises:
             AuthError: the API or the token endpoint refused the credentials.
             SettingsError: the API has no pickups at `base_url`, or there is no token endpoint at `token_url`.
             Unavailable: no attempt returned a usable response.
-            BadResponse: the response violates the documentation of the API. If the link has expired, the error is an
+            BadResponse: the response contradicts the API's documentation. If the link has expired, the error is an
                 ExpiredLink.
             ForeignLink: `url` or a redirect leads to another origin. No request was sent to that origin.
         """
@@ -99,13 +99,13 @@ class Client:
         return self.version.first_page(self.base_url, page_size)
 
     def path_of(self, url: str) -> str:
-        """Returns the path of a URL for messages. Keys are masked, because a server may echo a key in its links."""
+        """Returns a URL's path for use in messages. Keys are masked, because a server may echo a key in its links."""
         return self._keys.mask(urlsplit(url).path)
 
     def _check_origin(self, url: str, kind: str) -> str:
-        """Returns the address as requests will send it.
+        """Returns the address in the form in which `requests` will send it.
 
-        The check uses this form, because parsers disagree about which part of an address is the host. Raises
+        The origin is checked in this form, because parsers disagree about which part of an address is the host. Raises
         ForeignLink unless scheme, host and port match `base_url`, because the credentials must not be sent elsewhere.
         """
         sent = normalize_url(url)
@@ -116,7 +116,7 @@ class Client:
         return sent
 
     def _ask(self, url: str, path: str) -> requests.Response:
-        """Returns the response. If the API refuses the access token, requests a fresh token and tries it once.
+        """Returns the response. If the API refuses the access token, fetches a new one and tries once more.
 
         The refused token may have expired or been revoked.
         """

@@ -20,8 +20,9 @@ OAUTH2 = ("client_id", "client_secret")
 class SendcloudCredentials(CredentialsConfiguration):
     """Holds one of two pairs: `public_key` and `secret_key`, or `client_id` and `client_secret`.
 
-    The credentials have their own spec, so that dlt never uses a stray SECRET_KEY from the environment. They are not a
-    union of two specs, because dlt takes the first spec that fits and does not report that the other pair is set too.
+    The credentials have their own spec, so that dlt never picks up a stray SECRET_KEY from the environment. They are
+    not a union of two specs, because dlt takes the first spec that fits and does not report that the other pair is set
+    too.
     """
 
     __section__: ClassVar[str] = "credentials"
@@ -41,7 +42,7 @@ class SendcloudCredentials(CredentialsConfiguration):
         self.pair()
 
     def parse_native_representation(self, native_value: Any) -> None:
-        """Sets the pair from a JSON object, the form in which secret stores return it.
+        """Sets the pair from a JSON object, which is the form in which secret stores return it.
 
         Raises:
             ValueError: the value is not a JSON object with exactly one complete pair.
@@ -54,7 +55,7 @@ class SendcloudCredentials(CredentialsConfiguration):
             raise ValueError(f"The value must be {forms}, or a table with the same two keys.")
 
     def pair(self) -> dict[str, str]:
-        """Returns the configured pair, with the names as keys.
+        """Returns the configured pair as a dict from setting names to values.
 
         Raises:
             MissingCredentials: one or both keys of the pair are missing.

@@ -20,17 +20,17 @@ from .responses import oauth_error_message
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-# there is no final slash, because a redirected POST would lose its form
+# there is no trailing slash, because a redirected POST would lose its form data
 TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address
 LIFETIME_SECONDS = 3_600.0  # the documented lifetime, used if expires_in is unusable
 MAX_LIFETIME_SECONDS = 86_400.0
-LEEWAY_SECONDS = 60.0  # tokens are renewed this long before they expire, but at most a tenth of the lifetime
+LEEWAY_SECONDS = 60.0  # tokens are renewed this long, but at most a tenth of their lifetime, before they expire
 HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # RFC 6750, 2.1
 
 
 @dataclass
 class Token:
-    """An access token for a whole run; `text` is empty at first. `renew_at` is a time of the monotonic clock."""
+    """An access token for a whole run. `text` is empty at first, and `renew_at` is a time on the monotonic clock."""
 
     text: str = field(default="", repr=False)
     renew_at: float = 0.0
@@ -38,14 +38,14 @@ class Token:
 
 
 Tokens = dict[tuple[str, ...], Token]
-"""The access tokens of a run by API origin, token endpoint, scope, client id and client secret.
+"""A run's access tokens, keyed by API origin, token endpoint, scope, client id and client secret.
 
-The key prevents a token from being sent to an API for which it was not requested.
+This key prevents a token from being sent to an API that it was not requested for.
 """
 
 
 class BearerAuth(AuthBase):
-    """Sends a token in the Authorization header. If a request has no auth, requests reads ~/.netrc."""
+    """Sends a token in the Authorization header. If a request has no auth object, `requests` reads ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -58,7 +58,7 @@ class BearerAuth(AuthBase):
 class TokenSource:
     """Requests access tokens from `token_url`, the only address to which the client id and secret are sent.
 
-    All clients of a run share `token`, on any thread. `keys` masks the returned tokens in messages.
+    All clients of a run share `token`, even across threads. `keys` masks the returned tokens in messages.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TokenSource:
         self._address = pair.mask(f"{origin_of(token_url)}{urlsplit(token_url).path}")
 
     def token(self, instead_of: str = "") -> str:
-        """Returns the current token, or a new token if there is none, it is due for renewal or it equals `instead_of`.
+        """Returns the current token, or a new one if there is none or if it is due for renewal or equals `instead_of`.
 
         `instead_of` is a token that the API refused.
 
@@ -97,7 +97,7 @@ class TokenSource:
             return self._token.text
 
     def _renew(self) -> None:
-        asked_at = time.monotonic()  # the lifetime counts from the request, because an early renewal does no harm
+        asked_at = time.monotonic()  # the lifetime is counted from the request, because renewing early does no harm
         response = self._session.request("POST", self._url, self._address, self._pair.pair, data=self._form)
         if response.status_code != 200:
             raise self._error_of(response)
@@ -140,9 +140,10 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 
 def _lifetime_seconds(expires_in: object) -> float:
-    """Returns expires_in in seconds; it may be a number or text with a number.
+    """Returns the lifetime in seconds from expires_in, which may be a number or a number as text.
 
-    Returns the documented hour if expires_in is missing, not a number, not positive or longer than a day.
+    Returns the documented lifetime of an hour if expires_in is missing, not a number, not positive or longer than a
+    day.
     """
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]  # float() raises TypeError for other types

@@ -1,4 +1,4 @@
-"""Limits the request rate. Sendcloud's limit per minute applies to a whole account (documentation of 2026-11)."""
+"""Limits the request rate. Sendcloud's limit per minute covers the whole account (documentation as of 2026-11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WINDOW_SECONDS = 60.0
 
 @dataclass
 class RateLimiter:
-    """Allows at most `per_minute` requests in any 60 seconds, so an account with a few pages never waits."""
+    """Allows at most `per_minute` requests in any 60 seconds, so an account with only a few pages never waits."""
 
     per_minute: int
     sent_at: deque[float] = field(default_factory=deque)

@@ -1,4 +1,4 @@
-"""Masks the keys of an integration in messages, and detects them in responses."""
+"""Masks an integration's keys in messages, and detects them in responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SecretMask:
     `named` contains the keys by name, with the secret key last. `spelled` encodes a key for the header.
 
     Raises:
-        SettingsError: a key is empty or has characters that a header can't carry.
+        SettingsError: a key is empty or contains characters that a header can't carry.
     """
 
     def __init__(self, named: Mapping[str, str], spelled: Callable[[str], str] = str) -> None:
@@ -63,7 +63,7 @@ class SecretMask:
 
 
 def _encodings(body: bytes) -> Iterator[bytes]:
-    """Yields the body as it is, then with JSON escapes decoded, then with percent encoding decoded as well."""
+    """Yields the body as is, then with JSON escapes decoded, then with percent encoding decoded as well."""
     yield body
     if b"\\" in body:
         body = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else found[2], body)

@@ -17,13 +17,13 @@ MAX_SECONDS = 1e9  # longer than any wait, but still finite
 
 
 class UnusableResponse(requests.RequestException):
-    """Raised for a response that a retry would not improve. The text gives the reason."""
+    """Raised for a response that a retry would not improve. The message gives the reason."""
 
 
 def served_at(headers: Mapping[str, str]) -> datetime:
     """Returns the UTC time at which the API answered, from its Date header.
 
-    The clock of the API also set created_at. This machine's clock is used only if the header is missing or invalid.
+    The API's clock also sets created_at. This machine's clock is used only if the header is missing or invalid.
     """
     try:
         return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
@@ -32,7 +32,7 @@ def served_at(headers: Mapping[str, str]) -> datetime:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """Returns the seconds that Retry-After asks for, or 0 if the header is missing or invalid.
+    """Returns how many seconds Retry-After asks to wait, or 0 if the header is missing or invalid.
 
     The header contains digits or a date. A date is compared with the API's clock.
     """
@@ -47,10 +47,10 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 def to_utf8(body: bytes, content_type: str) -> bytes:
-    """Returns a JSON body in UTF-8, decoded with the encoding that its first bytes show or that its charset names.
+    """Returns a JSON body in UTF-8, decoded with the encoding that its first bytes reveal or that its charset names.
 
-    The encoding is never guessed. In a UTF-8 body, an invalid byte becomes the JSON escape of a lone surrogate. That
-    costs only the record with the invalid byte, not the page.
+    The encoding is never guessed. In a UTF-8 body, an invalid byte becomes the JSON escape of a lone surrogate. As a
+    result, only the record with the invalid byte is rejected, not the whole page.
 
     Raises:
         UnusableResponse: the body can't be decoded with its encoding.

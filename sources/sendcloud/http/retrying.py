@@ -24,8 +24,8 @@ from .transport import PacedAdapter
 class RetryingSession:
     """Sends requests at or below one address, and retries transient failures.
 
-    `setting` names the setting that contains the address. `message_of` returns the text of a response that may be shown
-    in a message, also for a 200.
+    `setting` is the name of the setting that contains the address. `message_of` returns the part of a response that may
+    be shown in a message, even for a 200.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class RetryingSession:
     ) -> requests.Response:
         """Returns the response. Its status is never 429 or 5xx, and redirects are not followed.
 
-        A returned 200 contains a JSON object that does not repeat the credentials. Errors show `path` as the address.
+        A returned 200 contains a JSON object that does not repeat the credentials. Error messages show `path` as the
+        address.
 
         Raises:
             Unavailable: no attempt returned a usable response.
@@ -88,7 +89,7 @@ class RetryingSession:
         return self._keys.mask(self._message_of(response))
 
     def unusable(self, method: str, path: str, evidence: str) -> BadResponse:
-        """Returns the error for a response that violates the documentation of the API."""
+        """Returns the error for a response that contradicts the API's documentation."""
         return BadResponse(path, evidence, "", method, self._setting)
 
     def _send(
@@ -96,7 +97,7 @@ class RetryingSession:
     ) -> requests.Response:
         self._wire.new_call()
         try:
-            # requests would resend the keys if a redirect stays on the host name, so redirects are not followed here
+            # requests would resend the keys if a redirect stayed on the same host, so redirects are not followed here
             return self._session.request(
                 method, url, headers={"Accept": "application/json"}, auth=auth, allow_redirects=False, **how
             )
@@ -106,9 +107,9 @@ class RetryingSession:
             raise Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method) from None
 
     def _should_retry(self, response: requests.Response | None, _: BaseException | None) -> bool:
-        """Returns whether to retry: the response is 429, 5xx or a 200 without a JSON object.
+        """Returns whether to retry, which applies to a 429, a 5xx, or a 200 without a JSON object.
 
-        If the API asks for a wait longer than the longest delay between attempts, the response is not retried.
+        If the API asks for a wait longer than the longest delay between attempts, the request is not retried.
         """
         if response is None or retry_after_seconds(response.headers) > self._longest_wait:
             return False

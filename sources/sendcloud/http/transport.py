@@ -15,15 +15,15 @@ from requests.adapters import HTTPAdapter
 from .rate_limit import RateLimiter
 from .responses import UnusableResponse, retry_after_seconds, to_utf8
 
-MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups has 0.13 MB
+MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups takes up 0.13 MB
 CHUNK_BYTES = 2**16
 
 
 class PacedAdapter(HTTPAdapter):
     """Limits the rate of requests, and counts requests, retries and waits.
 
-    The adapter counts here because dlt retries below the caller. It converts the body of a 200 to UTF-8, so that the
-    retry condition can inspect the body.
+    The counting happens here because dlt retries below the caller. The adapter also converts the body of a 200 to
+    UTF-8, so that the retry condition can inspect it.
     """
 
     def __init__(self, pace: RateLimiter) -> None:
@@ -68,7 +68,7 @@ class PacedAdapter(HTTPAdapter):
 
 
 def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) -> float:
-    """Returns the seconds that a whole response may take: the read timeout, which requests applies to single reads."""
+    """Returns how many seconds a whole response may take: the read timeout, which requests applies to single reads."""
     read = timeout[1] if isinstance(timeout, tuple) else timeout
     return inf if read is None else read
 
@@ -76,8 +76,8 @@ def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) 
 def _read_body(response: requests.Response, deadline: float, too_late: str) -> bytes:
     """Returns the decoded body. Raises ReadTimeout if the body is not complete by the deadline.
 
-    The deadline also applies to a body that keeps arriving slowly. Reads block inside the layers for chunks and gzip,
-    so a timer thread closes the connection.
+    The deadline also applies to a body that keeps arriving slowly. Reads block inside the chunking and gzip layers, so
+    a timer thread closes the connection.
     """
     left = max(deadline - time.monotonic(), 0)
     watch = threading.Timer(min(left, threading.TIMEOUT_MAX), _close_connection, [response])
@@ -104,7 +104,7 @@ def _close_connection(response: requests.Response) -> None:
 def _read_limited(response: requests.Response) -> bytes:
     """Returns the decoded body. Raises UnusableResponse as soon as the body exceeds the limit.
 
-    urllib3 decompresses gzip one chunk at a time, so the limit also bounds the memory.
+    urllib3 decompresses gzip one chunk at a time, so the limit also bounds memory use.
     """
     body = BytesIO()  # getvalue() returns the bytes without a copy; b"".join would copy them
     for chunk in response.iter_content(CHUNK_BYTES):

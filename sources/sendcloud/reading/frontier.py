@@ -1,8 +1,8 @@
 """Decides which pages a run reads and when the run may stop: pure functions over rows, and the memory between runs.
 
-The API has no filter, no `updated_at` and no documented order. Stopping early is still safe for three reasons. A
-pickup can change only while it is open. Every open pickup lies after the frontier. Every run reads everything after the
-frontier. The reasons hold only if the list is sorted from newest to oldest, so every run must prove the order.
+The API has no filter, no `updated_at` and no documented order. Stopping early is still safe for three reasons: a pickup
+can change only while it is open, every open pickup lies after the frontier, and every run reads everything after the
+frontier. These reasons hold only if the list is sorted from newest to oldest, so every run must prove that order.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 from ..records.tables import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
-ASSUMED_WINDOW = timedelta(days=7)  # no published window lies further ahead of its booking
+ASSUMED_WINDOW = timedelta(days=7)  # no published example has a window further ahead of its booking
 MAX_REMEMBERED = 10_000  # quarantined records in the memory
-# Six shuffled rows looked sorted once in 10,000 runs over random accounts (2026-11). If ten rows lie further apart
-# than the overlap, one shuffle in 3.6 million looks sorted. Sendcloud's pages are far longer than ten rows.
+# Six shuffled rows looked sorted once in 10,000 runs over random accounts (2026-11). If ten rows lie further apart than
+# the overlap, only one shuffle in 3.6 million looks sorted. Sendcloud's pages are far longer than ten rows.
 MIN_EVIDENCE_ROWS = 10
 
 
 class Rules(NamedTuple):
     """Limits on how late a change may arrive and on how much is read at a time.
 
-    Each field takes its value from the setting of the same name. Settings in hours or days become time spans.
+    Each field takes its value from the setting of the same name. Settings in hours or days are converted to time spans.
     """
 
     overlap: timedelta
@@ -44,25 +44,25 @@ class Memory(TypedDict, total=False):
     The memory is empty before the first complete walk. If it is empty, the run reads the whole list.
     """
 
-    newest_listed_at: datetime  # newest created_at in the list; the order check compares with it
+    newest_listed_at: datetime  # newest created_at in the list; the order check compares against it
     oldest_open_at: datetime | None  # oldest created_at of the open pickups within max_lookback
     beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old for every run to read
     quarantined: dict[str, datetime]  # record_hash -> time first seen, while the record may still be corrected
     read_since: datetime | None  # the initial_value of dlt's incremental during the walk
-    history_next: str  # the link at which history resumes; absent if the list was read to its end
+    history_next: str  # the link at which history resumes; absent if the list has been read to its end
     history_unsorted: bool  # the last package was unsorted, so new rows come at the end, not at the top
-    is_listed_once: bool  # the list was read to its end before, so history reads known rows again
+    is_listed_once: bool  # the list has been read to its end before, so history rereads known rows
     is_sweep: bool  # history is read again because a sweep was requested
     sweep_began_at: datetime  # start of the last sweep, even if that sweep is complete
     api_version: str  # the version whose list this memory describes; older memories lack it and describe v2
-    api_version_before: str  # the version that filled the table; kept until the new list was read to its end
+    api_version_before: str  # the version that filled the table; kept until the new list has been read to its end
 
 
 def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
     """Returns the instant down to which a run must read pages, or None if it must read to the end of the list.
 
-    The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only up to max_lookback before
-    the newest pickup, because a window in 2035 must not force full reads for ten years.
+    The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only if it was booked at most
+    max_lookback before the newest pickup, because a window in 2035 must not force full reads for ten years.
     """
     newest = memory.get("newest_listed_at")
     if newest is None:
@@ -74,18 +74,19 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
 def has_reached_end(memory: Memory) -> bool:
     """Returns whether the list was read to its end at least once.
 
-    The first version of 0.1.0 stored no `is_listed_once`. Without it, the other fields give the answer.
+    The first version of 0.1.0 did not store `is_listed_once`. If it is missing, the answer is derived from the other
+    fields.
     """
     return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
 
 
 def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
-    """Returns the UTC instant at which each row can no longer change, whatever its status says.
+    """Returns the UTC instant from which each row can no longer change, whatever its status says.
 
     A row settles `settle` after the latest of its booking, window start and window end. The published examples
-    contain inverted windows and windows before the booking. The latest instant keeps these pickups open for longer,
-    never for less. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW after the booking. The
-    analytics views make the same assumption.
+    contain inverted windows and windows before the booking. Using the latest instant can keep such pickups open longer,
+    but never shorter. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW after the booking, as in
+    the analytics views.
     """
     booked_us = _epoch_us(rows["created_at"])
     window_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
@@ -107,7 +108,7 @@ def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
 
 
 class OrderCheck:
-    """Checks page by page whether the list is sorted from newest to oldest. Once it is not, `broken` stays true."""
+    """Checks page by page whether the list is sorted from newest to oldest. Once `broken` is true, it stays true."""
 
     def __init__(self, reference: datetime | None, rules: Rules) -> None:
         self._reference_us: int | None = None if reference is None else _epoch_us(_instant(reference)).as_py()
@@ -121,16 +122,16 @@ class OrderCheck:
     def newest_first(self) -> bool:
         """Whether the rows so far prove the order. A walk may stop early only if they do.
 
-        Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run. The
-        first page proves the order if it shows that row or a newer row. A first read with a start date has no
-        reference. In that case, the list must descend by more than the overlap.
+        Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run. The first
+        page proves the order if it shows that row or a newer one. A first read with a start date has no reference, so
+        the list must descend by more than the overlap.
         """
         if self.broken or self._top_us is None or self._lowest_us is None or self._rows < MIN_EVIDENCE_ROWS:
             return False
         return self._reference_us is not None or self._top_us - self._lowest_us > self._overlap_us
 
     def add_page(self, rows: pa.Table) -> None:
-        """Checks the rows of one page, in the order of the list. An empty page changes nothing."""
+        """Checks the rows of one page, in list order. An empty page changes nothing."""
         if rows.num_rows == 0:
             return
         self._rows += rows.num_rows
@@ -166,16 +167,16 @@ def next_memory(
     """Returns the next run's memory, and the number of open pickups within the lookback among `rows`.
 
     Args:
-        memory: the memory with which the walk started.
+        memory: the memory that the walk started with.
         rows: all rows of a complete walk.
         unread: booking times of quarantined records that may still be corrected. Like open pickups, they hold the
-            frontier.
-        now: the time of the run, by the API's clock.
-        rules: the settings of the source.
-        read_to_end: whether the newest row of this walk becomes the reference, even if the last reference is newer.
-            Otherwise a newest pickup that vanished would force full reads forever.
-        further_back: whether the walk read the next package of a first load. The rows of that package lie behind the
-            rows that the memory describes, so the result adds them to the memory.
+            frontier back.
+        now: the time of the run, according to the API's clock.
+        rules: the source's settings.
+        read_to_end: whether the newest row of this walk becomes the reference, even if the previous reference is newer.
+            Otherwise, if the newest pickup vanished from the list, every later run would read the whole list.
+        further_back: whether the walk read the next package of a first load. That package's rows lie behind the rows
+            that the memory describes, so the result adds them to the memory.
     """
     newest = _newest_plausible(rows, now, rules)
     if not read_to_end:
@@ -201,9 +202,9 @@ def first_seen_at(
 ) -> dict[str, datetime]:
     """Returns when each quarantined record was first seen, by record hash.
 
-    The result holds the records in `met`, and the records in `known` that may still be corrected. At most
-    MAX_REMEMBERED records are kept, because dlt's state carries them in every load. A record beyond that limit counts
-    as new in every walk, so it holds the frontier for longer, never for less.
+    The result contains the records in `met` and those records in `known` that may still be corrected. At most
+    MAX_REMEMBERED records are kept, because every load carries them in dlt's state. A record beyond that limit counts
+    as new in every walk, so it can hold the frontier back longer, but never shorter.
     """
     kept = {record_hash: at for record_hash, at in known.items() if now < at + settle}
     return dict(islice((kept | met).items(), MAX_REMEMBERED))
@@ -212,7 +213,7 @@ def first_seen_at(
 def _newest_plausible(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:
     """Returns the newest booking that is not in the future.
 
-    A booking in 2099 would put every real pickup beyond the lookback.
+    A booking dated 2099 would put every real pickup beyond the lookback.
     """
     believable = pc.less_equal(rows["created_at"], _instant(now + rules.overlap))
     newest: datetime | None = pc.max(rows.filter(believable)["created_at"]).as_py()
@@ -237,7 +238,7 @@ def _instant(value: datetime) -> pa.Scalar:
 
 
 def _epoch_us(instants: Any) -> Any:
-    """Returns instants as integers, because Arrow computes no maximum across several columns of instants."""
+    """Returns instants as integers, because Arrow can't compute a maximum across instant columns."""
     return instants.cast(pa.int64())
 
 

@@ -19,8 +19,8 @@ from .frontier import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
-MAX_PREFETCHED_PAGES = 200  # the reader gets about 100,000 pickups ahead while 100,000 are loaded
-MAX_EMPTY_PAGES = 100  # the API may filter some pages empty, but endless links must not hold the lock
+MAX_PREFETCHED_PAGES = 200  # the reader gets about 100,000 pickups ahead while 100,000 are being loaded
+MAX_EMPTY_PAGES = 100  # a filter may leave pages empty, but an endless chain of links must not hold the lock
 
 
 class PagesRead(NamedTuple):
@@ -33,7 +33,7 @@ class PagesRead(NamedTuple):
 
 
 class ListedPage(NamedTuple):
-    """One decoded page, the absolute address of the next page, and the API's clock when it served the page."""
+    """One decoded page, the absolute address of the next page, and the API's time when it served the page."""
 
     page: Page
     next: str | None
@@ -43,9 +43,9 @@ class ListedPage(NamedTuple):
 class StopRule(NamedTuple):
     """The conditions under which reading may stop before the end of the list.
 
-    If the list is sorted, reading stops at the first page whose rows all lie before `before`. Reading also stops after
-    `after_pages` pages. With `only_unsorted`, the page limit applies only to a list without order. That list must be
-    read to its end, however long it is.
+    If the list is sorted, reading stops at the first page whose rows were all booked before `before`. Reading also
+    stops after `after_pages` pages. With `only_unsorted`, the page limit applies only to an unsorted list, which must
+    be read to its end, however long it is.
     """
 
     before: datetime | None = None
@@ -53,7 +53,7 @@ class StopRule(NamedTuple):
     only_unsorted: bool = False
 
     def reason_to_stop(self, pages: int, rows: pa.Table, order: OrderCheck) -> str | None:
-        """Returns `frontier` or `chunk` if reading stops after `rows`, or None to read on. `pages` counts from 1."""
+        """Returns `frontier` or `chunk` if reading stops after `rows`, or None if it goes on. `pages` counts from 1."""
         if order.newest_first and self.before and is_before(rows, self.before):
             return "frontier"
         if self.after_pages and pages >= self.after_pages and (order.broken or not self.only_unsorted):
@@ -64,12 +64,12 @@ class StopRule(NamedTuple):
 def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, stats: ReadStats) -> PagesRead:
     """Returns the pages from `link` until `stop` applies or the list ends.
 
-    `stats` receives the counts, and `stats.stopped_because` receives the reason for the stop.
+    `stats` receives the counts, and `stats.stopped_because` receives the reason why reading stopped.
 
     Raises:
         SendcloudError: a request failed. The error is one that `Client.get` raises.
         BadResponse: a response is not a page of pickups, or too many consecutive pages are empty.
-        LoopingLink: a next link leads back to a page that this walk has read.
+        LoopingLink: a next link leads back to a page that this walk has already read.
     """
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
@@ -91,8 +91,8 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
     """Returns the rejected record with a booking time.
 
-    If the record has no booking time, it gets the oldest booking on its page. If the page has no rows, the record gets
-    the oldest booking of all pages before.
+    If the record has no booking time, it gets the oldest one on its page. If the page has no rows, the record gets the
+    oldest booking time of all earlier pages.
     """
     if rejected.created_at:
         return rejected
@@ -102,7 +102,7 @@ def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadSta
 def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) -> Iterator[ListedPage]:
     """Returns the pages from `link`, and prefetches them if the walk will need all of them.
 
-    A walk that may stop at an instant does not prefetch, because it may not need the next pages.
+    A walk that may stop at a certain instant does not prefetch, because it may not need the next pages.
     """
     if stop.before:
         return _follow_links(client, link, stats)
@@ -113,7 +113,7 @@ def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) ->
 
 
 def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[ListedPage]:
-    """Yields every page in the order of the API, including empty pages."""
+    """Yields every page in the API's order, including empty pages."""
     followed: set[str] = set()
     pages_before, link = stats.pages, url
     while link:

@@ -1,4 +1,4 @@
-"""Requests pages before they are needed, so that the next package is read while the current package is loaded."""
+"""Requests pages before they are needed, so that the next package is read while the current one is being loaded."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Item = TypeVar("Item")
 class Prefetcher(Generic[Item]):
     """Runs an iterator on its own thread, at most `at_most` items ahead of the consumer.
 
-    An exception of the iterator is raised at its position among the items. `last` is the item taken last, or None
-    before the first item. If you do not take all items, call `close`.
+    An exception from the iterator is raised at its position among the items. `last` is the most recently taken item, or
+    None before the first one. If you do not take all items, call `close`.
     """
 
     def __init__(self, items: Iterator[Item], at_most: int) -> None:

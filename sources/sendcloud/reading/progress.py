@@ -1,4 +1,4 @@
-"""Statistics of a run's walks. They are the source's part of a receipt, and progress displays show them."""
+"""Statistics about a run's walks. They form the source's part of a receipt and are shown in progress displays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .prefetch import Prefetcher
 
 @dataclass
 class ReadFacts:
-    """Facts about reading one account. Instants are UTC by the API's clock."""
+    """Facts about reading one account. Instants are in UTC, by the API's clock."""
 
     account: str = ""
     api_version: str = "v2"
-    api_version_before: str | None = None  # the version that filled the table, while a change of version is under way
-    observed_at: datetime | None = None  # the first page was served then; every row was seen then or later
+    api_version_before: str | None = None  # the version that filled the table, while a version change is under way
+    observed_at: datetime | None = None  # when the first page was served; every row was seen then or later
     pages: int = 0
     requests: int = 0
     retries: int = 0
@@ -27,7 +27,7 @@ class ReadFacts:
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
-    is_first_read: bool = False  # this is the account's first read, so there are no rows to compare with
+    is_first_read: bool = False  # this is the account's first read, so there are no earlier rows to compare with
     unknown_fields: dict[str, int] = field(default_factory=dict)
     order: str | None = None  # newest_first | unsorted
     stopped_because: str | None = None  # frontier | end | chunk
@@ -40,20 +40,20 @@ class ReadFacts:
 
 @dataclass
 class ReadStats(ReadFacts):
-    """The facts, which the walks fill in as they read, and the state that the walks of one run share.
+    """The facts, which the walks fill in as they read, and the state that a run's walks share.
 
     The caller can use the facts to show progress. If a walk fails, the caller still has the facts.
     """
 
     run_id: str = ""  # the caller's name for the run, for progress displays
-    history_complete: bool | None = None  # the list was read to its end at least once
-    has_more: bool = False  # rows remain to be read: history, a sweep, or a list without order
+    history_complete: bool | None = None  # the list has been read to its end at least once
+    has_more: bool = False  # rows remain to be read: history, a sweep, or an unsorted list
     sweep: str | None = None  # complete | incomplete | not_begun; None without a sweep
-    open_within_lookback: int = 0  # open pickups within the lookback that were read so far
+    open_within_lookback: int = 0  # open pickups within the lookback that have been read so far
     since: datetime | None = None  # the start date that the user set
     sweep_began_at: datetime | None = None  # start of the last sweep, even if that sweep is complete
     consecutive_empty_pages: int = 0
-    resumes_unsorted: bool = False  # an earlier run stopped at this point in a list without order
+    resumes_unsorted: bool = False  # an earlier run stopped at this point in an unsorted list
     on_page: Callable[[ReadStats], None] | None = None
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # send times, for the run's rate limit
     tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run

@@ -1,7 +1,7 @@
-"""Walks over the list from the newest page towards the oldest, and returns one table of rows and the next memory.
+"""Walks the list from the newest page towards the oldest, and returns one table of rows and the next memory.
 
-A run reads the head first. While rows remain behind the head, the run reads the history, one package of pages at a
-time. History is the rest of a first load, of a sweep, or of a list without order.
+A run reads the head first. As long as rows remain behind the head, it then reads the history, one package of pages at a
+time. History is the rest of a first load, a sweep or an unsorted list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WalkResult(NamedTuple):
     rows: pa.Table
     quarantine: pa.Table
     memory: Memory
-    is_first: bool  # no walk came before, so the tables may not exist; create them even without rows
+    is_first: bool  # there was no earlier walk, so the tables may not exist; create them even without rows
 
     @property
     def newest_created_at(self) -> datetime | None:
@@ -55,13 +55,13 @@ def walk(
     Args:
         client: requests the pages.
         part: `head` reads from the top to the frontier. On the first read, `head` reads the first package of history.
-            `sweep` does the same as `head`, and turns everything behind the head into history again.
+            `sweep` does the same as `head`, but also turns everything behind the head back into history.
             `history` reads the next package of history, from the stored link.
             `whole` reads head and history in one walk, however long they are.
-        memory: the account's memory from the last walk.
-        rules: the settings of the source.
+        memory: the account's memory from the previous walk.
+        rules: the source's settings.
         span: the user's bounds on created_at.
-        stats: receives the facts of the walk.
+        stats: receives the facts about the walk.
 
     Raises:
         SendcloudError: reading a page failed. See `read_pages` for the errors.
@@ -87,7 +87,7 @@ def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Sp
     stop = StopRule(stats.frontier, budget, only_unsorted=not begins_anew)
     read = read_pages(client, client.first_page(rules.page_size), order, stop, stats)
     if order.broken:
-        stats.frontier = span.since  # a list without order must be read to its end
+        stats.frontier = span.since  # an unsorted list must be read to its end
     behind = None if begins_anew and stats.stopped_because != "chunk" else _behind(part, read, memory, stats)
     after, near = _after(read, behind, part, memory, rules, span, stats)
     return _walked(read, after, near, part, memory, span, stats)
@@ -110,13 +110,13 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: Re
         raise LoopingLink(client.path_of(link), stats.pages)
     stats.history_links_read.add(link)
     pages_before, order = stats.pages, OrderCheck(None, rules)
-    order.broken = memory.get("history_unsorted", False)  # one package can look sorted in an unsorted list
+    order.broken = memory.get("history_unsorted", False)  # a single package of an unsorted list can look sorted
     try:
         read = read_pages(client, link, order, StopRule(span.since, rules.pages_per_package), stats)
     except (BadResponse, SettingsError) as error:
         is_of_a_moment_ago = goes_on and not isinstance(error, ExpiredLink)
         if stats.pages > pages_before or "top" in stats.history_links_read or is_of_a_moment_ago:
-            # A link of an earlier run can go stale in many ways, so its failure restarts the walk.
+            # A link from an earlier run can go stale in many ways, so its failure restarts the walk.
             # If the failure of a fresh link did the same, the run could restart forever.
             raise
         return _again_from_the_top(client, memory, rules, span, stats)
@@ -160,7 +160,7 @@ def _after(
     now, further_back = _now(stats), part == "history"
     met = _first_seen(read, memory, now)
     if further_back and memory.get("is_sweep") and has_reached_end(memory) and stats.frontier:
-        # Records that a sweep rejects behind the frontier do not hold the frontier. The next sweep finds corrections.
+        # Records that a sweep rejects behind the frontier don't hold it back. The next sweep finds any corrections.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
     unread = [
         r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
@@ -215,12 +215,12 @@ def _first_seen(read: PagesRead, memory: Memory, now: datetime) -> dict[str, dat
 
 
 def _now(stats: ReadStats) -> datetime:
-    assert stats.observed_at is not None  # noqa: S101  # every walk has read a page or has raised
+    assert stats.observed_at is not None  # noqa: S101  # by now, every walk has read a page or raised an error
     return stats.observed_at
 
 
 def _within(span: Span, rows: pa.Table) -> pa.Table:
-    """Returns the rows inside the user's bounds. dlt's incremental would drop the other rows later, uncounted."""
+    """Returns the rows within the user's bounds. dlt's incremental would later drop the others, but not count them."""
     for bound, inside in ((span.since, pc.greater_equal), (span.until, pc.less)):
         if bound is not None:
             rows = rows.filter(inside(rows["created_at"], pa.scalar(bound, rows["created_at"].type)))
@@ -228,12 +228,12 @@ def _within(span: Span, rows: pa.Table) -> pa.Table:
 
 
 def _still_good(memory: Memory, api_version: str, span: Span, stats: ReadStats) -> Memory:
-    """Returns the memory, or a nearly empty memory if the walk must read the whole list again.
+    """Returns the memory, or a nearly empty one if the walk must read the whole list again.
 
-    The walk starts over if the API version differs, because another version has other links and may have another
-    order. The walk also starts over if the start date is earlier than before, because the rows in between were never
-    read. A change of version is under way until the new list was read to its end. A run that resumes or reverts the
-    change needs the previous version, so the memory keeps it.
+    The walk starts over if the API version differs, because a different version has different links and may have a
+    different order. The walk also starts over if the start date is earlier than before, because the rows in between
+    were never read. A version change is under way until the new list has been read to its end. A run that resumes or
+    reverts the change needs to know the previous version, so the memory keeps it.
     """
     read_by, since = memory.get("api_version", "v2" if memory else api_version), memory.get("read_since")
     before = memory.get("api_version_before") if read_by == api_version else read_by

@@ -1,8 +1,8 @@
 """Decodes the records of a page into rows of an Arrow table, and rejects invalid records with a reason.
 
-The `pickup` class of a version (`api/v2.py`, `api/v3.py`) defines a valid record. A page without unknown fields is
+A version's `pickup` class (`api/v2.py`, `api/v3.py`) defines what a valid record is. A page without unknown fields is
 decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded record by record. A test
-verifies that both ways agree.
+verifies that both ways give the same result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .tables import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, RejectedRecord, parse_i
 
 
 class _Booking(Struct, gc=False):
-    """The booking time of a record that can't be loaded, which locates the record in the list."""
+    """The booking time of a record that can't be loaded. It shows the record's place in the list."""
 
     created_at: Instant | None = None
 
@@ -94,8 +94,8 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
 def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) -> tuple[Any, list[Raw]]:
     """Returns the envelope and records of a page that msgspec can't even skip through (a lone surrogate, NaN).
 
-    One invalid record must not cost the whole page. The standard library is more lenient, and each record that it
-    accepts is validated later.
+    One invalid record must not make the whole page unusable. The standard library is more lenient, and each record that
+    it accepts is validated later.
     """
     key: str = version.envelope.key  # type: ignore[attr-defined]
     try:
@@ -134,10 +134,10 @@ def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, v
 
 
 def _booking_of(pickup: Any) -> Any:
-    """Returns the pickup if its times are valid; otherwise raises OverflowError with the name of the field.
+    """Returns the pickup if its times are valid; otherwise raises OverflowError, naming the field.
 
-    All times must be in years 1 to 9999 in UTC too. The booking must lie between BOOKED_FROM and BOOKED_UNTIL
-    (`tables.py`), because dlt's incremental may drop other rows.
+    All times must still fall in the years 1 to 9999 when converted to UTC. The booking must lie between BOOKED_FROM and
+    BOOKED_UNTIL (`tables.py`), because dlt's incremental may drop rows outside those bounds.
     """
     for field in INSTANTS:
         try:
@@ -150,7 +150,7 @@ def _booking_of(pickup: Any) -> Any:
 
 
 def _float(text: str) -> float | str:
-    """Returns a finite number, or the text: 1e999 does not fit into a float, and JSON has no Infinity."""
+    """Returns the number if it is finite, or else the text: 1e999 does not fit in a float, and JSON has no Infinity."""
     return float(text) if math.isfinite(float(text)) else text
 
 
@@ -170,7 +170,7 @@ def _reject(raw: Raw, reason: str) -> RejectedRecord:
         text = _preserve_record(bytes(raw))
     try:
         booked = _decode_booking.decode(raw).created_at
-        # an implausible year does not locate the record in the list; the neighbouring records do
+        # an implausible year does not show the record's place in the list; the neighbouring records do
         created_at = booked.astimezone(UTC) if booked and BOOKED_FROM <= booked < BOOKED_UNTIL else None
     except (msgspec.DecodeError, OverflowError):
         created_at = None

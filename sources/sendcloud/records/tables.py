@@ -40,7 +40,8 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("last_seen_at", INSTANT, nullable=False),
     ]
 )
-# dlt's incremental drops rows 95 years (NEVER_DROP_SECONDS) older than its newest value: no row within these bounds
+# dlt's incremental drops rows 95 years (NEVER_DROP_SECONDS) older than its newest value, but never a row within these
+# bounds
 BOOKED_FROM, BOOKED_UNTIL = datetime(1970, 1, 1, tzinfo=UTC), datetime(2065, 1, 1, tzinfo=UTC)
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 SECONDS_LENGTH = len("2026-11-23T08:14:00Z")
@@ -66,11 +67,11 @@ def to_table(
     api_version: str,
     instants: dict[str, pa.Array] | None = None,
 ) -> pa.Table:
-    """Returns the pickups of one version as rows of ROW_SCHEMA, in the given order. Instants are UTC microseconds.
+    """Returns one version's pickups as rows of ROW_SCHEMA, in the given order. Instants are UTC, in microseconds.
 
-    `instants` contains the columns INSTANTS if they have been parsed already. `extras` and `slots` are None if no
-    pickup has any. Arrow creates the columns that have one value for all rows. As Python lists, these four columns took
-    a twelfth of the time to read a page (2026-11).
+    `instants` contains the INSTANTS columns if they have already been parsed. `extras` and `slots` are None if no
+    pickup has any. Arrow creates the columns that have the same value in all rows. Built as Python lists, these four
+    columns took up a twelfth of the time it takes to read a page (2026-11).
     """
     rows = len(pickups)
     columns: dict[str, Any] = {
@@ -88,13 +89,13 @@ def to_table(
 
 
 def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
-    """Returns the columns INSTANTS of pickups whose times are text. Arrow takes a third of the time that Python takes.
+    """Returns the INSTANTS columns of pickups whose times are text. Arrow takes a third of the time that Python does.
 
     Raises:
         ValueError: the page must be decoded record by record. Either a time does not have the form
-            `2026-11-23T08:14:00Z`, with up to six decimals, or a year is out of range, or a booking lies outside
+            `2026-11-23T08:14:00Z`, with up to six decimals, or a year is out of range, or a booking is not between
             BOOKED_FROM and BOOKED_UNTIL. The form is checked because Arrow accepts some forms that RFC 3339 does not
-            allow, and rejects some that it allows.
+            allow, and rejects some that it does allow.
     """
     text = pa.array([getattr(p, field) for field in INSTANTS for p in pickups], pa.string())
     shortest = pc.min(pc.binary_length(text)).as_py()
@@ -111,10 +112,10 @@ def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
 
 
 def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
-    """Returns one row per id, the row that was listed last. A list that shifts between two pages repeats rows.
+    """Returns one row per id: the one that was listed last. If the list shifts between two pages, rows are repeated.
 
-    Every merge needs unique rows: dlt's upsert keeps the duplicates of a batch, and its delete-insert keeps any one of
-    them.
+    Every merge needs unique rows: dlt's upsert keeps all duplicates in a batch, and its delete-insert keeps an
+    arbitrary one of them.
     """
     rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
     last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))

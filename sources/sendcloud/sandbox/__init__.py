@@ -1,6 +1,6 @@
-"""A local Sendcloud pickups API (v2 and v3): a world of pickups, and a server that serves them.
+"""A local Sendcloud pickups API (v2 and v3): a simulated world of pickups, and a server that serves them.
 
-The sandbox shares no code with the source that reads the API. Each is an independent reading of the same
+The sandbox shares no code with the source that reads the API. Both were written independently from the same
 documentation, so each checks the other.
 """
 

@@ -10,7 +10,7 @@ BLOCK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response as it goes over the wire, and any failure of the connection."""
+    """A response as sent over the wire, with any connection failure."""
 
     status: int
     body: bytes = b""
@@ -21,7 +21,7 @@ class Answer:
     wait: float = 0.0
     """Seconds to wait before the first byte."""
     sent: int | None = None
-    """Number of body bytes to send before the connection closes. None sends all and keeps the connection open."""
+    """Number of body bytes to send before the connection closes. None sends it all and leaves it open."""
     reset: bool = False
     """Whether the server resets the connection and sends nothing."""
     padding: int = 0
@@ -32,7 +32,7 @@ class Answer:
     """Seconds to wait before each byte of the body. 0 sends the body at once."""
 
     def pieces(self) -> Iterator[bytes]:
-        """Yields the parts of the body that are really sent, in the order of sending."""
+        """Yields the parts of the body that are actually sent, in order."""
         body = self.body[: self.sent]
         yield from (body[at : at + 1] for at in range(len(body))) if self.pause else [body]
         for left in range(self.padding, 0, -BLOCK) if self.sent is None else ():

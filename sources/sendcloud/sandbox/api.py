@@ -1,4 +1,4 @@
-"""The documented responses of a Sendcloud pickups API, v2 and v3, for a world. This module opens no socket."""
+"""The documented responses of Sendcloud's pickups API (v2 and v3) for a given world. This module opens no socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = {f"{form.root}/pickups": form for form in (V2, V3)}
 
 @dataclass(slots=True)
 class Api:
-    """The API of one account with two integrations. One accepts a pair of keys, the other accepts access tokens."""
+    """The API of one account with two integrations. One accepts a pair of keys; the other accepts access tokens."""
 
     world: World
     origin: str
@@ -71,7 +71,7 @@ class Api:
         return compare_digest((authorization or "").encode("latin-1"), b"Basic " + pair)
 
     def _grants(self, form: Form, authorization: str | None) -> bool:
-        """Returns whether the credentials may read pickups: keys always may, a token needs the scope of `form`."""
+        """Returns whether the credentials may read pickups: keys always may, but a token needs the scope of `form`."""
         return not (authorization or "").startswith("Bearer ") or self.tokens.grants(authorization, form.scope)
 
     def _single(self, form: Form, path: str, number: str) -> Answer:
@@ -97,7 +97,8 @@ class Api:
     def _size(self, form: Form, limit: str) -> int:
         """Returns the number of rows on a page.
 
-        A limit above the maximum is clamped, not refused. Anything but a number from 1 selects the default.
+        A limit above the maximum is clamped, not refused. Anything other than a number of at least 1 selects the
+        default.
         """
         asked = int(limit) if limit.isdecimal() else 0
         return min(asked, form.largest or self.max_limit, self.max_limit) if asked else self.default_limit

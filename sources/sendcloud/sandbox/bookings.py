@@ -1,6 +1,6 @@
 """Draws seeded bookings.
 
-Each booking is drawn with its whole future, so a world shows later states as soon as its clock moves.
+Each booking is drawn together with its whole future, so a world shows later states as soon as its clock moves.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .timeline import Pickup, Record, wire_time
 FIRST_ID: Final = 290_000
 LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 
-# Oddities of the published examples. Unless a comment says otherwise, each value is a share of all pickups.
+# Oddities from the published examples. Unless a comment says otherwise, each value is a share of all pickups.
 TWIN: Final = 0.004  # created_at equals that of the previous booking, to the microsecond
 WHOLE_SECOND: Final = 0.02  # created_at has no fraction of a second
 LISTED_LATE: Final = 0.01  # the list shows the pickup minutes after created_at, and after pickups with newer ids
-NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times differ in order
-LATE_MINUTES: Final = 50.0  # longest delay; a reader that goes back one hour misses no pickup
+NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times are ordered differently
+LATE_MINUTES: Final = 50.0  # longest delay; a reader that goes back one hour misses nothing
 PAST_WINDOW: Final = 0.05  # share of failed pickups; the window lies a year before the booking
 UNTIL_BEFORE_FROM: Final = 0.001
 NO_TRACKING: Final = 0.003  # the carrier accepted the pickup without a tracking number
@@ -31,13 +31,13 @@ NULL_CONTRACT: Final = 0.01  # share of pickups of carriers with contracts
 NEVER_ANSWERED: Final = 0.002  # the status stays Announcing forever
 SLOW_ANSWER: Final = 0.03  # the carrier responds after up to 4 hours instead of up to 5 minutes
 
-WEEKEND: Final = 0.08  # share of the bookings of a working day
-AFTER_HOURS: Final = 0.05  # booked at any hour of the day, instead of 8:00 to 18:00 local time
+WEEKEND: Final = 0.08  # as a share of a working day's bookings
+AFTER_HOURS: Final = 0.05  # booked at any hour of the day, instead of between 8:00 and 18:00 local time
 YEAR: Final = timedelta(days=365)
 
 
 def seeded(count: int, *, random: Random, since: datetime, until: datetime, carriers: int) -> Iterator[Pickup]:
-    """Yields `count` pickups booked after `since` and up to `until`, by increasing id. All are listed by `until`."""
+    """Yields `count` pickups booked after `since` and up to `until`, in order of id. All are listed by `until`."""
     drawn = [pickup(booking, random, until) for booking in bookings(count, random, since, until, CARRIERS[:carriers])]
     drawn.sort(key=lambda numbered: numbered[0])
     number = FIRST_ID
@@ -50,7 +50,7 @@ def seeded(count: int, *, random: Random, since: datetime, until: datetime, carr
 def bookings(
     count: int, random: Random, since: datetime, until: datetime, carriers: tuple[Carrier, ...]
 ) -> Iterator[Booking]:
-    """Yields `count` bookings in no order."""
+    """Yields `count` bookings in no particular order."""
     shares = list(accumulate(carrier.share for carrier in carriers))
     booking: Booking | None = None
     for _ in range(count):
@@ -64,7 +64,7 @@ def bookings(
 def moment(random: Random, country: str, since: datetime, until: datetime) -> datetime:
     """Returns a plausible booking time between `since` and `until`, mostly in local office hours of a working day."""
     span = until - since
-    for _ in range(40):  # a span of one night has no office hours, so any instant is used in the end
+    for _ in range(40):  # a span of one night has no office hours, so eventually any instant is used
         day = (since + span * random.random()).date()
         if day.weekday() >= 5 and random.random() >= WEEKEND:
             continue
@@ -103,7 +103,7 @@ def pickup(booking: Booking, random: Random, until: datetime) -> tuple[datetime,
 
 
 def delays(booked: datetime, random: Random, until: datetime) -> tuple[datetime, datetime]:
-    """Returns when a booking gets its number and when it is first listed. Nearly always, both happen at once."""
+    """Returns when a booking gets its number and when it is first listed. Nearly always, both happen immediately."""
     chance = random.random()
     if chance >= LISTED_LATE + NUMBERED_LATE:
         return booked, booked
@@ -133,7 +133,7 @@ def fate(booking: Booking, opens: datetime, failed: bool, random: Random) -> Ite
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """The facts that are fixed at the time of booking."""
+    """The facts that are fixed at booking time."""
 
     carrier: Carrier
     country: str
@@ -141,7 +141,7 @@ class Booking:
 
 
 def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]:
-    """Returns when the pickup's window opens and closes, in UTC.
+    """Returns the times at which the pickup's window opens and closes, in UTC.
 
     The closing time is None if the window is open-ended. Business hours follow the local time of the country.
     """
@@ -173,7 +173,7 @@ def next_working_day(day: date) -> date:
 def cancellation(carrier: Carrier, answered: datetime, opens: datetime, random: Random) -> datetime:
     """Returns when the pickup is cancelled: soon after the carrier's response, or in the day before the window.
 
-    A pickup is never cancelled after its window opens.
+    A pickup is never cancelled after its window has opened.
     """
     room = opens - answered
     if random.random() < carrier.cancelled_early:

@@ -1,7 +1,7 @@
 """Nine carriers as data: their countries, their pickup windows, and their rates of cancelled and refused pickups.
 
-The countries come from the published v2 schemas. The shifts of Correos come from the help centre. Shares and rates are
-invented. They lie far enough apart to reveal an analysis that confuses two carriers. If a value appears twice in a
+The countries come from the published v2 schemas. The shifts for Correos come from the help centre. Shares and rates are
+invented. They lie far enough apart to expose any analysis that confuses two carriers. If a value appears twice in a
 tuple, it is drawn twice as often.
 """
 
@@ -39,14 +39,14 @@ class Carrier:
     lead_days: tuple[int, ...]
     """Number of working days between booking and pickup."""
     cancelled: float
-    """Share of the accepted pickups that are cancelled."""
+    """Share of accepted pickups that are cancelled."""
     cancelled_early: float
-    """Share of the cancellations that come within an hour of the carrier's response.
+    """Share of cancellations that come within an hour of the carrier's response.
 
     The other cancellations come shortly before the window.
     """
     failed: float
-    """Share of the pickups that the carrier refuses."""
+    """Share of pickups that the carrier refuses."""
     contracts: tuple[int, ...]
     """Contract numbers. If there are none, the field is not sent."""
     tracking: tuple[str, ...]
@@ -56,9 +56,9 @@ class Carrier:
     """
     saturdays: float = 0.0
     odd_minutes: float = 0.0
-    """Share of the windows that open at an odd fraction of a second, as in the published FedEx and UPS lists."""
+    """Share of windows that open at an odd fraction of a second, as in the published FedEx and UPS lists."""
     stays_created: float = 0.0
-    """Share of the cancellations that leave the status at Created (published for DPD and Poste)."""
+    """Share of cancellations that leave the status at Created (as published for DPD and Poste)."""
 
 
 DHL_EXPRESS = Carrier(

@@ -1,4 +1,4 @@
-"""Faults that you can inject. A fault is a function from the right response to the response that is sent.
+"""Faults that you can inject. A fault is a function that turns the correct response into the response that is sent.
 
 If a fault returns the very response that it received, it does not apply to that request and is not used up.
 """
@@ -24,13 +24,13 @@ Page = int | Literal["token"]
 
 
 def status(code: int) -> Fault:
-    """Sends `code` (500, 502, 503, 504 …) and a page of HTML, as a proxy in front of the API does."""
+    """Sends `code` (500, 502, 503, 504 …) and an HTML page, as a proxy in front of the API does."""
     body = f"<html><body><h1>{code}</h1></body></html>".encode()
     return lambda due: Answer(code, body, content_type="text/html", url=due.url)
 
 
 def too_many(retry_after: float | datetime | str | None = None) -> Fault:
-    """Sends 429 with an empty body. Retry-After is in seconds, a date or any text. None leaves the header out."""
+    """Sends 429 with an empty body. Retry-After is in seconds, a date or any text. None omits the header."""
     if isinstance(retry_after, datetime):
         retry_after = format_datetime(utc(retry_after), usegmt=True)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -48,48 +48,48 @@ def cut(share: float = 0.5) -> Fault:
 
 
 def truncated(share: float = 0.5) -> Fault:
-    """Sends broken JSON with a correct Content-Length. The body holds only `share` of the right body."""
+    """Sends broken JSON with a correct Content-Length. The body contains only `share` of the correct body."""
     return lambda due: replace(due, body=due.body[: int(len(due.body) * share)])
 
 
 def html() -> Fault:
-    """Sends a page of HTML with status 200, as a login page or a captive portal does."""
+    """Sends an HTML page with status 200, as a login page or captive portal does."""
     body = b"<!doctype html><html><body>Please log in.</body></html>"
     return lambda due: Answer(200, body, content_type="text/html; charset=utf-8", url=due.url)
 
 
 def slow(seconds: float) -> Fault:
-    """Sends the right response after `seconds`."""
+    """Sends the correct response after `seconds`."""
     return lambda due: replace(due, wait=seconds)
 
 
 def drip(pause: float) -> Fault:
-    """Sends the right response one byte at a time, with a pause in seconds before each byte.
+    """Sends the correct response one byte at a time, pausing for `pause` seconds before each byte.
 
-    No single read waits for long, but the whole response takes long.
+    No single read waits for long, but the whole response takes a long time.
     """
     return lambda due: replace(due, pause=pause)
 
 
 def huge(size: int) -> Fault:
-    """Sends the right response and `size` spaces. The body is valid JSON, but too large for a client to hold."""
+    """Sends the correct response and `size` spaces. The body is valid JSON, but too large for a client to hold."""
     return lambda due: replace(due, padding=size)
 
 
 def chunked() -> Fault:
-    """Sends the right response in chunks, without a Content-Length."""
+    """Sends the correct response in chunks, without a Content-Length."""
     return lambda due: replace(due, chunked=True)
 
 
 def gzipped(padding: int = 0) -> Fault:
-    """Sends the right response in gzip. Much padding makes it a gzip bomb, because spaces compress a thousandfold."""
+    """Sends the correct response gzipped. Enough padding makes it a gzip bomb, as spaces compress a thousandfold."""
     return lambda due: replace(
         due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
     )
 
 
 def encoded(codec: str, content_type: str = "application/json") -> Fault:
-    """Sends the right response in an encoding other than UTF-8. `content_type` need not name the encoding."""
+    """Sends the correct response in an encoding other than UTF-8, which `content_type` need not name."""
     return lambda due: replace(due, body=due.body.decode().encode(codec), content_type=content_type)
 
 
@@ -110,22 +110,22 @@ def redirect(url: str, code: int = 302) -> Fault:
 
 
 def stray_link(url: str) -> Fault:
-    """Sends the rows of the page with a next link to `url`, for example on another origin."""
+    """Sends the page's rows with a next link to `url`, for example on another origin."""
     return lambda due: _edited(due, url)
 
 
 def loop() -> Fault:
-    """Sends the rows of the page with a next link to the page itself."""
+    """Sends the page's rows with a next link to the page itself."""
     return lambda due: _edited(due, due.url)
 
 
 def empty_page() -> Fault:
-    """Sends an empty page before the right page. Its next link is a new address, which leads to the right rows."""
+    """Sends an empty page before the correct page. Its next link is a new address that leads to the correct rows."""
     return lambda due: _edited(due, f"{due.url}{'&' if '?' in due.url else '?'}empty=1", [])
 
 
 def expired_cursor() -> Fault:
-    """Sends 404 Invalid cursor if the request has a cursor. Other responses do not change."""
+    """Sends 404 Invalid cursor if the request has a cursor. Other responses are unchanged."""
 
     def given(due: Answer) -> Answer:
         form = V3 if V3.root in due.url else V2
@@ -138,7 +138,7 @@ def expired_cursor() -> Fault:
 def errors_as(form: Literal["list", "object"], status: str | int, code: int = 400, detail: str = "No.") -> Fault:
     """Sends a v3 error as the documented list, or as one object instead of the list.
 
-    `status` is the status inside the body, as text or as a number. `code` is the HTTP status.
+    `status` is the status in the body, as text or as a number. `code` is the HTTP status.
     """
     error = {"status": status, "code": "invalid", "detail": detail}
     body = json.dumps({"errors": [error] if form == "list" else error}).encode()
@@ -158,7 +158,7 @@ def without_slots() -> Fault:
 
 
 def token(**fields: Any) -> Fault:
-    """Adds or overrides fields in a response with an access token. Other responses do not change."""
+    """Adds or overrides fields in a response with an access token. Other responses are unchanged."""
 
     def given(due: Answer) -> Answer:
         answer = json.loads(due.body) if due.status == 200 else {}
@@ -205,7 +205,7 @@ def _page_of(due: Answer) -> dict[str, Any] | None:
 
 @dataclass(slots=True)
 class Waiting:
-    """A queued fault, the page to which it applies, and how many times it still applies."""
+    """A queued fault, the page that it applies to, and how many more times it applies."""
 
     fault: Fault
     page: Page | None

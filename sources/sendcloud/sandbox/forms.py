@@ -8,19 +8,19 @@ from typing import Any, Final, NamedTuple
 from .timeline import Record
 
 Links = tuple[str | None, str | None]
-"""The next link and the previous link of a page."""
+"""A page's next link and previous link."""
 V3_NAMES: Final = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
 CODES: Final = {401: "authentication_failed", 403: "forbidden", 404: "not_found"}
 
 
 class Form(NamedTuple):
-    """The format of one version's responses."""
+    """The response format of one version."""
 
     root: str
     size: str
     """The query parameter for the number of rows on a page."""
     largest: int | None
-    """The highest number of rows on a page. None leaves only the limit of the server."""
+    """The maximum number of rows on a page. With None, only the server's limit applies."""
     scope: str
     """The scope that a token needs."""
     record: Callable[[Record], Record]
@@ -43,7 +43,7 @@ def _v2_error(status: int, path: str, message: str) -> Any:
 
 
 def _v3_record(record: Record) -> Record:
-    """Returns the pickup under v3's names, with a status in capitals. Broken values stay as they are."""
+    """Returns the pickup under v3's names, with the status in capitals. Broken values stay as they are."""
     window = [name for name in ("pickup_from", "pickup_until") if name in record]
     told: Record = {"id": record["id"]} if "id" in record else {}
     if "time_slots" in record or window:

@@ -1,6 +1,6 @@
 """Decides which rows are on a page, and creates the page's cursors.
 
-As in the published links, a cursor names an id, and the list is in the order of the ids.
+As in the published links, a cursor names an id, and the list is ordered by id.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The complete list at one instant, sorted once for all its pages."""
+    """The complete list at one instant, sorted once for all of its pages."""
 
     pickups: list[Pickup]
     keys: list[Key]
@@ -45,7 +45,7 @@ class Listing:
 
     @classmethod
     def of(cls, world: World, order: Order) -> Listing:
-        """Returns the list of the world at the world's clock."""
+        """Returns the world's pickup list as of its clock's current time."""
         at = world.clock
         empty = cls([], [], order, world.seed, at)
         pickups = world.listed(at)

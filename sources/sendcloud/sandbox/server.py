@@ -1,4 +1,4 @@
-"""Runs a sandbox: serves the API at an address, records the requests and injects faults."""
+"""Runs a sandbox, which serves the API at an address, records the requests and injects faults."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Sandbox:
         self.requests: list[Request] = []
         """All requests so far, oldest first."""
         self.on_request: Callable[[Sandbox, int], object] | None = None
-        """A function that the sandbox calls before each response, with the sandbox and the request number (from 1).
+        """A function that is called before each response, with the sandbox and the request number (from 1).
 
         The function may book and cancel pickups and move the clock.
         """
@@ -55,7 +55,7 @@ class Sandbox:
 
     @property
     def order(self) -> Order:
-        """The order of the list. After a change, the API may refuse cursors that it issued before."""
+        """The order of the list. After it changes, the API may refuse cursors that it issued earlier."""
         return self._api.order
 
     @order.setter
@@ -64,7 +64,7 @@ class Sandbox:
 
     @property
     def access_token(self) -> str:
-        """The access token issued last, or an empty text if there is none."""
+        """The most recently issued access token, or an empty string if there is none."""
         return self._api.tokens.newest
 
     def revoke_tokens(self) -> None:
@@ -72,12 +72,12 @@ class Sandbox:
         self._api.tokens.revoke()
 
     def fault(self, fault: Fault, *, page: Page | None = None, times: int | None = 1) -> None:
-        """Queues a fault. Each request meets the first queued fault that applies to it.
+        """Queues a fault. Each request is hit by the first queued fault that applies to it.
 
         Args:
             fault: changes the response.
             page: the page of a walk (from 1), or `token` for the token endpoint. None applies to every request.
-            times: the number of requests that meet the fault. None repeats the fault until you call `heal`.
+            times: the number of requests that the fault hits. None repeats the fault until you call `heal`.
         """
         self._trouble.add(fault, page, times)
 
@@ -116,16 +116,16 @@ def serve(
 
     Args:
         world: the pickups and the clock.
-        public_key: public key of the integration with keys.
-        secret_key: secret key of the integration with keys.
-        client_id: id of the integration with tokens.
-        client_secret: secret of the integration with tokens.
-        token_seconds: how long a token is valid, by the world's clock.
+        public_key: public key of the integration that uses keys.
+        secret_key: secret key of the integration that uses keys.
+        client_id: client id of the integration that uses tokens.
+        client_secret: client secret of the integration that uses tokens.
+        token_seconds: how many seconds a token is valid for, by the world's clock.
         port: the port to listen on. 0 selects a free port.
-        default_limit: rows on a page if the request does not set a limit.
-        max_limit: highest number of rows on a page.
+        default_limit: the number of rows on a page if the request does not set a limit.
+        max_limit: the maximum number of rows on a page.
         order: the order of the list.
-        on: a server that already listens. It continues to listen after the block.
+        on: a server that is already listening. It keeps listening after the block.
     """
     with nullcontext(on) if on else listening(port) as server:
         origin = f"http://127.0.0.1:{server.server_port}"
@@ -142,7 +142,7 @@ def listening(port: int = 0) -> Iterator[Server]:
     The server responds only after `serve` has connected it to a sandbox.
     """
     server = Server(port)
-    # Every close waits for one poll interval, and the default is 0.5 s.
+    # Every close waits for one poll interval, which is 0.5 s by default.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -12,7 +12,7 @@ Record = dict[str, Any]
 
 
 class Absent(Enum):
-    """The type of ABSENT. ABSENT marks a field that is not sent at all, whereas None is sent as null."""
+    """The type of ABSENT. A field set to ABSENT is not sent at all, whereas None is sent as null."""
 
     ABSENT = "absent"
 
@@ -37,16 +37,16 @@ def wire_time(instant: datetime) -> str:
 
 
 def wire(fields: Record) -> Record:
-    """Returns the fields as they go over the wire: instants as text, all other values unchanged."""
+    """Returns the fields as sent over the wire: instants as text, all other values unchanged."""
     return {name: wire_time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 @dataclass(slots=True)
 class Pickup:
-    """One row of the account's list: the fields at booking, and the dated changes in the order of their effect."""
+    """One row of the account's list: its fields at booking, and its dated changes in the order in which they apply."""
 
     position: int
-    """The place in the list. It equals the id unless a test set the order itself."""
+    """The place in the list. It equals the id unless a test sets the order itself."""
     listed_from: datetime
     born: Record
     changes: tuple[tuple[datetime, Record], ...] = ()

@@ -1,4 +1,4 @@
-"""The token endpoint: client credentials by HTTP Basic, and access tokens that expire."""
+"""The token endpoint: client credentials sent with HTTP Basic, and access tokens that expire."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Tokens:
 
     @property
     def newest(self) -> str:
-        """The last issued token that is not revoked, or an empty text if there is none."""
+        """The most recently issued token that is not revoked, or an empty string if there is none."""
         return next(reversed(self._good_until), "")
 
     def revoke(self) -> None:
@@ -70,7 +70,7 @@ class Tokens:
         self._good_until.clear()
 
     def _knows(self, authorization: str | None) -> bool:
-        """Returns whether the header carries the id and the secret, each encoded as in a form (RFC 6749, 2.3.1)."""
+        """Returns whether the header carries the id and secret, each encoded like a form field (RFC 6749, 2.3.1)."""
         kind, _, pair = (authorization or "").partition(" ")
         try:
             client_id, _, secret = b64decode(pair, validate=True).decode().partition(":")

@@ -1,4 +1,4 @@
-"""Sends responses over a real socket, including broken responses."""
+"""Sends responses, including broken ones, over a real socket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
         self.answer: Callable[[str, str, str | None, bytes | None], Answer]
         """Returns the response to a method, a path with its query, an Authorization header and a body.
 
-        The server does not read a body that comes in chunks.
+        The server does not read a chunked body.
         """
         self.clock: Callable[[], datetime]
         self.closing = threading.Event()
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # the head and the body go out in one segment
+    wbufsize = -1  # the head and the body are sent in one segment
 
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -16,12 +16,12 @@ ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class World:
-    """An account's pickups with all their past and future changes. You can safely change a world while it is served."""
+    """An account's pickups with all their past and future changes. A world can safely be changed while it is served."""
 
     def __init__(self, seed: int = 7, clock: datetime | None = None) -> None:
         self.seed = seed
         self.version = 0
-        """A counter that grows whenever the list may differ: at every change, and when the clock moves."""
+        """A counter that increases whenever the list may have changed: at every change, and when the clock moves."""
         self._clock = utc(clock or datetime(2026, 11, 23, 8, tzinfo=UTC))
         self._pickups: list[Pickup] = []
         self._by_id: dict[int, Pickup] = {}
@@ -45,7 +45,7 @@ class World:
     def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
         """Creates a world of exactly these wire records, in exactly this order, whatever their ids.
 
-        The list shows all of the records at every instant.
+        The list shows all of these records at every instant.
         """
         world = cls(clock=clock)
         world._goes_by_id, world._newest = False, 0
@@ -55,7 +55,7 @@ class World:
 
     @property
     def clock(self) -> datetime:
-        """The instant at which the world is seen, in UTC."""
+        """The instant, in UTC, at which the world is seen."""
         return self._clock
 
     @clock.setter
@@ -81,7 +81,7 @@ class World:
         return [pickup.record(at) for pickup in self.listed(at)]
 
     def record(self, id: int) -> Record:  # noqa: A002 - the API uses this name
-        """Returns the pickup's wire record at the clock.
+        """Returns the pickup's wire record as of the clock's current time.
 
         Raises:
             KeyError: the list does not show the pickup.
@@ -117,7 +117,7 @@ class World:
             created_at: the booking time. The default is the clock.
             id: the pickup's id. The default is the next free number.
             listed_from: the instant from which the list shows the pickup. The default is `created_at`.
-            extra: further fields of the wire record. Instants are written as the API writes them.
+            extra: additional fields of the wire record. Instants are written as the API writes them.
         """
         with self._lock:
             created_at = self._instant(created_at)
@@ -147,7 +147,7 @@ class World:
         """Lists any record, even a broken one, as the newest from that instant on (default: the clock).
 
         Returns:
-            The number by which `change`, `cancel` and `remove` find the record: its id if the id is an integer.
+            The number by which `change`, `cancel` and `remove` find the record. It is the id if the id is an integer.
         """
         return self._put(record, self._instant(at))
 

@@ -1,8 +1,8 @@
 -- severity: warn
 -- Reports pickups with an undocumented status. v2 documents four statuses, and v3 adds three for cancellations that are
--- under way or refused. The pickups are loaded and count as kept, unless they have a cancelled_at. If the check reports
--- a status, decide what it means in pipelines/analytics/sql/views/pickups.sql.
--- The check ignores upper and lower case, because v2 sends Created and v3 sends CREATED.
+-- under way or were refused. The pickups are loaded and count as kept, unless they have a cancelled_at. If the check
+-- reports a status, define its meaning in pipelines/analytics/sql/views/pickups.sql.
+-- The check ignores case, because v2 sends Created and v3 sends CREATED.
 with named as (
     select distinct pickup_status from sendcloud.pickups
 ),

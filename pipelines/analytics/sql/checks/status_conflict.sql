@@ -1,6 +1,6 @@
 -- severity: warn
 -- Reports pickups that have a cancelled_at although their status is not cancelled. The API's own examples contain some
--- (dpd, poste). In one example the detail shows Created and the list shows Cancelled, so the status probably lags
+-- (dpd, poste). In one example, the detail shows Created while the list shows Cancelled, so the status probably lags
 -- behind. The pickups count as cancelled. If there are many of them, or if they are old, ask Sendcloud.
 select
     account,
@@ -9,5 +9,5 @@ select
     pickup_status,
     cancelled_at_utc
 from analytics.pickups
-where cancelled_at_utc is not null  -- has_status_conflict implies this cheaper condition, which can be tested first
+where cancelled_at_utc is not null  -- has_status_conflict implies this condition, which is cheaper to test first
     and has_status_conflict

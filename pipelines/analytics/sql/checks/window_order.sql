@@ -1,7 +1,7 @@
 -- severity: warn
--- Reports pickups whose window ends before or when it begins. Sendcloud's own example for DHL Parcel Iberia ends a year
--- before it begins, so the cause is more often Sendcloud's data than this pipeline. The views leave out the length of
--- the window, but they count the pickup.
+-- Reports pickups whose window ends before it begins, or at the same instant. Sendcloud's own example for DHL Parcel
+-- Iberia ends a year before it begins, so the cause is more likely to be Sendcloud's data than this pipeline. The views
+-- ignore the window's length, but they still count the pickup.
 select
     account,
     pickup_id as id,

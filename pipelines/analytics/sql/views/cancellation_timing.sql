@@ -1,10 +1,11 @@
 -- One row per carrier and age in hours since the booking, from 0 to 720 (30 days): the share cancelled by that age.
--- Every pickup counts, mature or not. The view observes each pickup for the whole hours from its booking to as_of.
+-- Every pickup counts, mature or not. The view observes each pickup for the number of whole hours from its booking to
+-- as_of.
 -- A pickup that isn't cancelled by as_of stays at risk until then (censored). A failed pickup can't be cancelled later
 -- (a competing event). The API doesn't say when a pickup failed, so the view assumes that it failed at its booking.
--- share_cancelled is the Aalen-Johansen estimate, as a share of all booked pickups. It is the sum over hours of
+-- share_cancelled is the Aalen-Johansen estimate, as a share of all booked pickups. It is the sum, over all hours, of
 -- survival before the hour * cancelled in it / at risk in it. Survival falls by (cancelled + failed) / at risk.
--- A cancellation counts at its age, rounded up to a whole hour. If it is dated before its booking, it counts at 0.
+-- A cancellation counts at its age in hours, rounded up. If it is dated before its booking, it counts at 0.
 -- The view leaves out cancelled pickups without a cancellation time, because their age is unknown.
 
 with pickups as (
@@ -92,8 +93,8 @@ hazards as (
     where at_risk > 0
 ),
 
--- Logarithms turn the product of (1 - left_share) over the earlier hours into a sum. If left_share is 1, it has no
--- logarithm, but then no pickup is at risk in a later hour.
+-- Logarithms turn the product of (1 - left_share) over the earlier hours into a sum. If left_share is 1, the logarithm
+-- is undefined, but then no pickup is at risk in any later hour.
 survivals as (
     select
         *,

@@ -1,15 +1,15 @@
 -- One row per carrier (country is 'all'), and one per carrier and country ('unknown' where the API gave none).
--- Rates cover only mature pickups, whose window ended before as_of. The immature columns count the other pickups.
+-- Rates cover only mature pickups, whose window ended before as_of. The columns for immature pickups count the rest.
 -- cancellation_rate = mature_cancelled / rated, where rated = mature_cancelled + mature_kept. Failed pickups were never
 -- accepted and pending pickups were never answered, so neither could have been cancelled.
--- failure_rate = mature_failed / failure_n, where failure_n counts all mature pickups that are not pending.
--- mature_pending counts stuck pickups, which are still announcing after their window.
+-- failure_rate = mature_failed / failure_n, where failure_n counts all mature pickups except pending ones.
+-- mature_pending counts stuck pickups, which are still announcing after their window has ended.
 -- Columns that end in _low or _high bound the 95 % Wilson interval. A rate is null if there are no pickups to rate.
 -- Each pickup is counted in two rows, so never sum over all rows.
--- cancellation_rate_shrunken draws each rate towards the rate of all rows of its kind (carriers, or carriers by
--- country). The fewer pickups a row has, the further its rate is drawn. The result is the mean of a beta-binomial
--- posterior, whose prior is estimated from these rows by moments (Kleinman 1973, weights n).
--- cancellation_rank orders the rows by the shrunken rate, and 1 is cancelled most often. A row with one cancellation
+-- cancellation_rate_shrunken pulls each rate towards the overall rate of its kind of row (carriers, or carriers by
+-- country). The fewer pickups a row has, the further its rate is pulled. The result is the mean of a beta-binomial
+-- posterior, whose prior is estimated from these rows by the method of moments (Kleinman 1973, weights n).
+-- cancellation_rank ranks the rows by the shrunken rate, where 1 is cancelled most often. A row with one cancellation
 -- out of two pickups therefore doesn't top the list.
 -- A cancellation is late if it came less than 24 hours before the window opened, or after the window opened.
 
@@ -82,7 +82,7 @@ margins as (
     from fractions
 ),
 
--- The prior of each kind of row is estimated from the overall rate and from the spread of the rows' rates.
+-- The prior for each kind of row is estimated from the overall rate and the spread of the rows' rates.
 kinds as (
     select
         country = 'all' as is_carrier,
@@ -96,8 +96,8 @@ kinds as (
     group by country = 'all'
 ),
 
--- spread is 1 / (a + b + 1) of the prior: the share of the variance that lies between the rows. It is 0 if the rows
--- differ no more than they would by chance.
+-- spread is the prior's 1 / (a + b + 1), which is the share of the variance that lies between the rows. It is 0 if the
+-- rows differ no more than chance would explain.
 priors as (
     select
         is_carrier,
@@ -115,8 +115,8 @@ priors as (
     from kinds
 ),
 
--- The shrunken rate is (k + m * mean) / (n + m) with m = a + b = 1 / spread - 1. The fraction is multiplied out by
--- spread, so that a spread of 0 or 1 causes no division by zero.
+-- The shrunken rate is (k + m * mean) / (n + m) with m = a + b = 1 / spread - 1. Numerator and denominator are
+-- multiplied by spread, so that a spread of 0 or 1 causes no division by zero.
 shrunken as (
     select
         margins.*,

@@ -1,8 +1,8 @@
 -- One row per carrier.
--- The view describes windows as they were booked. Every pickup counts, whatever became of it, because its booking set
--- the window.
--- The window_hours columns cover windows_measured. Open-ended windows have no length, and invalid windows (until not
--- after from) have no meaningful length.
+-- The view describes windows as they were booked. Every pickup counts, whatever happened to it later, because its
+-- window was set at booking.
+-- The window_hours columns cover windows_measured. Open-ended windows have no length, and invalid windows (which don't
+-- end after they begin) have no meaningful length.
 -- The lead_time_hours columns cover lead_times_measured. Windows that open before the booking are left out and counted
 -- in windows_before_booking. p10 and p90 interpolate between the two nearest pickups.
 -- Hours and weekends are in local time and cover windows_with_zone. Pickups in a country whose time zone is not

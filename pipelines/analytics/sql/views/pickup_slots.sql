@@ -1,7 +1,7 @@
 -- One row per time slot of a pickup: the window itself, or each of the slots that make up the window in v3.
--- If the carrier comes in the morning or in the afternoon, the pickup has two slots. A pickup without a window has no
--- slot. slot_hours is null if the slot is open-ended, or if it ends before or when it begins. Local columns use the
--- time zone of the pickup's country.
+-- If the carrier may come in the morning or in the afternoon, the pickup has two slots. A pickup without a window has
+-- no slots. slot_hours is null if the slot is open-ended or doesn't end after it begins. Local columns use the time
+-- zone of the pickup's country.
 
 with pickups as (
     select * from analytics.pickups
@@ -29,7 +29,7 @@ taken_apart as (
     from several
 ),
 
--- A pickup with a single slot is its own slot. The left join covers both kinds in one scan of the pickups.
+-- A pickup with a single slot serves as its own slot. The left join covers both kinds in one scan of the pickups.
 slots as (
     select
         pickups.account,

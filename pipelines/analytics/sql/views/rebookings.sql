@@ -1,14 +1,14 @@
 -- One row per cancellation whose time is known: whether it was rebooked.
--- A cancellation is rebooked if the account books the carrier again within 24 hours after the cancellation, and if
--- country and contract are equal (or both missing). A pickup can't be edited, so a change of plan looks like a
--- cancellation.
--- If a shop books every day anyway, the next day's booking looks like a rebooking too. chance_of_a_booking measures
--- this effect. It is the probability of at least one booking within any 24 hours, if the key's bookings were spread
--- evenly over time (Poisson). If it is near 1, is_rebooked says nothing.
+-- A cancellation is rebooked if the account books the same carrier again within 24 hours of the cancellation, with the
+-- same country and contract (or with the value missing in both bookings). A pickup can't be edited, so a change of plan
+-- looks like a cancellation.
+-- If a shop books every day anyway, the next day's booking also looks like a rebooking. chance_of_a_booking measures
+-- this effect. It is the probability of at least one booking in any 24-hour period, assuming that the key's bookings
+-- occur at a constant rate (Poisson). If it is near 1, is_rebooked says nothing.
 -- A cancellation dated before its own booking is treated as cancelled at its booking. Otherwise, its own booking would
 -- count as the rebooking.
--- Bookings are first aggregated by hour, so that the later steps sort hours instead of pickups (a sixth of the time,
--- 2026-11).
+-- Bookings are first aggregated by hour, so that the later steps sort hours instead of pickups (which takes a sixth of
+-- the time, 2026-11).
 
 with pickups as (
     select * from analytics.pickups
@@ -39,7 +39,8 @@ cancellations as (
     where is_cancelled and gone_at_utc is not null
 ),
 
--- A key is an account, carrier, country and contract. These are the hours in which a key was booked or cancelled.
+-- A key is an account, carrier, country and contract. These are the hours in which a key had a booking or a
+-- cancellation.
 events as (
     select account, carrier, country_key, contract_key, has_no_contract, date_trunc('hour', created_at_utc) as hour_utc,
         created_at_utc
@@ -63,8 +64,8 @@ hours as (
     group by account, carrier, country_key, contract_key, has_no_contract, hour_utc
 ),
 
--- bookings_a_day is the average number of a key's bookings in 24 hours, between its first and its last booking. That
--- time span counts as at least one day.
+-- bookings_a_day is a key's average number of bookings per 24 hours, between its first and its last booking. That time
+-- span counts as at least one day.
 keys as (
     select
         account,
@@ -103,7 +104,8 @@ final as (
             or followed.next_hours_first_booked_at_utc <= cancellations.gone_at_utc + interval 24 hours,
             false
         ) as is_rebooked,
-        -- The cap at 700 leaves the result at 1. PostgreSQL refuses exp(-746) because it is too small for a double.
+        -- Even with the cap at 700, the result is 1. PostgreSQL refuses exp(-746) because the result is too small for a
+        -- double.
         1 - exp(-least(keys.bookings_a_day, 700)) as chance_of_a_booking
     from cancellations
     inner join keys using (account, carrier, country_key, contract_key, has_no_contract)
