@@ -143,7 +143,7 @@ def exit_code_of(error: BaseException) -> int:
 
 def one_line(error: BaseException) -> str:
     """Returns the error's text on one line. For an unexpected error, adds its class name and the next step."""
-    said = str(error)
+    message = str(error)
     if exit_code_of(error) == EXIT_BUG:
-        said = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
-    return " ".join(said.split())
+        message = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
+    return " ".join(message.split())

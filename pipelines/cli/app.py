@@ -194,9 +194,9 @@ def status(
     ] = None,
 ) -> None:
     """Show each account's last run and the content of its tables. Exits 1 if the last good run is too old."""
-    from pipelines.cli.status import print_status as tell
+    from pipelines.cli.status import print_status
 
-    tell(as_json=json, max_age_hours=max_age)
+    print_status(as_json=json, max_age_hours=max_age)
 
 
 @app.command()

@@ -35,19 +35,19 @@ def end_on_sigterm(timeout_seconds: int | None) -> None:
         timer = threading.Timer(min(timeout_seconds, threading.TIMEOUT_MAX), _exit_now, [why])
         timer.daemon = True
         timer.start()
-    told, tell = socket.socketpair()
-    tell.setblocking(False)
-    threading.Thread(target=_wait_for_sigterm, args=(told,), daemon=True).start()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    threading.Thread(target=_wait_for_sigterm, args=(receiver,), daemon=True).start()
     # Python writes each signal to this socket as soon as it arrives, regardless of what the main thread is doing and
     # which handler is installed; blocking SIGTERM instead would also block it in every child process
-    signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_reset_in_child)
 
 
-def _wait_for_sigterm(told: socket.socket) -> None:
-    while signal.SIGTERM not in told.recv(64):
+def _wait_for_sigterm(receiver: socket.socket) -> None:
+    while signal.SIGTERM not in receiver.recv(64):
         pass  # the main thread handles Ctrl-C
     _exit_now("by SIGTERM")
 

@@ -76,8 +76,8 @@ def configured_accounts() -> AccountSections:
         SettingsError: a name is invalid, or secrets.toml or the environment has settings for an account that is not
             configured.
     """
-    if (told := os.environ.get(ACCOUNTS_VARIABLE)) is not None:
-        if told:
+    if (value := os.environ.get(ACCOUNTS_VARIABLE)) is not None:
+        if value:
             raise SettingsError(
                 f"{ACCOUNTS_VARIABLE} is set in the environment. Unset it and configure the accounts in "
                 f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]."
@@ -120,8 +120,8 @@ def has_credentials() -> bool:
 
 def default_account() -> str:
     """Returns `[sources.sendcloud] account`, which names the only account if none is configured by name."""
-    told: str = get_setting(f"{SOURCE_SECTION}.account")
-    return told
+    value: str = get_setting(f"{SOURCE_SECTION}.account")
+    return value
 
 
 def account_section(account: str) -> str:

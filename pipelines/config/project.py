@@ -113,9 +113,9 @@ def warehouse_path(project: Path) -> Path:
     import dlt
 
     key = "destination.duckdb.credentials"
-    told: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
+    configured: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
     # dlt also accepts a section with `database` as one of its keys
-    return _resolve_file(project, key, told.get("database") if isinstance(told, Mapping) else told)
+    return _resolve_file(project, key, configured.get("database") if isinstance(configured, Mapping) else configured)
 
 
 def published_path(project: Path) -> Path:

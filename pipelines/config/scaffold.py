@@ -26,21 +26,21 @@ def create_project(folder: Path) -> str:
         DestinationError: a file can't be written.
     """
     project = folder.resolve()
-    said = [f"{project}"]
+    lines = [f"{project}"]
     for name, content in _project_files():
         try:
-            said.append(
+            lines.append(
                 f"  {create_file(project / name, content, mode=0o600 if name == SECRETS_FILE else 0o666)}  {name}"
             )
         except OSError as error:
             remedy = "Existing files are unchanged. Name a folder that you may write to."
             raise DestinationError(str(project / name), error.strerror or str(error), remedy) from error
-    if any(line.startswith("  kept") for line in said):
-        said.append(
+    if any(line.startswith("  kept") for line in lines):
+        lines.append(
             "Kept files existed before and differ from the files of this version. Check that .gitignore lists "
             ".dlt/secrets.toml."
         )
-    return "\n".join([*said, _next_steps(project)])
+    return "\n".join([*lines, _next_steps(project)])
 
 
 def _project_files() -> Iterator[tuple[str, bytes]]:

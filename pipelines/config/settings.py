@@ -222,8 +222,8 @@ def _type_of_hint(hint: Any) -> type[Any]:
     return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
 
 
-def _validated(key: str, told: Any, wanted: Setting) -> Any:
-    kind, value = wanted.kind, told
+def _validated(key: str, raw: Any, wanted: Setting) -> Any:
+    kind, value = wanted.kind, raw
     fits = not (value == "" or (isinstance(value, bool) and kind is not bool))
     fits = fits and not (kind in (str, datetime) and not isinstance(value, kind))
     if fits and kind in (int, float, bool):
@@ -234,7 +234,7 @@ def _validated(key: str, told: Any, wanted: Setting) -> Any:
     if not (fits and wanted.is_valid(value)):
         place, rule = setting_location(key), ", ".join(filter(None, [TYPE_NAMES.get(kind, "something"), wanted.rule]))
         is_secret = wanted.is_secret or "secrets.toml: " in place
-        shown = "is empty" if told == "" else "can't be used" if is_secret else f"is {told!r}"
+        shown = "is empty" if raw == "" else "can't be used" if is_secret else f"is {raw!r}"
         raise SettingsError(f"{place} {shown}; it must be {rule}.")
     if wanted.is_secret and value.startswith(EXAMPLE_PREFIX):
         raise SettingsError(f"{setting_location(key)} is still the example value {value!r}. Replace it with your own.")

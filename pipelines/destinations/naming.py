@@ -20,6 +20,6 @@ def account_dataset(account: str) -> str:
     """
     if SAFE_NAME.fullmatch(account) and len(account) <= MAX_LENGTH and not account.endswith(STAGING_SUFFIX):
         return PREFIX + account
-    told = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
+    readable = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
     mark = hashlib.sha256(account.encode()).hexdigest()[:8]
-    return PREFIX + "_".join(filter(None, [told, mark]))
+    return PREFIX + "_".join(filter(None, [readable, mark]))

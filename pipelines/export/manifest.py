@@ -24,6 +24,6 @@ def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, 
         as_of: the newest `as_of_utc` of the exported pickups.
         master: the URL of Spark's master; None for DuckDB.
     """
-    told = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
-    told |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
-    return json.dumps({**told, "rows": dict(rows)}, indent=2) + "\n"
+    facts = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
+    facts |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
+    return json.dumps({**facts, "rows": dict(rows)}, indent=2) + "\n"

@@ -57,7 +57,7 @@ def spark_session(master: str) -> Iterator[Any]:
 
 
 def _start_spark(builder: Any, master: str) -> Any:
-    with _divert_stderr() as said, spark_errors(master, said):
+    with _divert_stderr() as output, spark_errors(master, output):
         spark = builder.master(master).appName("pickups").config("spark.ui.enabled", "false").getOrCreate()
         spark.sparkContext.setLogLevel("OFF")
     return spark
@@ -82,12 +82,12 @@ def _divert_stderr() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def spark_errors(master: str, said: IO[str] | None = None) -> Iterator[None]:
+def spark_errors(master: str, output: IO[str] | None = None) -> Iterator[None]:
     """Converts Spark's errors in the block to SettingsError or DestinationError, with a one-line message.
 
     Args:
         master: the URL of Spark's master, for the message.
-        said: Java's output, if Spark is being started.
+        output: Java's output, if Spark is being started.
     """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
@@ -97,7 +97,7 @@ def spark_errors(master: str, said: IO[str] | None = None) -> Iterator[None]:
     except (PySparkException, Py4JError, OSError) as error:
         evidence = str(getattr(error, "java_exception", None) or error).strip().split("\n")[0]
         if "JAVA_GATEWAY_EXITED" in str(error) or isinstance(error, FileNotFoundError):
-            evidence = _failure_reason(said)
+            evidence = _failure_reason(output)
             if "Exception" not in evidence:
                 raise SettingsError(
                     f"Spark needs Java 17 or newer, but no Java starts on this machine. {evidence}".strip()
@@ -105,11 +105,11 @@ def spark_errors(master: str, said: IO[str] | None = None) -> Iterator[None]:
         raise DestinationError(f"Spark at {master}", evidence[:300], REMEDY) from error
 
 
-def _failure_reason(said: IO[str] | None) -> str:
+def _failure_reason(output: IO[str] | None) -> str:
     """Returns the first exception in Java's output, or the last line if there is no exception."""
-    if not said:
+    if not output:
         return ""
-    said.seek(0)
-    lines = said.read().strip().split("\n")
+    output.seek(0)
+    lines = output.read().strip().split("\n")
     thrown = [line.split('"main" ')[-1] for line in lines if line.startswith("Exception in thread")]
     return (thrown or lines[-1:])[0]

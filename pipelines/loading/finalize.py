@@ -128,8 +128,8 @@ def _previous_version(connection: Session, receipt: Receipt) -> str | None:
     """
     if not receipt.observed_at:
         return None
-    told = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
-    return next((version for (version,) in told if version != receipt.api_version), None)
+    versions = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
+    return next((version for (version,) in versions if version != receipt.api_version), None)
 
 
 def _finish_sweep(connection: Session, receipt: Receipt) -> None:

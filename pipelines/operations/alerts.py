@@ -122,12 +122,12 @@ def _notify(
     def so_far() -> Incidents:
         return incidents.update_incidents(incidents.read_incidents(settings.incident_files), failing, well, known, now)
 
-    told = _send_message(settings, so_far(), failing)
+    reported = _send_message(settings, so_far(), failing)
     left = so_far()  # reread, because a run of another account may have ended during a slow request
-    for name in told & left.keys():
+    for name in reported & left.keys():
         left[name].is_told = True
     incidents.write_incidents(
-        settings.incident_files, {n: one for n, one in left.items() if not (one.well_at and n in told)}
+        settings.incident_files, {n: one for n, one in left.items() if not (one.well_at and n in reported)}
     )
 
 

@@ -83,11 +83,11 @@ def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
     """Yields one finding that covers all accounts on API v2 and says what switching to v3 would do."""
     by_v2 = [name for name in names if api_version_of(name) == "v2"]
     if by_v2:
-        said = (
+        message = (
             f'{", ".join(by_v2)}: API v2, which works but gets no new features. With api_version = "v3", the next run'
         )
         remedy = "reads everything again once, and tables and views stay the same. See docs/how-to/api-v3.md"
-        yield Finding("version", "ok", f"{said} {remedy}")
+        yield Finding("version", "ok", f"{message} {remedy}")
 
 
 def _secrets_findings() -> Iterator[Finding]:
@@ -98,5 +98,5 @@ def _secrets_findings() -> Iterator[Finding]:
         if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):
             remedy = "chmod 640, and chgrp to the service's group" if about.st_uid == 0 else "chmod 600"
             yield Finding("secrets", "warning", f"other users can read {path}: {remedy}")
-    if said := unused_credentials_warning(configured_accounts()):
-        yield Finding("secrets", "warning", said)
+    if message := unused_credentials_warning(configured_accounts()):
+        yield Finding("secrets", "warning", message)

@@ -103,9 +103,12 @@ def _clock_finding(served_at: datetime, account: str) -> Finding:
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
-    said = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected, but"
+    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected, but"
     return Finding(
-        "clock", "warning", f"{said} TLS, schedules and the age in pickups status are. Synchronize it with NTP", account
+        "clock",
+        "warning",
+        f"{message} TLS, schedules and the age in pickups status are. Synchronize it with NTP",
+        account,
     )
 
 

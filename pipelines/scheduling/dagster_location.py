@@ -111,8 +111,8 @@ def report() -> dg.MaterializeResult[None]:
 
 
 def _to_failure(error: Exception) -> dg.Failure:
-    said = " ".join(str(error).split())
-    return dg.Failure(said, metadata={"exit_code": exit_code_of(error)}, allow_retries=False)
+    message = " ".join(str(error).split())
+    return dg.Failure(message, metadata={"exit_code": exit_code_of(error)}, allow_retries=False)
 
 
 def _metadata(receipt: Receipt) -> dict[str, Any]:

@@ -59,9 +59,9 @@ class AuthError(SendcloudError):
     def __init__(
         self, status: int, path: str, message: str, method: str = "GET", what: str = "the keys", remedy: str = ""
     ) -> None:
-        said = f" with the message {message!r}" if message else ""
+        response = f" with the message {message!r}" if message else ""
         super().__init__(
-            f"Sendcloud refused {what}: {method} {path} returned {status}{said}. "
+            f"Sendcloud refused {what}: {method} {path} returned {status}{response}. "
             + (
                 remedy
                 or f"Check public_key and secret_key in {CREDENTIALS_LOCATION} "

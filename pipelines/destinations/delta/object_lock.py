@@ -78,8 +78,8 @@ class ObjectLock(TransactionalFile):
     def holder(self) -> str:
         """Returns the holder named in the lock file, or "" if it names none: earlier versions wrote empty files."""
         with suppress(Exception):
-            told: str = self._fs.cat_file(self._first).decode().partition(" (")[0][:200]
-            return "".join(character for character in told if character.isprintable())
+            content: str = self._fs.cat_file(self._first).decode().partition(" (")[0][:200]
+            return "".join(character for character in content if character.isprintable())
         return ""
 
     def _enqueue(self) -> None:

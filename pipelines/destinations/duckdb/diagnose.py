@@ -88,10 +88,10 @@ def _space_finding(folder: Path, warehouse_mb: float) -> Finding:
     A run copies the warehouse to publish it, and dlt stores each package until it is loaded.
     """
     free_mb, needed_mb = disk_usage(folder).free / MB, warehouse_mb + 100
-    said = f"{free_mb:,.0f} MB free at {folder}"
+    free_space = f"{free_mb:,.0f} MB free at {folder}"
     if free_mb < needed_mb:
         remedy = f"A run needs {needed_mb:,.0f} MB, because it copies the warehouse. Free up disk space."
-        return error_finding("disk", DestinationError(str(folder), said, remedy))
+        return error_finding("disk", DestinationError(str(folder), free_space, remedy))
     if free_mb < max(SPACE_MB, 3 * warehouse_mb):
-        return Finding("disk", "warning", f"{said}: enough for now, but the warehouse and its copy grow")
-    return Finding("disk", "ok", said)
+        return Finding("disk", "warning", f"{free_space}: enough for now, but the warehouse and its copy grow")
+    return Finding("disk", "ok", free_space)

@@ -115,9 +115,9 @@ class TokenSource:
         return self._keys.mask(oauth_error_message(response))
 
     def _error_of(self, response: requests.Response) -> SendcloudError:
-        status, said = response.status_code, self._session.error_message(response)
-        if status in (401, 403) or (status == 400 and said):
-            return ClientAuthError(status, self._address, said)
+        status, message = response.status_code, self._session.error_message(response)
+        if status in (401, 403) or (status == 400 and message):
+            return ClientAuthError(status, self._address, message)
         if status in (404, 405):
             problem = f"has no tokens: POST {self._address} returned {status}"
             return SettingsError.of("token_url", problem, f"Remove it to use Sendcloud's address, {TOKEN_URL}.")
@@ -126,7 +126,7 @@ class TokenSource:
             return self._unusable(
                 f"{status}, it redirects to {self._keys.mask(there)}; the id and secret were not sent there"
             )
-        return self._unusable(f"{status} {said}".strip())
+        return self._unusable(f"{status} {message}".strip())
 
     def _unusable(self, evidence: str) -> SendcloudError:
         return self._session.unusable("POST", self._address, evidence)

@@ -98,5 +98,5 @@ def oauth_error_message(response: requests.Response) -> str:
         answer = msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
-    told = (answer.get(name) for name in ("error", "error_description"))
-    return ": ".join(text for text in told if isinstance(text, str) and text)
+    texts = (answer.get(name) for name in ("error", "error_description"))
+    return ": ".join(text for text in texts if isinstance(text, str) and text)

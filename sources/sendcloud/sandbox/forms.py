@@ -45,15 +45,15 @@ def _v2_error(status: int, path: str, message: str) -> Any:
 def _v3_record(record: Record) -> Record:
     """Returns the pickup under v3's names, with the status in capitals. Broken values stay as they are."""
     window = [name for name in ("pickup_from", "pickup_until") if name in record]
-    told: Record = {"id": record["id"]} if "id" in record else {}
+    renamed: Record = {"id": record["id"]} if "id" in record else {}
     if "time_slots" in record or window:
-        told["time_slots"] = record.get("time_slots", _slots(record))
+        renamed["time_slots"] = record.get("time_slots", _slots(record))
     for name, value in record.items():
         if name not in ("id", "time_slots", *window):
-            told[V3_NAMES.get(name, name)] = value
-    if isinstance(told.get("status"), str):
-        told["status"] = told["status"].upper()
-    return told
+            renamed[V3_NAMES.get(name, name)] = value
+    if isinstance(renamed.get("status"), str):
+        renamed["status"] = renamed["status"].upper()
+    return renamed
 
 
 def _slots(record: Record) -> list[Record]:

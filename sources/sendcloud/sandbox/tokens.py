@@ -46,8 +46,8 @@ class Tokens:
             return self._refusal(400, "invalid_scope", "The requested scope is not granted to this client.")
         token = f"ory_at_{token_urlsafe(32)}.{token_urlsafe(32)}"
         self._good_until[token], self._scopes[token] = now + timedelta(seconds=self.lifetime_seconds), scopes
-        told = {"scope": " ".join(sorted(scopes)), "token_type": "bearer"}
-        body = {"access_token": token, "expires_in": self.lifetime_seconds, **told}
+        granted = {"scope": " ".join(sorted(scopes)), "token_type": "bearer"}
+        body = {"access_token": token, "expires_in": self.lifetime_seconds, **granted}
         return self._answer(200, body, {"Cache-Control": "no-store"})
 
     def admits(self, authorization: str | None, now: datetime) -> bool:
