@@ -133,8 +133,11 @@ def sendcloud_source(
     address = address_of(base_url, version)
     client = Client(address, credentials, request_max_attempts, pace, token_url, stats.tokens, version)
     stats.account, stats.api_version = account, api_version
-    begun = False
-    done: WalkResult | None = None  # `pickups` walks the list; `pickups_quarantine` yields the rejected records
+    # `pickups` walks the list, and `pickups_quarantine` waits for its rejected records. A parent resource that is not
+    # loaded, with two transformers, would not do: dlt keeps the state and the incremental's setting by resource, and
+    # in installed warehouses both belong to `pickups`
+    is_walking = False
+    result: WalkResult | None = None
 
     @dlt.resource(
         name="pickups",
@@ -146,20 +149,20 @@ def sendcloud_source(
         created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
     ) -> Iterator[pa.Table]:
         """Yields one row per pickup, as sent, in the most recent state that was read. Times are UTC instants."""
-        nonlocal begun, done
-        begun, done = True, None
+        nonlocal is_walking, result
+        is_walking, result = True, None
         _check_lag(created_at)
         state = dlt.current.resource_state()
         memories = state.setdefault("accounts", {})
         span = Span(_to_utc(created_at.initial_value), _to_utc(created_at.end_value))
         walked = walk(client, part, memories.get(account, {}), rules, span, stats)
         if walked is None:
-            begun = False
+            is_walking = False
             return
         last_value = state.get("incremental", {}).get("created_at", {}).get("last_value")
         stats.watermark = max(filter(None, [_to_utc(last_value), walked.newest_created_at]), default=None)
         memories[account] = walked.memory
-        done = walked
+        result = walked
         yield from _batches(walked.rows)
 
     @dlt.resource(
@@ -171,10 +174,10 @@ def sendcloud_source(
     def pickups_quarantine() -> Iterator[pa.Table | None]:
         """Yields one row per record that can't be loaded, with the reason."""
         yield None  # `pickups` must start first, and dlt alternates between the resources
-        while begun and done is None:
+        while is_walking and result is None:
             yield None
-        if done and (done.quarantine.num_rows or done.is_first):
-            yield done.quarantine
+        if result and (result.quarantine.num_rows or result.is_first):
+            yield result.quarantine
 
     return pickups, pickups_quarantine
 
