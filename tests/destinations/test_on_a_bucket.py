@@ -295,8 +295,10 @@ def test_lock_deleted_between_the_check_and_the_renewal_stays_deleted(
 def test_waiting_run_renews_its_lock(lake_backend: Any, installation: Installation) -> None:
     """Without renewals, the run would lose its place in the queue, or precede runs that joined the queue later."""
     from pipelines.config.project import project_context
-    from pipelines.destinations.delta import backend
+    from pipelines.destinations.delta import backend, object_lock
 
+    # two seconds would not do: on a busy machine the bucket's stand-in has answered later (2026-11)
+    installation.monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 6.0)
     with project_context(installation.folder):
         waiting = backend.delta_backend()
     got = []
@@ -309,7 +311,7 @@ def test_waiting_run_renews_its_lock(lake_backend: Any, installation: Installati
     thread = threading.Thread(target=wait)
     with lake_backend.lock(["default"], 0):
         thread.start()
-        time.sleep(4)
+        time.sleep(8)
         assert not got
     thread.join(10)
     assert got
@@ -361,9 +363,9 @@ def test_lock_of_a_live_run_is_renewed(installation: Installation, monkeypatch: 
 
     with project_context(installation.folder):
         mine, theirs = backend.delta_backend(), backend.delta_backend()
-    monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 3.0)
+    monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 6.0)
     with theirs.lock(["default"], 0):
-        time.sleep(5)
+        time.sleep(8)
         with pytest.raises(RunInProgress), mine.lock(["default"], 0):
             pass
 
