@@ -161,3 +161,18 @@ def only(con, columns, view="pickups", where="true"):
 
 def many(kind, n, **changes):
     return [kind(**changes) for _ in range(n)]
+
+
+def close(expected):
+    """Matches values that agree to nine digits."""
+    return pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def wilson(cancelled: int, n: int) -> tuple[float, float]:
+    """Returns the Wilson interval from statsmodels.
+
+    Libraries are imported where they are used, because importing all of them takes three seconds.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    return proportion_confint(cancelled, n, method="wilson")
