@@ -1,25 +1,25 @@
-# `make` alone lists what there is. Everything runs in .venv, made here from the committed uv.lock.
+# `make` without a target lists the targets. Everything runs in .venv, which is created from the committed uv.lock.
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
-# bytecode at install: without it every start takes twice as long; and never fetch an interpreter
+# Compile bytecode during installation, because every start takes twice as long without it. Never download an interpreter.
 export UV_COMPILE_BYTECODE = 1
 export UV_PYTHON_DOWNLOADS = never
-# behind a proxy with certificates of its own, the system knows them and uv alone doesn't; an older uv knows the second name only
+# A proxy may use certificates that only the system trusts, so uv must use the system's. Older versions of uv know only the second name.
 export UV_SYSTEM_CERTS = 1
 export UV_NATIVE_TLS = 1
 READY := .venv/ready
 RUN := .venv/bin
 
-help:  ## this list
+help:  ## print this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
-setup: $(READY)  ## make .venv from uv.lock (every other target does this first)
+setup: $(READY)  ## create .venv from uv.lock (every other target does this first)
 
 .venv/uv/bin/uv:
-	@echo "no uv on this machine: fetching it into .venv"
+	@echo "uv is not installed: downloading it into .venv"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or later is needed, python3 is $$(python3 --version 2>&1). Install it and run make again." >&2; exit 1; }
-	@python3 -m venv .venv || { echo "python3 cannot make an environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	  { echo "Python 3.11 or later is required, but python3 is $$(python3 --version 2>&1). Install a later version and run make again." >&2; exit 1; }
+	@python3 -m venv .venv || { echo "python3 cannot create an environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
 	@.venv/bin/pip install -qq --disable-pip-version-check --target .venv/uv 'uv>=0.5'
 
 $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
@@ -28,78 +28,78 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 
 .PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-v3 test-places lint docs check fmt bench soak pictures clean lab
 
-demo: $(READY)  ## no account needed: sandbox, two runs, the table of carriers
+demo: $(READY)  ## run twice against a sandbox and print the table of carriers (no account needed)
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## the tests, in three minutes; what is left out says the last line
+test: $(READY)  ## run the default tests (three minutes); the last line counts the tests that were left out
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
-test-all: $(READY)  ## every test in every suite, an hour and more; once a night
+test-all: $(READY)  ## run every test in every suite (more than an hour); CI does this every night
 	@HYPOTHESIS_PROFILE=thorough $(RUN)/pytest -q -n auto --dist worksteal -m "not engines"
 	@HYPOTHESIS_PROFILE=thorough $(MAKE) SLOW=yes test-duckdb2 test-v3 test-engines test-places
 
-test-order: $(READY)  ## the tests in a random order, with Python's own checks on, and each file alone
+test-order: $(READY)  ## run the tests in random order in Python's development mode, then each file alone
 	@$(RUN)/python -X dev -m pytest -q -n auto --random-order-seed=$${SEED:-$$PPID}
 	@for file in $$(git ls-files 'tests/*test_*.py'); do $(RUN)/pytest -q -n 0 "$$file" || [ $$? = 5 ] || exit 1; done
 
-# which tests a suite has, their markers say (pyproject.toml); SLOW=yes adds those that are slow
+# Markers determine which tests belong to a suite (see pyproject.toml). SLOW=yes adds the slow tests.
 QUICK = $(if $(SLOW),,not slow and )
 
-# real engines beside the project; Chromium is Debian's (apt-get install chromium), as is PgBouncer; without them those tests say so
+# Installs real engines. Chromium and PgBouncer come from Debian (apt-get install chromium pgbouncer); without them, their tests are skipped.
 .PHONY: engines
 engines: $(READY)
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
 
-test-engines: engines  ## the tests that need a browser, a server, an extra or the package index
+test-engines: engines  ## run the tests that need a browser, a server, an extra or the package index
 	@.venv/engines/bin/pytest -q -n auto --dist loadfile -m "$(QUICK)engines"
 
-# what a user gets who installs without our lock; dlt 1.31 does not read duckdb 2 in every way, we don't use those ways
-test-duckdb2: $(READY)  ## the tests that touch the database, on duckdb 2.0
+# Users who install without uv.lock may get DuckDB 2. dlt 1.31 does not fully support it, but this project needs only the supported part.
+test-duckdb2: $(READY)  ## run the database tests on DuckDB 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'
 	@.venv/duckdb2/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)duckdb2"
 
-# the promise once more over the other version of the API; what is particular to it is in test_v3*.py, with `make test`
-test-v3: $(READY)  ## the tests of the promise, on the API's version 3
+# Tests the promise again with the other version of the API. Tests of v3 alone are in test_v3*.py and run with `make test`.
+test-v3: $(READY)  ## run the tests of the promise with version 3 of the API
 	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal -m "$(QUICK)v3"
 
-# the promise where rows are elsewhere than in DuckDB files; what is particular to a place is in test_on_*.py
+# Tests the promise on destinations other than DuckDB. Tests of one destination alone are in test_on_*.py.
 PLACES ?= postgres delta
-test-places: engines  ## the tests of the promise, on PostgreSQL and on a lake; PLACES=bucket: on a lake in a bucket
+test-places: engines  ## run the tests of the promise on PostgreSQL and on a Delta lake (PLACES=bucket: on a lake in a bucket)
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
-lint: $(READY)  ## format, lint and types
+lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
-# in an environment of its own, so that the interpreter of the tests stays as it is installed
-docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs; a warning is an error
+# Uses a separate environment, so that the environment of the tests does not change.
+docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs (warnings are errors)
 	@UV_PROJECT_ENVIRONMENT=.venv/docs $(UV) sync --quiet --locked --only-group docs
 	@.venv/docs/bin/sphinx-build -q -W --keep-going -n -b html docs build/docs
 
-check: lint test  ## format, lint, types, tests; all that CI runs is in .ci/run
+check: lint test  ## run lint and test (.ci/run runs everything that CI runs)
 
-fmt: $(READY)  ## put the code in order
+fmt: $(READY)  ## format the code and fix lint errors
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 ROUNDS ?= 3
-bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## speed and memory beside floors and other ways (an hour; ONLY=first-100k, ROUNDS=3)
+bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (an hour; ONLY=first-100k, ROUNDS=3)
 	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
 
-# other tools in environments of their own; where one cannot be installed, the table says so
+# The other tools have separate environments. If a tool cannot be installed, the results table says so.
 .venv/singer/ready: PARTS = 'singer-sdk==0.54.9' 'target-duckdb==0.8.0' 'duckdb==1.5.5'
 .venv/pyairbyte/ready: PARTS = 'airbyte==0.71.3'
 .venv/singer/ready .venv/pyairbyte/ready: Makefile | $(READY)
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
 	  && touch $@ || rm -rf $(@D)
 
-# an hour and a half on two cores; the seed that was used is printed, SEED=… repeats it
+# These tests take an hour and a half on two cores. They print their seed, and SEED=… repeats them with the same seed.
 KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000
 DAYS ?= 500
 HISTORIES ?= 100
-soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, HISTORIES=100 of worlds, RUNS=10000 of accounts that live on (an hour and a half)
+soak: $(READY)  ## run long tests (1.5 hours): KILLS=200 killed runs, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, HISTORIES=100 of worlds, RUNS=10000 on changing accounts
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@TESTED_API_VERSION=v3 $(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)
@@ -109,11 +109,11 @@ soak: $(READY)  ## KILLS=200 processes killed, IDLE=1000 runs that find nothing,
 	@HISTORIES=$(HISTORIES) PICKUPS_IN_A_WORLD=50000 $(RUN)/pytest -q -m "" tests/runs/test_worlds.py tests/numbers/test_blind_check.py
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)
 
-pictures: $(READY)  ## the READMEs' pictures, from a fresh demo
+pictures: $(READY)  ## create the pictures in the READMEs from a fresh demo
 	@$(RUN)/pickups demo >/dev/null && PUBLISH__PATH=$(CURDIR)/data/demo/pickups.duckdb $(RUN)/python notebooks/pictures.py
 
-lab: $(READY)  ## the notebooks in JupyterLab
+lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(RUN)/jupyter lab notebooks
 
-clean:  ## remove the environment, the built documentation and caches; data/ stays
+clean:  ## remove the environments, the built documentation and the caches, but not data/
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis

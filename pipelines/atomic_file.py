@@ -17,7 +17,7 @@ RETRY_DELAYS_SECONDS = (
     0.4,
     0.8,
     1.6,
-)  # `pipelines.warehouse.read` closes the published file before these delays add up
+)  # `pipelines.warehouse.read` closes the published file in less than the sum of these delays
 
 
 class FileInUse(PermissionError):
@@ -64,7 +64,7 @@ def _replace(fresh: Path, target: Path) -> None:
             if getattr(error, "winerror", None) not in WINDOWS_IN_USE:
                 raise
             if wait is None:
-                raise FileInUse(f"it cannot be replaced while a program has it open ({error.strerror})") from error
+                raise FileInUse(f"the file can't be replaced while a program has it open ({error.strerror})") from error
             time.sleep(wait)
 
 
@@ -73,13 +73,13 @@ def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: f
 
     Args:
         target: the file that was being written.
-        suffix: the last part of the temporary files' names.
-        older_than_seconds: the minimum age of a file to remove. Keep the default, 0, only if no other process can be
+        suffix: the ending of the temporary file names, without the leading dot.
+        older_than_seconds: the minimum age of the files to remove. Keep the default, 0, only if no other process can be
             writing `target`, for example while a run holds its lock.
     """
     for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
         with suppress(OSError):  # a file that is already gone or belongs to another user does no harm
-            # a hard link shares mtime with its original; only ctime changes when the link is created
+            # a hard link has the mtime of its original; only ctime changes when the link is created
             if leftover.stat().st_ctime <= time.time() - older_than_seconds:
                 leftover.unlink()
 

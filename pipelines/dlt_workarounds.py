@@ -1,4 +1,4 @@
-"""Workarounds for dlt 1.31, all in one place. Each states why it exists, and a test fails once it is no longer needed.
+"""Contains the workarounds for dlt 1.31. Each docstring gives the reason, and a test fails when dlt has been fixed.
 
 The tests are in tests/project/test_dlt_workarounds.py.
 """
@@ -21,17 +21,17 @@ MISSING_GLOBAL_FOLDER = "no-global-settings"  # this folder in .dlt is never cre
 def ignore_global_folder(context: RunContextBase, project: Path) -> None:
     """Stops dlt from reading config.toml and secrets.toml in its global folder.
 
-    The folder is `/var/dlt`, `~/.dlt` or, for a user without a home, `$TMPDIR/dlt`, where every local user can place
-    files. dlt has no argument that changes the folder.
+    The folder is `/var/dlt`, `~/.dlt` or, for a user without a home directory, `$TMPDIR/dlt`, where any local user can
+    create files. dlt has no argument for choosing another folder.
     """
     context._global_dir = str(project / ".dlt" / MISSING_GLOBAL_FOLDER)
 
 
 def hide_foreign_keys(provider: ConfigProvider) -> None:
-    """Hides the `[pipelines]` section and all keys outside any section from dlt.
+    """Hides from dlt the `[pipelines]` section and all keys that belong to no section.
 
     dlt looks up a key under progressively shorter section paths, so a REFRESH variable meant for another dlt project
-    emptied the tables (2026-11). This project has no such settings because it passes its pipelines' settings as
+    emptied the tables (2026-11). This project has no settings in these places, because it passes pipeline settings as
     arguments.
     """
     look_up = provider.get_value
@@ -47,8 +47,8 @@ def hide_foreign_keys(provider: ConfigProvider) -> None:
 def forget_resolved_settings() -> None:
     """Clears the settings that earlier pipelines in this process looked up.
 
-    dlt keeps them until the next pipeline finishes, then writes them, credentials included, to that pipeline's trace
-    file.
+    dlt keeps these settings until the next pipeline finishes, and then writes them, including credentials, to that
+    pipeline's trace file.
     """
     from dlt.common.configuration.utils import get_resolved_traces
 
@@ -74,9 +74,9 @@ def create_no_anonymous_id() -> None:
 
 
 def whole_document(provider: ConfigProvider) -> dict[str, Any]:
-    """Returns everything in the provider's files.
+    """Returns the complete contents of the provider's files.
 
-    dlt's `get_value` returns a single key, and its `to_toml` returns text that would have to be parsed again for each
+    dlt's `get_value` returns a single value, and its `to_toml` returns text that would have to be parsed again for each
     section.
     """
     document: dict[str, Any] = provider._config_doc  # type: ignore[attr-defined]
@@ -84,9 +84,9 @@ def whole_document(provider: ConfigProvider) -> dict[str, Any]:
 
 
 def unsafe_character(folder: Path) -> str | None:
-    """Returns a character in the path that dlt can't handle, or None.
+    """Returns a character in the folder's path that dlt can't handle, or None if there is none.
 
-    dlt inserts the working folder's path unquoted into a %-template and into SQL.
+    dlt inserts the path of its working folder into a %-template and into SQL without escaping it.
     """
     return next((character for character in "%'" if character in str(folder)), None)
 
@@ -95,7 +95,7 @@ def cache_capabilities(destination: Destination[Any, Any]) -> Destination[Any, A
     """Caches the destination's capabilities and returns the destination.
 
     dlt requests the capabilities 50 times per run and resolves the whole configuration each time, which takes a fifth
-    of the run's time (2026-11).
+    of the total run time (2026-11).
     """
     resolve, cached = destination.capabilities, dict[Any, Any]()
 
@@ -111,10 +111,10 @@ def cache_capabilities(destination: Destination[Any, Any]) -> Destination[Any, A
 
 
 def check_before_each_job(destination: Destination[Any, Any], check: Callable[[], None]) -> None:
-    """Makes dlt call `check` before each job that writes; an exception from it ends the load.
+    """Makes dlt call `check` before each job that writes. An exception raised by `check` ends the load.
 
-    A load consists of several jobs, and dlt retries failed ones. For example, it would retry a merge that failed
-    because another run's rows were written first. dlt has no hook for such a check.
+    A load consists of several jobs, and dlt retries failed ones. For example, dlt would retry a merge that failed
+    because another run had written its rows first. dlt has no hook for this check.
     """
     from dlt.common.destination.exceptions import DestinationTerminalException
 
@@ -140,8 +140,8 @@ def check_before_each_job(destination: Destination[Any, Any], check: Callable[[]
 def copy_parquet_by_row_group() -> None:
     """Makes dlt copy Parquet files into PostgreSQL one row group at a time.
 
-    When dlt copies a whole file at once, it can't load a file without rows, because such a file has no batch that names
-    the columns (2026-11).
+    If dlt copies a whole file at once, it can't load a file without rows, because that file contains no batch with the
+    column names (2026-11).
     """
     from dlt.destinations.impl.postgres.postgres import PostgresParquetCopyJob
 
@@ -149,5 +149,5 @@ def copy_parquet_by_row_group() -> None:
 
 
 def resolve_configuration(destination: Destination[Any, Any], dataset: str) -> Any:
-    """Returns the destination's resolved configuration for a dataset, which dlt resolves only inside a pipeline."""
+    """Returns the destination's configuration for a dataset, which dlt itself resolves only inside a pipeline."""
     return destination.configuration(destination.spec()._bind_dataset_name(dataset))

@@ -1,4 +1,4 @@
-"""Defines the pipeline's errors and the exit code of every error.
+"""Defines the pipeline's errors and the exit codes of all errors.
 
 PipelineError
 ├── IdMismatch         two versions of the API use different ids for the same pickups
@@ -11,8 +11,8 @@ PipelineError
 └── Interrupted        you pressed Ctrl-C
 
 The source's errors, such as SettingsError for a missing or invalid setting, are defined in
-`sources/sendcloud/errors.py`. SIGTERM and `--timeout` raise no error: they end the process with exit code 143 (see
-`pipelines/cli/termination.py`).
+`sources/sendcloud/errors.py`. SIGTERM and `--timeout` don't raise an error; they end the process with exit code 143
+(see `pipelines/cli/termination.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, Set
 class PipelineError(Exception):
     """The base class of the pipeline's errors.
 
-    An error's text is a single line for a terminal. It states what happened, what the evidence is, and what to do next.
+    An error's text is a single line for a terminal. It states what happened, the evidence for it, and what to do next.
     """
 
 
@@ -39,15 +39,15 @@ class IdMismatch(PipelineError):
     ) -> None:
         super().__init__(
             f"Sendcloud's {version} does not use the same ids as {version_before}: the {carrier} pickup booked at "
-            f"{booked:%Y-%m-%d %H:%M:%S} UTC had id {id_before} and now has id {id_}. It was not merged, nor were the "
-            f"pickups read with it, because every pickup of account {account!r} would be duplicated. Set its "
-            f"api_version back to {version_before}, or configure {version} as an account with a new name in "
+            f"{booked:%Y-%m-%d %H:%M:%S} UTC had id {id_before} and now has id {id_}. Neither this pickup nor the "
+            f"pickups read with it were merged, because every pickup of account {account!r} would be duplicated. Set "
+            f"its api_version back to {version_before}, or configure {version} as an account with a new name in "
             f"[sources.sendcloud.accounts]. Please report this."
         )
 
 
 class RunInProgress(PipelineError):
-    """Raised when another run holds the lock. `holder` is what the lock records about that run."""
+    """Raised when another run holds the lock. `holder` describes that run, as recorded in the lock."""
 
     def __init__(self, lock: Path | str, holder: str) -> None:
         super().__init__(
@@ -82,13 +82,13 @@ class ViewsNotExported(PipelineError):
 
 
 class StaleData(PipelineError):
-    """Raised when an account's last good run is older than `max_age_hours`, or when there is none."""
+    """Raised when an account's last good run is older than `max_age_hours`, or when there has been no good run."""
 
     def __init__(self, max_age_hours: float, last_good_runs: Mapping[str, str]) -> None:
         which = ", ".join(f"{account} (last: {when})" for account, when in last_good_runs.items())
         super().__init__(
-            f"No good run within {max_age_hours:g} h: {which}. To see why runs fail, run: pickups run. If it "
-            "succeeds, check that the schedule starts it."
+            f"No good run within {max_age_hours:g} h: {which}. To see why runs fail, run: pickups run. If "
+            "that run succeeds, check that the schedule starts runs."
         )
 
 
@@ -124,8 +124,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     NotebookFailed: 6,
     Interrupted: 130,
 }
-EXIT_BUG = 70  # sysexits.h defines it as EX_SOFTWARE, an internal software error
-# if several accounts fail, the code latest in this list wins: transient failures come first, unexpected errors last
+EXIT_BUG = 70  # EX_SOFTWARE in sysexits.h: an internal software error
+# if several accounts fail, the code that comes last in this list is used: transient failures come first, unexpected
+# errors last
 EXIT_CODES_BY_SEVERITY = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
 
 KNOWN_ERRORS = (SendcloudError, PipelineError)
@@ -137,7 +138,7 @@ def worst_exit_code(exit_codes: Iterable[int]) -> int:
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Returns the exit code of the error's nearest class in EXIT_CODES, or EXIT_BUG if no class is listed."""
+    """Returns the exit code of the error's class or its nearest listed base class, or EXIT_BUG if neither is listed."""
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), EXIT_BUG)
 
 

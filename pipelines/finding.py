@@ -26,5 +26,5 @@ class Finding(NamedTuple):
 
 
 def error_finding(what: str, error: Exception, account: str | None = None) -> Finding:
-    """Returns an `error` finding with the error's text on one line and the exit code of a run that fails with it."""
+    """Returns an `error` finding with the error's text on one line and the exit code that a run would end with."""
     return Finding(what, "error", " ".join(str(error).split()), account, exit_code_of(error))

@@ -1,7 +1,7 @@
-"""Implements `--log-format json`: every line on stderr is one JSON object, for log collectors.
+"""Implements `--log-format json`, which writes every line on stderr as a JSON object for log collectors.
 
-While the format is active, stderr itself converts every line written to it into an object. Library logs, warnings,
-tracebacks (`--debug`) and usage errors therefore become objects too, with `event` set to `output`.
+While this format is active, every line written to stderr is converted to a JSON object. The objects for library logs,
+warnings, tracebacks (`--debug`) and usage errors have `event` set to `output`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class JsonLines(io.TextIOBase):
     not belong to a single account.
     """
 
-    # without an encoding, click assumes a stream limited to ASCII and writes to an underlying stream instead
+    # if the stream has no encoding, click assumes ASCII and writes to the underlying stream instead
     encoding, errors = "utf-8", "replace"
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._begun, self._lock = stream, "", threading.RLock()
 
     def event(self, name: str, account: str = "", run_id: str = "", **facts: Any) -> None:
-        """Writes an event with these facts as one line and flushes it."""
+        """Writes an event with these facts as one line and flushes the stream."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "event": name, "account": account or None, "run_id": run_id or None, **facts}
         with self._lock:
@@ -41,7 +41,7 @@ class JsonLines(io.TextIOBase):
             self._stream.flush()
 
     def write(self, text: str) -> int:
-        """Writes every complete line as an `output` event and keeps an incomplete line for later."""
+        """Writes every complete line as an `output` event and keeps an incomplete line until it is complete."""
         with self._lock:
             *lines, self._begun = (self._begun + text).split("\n")
             for line in lines:
@@ -63,13 +63,12 @@ class JsonLines(io.TextIOBase):
 
 @contextmanager
 def log_format(words: Sequence[str]) -> Iterator[None]:
-    """Inside the block, stderr writes JSON objects if the command line asks for them.
+    """Makes stderr write JSON objects inside the block if the command line requests them.
 
-    The option is looked up in the unparsed words because the error for a command line that can't be parsed must also be
-    a JSON object.
+    The option is looked up before the command line is parsed, because a parsing error must be a JSON object too.
 
     Args:
-        words: the words of the command line.
+        words: the command line, split into words.
     """
     if f"{OPTION}=json" not in words and (OPTION, "json") not in pairwise(words):
         yield

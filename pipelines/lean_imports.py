@@ -28,18 +28,19 @@ class _Blocker:
 def unblock() -> None:
     """Allows all imports again.
 
-    The Delta backend calls it, because dlt 1.31 writes and reads Delta tables with pyarrow.dataset.
+    The Delta backend calls this function, because dlt 1.31 writes and reads Delta tables with pyarrow.dataset.
     """
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Blocker)]
 
 
 def block_unneeded() -> None:
-    """Blocks packages that other libraries import only because they are installed, mainly packages for the notebooks.
+    """Blocks packages that other libraries import whenever they are installed, mainly packages for the notebooks.
 
-    For a run without changes, blocking saves a fifth of the time and 50 MB of memory (2026-11). Call it only in a
-    process that executes a single run, and before heavy imports: a library that fails to import a package once does not
-    import it later.
+    For a run without changes, blocking saves a fifth of the time and 50 MB of memory (2026-11). Call this function only
+    in a process that executes a single run, and before any heavy imports: a library that has failed to import a package
+    does not try again.
     """
     sys.meta_path.insert(0, _Blocker())
-    # searching modules for reference cycles took 8 % of a run without changes, although modules are never freed
+    # searching modules for reference cycles took 8 % of the time of a run without changes, although modules are never
+    # freed
     gc.set_threshold(100_000, 50, 100)

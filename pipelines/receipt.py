@@ -49,7 +49,7 @@ class Receipt:
     rows_unchanged: int = 0
     rows_cancelled: int = 0
     rows_in_table: int | None = None  # counted after the run; None if the table does not exist
-    history_complete: bool | None = None  # this and `sweep` are as of the last loaded package
+    history_complete: bool | None = None  # the state after the last loaded package, as in `sweep`
     sweep: str | None = None
     rows_missed: int | None = None
     missed_ids: list[int] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=_version)
-    failure: Exception | None = None  # the caller gets the exception behind `error`; the table does not store it
+    failure: Exception | None = None  # the exception that `error` describes; not stored in the table
 
     def __getattr__(self, name: str) -> Any:
         """Returns a fact from `stats`. Python calls this method only for names that the receipt itself lacks."""
@@ -73,7 +73,7 @@ class Receipt:
 
     @property
     def exit_code(self) -> int:
-        """The exit code: the failure's code if the run failed, 1 if a must-pass check failed, else 0."""
+        """The failure's exit code if the run failed, 1 if a must-pass check failed, and 0 otherwise."""
         if self.failure:
             return exit_code_of(self.failure)
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
@@ -117,7 +117,7 @@ class Receipt:
         return parts
 
     def remarks(self) -> list[str]:
-        """Returns one sentence for each unusual fact about the run; an ordinary run has none."""
+        """Returns one remark for each unusual fact about the run. The list is empty for an ordinary run."""
         remarks = []
         if self.quarantined:
             kept = "kept in sendcloud.pickups_quarantine"
@@ -130,16 +130,16 @@ class Receipt:
             all_of_it = "" if self.history_complete is None else "; everything is read again"
             remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
         if self.order == "unsorted":
-            remarks.append("order: unsorted; the list was not newest first, so it was read to the end")
+            remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
             packages = _rows(self.discarded_packages, "load package")
-            remarks.append(f"set aside {packages} of a crashed run and read its pickups again")
+            remarks.append(f"set aside {packages} from a crashed run and read its pickups again")
             if self.discarded_dir:
                 remarks.append(
                     f"to inspect its data, open the Parquet files in {self.discarded_dir}; "
-                    "the next run that finds a crashed run replaces them"
+                    "after another crash, the next run replaces them"
                 )
         if self.sweep:
             remarks.append(self._sweep())
@@ -154,7 +154,7 @@ class Receipt:
 
     def _sweep(self) -> str:
         if self.sweep == "not_begun":
-            return "sweep: not begun, because the run resumed an earlier read of the whole list; request it again"
+            return "sweep: not started, because the run resumed an earlier read of the whole list; request a new sweep"
         rows_missed, ids = self.rows_missed or 0, ", ".join(map(str, self.missed_ids))
         more = " …" if rows_missed > len(self.missed_ids) else ""
         found = f"{_rows(rows_missed)} had changed outside the frontier" + (f" (ids {ids}{more})" if ids else "")

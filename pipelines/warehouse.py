@@ -26,15 +26,15 @@ def read(
 
     Args:
         view: the name of the view, such as `carrier_cancellations`.
-        path: a published DuckDB file. By default, the configured destination of the project at or above the working
-            directory is read. If that destination is a DuckDB file (`[publish] path`) that does not exist yet, the
-            file that `pickups demo` wrote is read.
-        carriers: the carriers whose pickups to include; default all.
-        since: the earliest booking time to include: a day such as "2026-01-31" (midnight UTC), a date or a datetime.
-            `carriers` and `since` restrict every number in a view, except in the `runs` and `quarantine` views.
+        path: a published DuckDB file. By default, the function reads the configured destination of the project at or
+            above the working directory. If that destination is a DuckDB file (`[publish] path`) that does not exist
+            yet, the function reads the file written by `pickups demo`.
+        carriers: the carriers to include; default all.
+        since: the earliest booking time to include, as a string such as "2026-01-31" (midnight UTC), a date or a
+            datetime. `carriers` and `since` apply to every view except `runs` and `quarantine`.
 
     Returns:
-        One row per row of the view, with the view's columns.
+        A data frame with the rows and columns of the view.
 
     Raises:
         NoData: the file does not exist, or nothing has been published yet.

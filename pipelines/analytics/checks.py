@@ -17,7 +17,7 @@ MAX_VALUES = 3
 
 
 class CheckResult(NamedTuple):
-    """Counts the wrong rows that one check found in one account. If `must_pass` is true, they make the run fail."""
+    """The number of wrong rows that one check found in one account. If `must_pass` is true, they make the run fail."""
 
     name: str
     account: str | None  # None if the wrong rows have no account
@@ -32,7 +32,7 @@ def check_files() -> list[Path]:
 
 
 def is_must_pass(path: Path) -> bool:
-    """Returns whether rows found by this check make a run fail, according to the severity in its first line."""
+    """Returns whether wrong rows make a run fail, according to the severity in the check's first line."""
     severity = SEVERITY.match(path.read_text(encoding="utf-8"))
     assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # the file belongs to this package
     return severity[1] == "must-pass"

@@ -67,8 +67,8 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: b
     Args:
         connection: a connection to the database.
         dialect: the connection's SQL dialect, as sqlglot names it.
-        replace: whether to replace the views in place. If false, drops them first, along with their grants and all
-            views that depend on them. PostgreSQL can't replace a view whose columns were renamed or removed.
+        replace: whether to replace the views in place. If false, drops the views first, along with their grants and all
+            dependent views. PostgreSQL can't replace a view whose columns were renamed or removed.
     """
     connection.execute("create schema if not exists analytics")
     comments = _view_comments(dialect)
@@ -84,7 +84,7 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: b
 
 
 def views_are_current(connection: SqlConnection) -> bool:
-    """Returns whether a PostgreSQL server has the current views, or views created by a later version of this package.
+    """Returns whether a PostgreSQL server has the current views, or views of a later version of this package.
 
     A later version's views count as current because two versions that share a server must not keep replacing each
     other's views.
@@ -96,7 +96,7 @@ def views_are_current(connection: SqlConnection) -> bool:
 
 
 def _mark_of(comment: str) -> tuple[list[int], str]:
-    """Returns the package version that created the view and the digest. Both are empty if the comment has neither."""
+    """Returns the package version and the digest in a view's comment. Both are empty if the comment has neither."""
     found = DIGEST_IN_COMMENT.search(comment)
     return (_numbers(found[1]), found[2]) if found else ([], "")
 

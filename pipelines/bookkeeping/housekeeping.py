@@ -1,8 +1,8 @@
 """Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
 
-Rows are pruned once a day, after the transaction of the day's first run that reads a page. If a DuckDB file is mostly
-free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock or this machine's
-clock, whichever is earlier. Otherwise, a clock that runs ahead could cause a year of receipts to be deleted.
+Rows are pruned once a day, after the transaction of the first run that receives a page on that day. If a DuckDB file is
+mostly free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock or this
+machine's clock, whichever shows the earlier time. Otherwise, a fast clock could cause a year of receipts to be deleted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# These receipts are kept even if they are older than a year. `pickups status`, the views' as_of and the comparison of
-# API versions (loading/finalize.py) need them.
+# These receipts are kept even if they are older than a year. They are needed for `pickups status`, the views' as_of and
+# the comparison of API versions (loading/finalize.py).
 _PRUNE_RECEIPTS = """
     delete from sendcloud.pickup_runs
     where coalesce(observed_at, started_at) < $receipts_from and run_id not in (
@@ -67,13 +67,13 @@ _PRUNE_RECORDED = """
 
 
 def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
-    """Deletes rows that are older than `[retention]` allows and no longer needed, once a day, in its own transaction.
+    """Deletes unneeded rows that are older than `[retention]` allows, once a day and in a separate transaction.
 
-    Does nothing if the run received no page from the API. If the deletion fails, nothing is deleted, and the first run
-    on the next day tries again.
+    Does nothing if the run received no page from the API. If pruning fails, nothing is deleted, and the first run on
+    the next day tries again.
 
     Args:
-        connection: a session with the tables of the receipts' accounts.
+        connection: a session with the tables of the accounts in `receipts`.
         receipts: the receipts of this run.
     """
     observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]
@@ -90,7 +90,7 @@ def _prune_old_rows(connection: Session, receipts: Sequence[Receipt], now: datet
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     this_day = {"day": day, "next_day": day + timedelta(days=1)}
     ((receipts_of_the_day,),) = connection.execute(_RECEIPTS_OF_DAY, this_day).fetchall()
-    if receipts_of_the_day > len(receipts):  # this query costs every run 1 ms; pruning costs one run a day 75 ms
+    if receipts_of_the_day > len(receipts):  # this query adds 1 ms to every run; pruning adds 75 ms once a day
         return
     these = [receipt.run_id for receipt in receipts]
     receipts_from = now - timedelta(days=get_setting("retention.receipt_days"))

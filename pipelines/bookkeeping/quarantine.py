@@ -1,6 +1,6 @@
-"""Updates `sendcloud.pickups_quarantine` when a rejected record's pickup is listed again in another form.
+"""Updates `sendcloud.pickups_quarantine` when the API lists a rejected pickup again in another form.
 
-The source identifies a rejected record only by its hash and remembers the hash for a week by default. The table keeps
+The source identifies a rejected record only by its hash and remembers the hash for a week by default. The table stores
 all other facts.
 """
 
@@ -14,7 +14,7 @@ from pipelines.destinations.base import Session
 from sources.sendcloud.records.tables import INSTANT
 
 # dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null, which is correct
-# because the record is then unreadable again.
+# because the record has been rejected again.
 _ADD_RESOLVED_COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"
 _MARK_RESOLVED = """
     update sendcloud.pickups_quarantine as refused
@@ -24,8 +24,8 @@ _MARK_RESOLVED = """
         and listed.account = refused.account
         and json_extract_string(refused.record, '$.id') = listed.id::text
 """
-# Ids are compared as text, as above. Text that is not a whole number does not identify a pickup. If a single run
-# encountered several forms of a record, none of them is the newest.
+# Ids are compared as text, as in the statement above. Text that is not a whole number does not identify a pickup. If a
+# single run encountered several forms of a record, none of them is the newest.
 _MARK_SUPERSEDED = """
     update sendcloud.pickups_quarantine as refused
     set resolved_at = newest.seen_at
@@ -50,11 +50,11 @@ def add_resolved_column(connection: Session) -> None:
 
 
 def mark_resolved(connection: Session, observed_at: datetime) -> None:
-    """Marks the records whose pickup is among the registered rows `listed`, because the pickup can now be read.
+    """Marks a record as resolved if its pickup is in the registered table `listed`, which contains readable pickups.
 
     Args:
         connection: a session with the account's tables.
-        observed_at: the time to record, in UTC by the API's clock.
+        observed_at: the time to record, in UTC, taken from the API's clock.
     """
     if not connection.has_table("pickups_quarantine"):
         return
@@ -64,7 +64,7 @@ def mark_resolved(connection: Session, observed_at: datetime) -> None:
 
 
 def mark_superseded(connection: Session) -> None:
-    """Marks the records whose pickup was later rejected in another form, for example one from another API version.
+    """Marks a record as resolved if its pickup was later rejected in another form, such as that of another version.
 
     The row with the newest form remains unresolved and represents the pickup. The result depends only on the table, so
     the next run completes the work of a crashed run.

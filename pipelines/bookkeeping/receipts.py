@@ -38,8 +38,8 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
 def update_publish_time(connection: Session, receipt: Receipt) -> None:
     """Updates `finished_at` and `seconds_published`, which are known only after the receipt has been written.
 
-    Writing the whole row again would take a tenth of the time of a run that finds no changes, and 30 MB of memory,
-    because duckdb 1.5.5 holds a block per column while it stores a row (2026-11).
+    In a run without changes, writing the whole row again would take a tenth of the time and 30 MB of memory, because
+    duckdb 1.5.5 keeps a block per column in memory while it stores a row (2026-11).
     """
     connection.execute(
         f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # as above

@@ -1,7 +1,7 @@
-"""Records `sendcloud.pickup_status_history`, which has one row for each state in which a pickup has been seen.
+"""Writes `sendcloud.pickup_status_history`, which has one row for each observed state of a pickup.
 
-The states come from the tables rather than from the rows that a run holds in memory. If a run crashes after a load, no
-state is lost, because the next run records the loaded states before it loads more rows.
+The states are read from the tables rather than from the rows in memory. If a run crashes after a load, no state is
+lost, because the next run records the loaded states before it loads more rows.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ _CREATE_HISTORY = """
     )
 """
 # This table lists the loads whose states have been recorded. A load that changed no state has no row in the history, so
-# without this table every run would compare its rows again, which took 0.4 s and 0.5 GB at a million rows (2026-11).
+# without this table, every run would compare its rows again, which took 0.4 s and 0.5 GB for a million rows (2026-11).
 _CREATE_RECORDED = """
     create table if not exists sendcloud.pickup_states_recorded as
     select distinct _dlt_load_id from sendcloud.pickup_status_history
 """
-# The query reads only the two columns of load ids. A per-row condition took 1 s and 1 GB at ten million rows. The query
-# does not rely on the order of load ids, because dlt derives them from this machine's clock, which may be set back.
+# The query reads only the two columns of load ids. A per-row condition took 1 s and 1 GB for ten million rows. The
+# query does not rely on the order of load ids, because dlt derives them from this machine's clock, which may be set
+# back.
 _NEW_LOADS = """
     select distinct _dlt_load_id from sendcloud.pickups
     except
@@ -49,9 +50,9 @@ _LOADS_OF_ACCOUNT = """
     where _dlt_load_id in (select unnest($unseen)) and account = $account
     group by _dlt_load_id
 """
-# If no pickup between the lowest and the highest id has a recorded state, all states are first states. This is true for
-# each load of a first run, where sorting a million rows for a comparison took 0.7 s of CPU time and 120 MB more
-# (2026-11).
+# If no pickup between the lowest and the highest id has a recorded state, all new states are first states. This is the
+# case for every load of a first run, where sorting a million rows for a comparison took an additional 0.7 s of CPU time
+# and 120 MB (2026-11).
 _HAS_STATES = """
     select 1 from sendcloud.pickup_status_history
     where account = $account and id between $lowest and $highest limit 1
@@ -63,8 +64,8 @@ _FIRST_STATES = f"""
     where _dlt_load_id in (select unnest($unseen))
 """  # noqa: S608  # the inserted names are constants
 # The query sorts new and recorded states together instead of joining each pickup to its latest state. If the server
-# underestimates the number of rows, the join scans all states for each row. That took 3.4 s for two thousand rows and a
-# hundred times as long for twenty thousand (PostgreSQL 18, 2026-11).
+# underestimates the number of rows, the join scans all states for each row. The join took 3.4 s for two thousand rows
+# and a hundred times as long for twenty thousand (PostgreSQL 18, 2026-11).
 _NEW_STATES = f"""
     with touched as (
         select account, id, {_STATE_COLUMNS}, _dlt_load_id
@@ -108,7 +109,7 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
     Args:
         connection: a session with the account's tables.
         account: the name of the account.
-        observed_at: the time when the API was read for the account, in UTC by the API's clock.
+        observed_at: the time at which the account was read, in UTC, taken from the API's clock.
     """
     create_tables(connection)
     if not (own := _new_loads(connection, account)):
@@ -123,7 +124,7 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
 def _new_loads(connection: Session, account: str) -> list[tuple[str, int, int]]:
     """Returns the ids of the account's unrecorded loads, each with its lowest and highest pickup id.
 
-    Every load belongs to one account. Loads from another account's crashed run are left to that account's next run,
+    Each load belongs to a single account. Loads from another account's crashed run are left to that account's next run,
     which knows the time to record for them.
     """
     unseen = [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]

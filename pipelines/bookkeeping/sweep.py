@@ -1,8 +1,8 @@
-"""Computes the result of a sweep: changed rows that no ordinary run would have read, and rows no longer listed.
+"""Computes the result of a sweep: changed rows that no ordinary run would have read, and unlisted rows.
 
 A sweep may take several runs, because the next run resumes an interrupted sweep. The rows that the sweep has seen are
-therefore stored in a table until the sweep is complete. They are recorded when they are listed, before they are loaded,
-and recording a row twice does no harm. If a run crashes after its last load, the next run computes the result.
+therefore stored in a table until the sweep is complete. Rows are recorded when the API lists them, before they are
+loaded. Recording a row twice does no harm. If a run crashes after its last load, the next run computes the result.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ class SweepResult(NamedTuple):
     """The result of a complete sweep, or the interim result of a sweep that is under way.
 
     Attributes:
-        rows_missed: number of new or changed rows that no ordinary run would have read.
+        rows_missed: the number of new or changed rows that no ordinary run would have read.
         missed_ids: the lowest ids of these rows, at most MAX_MISSED_IDS.
-        rows_unlisted: number of rows in the table that the API no longer lists, or None until the sweep is complete.
+        rows_unlisted: the number of rows in the table that the API no longer lists, or None until the sweep is
+            complete.
     """
 
     rows_missed: int
@@ -91,7 +92,7 @@ def create_tables(connection: Session) -> None:
 
 
 def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | None) -> None:
-    """Records the rows that a sweep has seen, and which of them were missed.
+    """Records the rows that a sweep has seen, and whether an ordinary run would have missed each row.
 
     The session must have two registered tables: `listed` with the listed rows, and `found` with the ids of new and
     changed rows. Rows are recorded if a sweep is under way or if a sweep's result has not been computed yet. Even
@@ -100,7 +101,8 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
     Args:
         connection: a session with the account's tables.
         stats: the account's read statistics.
-        outside: no ordinary run would have read rows booked before this time (UTC). If None, no row counts as missed.
+        outside: the booking time (UTC) before which no ordinary run would have read a row. If None, no row counts as
+            missed.
     """
     create_tables(connection)
     connection.execute(_RELIST)
@@ -110,10 +112,10 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
 
 
 def sweep_result(connection: Session, stats: ReadStats, *, is_over: bool) -> SweepResult | None:
-    """Returns what the sweep has found so far, or None if there is no sweep or its result was already computed.
+    """Returns the sweep's result so far, or None if there is no sweep or its result has already been computed.
 
     If the sweep is complete, the function also updates `sendcloud.pickups_unlisted` and deletes the recorded rows. Rows
-    booked before the start date are not read, so they never count as no longer listed.
+    booked before the start date are not read, so they never count as unlisted.
 
     Args:
         connection: a session with the account's tables.

@@ -35,7 +35,7 @@ def project(
         Path | None,
         typer.Option(
             envvar="DLT_PROJECT_DIR",
-            help="The project folder, which contains .dlt; default: the nearest at or above the current folder.",
+            help="The project folder, which contains .dlt; default: the nearest one at or above the current folder.",
             exists=True,
             file_okay=False,
         ),
@@ -43,7 +43,7 @@ def project(
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and dlt's log.")] = False,
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
-    """Sets the options of all commands in the environment, where dlt's own tools read them."""
+    """Stores the options that all commands share in environment variables, where dlt's own tools read them."""
     if project_dir:
         os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
     if debug:
@@ -55,20 +55,18 @@ def project(
 def run(
     context: typer.Context,
     account: Annotated[str | None, typer.Option(help="Load only this account; default: all accounts.")] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again, about once a week.")] = False,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.", min=0)] = 0,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again (once a week).")] = False,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     timeout: Annotated[
         int | None,
         typer.Option(
-            metavar="SECONDS", help="End the run this long after its start, --wait included (exit 143).", min=1
+            metavar="SECONDS", help="End the run after this time, including any --wait (exit code 143).", min=1
         ),
     ] = None,
     json: AsJson = False,
     _log_format: Annotated[
         Literal["text", "json"],
-        typer.Option(
-            json_logs.OPTION, help="With json, write each line on stderr as an object with event and numbers."
-        ),
+        typer.Option(json_logs.OPTION, help="json writes each line on stderr as an object with an event and numbers."),
     ] = "text",
 ) -> None:
     """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
@@ -79,7 +77,7 @@ def run(
         termination.end_on_sigterm(timeout)
         lean_imports.block_unneeded()
     elif timeout:
-        raise typer.BadParameter("a timeout needs a process that executes only this run", param_hint="--timeout")
+        raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
     from pipelines.cli.run import run_and_report
 
     raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json))
@@ -87,7 +85,7 @@ def run(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; created if it does not exist.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder, which is created if it does not exist.")],
 ) -> None:
     """Create a project folder with settings, a file for the keys, and notebooks. For example: pickups init sendcloud"""
     from pipelines.config.scaffold import create_project
@@ -98,9 +96,9 @@ def init(
 @app.command()
 def demo(
     pickups: Annotated[int, typer.Option(help="The number of pickups.", min=1, max=1_000_000)] = 20_000,
-    seed: Annotated[int, typer.Option(help="The seed that generates the pickups.")] = 7,
+    seed: Annotated[int, typer.Option(help="The random seed for the generated pickups.")] = 7,
 ) -> None:
-    """Run twice against a local sandbox, without an account, and print its cancellations. Writes only to data/demo."""
+    """Run twice against a local sandbox, without an account, and print the cancellations. Writes only to data/demo."""
     from pipelines.cli.demo import run_demo
 
     raise typer.Exit(run_demo(pickups, seed))
@@ -127,7 +125,7 @@ def report(
     ] = None,
     carrier: Annotated[list[str] | None, typer.Option(help="Include only this carrier. Repeatable.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Include only pickups booked since, such as 2026-01-01.")
+        str | None, typer.Option(metavar="DAY", help="Include only pickups booked since this day, such as 2026-01-01.")
     ] = None,
 ) -> None:
     """Write the notebooks as one page for a browser or printer. For example: pickups report --since 2026-01-01"""
@@ -193,7 +191,7 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Show each account's last run and the content of its tables. Exits 1 if the last good run is too old."""
+    """Show each account's last run and the content of its tables. Exits with code 1 if the last good run is too old."""
     from pipelines.cli.status import print_status
 
     print_status(as_json=json, max_age_hours=max_age)
@@ -204,7 +202,7 @@ def schedule(
     kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
     user: Annotated[
         str | None,
-        typer.Option(help="The user of the runs (systemd, cron); default: the folder's owner, or `pickups` for root."),
+        typer.Option(help="The user for the runs (systemd, cron); default: the folder's owner, or `pickups` for root."),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Write the files to this folder instead of stdout.")
@@ -215,11 +213,11 @@ def schedule(
     systemd: put the files into /etc/systemd/system. Then run:
     systemctl enable --now sendcloud-pickups.timer sendcloud-pickups-sweep.timer
 
-    cron: run crontab -e as the user of the runs, and paste the lines.
+    cron: as the user for the runs, run crontab -e and paste the lines.
 
-    github: commit the file to .github/workflows of a private repository. It needs a remote destination, not DuckDB.
+    github: commit the file to .github/workflows of a private repository. Set a remote destination instead of DuckDB.
 
-    dagster: put the files into $DAGSTER_HOME. Then run there: dagster dev -f sendcloud_pickups_location.py
+    dagster: put the files into $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
 
     For example: pickups schedule systemd --to /etc/systemd/system
     """
@@ -229,7 +227,7 @@ def schedule(
     typer.echo(render.write_files(texts, to) if to else render.format_files(texts), nl=bool(to))
     if names := render.shell_only_settings():
         typer.echo(
-            f"pickups: scheduled runs do not see settings of this shell's environment: {', '.join(names)}. "
+            f"pickups: scheduled runs do not see these settings in this shell's environment: {', '.join(names)}. "
             "Move settings to .dlt/config.toml and keys to .dlt/secrets.toml.",
             err=True,
         )
@@ -239,7 +237,7 @@ def schedule(
 def sandbox(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 uses a free port.", min=0, max=65535)] = 8321,
     pickups: Annotated[int, typer.Option(help="The number of pickups.", min=0, max=1_000_000)] = 20_000,
-    seed: Annotated[int, typer.Option(help="The seed that generates the pickups.")] = 7,
+    seed: Annotated[int, typer.Option(help="The random seed for the generated pickups.")] = 7,
 ) -> None:
     """Serve a local Sendcloud sandbox, and print its address and keys. For example: pickups sandbox --port 0"""
     from pipelines.cli.demo import serve_sandbox

@@ -15,7 +15,7 @@ import typer
 from pipelines import json_logs
 from pipelines.errors import Interrupted, exit_code_of, one_line
 
-if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only when it draws, so a scheduled run does not import it
+if TYPE_CHECKING:  # importing rich takes 40 ms and 4 MB, so only commands that draw import it
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LINES = 10.0
 def console(*, stderr: bool = False) -> Console:
     """Returns a rich console for stdout or stderr.
 
-    If the output is not a terminal, the width is 160, so tables written to pipes and files are not wrapped.
+    If the output is not a terminal, the width is 160 characters, so tables written to pipes and files are not wrapped.
     """
     from rich.console import Console
 
@@ -43,10 +43,10 @@ def show_progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, ReadS
 
     On a terminal, the callback updates a bar for each account. The length of the list is unknown, so the bar shows the
     date reached instead of a percentage. Without a terminal, the callback writes a line at the start of each phase and
-    then every SECONDS_BETWEEN_LINES. With `--log-format json`, each line is an event.
+    then every SECONDS_BETWEEN_LINES seconds. With `--log-format json`, each line is an event.
 
     Args:
-        accounts: the run's accounts. If there are several, each line begins with the account's name.
+        accounts: the run's accounts. If there are several accounts, each line begins with the account's name.
 
     Yields:
         A function that takes the phase (reading, loading, publishing) and the statistics so far.
@@ -78,7 +78,7 @@ def _progress_bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, 
 
 
 def _throttled(line: Callable[[str, ReadStats], None]) -> Callable[[str, ReadStats], None]:
-    """Returns a callback that calls `line` when an account's phase changes and then every SECONDS_BETWEEN_LINES."""
+    """Returns a callback that calls `line` when the phase changes and then every SECONDS_BETWEEN_LINES seconds."""
     last: dict[str, tuple[str, float]] = {}
 
     def called(phase: str, reading: ReadStats) -> None:

@@ -19,14 +19,14 @@ BETWEEN_RUNS = timedelta(days=7)
 
 
 def run_demo(pickups: int, seed: int) -> int:
-    """Runs twice against a sandbox and prints the carriers table. The sandbox's clock advances between the runs.
+    """Runs the pipeline twice against a sandbox, whose clock advances between the runs, and prints the carriers table.
 
     Args:
         pickups: the number of pickups in the sandbox.
-        seed: the seed that generates the pickups.
+        seed: the random seed for the generated pickups.
 
     Returns:
-        The higher exit code of the two runs.
+        The higher of the two runs' exit codes.
 
     Raises:
         RunInProgress: another demo is running.
@@ -43,10 +43,10 @@ def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
     with serve(world) as api, environment_variables(_demo_settings(api, folder)):
-        out.print(f"A sandbox with {pickups:,} pickups answers at {api.base_url}\n")
+        out.print(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
         first = _run_once("First run: everything")
         world.clock += BETWEEN_RUNS
-        second = _run_once("\nA week later, pickups were booked, cancelled and settled. Second run: the changes")
+        second = _run_once("\nA week later, pickups have been booked, cancelled and settled. Second run: the changes")
         out.print()
         print_view("carriers")
     out.print(_next_steps(project, folder.relative_to(project)))
@@ -83,7 +83,7 @@ def _next_steps(project: Path, folder: Path) -> str:
     else:
         keys, lab = f"{command} init . (creates .dlt/secrets.toml), add the keys", f"{command} init . creates them"
     return f"""
-The tables are in {folder / "pickups.duckdb"} (runs write {folder / "warehouse.duckdb"}). Next:
+The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehouse.duckdb"}). Next:
   own keys   {keys}, then: {command} run
   schedule   {command} schedule systemd   (or cron, github, dagster; prints the files for a run every 15 minutes)
   notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
@@ -91,12 +91,12 @@ The tables are in {folder / "pickups.duckdb"} (runs write {folder / "warehouse.d
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:
-    """Serves a sandbox until Ctrl-C is pressed. It uses this machine's clock, so its pickups keep changing.
+    """Serves a sandbox until Ctrl-C is pressed. The sandbox uses this machine's clock, so its pickups keep changing.
 
     Args:
         port: the port on 127.0.0.1; 0 uses a free port.
         pickups: the number of pickups.
-        seed: the seed that generates the pickups.
+        seed: the random seed for the generated pickups.
     """
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC) + timedelta(days=30), days=210)
     world.clock = datetime.now(UTC)

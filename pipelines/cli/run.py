@@ -18,7 +18,7 @@ from pipelines.receipt import Receipt
 
 
 def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool) -> int:
-    """Runs the pipeline for the accounts and prints a receipt for each.
+    """Runs the pipeline and prints a receipt for each account.
 
     Args:
         account: the only account to run; None runs all accounts.
@@ -27,10 +27,10 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
         as_json: whether to print each receipt as a JSON object on one line.
 
     Returns:
-        The accounts' most severe exit code.
+        The most severe exit code among the accounts.
 
     Raises:
-        SendcloudError, PipelineError: the run stopped as a whole, or its only account failed.
+        SendcloudError, PipelineError: the whole run stopped, or its only account failed.
     """
     receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds)
     for receipt in receipts:
@@ -50,7 +50,7 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
 def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
     """Executes the run, sends alerts and returns the receipts.
 
-    Alerts are sent after the run has ended and its project is closed, even if the run failed or never began.
+    Alerts are sent after the run has ended and released its project, even if the run failed or never began.
     """
     settings, plan = alerts.fallback_settings(find_project()), None
     try:

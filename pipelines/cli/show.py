@@ -59,7 +59,7 @@ def _print_carriers(rows: list[Row]) -> None:
     ]
     as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
     console().print(build_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells))
-    console().print("Rates count mature pickups (window over), without failed and pending pickups.")
+    console().print("Rates cover mature pickups (window over), excluding failed and pending pickups.")
 
 
 def _print_windows(rows: list[Row]) -> None:
@@ -85,7 +85,7 @@ def _print_windows(rows: list[Row]) -> None:
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
     ]
     console().print(build_table("Pickup windows per carrier", columns, cells))
-    console().print("Opening hours are local to the pickup's country. Lead time is the hours from booking to opening.")
+    console().print("Opening times are local to the pickup's country. Lead time: hours from booking to opening.")
 
 
 def _as_of(instant: Any) -> str:

@@ -13,8 +13,8 @@ from pipelines.errors import StaleData
 from pipelines.operations.status import read_status
 
 NOT_CONFIGURED = (
-    "no; the account was removed or renamed. Its rows remain as they were after its last good run and count in every "
-    "view. To delete or rename them, see docs/how-to/several-accounts.md"
+    "no; the account was removed or renamed. Its rows have not changed since its last good run and are included in "
+    "every view. To delete or rename them, see docs/how-to/several-accounts.md"
 )
 
 

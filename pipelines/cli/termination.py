@@ -1,8 +1,8 @@
 """Ends `pickups run` immediately on SIGTERM or when `--timeout` expires, as a crash would.
 
 No clean-up is needed because the next run recovers from a crash (docs/explanation/crash-safety.md). The main thread
-could not clean up quickly anyway, because it may be executing a long query. In addition, while dlt 1.31 normalizes and
-loads, it installs signal handlers that wait for the current step to end. Separate threads therefore wait for the signal
+could not clean up quickly anyway, because it may be executing a long query. In addition, while normalizing and loading,
+dlt 1.31 installs signal handlers that wait for the current step to end. Separate threads therefore wait for the signal
 and the timeout.
 """
 
@@ -24,8 +24,8 @@ SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
 def end_on_sigterm(timeout_seconds: int | None) -> None:
     """Makes SIGTERM and the timeout end this process with EXIT_TERMINATED and one line on stderr.
 
-    Call it from the main thread of a process that does nothing but execute one run. Before the call, SIGTERM ends the
-    process without a message.
+    Call this function from the main thread of a process that does nothing but execute one run. Before the call, SIGTERM
+    ends the process without a message.
 
     Args:
         timeout_seconds: how many seconds after this call to end the process; None or 0 sets no timeout.
@@ -38,8 +38,8 @@ def end_on_sigterm(timeout_seconds: int | None) -> None:
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     threading.Thread(target=_wait_for_sigterm, args=(receiver,), daemon=True).start()
-    # Python writes each signal to this socket as soon as it arrives, regardless of what the main thread is doing and
-    # which handler is installed; blocking SIGTERM instead would also block it in every child process
+    # Python writes each signal to this socket on arrival, regardless of what the main thread is doing and which handler
+    # is installed. Blocking SIGTERM instead would also block the signal in every child process.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     if hasattr(os, "register_at_fork"):
@@ -76,7 +76,7 @@ def _unblock_sigterm() -> None:
 
 
 def _reset_in_child() -> None:
-    """Restores default signal handling in a forked process, because its signals would otherwise end this process."""
+    """Restores default signal handling in a forked process. Otherwise, signals sent to it would end this process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _unblock_sigterm()

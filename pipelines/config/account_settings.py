@@ -1,8 +1,8 @@
 """Resolves the settings and credentials of one account.
 
 A setting in the account's own section overrides the common setting in `[sources.sendcloud]`. Credentials are read only
-from the account's own section. dlt 1.31 looks up a key under progressively shorter section paths, so an account without
-credentials would use the common ones, and another account's pickups would be loaded under its name.
+from the account's own section. dlt 1.31 looks up a key under progressively shorter section paths. An account without
+credentials would therefore use the common ones, and another account's pickups would be loaded under its name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SourceSettings = dict[str, Any]
 def resolve_account_settings(account: str, accounts: AccountSections) -> SourceSettings:
     """Returns the settings from which `build_source` creates the account's source.
 
-    Call it inside the project.
+    Requires an active project.
 
     Args:
         account: the name of the account.
@@ -76,7 +76,7 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
     Args:
         settings: the result of `resolve_account_settings`.
         part: the part of the list to read.
-        stats: the statistics that the source updates while it reads.
+        stats: the statistics that the source updates while reading.
     """
     begin_at = settings.get("begin_at")
     arguments = {name: value for name, value in settings.items() if name != "begin_at"}
@@ -88,10 +88,11 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 
 
 def with_setting_location(error: Exception, account: str) -> Exception:
-    """Adds the file, section and key to correct to the text of a source error, and returns the error.
+    """Adds the location of the setting to correct to the text of a source error, and returns the error.
 
-    The section is the account's own if the account is configured by name and has the setting there. An error that
-    already names the location, or that was not raised by the source, is returned unchanged.
+    The location consists of file, section and key. The section is the account's own if the account is configured by
+    name and has the setting there. An error that already names the location, or that was not raised by the source, is
+    returned unchanged.
     """
     if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
         return error
@@ -106,7 +107,7 @@ def with_setting_location(error: Exception, account: str) -> Exception:
 
 
 def _source_settings(own: str | None = None) -> SourceSettings:
-    """Returns the source's settings by name, each from the account's own section if set there, else the common one.
+    """Returns the source's settings by name. The account's own section takes precedence over the common section.
 
     Within a section, an environment variable overrides the files. In dlt's own lookup, a common environment variable
     would also override the account's section in the files.
@@ -127,7 +128,7 @@ def _own_credentials(account: str) -> SendcloudCredentials:
     except MissingCredentials as error:
         variable = env_variable(f"{place}.{error.missing[0]}")
         raise SettingsError(
-            f"Account {account!r} lacks credentials of its own: {', '.join(error.missing)}. Add them to [{place}] of "
+            f"Account {account!r} lacks credentials of its own: {', '.join(error.missing)}. Add them to [{place}] in "
             f"{settings_file('secrets')} or to the environment ({variable}). The account does not inherit "
             f"[{SOURCE_SECTION}.credentials]."
         ) from None
@@ -138,9 +139,9 @@ def _own_credentials(account: str) -> SendcloudCredentials:
 
 
 def _configured_credentials(account: str) -> str | dict[str, str | None]:
-    """Returns the account's credentials as a single string, or as a dict of all fields with None for a missing field.
+    """Returns the account's credentials as a single string, or as a dict of all fields, with None for missing fields.
 
-    The dict contains every field because dlt would search other sections for a field that it is not given.
+    The dict contains every field, because dlt searches other sections for any field that is absent.
     """
     place = f"{account_section(account)}.credentials"
     whole: object = dlt.secrets.get(place)
@@ -154,19 +155,19 @@ def _configured_credentials(account: str) -> str | dict[str, str | None]:
 def _check_not_shared(credentials: SendcloudCredentials, account: str, accounts: AccountSections) -> None:
     for other in accounts.keys() - {account}:
         given, theirs = _configured_credentials(other), SendcloudCredentials()
-        with suppress(ValueError):  # the other account reports its own unreadable credentials
+        with suppress(ValueError):  # the other account's own run reports unreadable credentials
             theirs.update(given) if isinstance(given, dict) else theirs.parse_native_representation(given)
         same = [name for name in IDENTIFYING_KEYS if credentials[name] and credentials[name] == theirs[name]]
         if same and _api_origin(account) == _api_origin(other):
             raise SettingsError(
                 f"Accounts {account!r} and {other!r} have the same {same[0]}, so the same pickups would be loaded "
-                f"twice. Check [{account_section(account)}.credentials] and [{account_section(other)}.credentials] of "
+                f"twice. Check [{account_section(account)}.credentials] and [{account_section(other)}.credentials] in "
                 f"{settings_file('secrets')}."
             )
 
 
 def api_version_of(account: str) -> str:
-    """Returns the version of the API from which the account is read, `v2` or `v3`.
+    """Returns the API version that is used for the account, `v2` or `v3`.
 
     Raises:
         SettingsError: the setting is empty or not text, or the configured accounts are invalid.

@@ -1,6 +1,6 @@
 """Reads the account names from the `[sources.sendcloud.accounts.NAME]` sections of dlt's configuration.
 
-If no account is configured by name, there is a single account, named by `[sources.sendcloud] account`.
+If no account is configured by name, `[sources.sendcloud] account` names the only account.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AccountSections = dict[str, dict[str, Any]]
 
 
 def account_names() -> list[str]:
-    """Returns the account names in configuration order. Call it inside the project.
+    """Returns the account names in configuration order. Requires an active project.
 
     Returns:
         The configured names or, if no account is configured by name, only the default account.
@@ -64,10 +64,10 @@ def resolve_account(account: str | None, sections: AccountSections) -> str:
 
 
 def configured_accounts() -> AccountSections:
-    """Returns each account's own section, merged from config.toml and secrets.toml. Call it inside the project.
+    """Returns each account's own section, merged from config.toml and secrets.toml. Requires an active project.
 
-    config.toml defines the account names. secrets.toml defines them only if config.toml has none, so a misspelled name
-    in secrets.toml or in the environment can't create an unintended account.
+    config.toml defines the account names. secrets.toml defines them only if config.toml names no accounts. A misspelled
+    name in secrets.toml or in the environment therefore can't create an unintended account.
 
     Returns:
         The sections by account name; empty if no account is configured by name.
@@ -112,7 +112,7 @@ def unused_credentials_warning(sections: AccountSections) -> str | None:
 
 
 def has_credentials() -> bool:
-    """Returns whether credentials or named accounts are configured, so that there is an account to run."""
+    """Returns whether there is an account to run, because credentials or named accounts are configured."""
     return bool(configured_accounts() or dlt.secrets.get(f"{SOURCE_SECTION}.credentials")) or any(
         variable.startswith(f"{env_variable(SOURCE_SECTION)}__CREDENTIALS") for variable in os.environ
     )

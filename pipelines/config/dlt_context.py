@@ -35,9 +35,9 @@ DEFAULTS: dict[tuple[str, ...], bool | str] = {
 
 @contextmanager
 def dlt_context(project: Path) -> Iterator[None]:
-    """Inside the block, dlt uses only this project's configuration. Afterwards, the previous one is restored.
+    """Makes dlt use only this project's configuration inside the block, then restores the previous configuration.
 
-    Call it with DLT_PROJECT_DIR set to the project folder.
+    DLT_PROJECT_DIR must be set to the project folder.
 
     Raises:
         SettingsError: a setting in `[runtime]` is invalid.
@@ -85,7 +85,7 @@ def _build_context(project: Path) -> PluggableRunContext:
 def _set_defaults(providers: Sequence[ConfigProvider]) -> None:
     """Sets DEFAULTS in the last provider, the in-memory copy of config.toml.
 
-    A separate provider for the defaults would take up a tenth of a run's time (dlt 1.31, 2026-11).
+    A separate provider for the defaults would account for a tenth of a run's time (dlt 1.31, 2026-11).
     """
     for (*sections, name), value in DEFAULTS.items():
         if all(provider.get_value(name, type(value), "", *sections)[0] is None for provider in providers):

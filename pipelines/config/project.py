@@ -14,8 +14,8 @@ from sources.sendcloud.errors import SettingsError
 def find_project() -> Path:
     """Returns the project folder.
 
-    The project folder is DLT_PROJECT_DIR if that variable is set. Otherwise it is the nearest folder with `.dlt` at or
-    above the working directory or, if there is none, the working directory.
+    If DLT_PROJECT_DIR is set, it names the project folder. Otherwise, the project folder is the nearest folder with
+    `.dlt` at or above the working directory. If there is no such folder, the working directory is used.
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
@@ -24,19 +24,19 @@ def find_project() -> Path:
 
 
 def packaged_folder() -> Path:
-    """Returns the folder, in the wheel or the checkout, that holds the shipped `.dlt` folder and notebooks."""
+    """Returns the folder in the wheel or the checkout that contains the packaged `.dlt` folder and notebooks."""
     inside_the_wheel = Path(__file__).parents[1] / "template"  # pyproject.toml adds this folder to the wheel
     return inside_the_wheel if inside_the_wheel.is_dir() else Path(__file__).parents[2]
 
 
 def notebooks_folder(project: Path) -> Path:
-    """Returns the folder with the notebooks for the report: the project's own if it has any, else the shipped ones."""
+    """Returns the folder with the notebooks for the report: the project's own or, if it has none, the packaged ones."""
     own = project / "notebooks"
     return own if any(own.glob("*.ipynb")) else packaged_folder() / "notebooks"
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns the path for starting `name` from the folder, even if `name` is not on PATH (in cron, outside `uv run`).
+    """Returns the path that starts `name` from the folder even if `name` is not on PATH (in cron or outside `uv run`).
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -46,7 +46,7 @@ def command_path(folder: Path, name: str = "pickups") -> str:
 
 @contextmanager
 def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
-    """Inside the block, dlt reads its configuration from the project, and DLT_PROJECT_DIR is set for dlt's own tools.
+    """Makes dlt read the project's configuration inside the block, and sets DLT_PROJECT_DIR for dlt's own tools.
 
     Args:
         project_dir: the project folder; default `find_project()`.
@@ -71,7 +71,7 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def environment_variables(settings: Mapping[str, str]) -> Iterator[None]:
-    """Inside the block, these variables are set in the environment of this process and of its child processes."""
+    """Sets these environment variables for this process and its child processes inside the block."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -83,7 +83,7 @@ def environment_variables(settings: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _dlt_settings(project: Path) -> Iterator[None]:
-    """Inside the block, dlt's configuration is the project's. Raises SettingsError if a file can't be read."""
+    """Activates the project's dlt configuration inside the block. Raises SettingsError if a file can't be read."""
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.common.configuration.providers.toml import TomlProviderReadException
 
@@ -105,7 +105,7 @@ def _one_line(error: Exception) -> str:
 
 
 def warehouse_path(project: Path) -> Path:
-    """Returns the path of the warehouse file that runs write to, which `[destination.duckdb] credentials` sets.
+    """Returns the path of the warehouse file that runs write to, as set by `[destination.duckdb] credentials`.
 
     Raises:
         SettingsError: the setting is not a file path.
@@ -119,7 +119,7 @@ def warehouse_path(project: Path) -> Path:
 
 
 def published_path(project: Path) -> Path:
-    """Returns the path of the published file that you query, which `[publish] path` sets.
+    """Returns the path of the published file that you query, as set by `[publish] path`.
 
     Raises:
         SettingsError: the setting is not a file path, or it is the path of the warehouse file.
@@ -128,7 +128,7 @@ def published_path(project: Path) -> Path:
 
     published = _resolve_file(project, "publish.path", get_setting("publish.path"))
     if published == warehouse_path(project):
-        why = "runs write that file, and readers would block them"
+        why = "runs write to that file, and readers would block them"
         raise SettingsError(f"{setting_location('publish.path')} is {str(published)!r}; {why}. Set another path.")
     return published
 
@@ -140,12 +140,12 @@ def default_read_path(project: Path) -> Path:
 
 
 def demo_folder(project: Path) -> Path:
-    """Returns the folder that `pickups demo` writes to; it holds none of the project's own files."""
+    """Returns the folder that `pickups demo` writes to. The folder contains none of the project's own files."""
     return project / "data" / "demo"
 
 
 def _resolve_file(project: Path, key: str, value: object) -> Path:
-    """Returns the absolute path of a file setting. A relative path is resolved against the project.
+    """Returns the absolute path of a file setting. A relative path is relative to the project folder.
 
     Raises:
         SettingsError: the value is not a file path but, for example, `:memory:` or a URL.

@@ -14,7 +14,7 @@ GITIGNORE = ".dlt/secrets.toml\n/data/\n/.venv/\n.ipynb_checkpoints/\n__pycache_
 
 
 def create_project(folder: Path) -> str:
-    """Creates any files missing from a project folder. An existing file is never changed.
+    """Creates the files that are missing from a project folder. Existing files are never changed.
 
     Args:
         folder: the project folder. A missing folder is created.
@@ -33,11 +33,11 @@ def create_project(folder: Path) -> str:
                 f"  {create_file(project / name, content, mode=0o600 if name == SECRETS_FILE else 0o666)}  {name}"
             )
         except OSError as error:
-            remedy = "Existing files are unchanged. Name a folder that you may write to."
+            remedy = "Existing files are unchanged. Choose a folder that you can write to."
             raise DestinationError(str(project / name), error.strerror or str(error), remedy) from error
     if any(line.startswith("  kept") for line in lines):
         lines.append(
-            "Kept files existed before and differ from the files of this version. Check that .gitignore lists "
+            "Kept files already existed and differ from this version's files. Check that .gitignore lists "
             ".dlt/secrets.toml."
         )
     return "\n".join([*lines, _next_steps(project)])

@@ -1,4 +1,4 @@
-"""Defines the valid settings and reads them from dlt's configuration, each only from its own section.
+"""Defines the valid settings and reads each one from its own section of dlt's configuration, and nowhere else.
 
 dlt itself looks up a key under progressively shorter section paths. A BASE_URL variable that belonged to another
 program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
@@ -41,9 +41,9 @@ class Setting(NamedTuple):
     """The definition of one setting.
 
     Attributes:
-        kind: the type of its value.
+        kind: the type of the setting's value.
         default: the value if the setting is not configured.
-        rule: any requirement beyond the type, worded for an error message.
+        rule: any requirement beyond the type, phrased for an error message.
         is_valid: a function that checks the requirement.
         is_secret: whether the setting belongs in secrets.toml and its value must not be printed.
     """
@@ -75,16 +75,16 @@ OWN_SETTINGS = {
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS_SETTING,
     "retention.receipt_days": Setting(
-        int, 366, "366 to 36500, because the newest year is always kept", lambda days: 366 <= days <= 36_500
+        int, 366, "366 to 36500, because the most recent year is kept", lambda days: 366 <= days <= 36_500
     ),
     "retention.bookkeeping_days": Setting(int, 30, "1 to 36500", lambda days: 1 <= days <= 36_500),
     "retention.free_share": Setting(float, 0.5, "more than 0 and at most 1", lambda share: 0 < share <= 1),
 }
 
 
-# since 0.2, a setting with an old name (key) stops the command with a message that contains the new name (value)
+# since 0.2, using an old name (key) stops the command with a message that gives the new name (value)
 RENAMED_SETTINGS = {f"keep.{name}": f"retention.{name}" for name in ("receipt_days", "bookkeeping_days", "free_share")}
-# dlt's own platform also keeps these keys in [runtime] (dlt 1.31, WorkspaceRuntimeConfiguration)
+# dlt's own platform also stores these keys in [runtime] (dlt 1.31, WorkspaceRuntimeConfiguration)
 DLT_PLATFORM_KEYS = (
     "workspace_id",
     "organization_id",
@@ -105,8 +105,8 @@ DLT_SETTINGS = {  # for these settings, this project's rules are stricter than d
 def known_settings() -> dict[str, Setting]:
     """Returns every valid setting by its dotted key.
 
-    These are the project's own settings, the source's settings, and dlt's in `[runtime]` and `[destination.duckdb]`.
-    An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
+    These are the project's own settings, the source's settings, and dlt's settings in `[runtime]` and
+    `[destination.duckdb]`. An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
@@ -146,7 +146,7 @@ def configured_value(key: str, like: str | None = None) -> Any:
 
     Args:
         key: the dotted key of the setting.
-        like: for a key in an account's section, the common key whose definition applies.
+        like: for a key in an account's section, the common key that defines the setting.
 
     Raises:
         SettingsError: the value is invalid. The message names the file, section and key.
@@ -158,14 +158,14 @@ def configured_value(key: str, like: str | None = None) -> Any:
 
 
 def readable_value(key: str, project: Path) -> str | None:
-    """Reads a text setting from the environment or the files without using dlt, even if one of the files is unreadable.
+    """Returns a text setting from the environment or the files without using dlt, even if one file is unreadable.
 
     Args:
         key: the dotted key of the setting.
         project: the project folder.
 
     Returns:
-        The value, or None if there is none or it is invalid.
+        The value, or None if there is no valid value.
     """
     *sections, name = key.split(".")
     found: object = os.environ.get(env_variable(key))
@@ -177,7 +177,7 @@ def readable_value(key: str, project: Path) -> str | None:
 
 
 def settings_file(name: SettingsFile) -> str:
-    """Returns the path of the project's config.toml or secrets.toml. Call it inside the project."""
+    """Returns the path of the project's config.toml or secrets.toml. Requires an active project."""
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{name}.toml"
 
 
@@ -197,7 +197,7 @@ def settings_files_read() -> list[str]:
 def setting_location(key: str) -> str:
     """Returns a setting's location for a message: its environment variable if that is set, else file, section and key.
 
-    Call it inside the project.
+    Requires an active project.
     """
     section, name = key.rsplit(".", 1)
     if (variable := env_variable(key)) in os.environ:
@@ -218,7 +218,7 @@ def list_alternatives(name: str, names: Iterable[str]) -> str:
 
 
 def _type_of_hint(hint: Any) -> type[Any]:
-    """Returns the type in dlt's type hint, or object if it is not in TYPE_NAMES; dlt itself checks other types."""
+    """Returns the type in dlt's type hint, or object if TYPE_NAMES lacks the type. dlt itself checks other types."""
     return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
 
 

@@ -1,4 +1,4 @@
-"""Rejects unknown and invalid settings. dlt itself ignores an unknown key, so a typo would have no visible effect."""
+"""Rejects unknown and invalid settings. dlt itself ignores an unknown key, so a typo would go unnoticed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipelines.config.settings import (
 from pipelines.dlt_workarounds import whole_document
 from sources.sendcloud.errors import SettingsError
 
-# every key in these sections must be a known setting; other sections of dlt's files may hold unrelated keys
+# every key in these sections must be a known setting; other sections of dlt's files may contain unrelated keys
 OWN_SECTIONS = (
     *sorted({key.rsplit(".", 1)[0] for key in OWN_SETTINGS}),
     "runtime",
@@ -43,7 +43,7 @@ DUCKDB_CREDENTIALS = "destination.duckdb.credentials"  # dlt accepts a path or a
 
 
 def validate_settings() -> None:
-    """Checks all settings except those of named accounts. Call it inside the project.
+    """Checks all settings except those of named accounts. Requires an active project.
 
     Raises:
         SettingsError: a setting is unknown or invalid. The message names the file, section and key of the first one.
@@ -83,8 +83,8 @@ def validate_account(section: str) -> None:
 def _check_section_names() -> None:
     """Raises SettingsError for a known key in a misspelled section, such as `[publich] path`, and for renamed settings.
 
-    A section whose name does not resemble a known one, or that holds no known key, is ignored. It may belong to
-    another program that shares the files or the environment.
+    A section is ignored if its name does not resemble a known one or if it contains no known key. The section may
+    belong to another program that shares the files or the environment.
     """
     for place, path in _all_configured():
         if path in RENAMED_SETTINGS:
@@ -104,7 +104,7 @@ def _check_section_names() -> None:
 
 
 def _split_key(path: str) -> Iterator[tuple[str, str]]:
-    """Yields the dotted key split into section and rest, first with a one-part section, then a two-part section."""
+    """Yields the section and the rest of a dotted key, first with a one-part section, then with a two-part section."""
     parts = path.split(".")
     for length in (1, 2):
         if len(parts) > length:
@@ -152,7 +152,7 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     first = path.split(".")[0]
     if first == "credentials" and path not in names:
-        return "credentials" in names or (path == first and isinstance(value, str))  # one string may hold both keys
+        return "credentials" in names or (path == first and isinstance(value, str))  # one string may contain both keys
     if section == SOURCE_SECTION and first in ("accounts", *DLT_SECTIONS):  # accounts.py and dlt check these sections
         return True
     return path in names

@@ -1,4 +1,4 @@
-"""Defines the interface of a destination, whether it is a DuckDB file, a PostgreSQL server or a Delta lake."""
+"""Defines the interface that all destinations implement: DuckDB files, PostgreSQL servers and Delta lakes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Session(Protocol):
         """
 
     def sql(self, query: str, /) -> Any:
-        """Returns the query's result, with `to_arrow_table()` and, for large results, `to_arrow_reader()`."""
+        """Returns the query's result, which has `to_arrow_table()` and, for large results, `to_arrow_reader()`."""
 
     def register(self, name: str, rows: Any, /) -> Any:
         """Makes an Arrow table available to statements by name, until the name is registered again or unregistered."""
@@ -47,29 +47,33 @@ class Session(Protocol):
         """Returns the names of the table's columns, in order. The list is empty if the table doesn't exist."""
 
     def for_account(self, account: str) -> Session:
-        """Returns a session over the account's own tables, or this session if all accounts share the same tables."""
+        """Returns a session for the account's own tables, or this session if all accounts share their tables."""
 
     def for_checks(self, accounts: Sequence[str]) -> Session:
-        """Returns a session over the published tables and the current definitions of the published views.
+        """Returns a session with the published tables and the current definitions of the published views.
 
-        The session covers at least these accounts. It may leave out other accounts, because a run checks only its own.
+        The session covers at least these accounts. The session may omit other accounts, because a run checks only its
+        own.
         """
 
     def publish_account(self, account: str) -> None:
-        """Copies what the run has written for the account to the published tables, inside the open transaction.
+        """Copies the rows that the run has written for the account to the published tables, in the open transaction.
 
         Does nothing if the destination has no separate published tables.
         """
 
     def publish_views(self) -> None:
-        """Updates the published views, unless `for_checks` has already done so. Call this last in a transaction."""
+        """Updates the published views, unless `for_checks` has already done so.
+
+        Call this method last in a transaction.
+        """
 
 
 class Backend(Protocol):
-    """Gives runs and readers access to a destination. Its `str()` identifies it in messages and contains no secrets."""
+    """Gives runs and readers access to a destination. `str(backend)` names the destination without any secrets."""
 
     def exists(self) -> bool:
-        """Returns whether the destination holds the results of a run, or can store a receipt."""
+        """Returns whether the destination contains the results of a run or can store a receipt."""
 
     def lock(self, accounts: Sequence[str], wait_seconds: float) -> AbstractContextManager[None]:
         """Prevents other runs from writing the same data during the block.
@@ -83,28 +87,31 @@ class Backend(Protocol):
         """
 
     def check_lock(self) -> None:
-        """Raises DestinationError if another run may hold the lock by now. A run calls this before it merges rows."""
+        """Raises DestinationError if another run may have acquired the lock. A run calls this method before a merge."""
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Creates what a run requires and removes files left behind by a crashed run. The caller must hold the lock."""
+        """Creates whatever a run requires and removes files left behind by a crashed run.
+
+        The caller must hold the lock.
+        """
 
     def session(self) -> AbstractContextManager[Session]:
-        """Opens a session for a run. Raises DestinationError."""
+        """Opens a session for a run. Raises DestinationError on failure."""
 
     def checkpoint(self) -> None:
         """Moves data from memory or a log to persistent storage, and prepares for the next load package.
 
-        A run calls it between two load packages.
+        A run calls this method between two load packages.
         """
 
     def has_atomic_loads(self) -> bool:
-        """Returns whether a load that reports an error has certainly changed nothing.
+        """Returns whether a load that reports an error is guaranteed to have changed nothing.
 
         If so, a run can append new rows without a merge.
         """
 
     def dlt_destination(self) -> Destination[Any, Any]:
-        """Returns dlt's object for the destination."""
+        """Returns dlt's destination object."""
 
     def adapt_source(self, source: DltSource) -> None:
         """Changes how dlt stores the source's tables, if the destination requires it."""
@@ -113,7 +120,7 @@ class Backend(Protocol):
         """Returns the name of the dataset into which dlt loads the account."""
 
     def working_dir(self) -> Path:
-        """Returns the folder for dlt's working files. Each destination has its own."""
+        """Returns the folder for dlt's working files. Each destination has its own folder."""
 
     def publish(self) -> bool:
         """Publishes the warehouse as a whole and returns True.
@@ -125,7 +132,7 @@ class Backend(Protocol):
         """Yields errors that would stop a run from writing, as well as warnings and confirmations. Writes nothing."""
 
     def data_dir(self) -> Path:
-        """Returns the local folder of the published data, or the folder in which a run works if there is none."""
+        """Returns the local folder of the published data or, if there is none, the folder in which runs work."""
 
     def is_demo(self) -> bool:
         """Returns whether readers see the data from `pickups demo` because no run has published anything yet."""
@@ -137,7 +144,7 @@ class Backend(Protocol):
         """
 
     def read_session(self, only: PickupFilter) -> AbstractContextManager[Session]:
-        """Opens a session for readers, over the pickups that match the filter.
+        """Opens a session for readers, with only the pickups that match the filter.
 
         Raises:
             NoData: the destination has no pickups.

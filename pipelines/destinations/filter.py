@@ -26,7 +26,7 @@ class PickupFilter(NamedTuple):
 
     @classmethod
     def parse(cls, carriers: Sequence[str] | None, since: Since) -> PickupFilter:
-        """Returns a filter for these user inputs.
+        """Returns a filter for the user's input.
 
         Args:
             carriers: the carriers to include, or None for all carriers.
@@ -38,7 +38,7 @@ class PickupFilter(NamedTuple):
         if isinstance(carriers, str):
             raise ValueError(f"carriers must be a list: [{carriers!r}]")
         if carriers is not None and not carriers:
-            raise ValueError("carriers is an empty list, so there is nothing to read; None means all of them")
+            raise ValueError("carriers is an empty list, so there is nothing to read; None means all carriers")
         if isinstance(since, str):
             since = datetime.fromisoformat(since)
         if since is not None and not isinstance(since, datetime):

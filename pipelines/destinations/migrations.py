@@ -20,7 +20,7 @@ RENAMED_COLUMNS = {
 
 
 def migrate(session: Session) -> None:
-    """Adds missing columns and renames old ones. Each statement is complete by itself, so a crash loses nothing."""
+    """Adds missing columns and renames old ones. Each statement takes effect on its own, so a crash loses nothing."""
     for table, columns in ADDED_COLUMNS.items():
         for name in missing_columns(session.columns(table), table):
             session.execute(f"alter table sendcloud.{table} add column {name} {columns[name]}")
@@ -31,7 +31,7 @@ def migrate(session: Session) -> None:
 def rename_columns(session: Session, table: str) -> None:
     """Renames the old columns of `sendcloud.<table>`.
 
-    If an older version has written to the table since, merges the old columns into the new ones.
+    If an older version has since written to the table, merges the old columns into the new ones.
     """
     existing = session.columns(table)
     for old, new in RENAMED_COLUMNS[table].items():

@@ -1,4 +1,4 @@
-"""Names accounts' datasets in PostgreSQL and Delta lakes, where each account has its own tables."""
+"""Defines the dataset names in PostgreSQL and Delta lakes, where each account has its own tables."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipelines.destinations.base import DATASET
 
 PREFIX = f"{DATASET}_of_"
 MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit
-SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers keep names of this form unchanged
-STAGING_SUFFIX = "_staging"  # dlt's own suffix: one account's staging schema must not be another's schema
+SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers don't change names of this form
+STAGING_SUFFIX = "_staging"  # dlt's own suffix; an account's staging schema must not be another account's schema
 
 
 def account_dataset(account: str) -> str:
     """Returns the name of the account's dataset, which no other account shares.
 
-    If the account's name has to be changed to fit, a digest of the original name is appended.
+    If the account's name must be changed to fit, a digest of the original name is appended.
     """
     if SAFE_NAME.fullmatch(account) and len(account) <= MAX_LENGTH and not account.endswith(STAGING_SUFFIX):
         return PREFIX + account

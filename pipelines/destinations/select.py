@@ -11,7 +11,7 @@ from pipelines.destinations.duckdb.backend import DuckDBBackend
 
 
 def select_backend(project: Path) -> Backend:
-    """Returns the backend that `[pipeline] destination` names. Call it inside `project_context`.
+    """Returns the backend that `[pipeline] destination` names. Requires an active project.
 
     Raises:
         SettingsError: a setting of the destination is missing or invalid.

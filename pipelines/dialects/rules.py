@@ -23,7 +23,7 @@ class Rule(NamedTuple):
 
 
 def translate_statements(dialect: str, sql: str) -> Iterator[str]:
-    """Yields each statement in the dialect, without comments. The dialect's rules apply in the order of RULES."""
+    """Yields each statement in the dialect, without comments. The dialect's rules are applied in the order of RULES."""
     for statement in sqlglot.parse(sql, read=DUCKDB):
         if statement is None or isinstance(statement, exp.Semicolon):  # an empty statement, or only a comment
             continue
@@ -41,7 +41,7 @@ def _apply(case: Rule, statement: exp.Expr) -> None:
 
 
 def _replacement(text: str, dialect: str = "postgres", **parts: Node) -> exp.Expr:
-    """Returns the parsed text, with each `:name` replaced by a copy of that part."""
+    """Returns the parsed text, with each `:name` replaced by a copy of the part with that name."""
     copies = {name: part.copy() for name, part in parts.items()}
     return exp.replace_placeholders(sqlglot.parse_one(text, read=dialect), **copies)
 
@@ -84,7 +84,7 @@ def _text_of_json(node: Node) -> Node:
 
 
 def _filter_inside(node: Node) -> Node:
-    """Moves the filter of arg_max(a, b) filter (where c) into b, because arg_max ignores rows whose b is null."""
+    """Moves the filter of arg_max(a, b) filter (where c) into b, because arg_max ignores rows in which b is null."""
     found = node.this
     if isinstance(found, exp.ArgMax):
         found.set("expression", _replacement("case when :c then :b end", c=node.expression.this, b=found.expression))
@@ -138,7 +138,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Does for Spark what _instant_in_utc does. The session's time zone is UTC (export/spark_session.py)."""
+    """Replaces the same call as _instant_in_utc, for Spark, where the session's time zone is UTC (spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
         return node
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])
@@ -202,26 +202,26 @@ def _number_as_bigint(node: Node) -> Node:
 
 RULES = (
     Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts through a double and keeps the time zone"),
-    Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; it is numeric and loses no microsecond"),
+    Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
     Rule("postgres", exp.Explode, _series_alone, "generate_series returns rows, not a list to unnest"),
-    Rule("postgres", exp.Anonymous, _length_of_jsonb, "JSON is jsonb, which has its own functions"),
-    Rule("postgres", exp.JSONExtractScalar, _text_of_json, "sqlglot's function takes only json; #>> takes jsonb too"),
+    Rule("postgres", exp.Anonymous, _length_of_jsonb, "JSON is stored as jsonb, which has its own functions"),
+    Rule("postgres", exp.JSONExtractScalar, _text_of_json, "sqlglot's function needs json; #>> accepts jsonb too"),
     Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
-    Rule("postgres", exp.ArgMax, _last_of_all, "arg_max is missing, and sqlglot doesn't replace it"),
-    Rule("postgres", exp.Anonymous, _last_of_all_or_null, "arg_max_null is missing too"),
-    Rule("postgres", exp.Join, _using_as_on, "anti joins are missing; sqlglot writes `not exists` only for `on`"),
-    Rule("postgres", exp.In, _any_of_given, "the planner uses the values' own frequencies, not an average one"),
+    Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
+    Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
+    Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
+    Rule("postgres", exp.In, _any_of_given, "the planner uses the frequencies of the values, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
-    Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, but views have zoneless times"),
-    Rule("spark", exp.Anonymous, _unix_micros, "epoch_us is missing"),
+    Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
+    Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),
     Rule("spark", exp.AtTimeZone, _local_without_zone, "from_utc_timestamp returns local time as an instant in UTC"),
-    Rule("spark", exp.Extract, _part_as_bigint, "isodow is missing, and the other parts are an int"),
+    Rule("spark", exp.Extract, _part_as_bigint, "Spark has no isodow, and the other parts are ints"),
     Rule("spark", exp.PercentileCont, _exact_percentile, "percentile_cont needs `within group` and accepts no list"),
-    Rule("spark", exp.Table, _series_as_table, "generate_series is no table function; the next rule translates it"),
+    Rule("spark", exp.Table, _series_as_table, "generate_series is not a table function; see the next rule"),
     Rule("spark", exp.GenerateSeries, _sequence, "sequence(0, -1) counts down"),
     Rule("spark", exp.JSONExtract, _place_in_json, "a JSON path must be a literal, not a column"),
-    Rule("spark", exp.ArgMax, _max_by, "max_by returns a last value of null, but arg_max skips it"),
-    Rule("spark", exp.Anonymous, _max_by_or_null, "max_by returns a last value of null, as arg_max_null does"),
+    Rule("spark", exp.ArgMax, _max_by, "max_by can return null, but arg_max skips null values"),
+    Rule("spark", exp.Anonymous, _max_by_or_null, "max_by can return null, just as arg_max_null can"),
     Rule("spark", exp.Window, _number_as_bigint, "rank and row_number return an int"),
 )

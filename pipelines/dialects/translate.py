@@ -1,6 +1,7 @@
 """Translates the views, the checks and all other statements from DuckDB's SQL into the SQL of another database.
 
-sqlglot translates nearly everything, and the rules in `rules.py` correct the rest. Tested with a PostgreSQL 18 server.
+sqlglot translates nearly everything, and the rules in `rules.py` correct the rest. The results are tested with a
+PostgreSQL 18 server.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from pipelines.dialects import DUCKDB
 def translate(sql: str, dialect: str) -> str:
     """Returns the statements in another dialect.
 
-    For "postgres" and "spark", rules correct every statement of this package that sqlglot translates wrongly. Other
+    For "postgres" and "spark", rules correct every statement of this package that sqlglot translates incorrectly. Other
     dialects have no rules, and the rows that their statements return are untested.
 
     The parameters `?` and `$name` become the parameters of the dialect's driver, such as `%s` and `%(name)s` for
-    psycopg. If a statement for psycopg has parameters, every other `%` in it is doubled. If it has no parameters,
-    execute it without parameters, because its `%` signs are not doubled.
+    psycopg. If a statement for psycopg has parameters, every other `%` in it is doubled. If the statement has no
+    parameters, execute it without parameters, because its `%` signs are not doubled.
 
     Args:
         sql: one or more statements in DuckDB's dialect.

@@ -1,4 +1,4 @@
-"""Defines what every export has in common: its folders by month and its manifest, `_built.json`."""
+"""Defines what all exports have in common: the monthly folders and the manifest, `_built.json`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-# Views with one row per pickup are written to folders such as month=2026-11, in UTC. A query for some months therefore
-# reads no others. The files don't contain the month, so all files together have exactly the view's columns.
+# The largest views are written to folders such as month=2026-11, in UTC. A query for specific months therefore reads
+# only their folders. The files don't contain the month, so they have exactly the view's columns.
 MONTH_COLUMNS = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", "rebookings": "cancelled_at_utc"}
 
 
@@ -20,9 +20,9 @@ def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, 
 
     Args:
         engine: the engine that computed the views, `duckdb` or `spark`.
-        rows: the number of rows of each view.
+        rows: the number of rows in each view.
         as_of: the newest `as_of_utc` of the exported pickups.
-        master: the URL of Spark's master; None for DuckDB.
+        master: the URL of the Spark master; None for DuckDB.
     """
     facts = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
     facts |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}

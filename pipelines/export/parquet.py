@@ -33,16 +33,17 @@ def export_views(
     Args:
         engine: the engine that computes the views. Spark requires a lake.
         to: the folder to write to; default `analytics` in the lake. Other destinations have no default folder.
-        master: the URL of Spark's master. DuckDB ignores it.
+        master: the URL of the Spark master. DuckDB ignores this argument.
         on_progress: called with the name of each view once it has been computed.
 
     Returns:
-        The folder, and the number of rows of each view.
+        The folder, and the number of rows in each view.
 
     Raises:
-        SettingsError: the engine or the folder doesn't fit the configured destination, or Spark can't start.
+        SettingsError: the engine or the folder is not valid for the configured destination, or pyspark or Java is
+            missing.
         NoData: there are no pickups.
-        DestinationError: files can't be read or written.
+        DestinationError: files can't be read or written, or Spark can't start.
     """
     with project_context() as project:
         backend = select_backend(project)
@@ -53,7 +54,7 @@ def export_views(
         )
     if not to and not is_lake:
         raise SettingsError(
-            "The export needs a folder, because only a lake has a default folder. Name one with --to FOLDER."
+            "The export needs a folder, because only a lake has a default folder. Specify one with --to FOLDER."
         )
     place = to or f"{backend}/{FOLDER}"
     if "://" not in place:
@@ -73,7 +74,7 @@ def export_views(
 
 
 def format_export(folder: str, rows: dict[str, int], *, as_json: bool) -> str:
-    """Returns the number of rows of each view and the folder, as lines for a terminal or as one JSON object."""
+    """Returns the number of rows in each view and the folder, as lines for a terminal or as one JSON object."""
     if as_json:
         return json.dumps({"folder": folder, "rows": rows}, ensure_ascii=False)
     return "\n".join([*(f"{count:>12,}  {view}" for view, count in rows.items()), f"in {folder}"])
@@ -89,11 +90,11 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     All views are first computed alongside the existing ones, which they then replace one by one.
 
     Args:
-        to: the local folder to write to. It is created if it doesn't exist.
+        to: the local folder to write to. A missing folder is created.
         on_progress: called with the name of each view once it has been computed.
 
     Returns:
-        The number of rows of each view.
+        The number of rows in each view.
 
     Raises:
         SettingsError: `to` is a URL.
@@ -102,7 +103,7 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     """
     if "://" in to:
         raise SettingsError(
-            f"DuckDB writes only to local folders, not to {to}. Name one with --to FOLDER, or use --engine spark."
+            f"DuckDB writes only to local folders, not to {to}. Specify one with --to FOLDER, or use --engine spark."
         )
     folder, mark, counts = Path(to), uuid4().hex[:8], {}
     try:

@@ -1,4 +1,4 @@
-"""Computes the views with Spark, from Parquet files to Parquet files, for tables that are too large for one machine.
+"""Computes the views with Spark, from and to Parquet files, for tables that are too large for one machine.
 
 The views are translated from the SQL that DuckDB runs. Tables and views are temporary views in one Spark session, so
 other sessions don't see them. The machine that runs this module needs Java 17 and the cluster's version of pyspark.
@@ -18,9 +18,10 @@ from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
 from pipelines.export.spark_session import spark_errors, spark_session
 
 DIALECT = "spark"
-OWN_SCHEMAS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # a string literal is kept
+OWN_SCHEMAS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # string literals stay unchanged
 
-# These are the columns that views and checks read. They are added to tables that have no files yet, or only older ones.
+# These are the columns that views and checks read. They are added to tables that have no files yet, or only files from
+# older versions.
 TABLE_COLUMNS = {
     "pickups": """account string, id bigint, carrier string, country string, tracking_number string,
         pickup_from timestamp, pickup_until timestamp, pickup_status string, created_at timestamp,
@@ -46,7 +47,7 @@ _QUARANTINE = """
 
 
 class Result:
-    """Holds the rows that a query returns."""
+    """Provides the rows that a query returns."""
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
@@ -59,7 +60,7 @@ class Result:
 class SparkSession:
     """Executes statements in DuckDB's dialect against the tables and views of one Spark session.
 
-    The class implements SqlConnection (analytics/views.py), so views and checks run on it.
+    The class implements SqlConnection (analytics/views.py), so it can execute views and checks.
     """
 
     def __init__(self, spark: Any) -> None:
@@ -74,13 +75,13 @@ class SparkSession:
         return self.spark.sql(flatten_names(text), args=parameters or None)
 
     def show(self, name: str, frame: Any) -> None:
-        """Makes a data frame available to statements by name, such as `sendcloud.pickups`."""
+        """Makes a data frame available to statements under a name such as `sendcloud.pickups`."""
         frame.createOrReplaceTempView(name.replace(".", "__"))
 
     def show_tables(self, files: Mapping[str, Sequence[str]]) -> None:
         """Makes the tables in these files available to statements.
 
-        A table that views and checks read is available even without files, but is then empty.
+        A table that views and checks read is available even if it has no files. It is then empty.
         """
         for name in {**files, **TABLE_COLUMNS}:
             self.show(f"sendcloud.{name}", self._table(name, files.get(name, ())))
@@ -117,22 +118,22 @@ def export_with_spark(
 ) -> dict[str, int]:
     """Computes every view with Spark and writes it as Parquet files to its own folder in `to`.
 
-    All views are first computed alongside the existing ones, each only once. A view that reads another view reads that
-    view's new files. The new views then replace the old ones, and `_built.json`, which describes the export, is written
-    last.
+    All views are first computed alongside the existing ones, each only once. If a view reads another view, it reads
+    that view's new files. The new views then replace the old ones, and `_built.json`, which describes the export, is
+    written last.
 
     In a folder or in HDFS, a reader sees the old view, the new view or, for a moment, no view. In a bucket, a rename is
     a copy, so a reader may see only part of the new view.
 
     Args:
-        files: the Parquet files of each table, including `pickups`. Every executor must have access to them.
-        to: the folder to write to. Every executor must have access to it.
-        master: the URL of Spark's master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark is already
+        files: the Parquet files of each table, including `pickups`. Every executor must have access to these files.
+        to: the folder to write to. Every executor must have access to this folder.
+        master: the URL of the Spark master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark is already
             running in this process, it is used with its own master and keeps running.
         on_progress: called with the name of each view once it has been computed.
 
     Returns:
-        The number of rows of each view.
+        The number of rows in each view.
 
     Raises:
         SettingsError: pyspark or Java is missing.
@@ -162,7 +163,7 @@ def export_with_spark(
 def _write(frame: Any, month_of: str | None, to: str) -> Any:
     """Writes the rows and returns a data frame that reads them from the files.
 
-    If there are no rows, one file with the columns is written.
+    If there are no rows, one file that contains only the columns is written.
     """
     from pyspark.sql.functions import date_format
 

@@ -1,4 +1,4 @@
-"""Opens a Spark session with the settings under which the views return the same rows as on DuckDB."""
+"""Opens a Spark session with settings under which the views return the same rows as in DuckDB."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sources.sendcloud.errors import SettingsError
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # applies to casts between an instant and a time without a zone
     "spark.sql.ansi.enabled": "true",
-    # Other readers can't read the year 1 in the default timestamp type.
+    # Other readers can't read year 1 in Spark's default timestamp type.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
-REMEDY = "Each view is complete, old or new. Fix the cause (master, memory or access to the files) and export again."
+REMEDY = "Each view is complete, either old or new. Fix the cause (master, memory, access to files) and export again."
 
 
 @contextmanager
 def spark_session(master: str) -> Iterator[Any]:
     """Yields a new Spark session with SETTINGS.
 
-    If Spark is already running in this process, it gets an additional session and keeps running. Otherwise, it is
-    started and then stopped.
+    If Spark is already running in this process, it gets an additional session and keeps running. Otherwise, Spark is
+    started for the block and then stopped.
 
     Args:
-        master: the URL of Spark's master. It is used only if Spark must be started.
+        master: the URL of the Spark master, which is used only if Spark must be started.
 
     Raises:
         SettingsError: pyspark or Java is missing.
-        DestinationError: Spark doesn't start.
+        DestinationError: Spark can't start.
     """
     try:
         from pyspark.sql import SparkSession
@@ -44,7 +44,7 @@ def spark_session(master: str) -> Iterator[Any]:
         raise SettingsError(
             "Spark is an optional extra and is not installed. Run: pip install 'sendcloud-pickups[spark]'."
         ) from None
-    logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints errors that are also raised
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # this logger prints errors that are also raised
     running = SparkSession.getActiveSession()
     spark = running.newSession() if running else _start_spark(SparkSession.builder, master)
     try:
@@ -86,7 +86,7 @@ def spark_errors(master: str, output: IO[str] | None = None) -> Iterator[None]:
     """Converts Spark's errors in the block to SettingsError or DestinationError, with a one-line message.
 
     Args:
-        master: the URL of Spark's master, for the message.
+        master: the URL of the Spark master, for the message.
         output: Java's output, if Spark is being started.
     """
     from py4j.protocol import Py4JError
@@ -100,7 +100,7 @@ def spark_errors(master: str, output: IO[str] | None = None) -> Iterator[None]:
             evidence = _failure_reason(output)
             if "Exception" not in evidence:
                 raise SettingsError(
-                    f"Spark needs Java 17 or newer, but no Java starts on this machine. {evidence}".strip()
+                    f"Spark needs Java 17 or newer, but Java doesn't start on this machine. {evidence}".strip()
                 ) from None
         raise DestinationError(f"Spark at {master}", evidence[:300], REMEDY) from error
 

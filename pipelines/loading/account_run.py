@@ -36,7 +36,7 @@ ProgressCallback = Callable[[str, ReadStats], None]
 class AccountRun:
     """The part of a run that concerns one account.
 
-    The methods fill the receipt during the run. Errors are not raised but stored in `receipt.failure`.
+    The methods fill in the receipt during the run. Errors are not raised but stored in `receipt.failure`.
     """
 
     receipt: Receipt
@@ -71,7 +71,7 @@ class AccountRun:
         return self.receipt.stats
 
     def configure(self, sections: AccountSections, *, sweep: bool) -> None:
-        """Resolves the account's settings and builds its source, before any request is sent or anything is written.
+        """Resolves the account's settings and builds its source, before anything is requested or written.
 
         If a setting is invalid, the account fails.
 
@@ -86,7 +86,7 @@ class AccountRun:
             self.fail(error)
 
     def load(self) -> None:
-        """Reads and loads the account. Afterwards the account has succeeded or failed."""
+        """Reads and loads the account. Afterwards, the account has either succeeded or failed."""
         try:
             _load_packages(self)
             with self.write_lock:
@@ -102,7 +102,7 @@ class AccountRun:
             return
         failure = with_setting_location(translate_error(error, str(self.backend)), self.receipt.account)
         seen: BaseException | None = error
-        while seen:  # otherwise the error's frames would keep all rows read so far in memory
+        while seen:  # otherwise, the traceback's frames would keep all rows read so far in memory
             traceback.clear_frames(seen.__traceback__)
             seen = seen.__cause__ or seen.__context__
         if failure is not error:
@@ -141,14 +141,14 @@ def _load_packages(one: AccountRun) -> None:
     while True:
         _extract(pipeline, source, steps, one)
         with one.write_lock:
-            # without an extracted package there are no rows, so no state can have changed
+            # without an extracted package, there are no rows, so no state can have changed
             if one.stats.observed_at and pipeline.list_extracted_load_packages():
                 record_loaded_states(one.backend, one.receipt.account, one.stats.observed_at - earlier)
                 earlier = timedelta(0)
             _load_extracted(pipeline, steps.detector, one)
             if not one.stats.has_more:
                 return
-            # DuckDB writes a checkpoint only when its last connection closes; until then the rows stay in memory
+            # DuckDB writes a checkpoint only when its last connection closes; until then, the rows stay in memory
             one.backend.checkpoint()
         source = build_source(one.settings, "history", one.stats)
         is_swept = one.stats.sweep and one.stats.history_complete
@@ -165,9 +165,9 @@ def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: Acco
         one.receipt.seconds_read += time.monotonic() - started
     table = pipeline.default_schema.tables.get("pickups")
     if steps.detector.changed == changed and table and one.backend.has_atomic_loads():
-        # There are no rows to replace, but a merge would search for some, which takes a seventh of the time of a first
-        # load (2026-11). If the run crashes after the load, the rows are in the table, so the next run does not append
-        # them again.
+        # There are no rows to replace, but a merge would still search for them, which takes a seventh of the time of a
+        # first load (2026-11). If the run crashes after the load, the rows are in the table, so the next run does not
+        # append them again.
         table["write_disposition"] = "append"
 
 

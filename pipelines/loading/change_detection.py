@@ -20,9 +20,9 @@ class ListedRows(NamedTuple):
 
     Attributes:
         rows: the rows, in the order listed.
-        changed_ids: a table whose `id` column holds the ids of new and changed rows.
-        creates_table: whether the table does not exist yet. In that case even zero rows must be loaded, because the
-            load creates the columns.
+        changed_ids: a table whose `id` column contains the ids of new and changed rows.
+        creates_table: whether the table does not exist yet. If so, even an empty set of rows must be loaded, because
+            the load creates the columns.
     """
 
     rows: pa.Table
@@ -32,7 +32,7 @@ class ListedRows(NamedTuple):
     def to_load(self) -> pa.Table | None:
         """Returns the rows that are new or differ in any column, in their original order.
 
-        Returns None if there are no such rows, unless the table must be created.
+        Returns None if no row is new or different, unless the table must be created.
         """
         if self.changed_ids.num_rows == self.rows.num_rows:
             return self.rows if self.rows.num_rows or self.creates_table else None
@@ -51,10 +51,10 @@ class ChangeDetector:
         backend: the destination with the table.
         stats: the account's read statistics.
         write_lock: the lock that the run's accounts share.
-        new: number of pickups that are not in the table.
-        changed: number of pickups that differ from their row in the table.
-        unchanged: number of pickups that are identical to their row in the table.
-        cancelled: number of cancelled pickups that are new or not cancelled in the table.
+        new: the number of pickups that are not in the table.
+        changed: the number of pickups that differ from their row in the table.
+        unchanged: the number of pickups that are identical to their row in the table.
+        cancelled: the number of cancelled pickups that are new or not yet cancelled in the table.
     """
 
     backend: Backend
@@ -90,9 +90,9 @@ class ChangeDetector:
 def _check_ids(connection: Session, stats: ReadStats) -> None:
     """Raises IdMismatch if the listed rows and the table give a pickup different ids under two versions of the API.
 
-    After a merge, the table would contain such a pickup twice. There are two signs of different ids: a stored id now
-    belongs to a pickup with a different booking time, or the table has a pickup with the same carrier, booking time and
-    window under an id that is not listed.
+    After a merge, the table would contain that pickup twice. There are two signs of different ids. Either a stored id
+    now belongs to a pickup with a different booking time, or the table has a pickup with the same carrier, booking time
+    and window under an id that is not listed.
     """
     found = connection.execute(_ID_MISMATCHES).fetchall()
     if found:
@@ -108,13 +108,14 @@ def _count_ids(rows: pa.Table) -> int:
     return int(pc.count_distinct(rows["id"]).as_py())
 
 
-# This rule counts cancellations for the receipt. analytics/sql/views/pickups.sql applies the same rule for the views.
+# This rule determines which pickups the receipt counts as cancelled. analytics/sql/views/pickups.sql applies it to the
+# views.
 _IS_CANCELLED = (
     "(lower({0}.pickup_status) = 'cancelled' "
     "or ({0}.cancelled_at is not null and lower({0}.pickup_status) not like 'cancellation%'))"
 )
 _STORED_EXPRESSIONS = {
-    "api_version": "coalesce(stored.api_version, 'v2')",  # older rows have no version, because only v2 was read
+    "api_version": "coalesce(stored.api_version, 'v2')",  # older rows have no version, because only v2 was supported
     **{name: f"stored.{name}::text" for name in ("extra", "time_slots")},  # JSON columns that keep the original text
 }
 _IS_DIFFERENT = " or ".join(

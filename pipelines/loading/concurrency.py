@@ -62,7 +62,7 @@ def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_
 
     Args:
         items: the items to process, in the order in which to start them.
-        work: the function to call. It must not raise an error.
+        work: the function to call. The function must not raise an error.
         write_lock: the lock that `work` holds while it writes.
     """
     if len(items) <= 1:

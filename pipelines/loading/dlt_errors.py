@@ -45,13 +45,15 @@ def translate_error(error: BaseException, where: str) -> Exception:
         if isinstance(cause, ConfigurationException):
             return SettingsError(" ".join(str(cause).split()))
     if any(isinstance(c, DatabaseError | OSError) for c in causes) or _is_after_extract(error):
-        remedy = "Previously loaded data is unchanged. Fix the cause (disk, permissions, other program) and run again."
+        remedy = (
+            "Previously loaded data is unchanged. Fix the cause (disk, permissions, another program) and run again."
+        )
         return DestinationError(where, str(causes[-1]).split("\n")[0], remedy)
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _cause_of(error: BaseException) -> BaseException | None:
-    """Returns the error's cause, or None. dlt 1.31 stores the cause of a failed load job in its own attribute."""
+    """Returns the error's cause, or None. dlt 1.31 stores the cause of a failed load job in a separate attribute."""
     if isinstance(error, LoadClientJobException) and isinstance(error.client_exception, DestinationTerminalException):
         return error.client_exception
     return error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Creates dlt's pipeline and its working folder, which holds only temporary files and is emptied before each run."""
+"""Creates dlt's pipeline and its working folder, which contains only temporary files and is emptied before each run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
 
     Only the warehouse records what was read: dlt restores only the state of completed loads, and the merge makes it
     safe to read pickups again. Load packages left behind by a crashed run are therefore set aside, and their pickups
-    are read again. Such a package may be incomplete: if dlt 1.31 is killed while normalizing, the package blocks every
-    later run. The package may also belong to a warehouse that has since been deleted or restored from a backup.
+    are read again. A package may be incomplete: if dlt 1.31 is killed while normalizing, the package blocks every later
+    run. A package may also belong to a warehouse that has since been deleted or restored from a backup.
 
     Args:
         backend: the run's destination.
@@ -54,7 +54,7 @@ def _set_aside(working: Path) -> str | None:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         working.rename(aside)
-    except OSError:  # for example a full disk; nothing is lost, because the pickups are read again
+    except OSError:  # for example, the disk is full; nothing is lost, because the pickups are read again
         return None
     return str(aside)
 
@@ -62,5 +62,5 @@ def _set_aside(working: Path) -> str | None:
 def _check_path(folder: Path) -> None:
     """Raises SettingsError if dlt can't work in the folder because of its path."""
     if found := unsafe_character(folder):
-        remedy = "Set [destination.duckdb] credentials to a file elsewhere, or DLT_DATA_DIR to a folder elsewhere."
+        remedy = "Set [destination.duckdb] credentials to a file elsewhere, or set DLT_DATA_DIR to another folder."
         raise SettingsError(f"dlt can't work in {folder}, because the path contains {found}. {remedy}")

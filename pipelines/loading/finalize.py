@@ -1,4 +1,4 @@
-"""Writes the status history, receipts and views and runs the checks, in one transaction after the rows are loaded."""
+"""Writes the status history, receipts and views, and runs the checks, in one transaction after the load."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LAST_VERSION = f"""
 
 
 def record_loaded_states(backend: Backend, account: str, observed_at: datetime) -> None:
-    """Adds the states of loaded rows to the account's status history, in its own transaction.
+    """Adds the states of loaded rows to the account's status history, in a separate transaction.
 
     Does nothing if the account has no table yet.
 
     Args:
         backend: the run's destination.
         account: the name of the account.
-        observed_at: the time to record for the states, in UTC by the API's clock.
+        observed_at: the time to record for the states, in UTC, taken from the API's clock.
     """
     with backend.session() as session:
         connection = session.for_account(account)
@@ -41,17 +41,17 @@ def record_loaded_states(backend: Backend, account: str, observed_at: datetime) 
 
 
 def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
-    """Writes the status history, receipts and views and runs the checks, in one transaction.
+    """Writes the status history, receipts and views, and runs the checks, in one transaction.
 
     Adds the results of the checks and of any sweep to the receipts. The checks use the run's own `as_of`, so each
-    receipt is written before the checks, and again with their results. After the transaction, old rows are pruned once
-    a day (bookkeeping/housekeeping.py).
+    receipt is written before the checks, and again afterwards with their results. Once a day, old rows are pruned after
+    the transaction (bookkeeping/housekeeping.py).
 
     Returns:
-        Whether there is anything to publish. After a failed first run there are no tables.
+        Whether there is anything to publish. After a failed first run, there are no tables.
 
     Raises:
-        OSError, DatabaseError, DestinationError: the destination can't be written.
+        OSError, DatabaseError, DestinationError: the destination can't be written to.
     """
     with backend.session() as connection:
         connection.execute("begin")
@@ -72,7 +72,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
 
 
 def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
-    """Adds the time that publishing took, in seconds, and the end of the run to each receipt."""
+    """Adds the duration of publishing, in seconds, and the end time of the run to each receipt."""
     with backend.session() as session:
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
@@ -80,7 +80,7 @@ def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: 
 
 
 def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: DestinationError) -> None:
-    """Marks every receipt without a failure as failed, and writes all receipts if the destination accepts them."""
+    """Marks every receipt that has no failure yet as failed, and writes all receipts if the destination allows it."""
     for receipt in receipts:
         receipt.finished_at = datetime.now(UTC)
         if not receipt.failure:
@@ -100,7 +100,7 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
     sweep.create_tables(connection)
-    if receipt.observed_at:  # without a page the API's time is unknown; this machine's clock can't date states
+    if receipt.observed_at:  # without a page, the API's time is unknown; this machine's clock must not date states
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
@@ -123,8 +123,8 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
 def _previous_version(connection: Session, receipt: Receipt) -> str | None:
     """Returns the API version of the account's last good run, or None if it equals this run's version.
 
-    A run that changed the version and crashed after loading everything could not report the change. The next run uses
-    this version to report it.
+    A run that switched the version and crashed after loading everything could not report the switch. The next run
+    therefore compares its own version with the returned version.
     """
     if not receipt.observed_at:
         return None
@@ -135,7 +135,7 @@ def _previous_version(connection: Session, receipt: Receipt) -> str | None:
 def _finish_sweep(connection: Session, receipt: Receipt) -> None:
     is_over = receipt.outcome == "succeeded" and not receipt.stats.has_more
     if receipt.outcome != "succeeded" and receipt.sweep is None:
-        return  # none of the sweep's packages was loaded, so the next run does not resume it
+        return  # none of the sweep's packages was loaded, so the next run does not resume the sweep
     if found := sweep.sweep_result(connection, receipt.stats, is_over=is_over):
         receipt.sweep = "complete" if is_over else "incomplete"
         receipt.rows_missed, receipt.missed_ids, receipt.rows_unlisted = found

@@ -1,4 +1,4 @@
-"""Plans a run: resolves its accounts once, before any request is sent or anything is written."""
+"""Plans a run by resolving its accounts once, before anything is requested or written."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class RunPlan(NamedTuple):
 
 
 def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> RunPlan:
-    """Returns the plan of a run. Call it inside the project.
+    """Returns the plan of a run. Requires an active project.
 
     Args:
         project: the project folder.
-        accounts: the names of the accounts to read; default all. A None in the sequence stands for the only account.
+        accounts: the names of the accounts to read; default all. None in the sequence stands for the only account.
 
     Raises:
         UnknownAccount: an account is not configured.

@@ -98,13 +98,13 @@ def run_accounts(
 
 
 def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress: ProgressCallback) -> list[Receipt]:
-    """Executes the plan. Call it inside the plan's project.
+    """Executes the plan. The plan's project must be active.
 
     Args:
         plan: the project and the accounts to read.
         sweep: see `run`.
         wait_seconds: see `run`.
-        on_progress: see `run`. It is never called concurrently.
+        on_progress: see `run`. The callback is never called concurrently.
 
     Returns:
         A receipt for each account in the plan. An account's errors are stored in its receipt.
@@ -148,8 +148,8 @@ def _load_all(
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
-        # The whole run shares one connection. Opening it 8 times would take a tenth of the time of a run that finds no
-        # changes (2026-11).
+        # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
+        # without changes (2026-11).
         with backend.session() as session:
             for account in accounts:
                 migrate(session.for_account(account))
@@ -179,12 +179,12 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
 
 
 def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
-    """Writes receipts and views, runs the checks and publishes, then adds the publishing time to the receipts.
+    """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
 
-    If this fails, every account that has not failed yet fails with the error. An earlier failure is kept because the
-    first error is the one to report.
+    If one of these steps fails, every account that has not failed yet fails with its error. An earlier failure is kept,
+    because the first error is the one to report.
     """
-    if not backend.exists():  # it could not be created; writing a receipt would create an incomplete destination
+    if not backend.exists():  # the destination could not be created, and a receipt would leave an incomplete one
         return
     remedy = "The pickups are loaded; the published data is unchanged. Fix the cause and run again."
     try:

@@ -17,7 +17,7 @@ from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
 
 @dataclass
 class SightingRecorder:
-    """A dlt step after the ChangeDetector that records which pickups were listed, and passes on the rows to load.
+    """A dlt step that follows the ChangeDetector, records which pickups were listed and passes on the rows to load.
 
     A sighting remains valid even if the load fails, and recording it twice does no harm.
 
@@ -25,8 +25,8 @@ class SightingRecorder:
         backend: the run's destination.
         stats: the account's read statistics.
         write_lock: the lock that the run's accounts share.
-        unread_before: an ordinary run would not have read rows booked before this time (UTC). If it is None, no row
-            counts as missed.
+        unread_before: the booking time (UTC) before which no ordinary run would have read a row. If None, no row counts
+            as missed.
     """
 
     backend: Backend
@@ -47,7 +47,7 @@ class SightingRecorder:
 
 
 class FirstSeenKeeper:
-    """A dlt step for the quarantine that keeps the time when a record was first seen if it is rejected again."""
+    """A dlt step for the quarantine that preserves a record's first-seen time when the record is rejected again."""
 
     def __init__(self, backend: Backend, account: str, write_lock: WriteLock) -> None:
         self._backend = backend

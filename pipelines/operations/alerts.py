@@ -57,7 +57,7 @@ def fallback_settings(project: Path) -> AlertSettings:
 
 
 def read_settings(project: Path) -> AlertSettings:
-    """Returns the project's alert settings. Call it inside the project.
+    """Returns the project's alert settings. Requires an active project.
 
     Raises:
         SettingsError: an address is invalid.
@@ -78,7 +78,7 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, well, configured)
-    if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts does not prove that all work
+    if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts doesn't prove that all accounts work
         _ping(settings.ping_url)
 
 
@@ -113,7 +113,7 @@ def _notify(
     settings: AlertSettings, failing: Mapping[str, str], well: Sequence[str], configured: Sequence[str]
 ) -> None:
     if not settings.hook:
-        # an old incident would suppress the first message if a hook is configured later
+        # otherwise, an old incident would suppress the first message after a hook is configured
         incidents.write_incidents(settings.incident_files, {})
         return
     known = [] if ALL_ACCOUNTS in failing else configured
@@ -147,7 +147,7 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
         *_recovered_lines(over),
     ]
     text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
-    # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
+    # dlt's send_slack_message has no timeout, follows redirects and includes the address in errors (dlt 1.31, 2026-11)
     content = {"text": text, "mrkdwn": False}
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
     if not _is_accepted(settings.hook, "POST", "alert_failed", problem, json=content):
@@ -163,7 +163,7 @@ def _failing_lines(began: Incidents, failing: Mapping[str, str]) -> Iterator[str
         short = sentence if len(sentence) <= MAX_CHARACTERS else f"{sentence[:MAX_CHARACTERS]} …"
         yield f"{_format_accounts(names)}: failing since {since:%Y-%m-%d %H:%M} UTC. {short}"
     if began:
-        yield "The next message follows when the account recovers. Until then, see: pickups status"
+        yield "The next message is sent when the account recovers. Until then, see: pickups status"
 
 
 def _recovered_lines(over: Incidents) -> Iterator[str]:
@@ -189,8 +189,8 @@ def _ping(address: str) -> None:
 def _is_accepted(address: str, method: str, event: str, problem: str, **content: Any) -> bool:
     """Returns whether the address responds with 2xx within TIMEOUT_SECONDS, including the DNS lookup.
 
-    If it does not, the reason is printed or logged as one line. Error messages from the requests library contain
-    the address, which is secret, so only the error's class name is reported.
+    If not, the reason is printed or logged as one line. Error messages from the requests library contain the address,
+    which is secret, so only the error's class name is reported.
     """
     answers: list[int | str] = []
 

@@ -19,16 +19,16 @@ import msgspec
 
 from pipelines.atomic_file import remove_leftovers, replace_atomically
 
-ALL_ACCOUNTS = "*"  # stands for a run that fails before it knows its accounts; not a valid account name
+ALL_ACCOUNTS = "*"  # represents a run that fails before its accounts are known; not a valid account name
 ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
 
 
 class Incident(msgspec.Struct):
-    """A period during which one account keeps failing. Timestamps are in UTC by this machine's clock.
+    """A period during which one account keeps failing. Timestamps are in UTC and come from this machine's clock.
 
     Attributes:
         since: the start of the incident.
-        failed_runs: number of failed runs; 0 if they could not be counted.
+        failed_runs: the number of failed runs; 0 if they could not be counted.
         is_told: whether the start of the incident was reported.
         well_at: the end of the incident if it has not been reported yet, else None.
     """
@@ -74,7 +74,7 @@ def update_incidents(
 def fallback_path(project: Path) -> Path:
     """Returns the file that stores the project's incidents if they can't be stored beside the warehouse.
 
-    That is the case if the warehouse is unknown or its disk is read-only.
+    The file is used if the warehouse is unknown or its disk is read-only.
     """
     mark = hashlib.sha256(str(project).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"sendcloud-pickups-{mark}.incidents.json"
@@ -107,8 +107,9 @@ def write_incidents(places: Sequence[Path], incidents: Incidents) -> None:
 def _write_file(path: Path, incidents: Incidents) -> bool:
     """Writes the incidents, or deletes the file if there are no incidents. Returns whether this succeeded.
 
-    If all incidents were reported and the disk is full, the function leaves an empty file, which still fits on the
-    disk. An empty file means that all accounts have failed since its modification time, and that this was reported.
+    If the disk is full and all incidents were reported, the function leaves an empty file, which still fits on the
+    disk. An empty file means that all accounts have been failing since its modification time and that the failure was
+    reported.
     """
     try:
         if not incidents:
@@ -121,7 +122,7 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
     except OSError:
         if incidents and all(incident.is_told for incident in incidents.values()):
             with suppress(OSError):
-                if not path.exists() or path.stat().st_size:  # rewriting an empty file would change its time
+                if not path.exists() or path.stat().st_size:  # rewriting an empty file would change its timestamp
                     path.write_bytes(b"")
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Implements `pickups check`, which finds common problems before a run encounters them. It loads and writes nothing."""
+"""Implements `pickups check`, which finds common problems before a run encounters them. Writes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
 
-# The tests run with these versions (uv.lock and make test-duckdb2). The first version is included; the second is not.
+# The tests run with these versions (uv.lock and make test-duckdb2). Each range includes its first version but not its
+# second.
 TESTED_VERSIONS = {
     "python": ("3.11", "3.15"),
     "dlt": ("1.31", "1.32"),
@@ -30,7 +31,7 @@ TESTED_VERSIONS = {
 
 
 def preflight_findings(project: Path, account: str | None = None) -> Iterator[Finding]:
-    """Yields the findings in the order in which a run would encounter the problems. Call it inside the project.
+    """Yields the findings in the order in which a run would encounter the problems. Requires an active project.
 
     If the project's settings are invalid, later checks are skipped.
 
@@ -63,7 +64,7 @@ def _project_finding(project: Path) -> Finding:
     return Finding(
         "project",
         "warning",
-        f"there is no .dlt in {project} or above, so all settings are defaults or environment variables. {remedy}",
+        f"there is no .dlt in or above {project}, so all settings are defaults or environment variables. {remedy}",
     )
 
 
@@ -80,13 +81,14 @@ def _versions_finding() -> Finding:
 
 
 def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
-    """Yields one finding that covers all accounts on API v2 and says what switching to v3 would do."""
+    """Yields one finding that covers all accounts on API v2 and explains what switching to v3 would do."""
     by_v2 = [name for name in names if api_version_of(name) == "v2"]
     if by_v2:
-        message = (
-            f'{", ".join(by_v2)}: API v2, which works but gets no new features. With api_version = "v3", the next run'
+        message = f"{', '.join(by_v2)}: API v2, which works but gets no new features."
+        remedy = (
+            'With api_version = "v3", the next run reads everything again once; tables and views stay the same. '
+            "See docs/how-to/api-v3.md"
         )
-        remedy = "reads everything again once, and tables and views stay the same. See docs/how-to/api-v3.md"
         yield Finding("version", "ok", f"{message} {remedy}")
 
 
@@ -94,7 +96,7 @@ def _secrets_findings() -> Iterator[Finding]:
     path = Path(settings_file("secrets"))
     if os.name == "posix" and path.exists():
         about = path.stat()
-        # the documented installation has a file that root owns and the service's group can read
+        # in the documented installation, root owns the file and the service's group can read it
         if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):
             remedy = "chmod 640, and chgrp to the service's group" if about.st_uid == 0 else "chmod 600"
             yield Finding("secrets", "warning", f"other users can read {path}: {remedy}")

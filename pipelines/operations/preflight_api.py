@@ -22,11 +22,11 @@ from sources.sendcloud.records.decode import decode_page
 from sources.sendcloud.settings import address_of, version_of
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
-CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors that a wrong clock causes with a valid certificate
+CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors that a wrong clock causes even with a valid certificate
 
 
 def api_findings(account: str, where: str) -> Iterator[Finding]:
-    """Yields the findings about the account's credentials, the API and the clock. Call it inside the project.
+    """Yields the findings about the account's credentials, the API and the clock. Requires an active project.
 
     If the settings are invalid or the request fails, later checks are skipped.
 
@@ -65,7 +65,7 @@ def _explain(error: Exception, settings: SourceSettings, account: str) -> Except
         return BadResponse("pickups", f"200, but not a page of pickups: {error}")
     error = with_setting_location(error, account)
     if any(words in str(error) for words in CLOCK_ERRORS):
-        error.args = (f"{error} This machine's clock says {_now():%Y-%m-%d %H:%M} UTC; check that it is right.",)
+        error.args = (f"{error} This machine's clock says {_now():%Y-%m-%d %H:%M} UTC; check that it is correct.",)
     return error
 
 
@@ -103,11 +103,11 @@ def _clock_finding(served_at: datetime, account: str) -> Finding:
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
-    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected, but"
+    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected."
     return Finding(
         "clock",
         "warning",
-        f"{message} TLS, schedules and the age in pickups status are. Synchronize it with NTP",
+        f"{message} TLS, schedules and the age in pickups status are affected. Synchronize the clock with NTP",
         account,
     )
 

@@ -12,8 +12,8 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# The facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a machine whose clock
-# was ahead would make the account look fresh until that time.
+# The facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a machine with a fast
+# clock would make the account look up to date until that time.
 _FACTS = {
     "last_outcome": "arg_max(outcome, started_at)",
     "last_error": "arg_max_null(error, started_at)",
@@ -44,8 +44,8 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
 
     Returns:
         One dict per account. Timestamps are UTC. `is_configured` says whether the account is configured. `age_hours` is
-        the age of the last good run by this machine's clock, or None if there is none. `is_stale` is true if the
-        account is configured and its last good run is missing or older than `max_age_hours`.
+        the age of the last good run according to this machine's clock, or None if there has been no good run.
+        `is_stale` is true if the account is configured and its last good run is missing or older than `max_age_hours`.
 
     Raises:
         SettingsError: the configured accounts or the settings of the destination are invalid.

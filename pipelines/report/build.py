@@ -1,4 +1,4 @@
-"""Builds the page that `pickups report` writes from executed notebooks: self-contained, for a browser or printer."""
+"""Builds the self-contained page that `pickups report` writes from executed notebooks, for a browser or printer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build_report(
     """Executes the notebooks and writes the report. A previous report stays in place until the new report is complete.
 
     Args:
-        to: the file to write; default `data/report/index.html` in the project's folder.
+        to: the file to write; default `data/report/index.html` in the project folder.
         only: the pickups to include; default all.
         on_progress: called with the name of each notebook before it is executed.
 
@@ -55,7 +55,7 @@ def build_report(
             "Run: pip install 'sendcloud-pickups[notebooks]'"
         )
     with project_context() as project, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in it
+        warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in IPython's folders
         page, backend = Path(to or project / "data" / "report" / "index.html").absolute(), select_backend(project)
         with backend.read_session(only):
             pass  # raises NoData before a kernel is started
@@ -75,7 +75,10 @@ def build_report(
 
 
 def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> Any:
-    """Returns the notebook after a new kernel has run every cell. Its settings cell selects the pickups in `only`."""
+    """Returns the notebook after a new kernel has executed every cell.
+
+    Its settings cell selects the pickups in `only`.
+    """
     # jsonschema 4.26 uses this package to check IRIs, and its grammar makes the import take 4 s (2026-11). The import
     # is blocked because notebooks contain no IRIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
@@ -110,5 +113,5 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
 
 
 def _python_path() -> str:
-    """Returns a PYTHONPATH with this package first, so that the kernel imports these modules, installed or not."""
+    """Returns a PYTHONPATH with this package first, so the kernel can import modules that are not installed."""
     return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))

@@ -1,4 +1,4 @@
-"""Renders a report's page from executed notebooks, with a table of contents and without code."""
+"""Renders the report page from executed notebooks, with a table of contents and without code."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from pipelines.destinations.filter import PickupFilter
 
 STYLE = Path(__file__).with_name("report.css")
-# The sentences contain names sent by the API. Even if a name were rendered as markup, this policy would keep the
-# browser from running scripts and from loading anything.
+# The report contains names sent by the API. Even if a name were rendered as markup, this policy would keep the browser
+# from running scripts and from loading anything.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 class Chapter(NamedTuple):
-    """Holds one notebook as HTML, its heading with an anchor, and the anchors and headings of its sections."""
+    """One notebook as HTML, with its heading and anchor, and with the anchors and headings of its sections."""
 
     anchor: str
     heading: str
@@ -77,8 +77,8 @@ def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: Picku
 
     Args:
         chapters: the notebooks, in the order of the page.
-        runs: the rows of `analytics.runs`, for the accounts and the date of the data.
-        only: the pickups that the notebooks include, for the header.
+        runs: the rows of `analytics.runs`, which provide the accounts and the date of the data.
+        only: the filter used in the notebooks, which the header describes.
     """
     return "".join(_page_parts(chapters, runs, only))
 

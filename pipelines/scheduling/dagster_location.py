@@ -1,7 +1,7 @@
 """Defines a Dagster code location with every account's pickups, the checks, the report and their schedules.
 
-The file that `pickups schedule dagster` prints sets the project's folder and then imports this module. The module
-doesn't postpone the evaluation of annotations, because Dagster 1.13 requires evaluated ones.
+The file that `pickups schedule dagster` prints sets the project folder and then imports this module. The module doesn't
+postpone the evaluation of annotations, because Dagster 1.13 requires evaluated annotations.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,12 +28,12 @@ from pipelines.warehouse import reading
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 
 WAIT_SECONDS = 3600  # all accounts share the warehouse's lock, so one run waits for another
-ACCOUNT = "dagster/partition"  # the tag that holds a run's partition
+ACCOUNT = "dagster/partition"  # the tag that contains a run's partition
 IN_PROGRESS = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 with project_context() as project:
     accounts = dg.StaticPartitionsDefinition(account_names())
-    # dlt_assets derives the assets from this source and this pipeline. Each run creates its own.
+    # dlt_assets derives the assets from this source and this pipeline. Each run creates its own source and pipeline.
     source = sendcloud_source(SendcloudCredentials(public_key="-", secret_key="-"))  # noqa: S106  # a placeholder
     backend = select_backend(project)
     pipeline: dlt.Pipeline = dlt.pipeline(
@@ -63,7 +63,7 @@ class _KeyTranslator(DagsterDltTranslator):
     dagster_dlt_translator=_KeyTranslator(),
 )
 def sendcloud(context: dg.AssetExecutionContext, config: RunOptions) -> Iterator[dg.MaterializeResult[None]]:
-    """Runs `pipelines.run` for the account of the partition."""
+    """Calls `pipelines.run` for the partition's account."""
     try:
         receipt = run(project, account=context.partition_key, sweep=config.sweep, wait_seconds=WAIT_SECONDS)
     except KNOWN_ERRORS as error:
@@ -89,7 +89,7 @@ PICKUPS = dg.AssetKey([DATASET, "pickups"])
     ]
 )
 def checks() -> Iterator[dg.AssetCheckResult]:
-    """Runs every check over all accounts in the published data. Dagster stores one state per check, not per account."""
+    """Runs every check on all accounts in the published data. Dagster stores one state per check, not per account."""
     with project_context(project), reading() as connection:
         found = run_checks(connection)
     for path in check_files():
@@ -134,7 +134,7 @@ def _run_requests(context: dg.ScheduleEvaluationContext, names: Iterable[str], *
 
 @dg.schedule(job=one_account, cron_schedule="4-59/15 * * * *", default_status=RUNNING)
 def every_15_minutes(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Requests a run for each account without a waiting or active run, so a long first load causes no queue."""
+    """Requests a run for each account that has no queued or active run, so a long first load doesn't cause a queue."""
     under_way = {made.tags.get(ACCOUNT) for made in context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))}
     return _run_requests(
         context, [name for name in accounts.get_partition_keys() if name not in under_way], sweep=False

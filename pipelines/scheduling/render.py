@@ -32,12 +32,12 @@ def _escape_systemd(text: str) -> str:
 
 
 def _escape_cron(text: str) -> str:
-    """Escapes text for double quotes in sh. A % is put outside the quotes, because some crons keep its backslash."""
+    """Escapes text for double quotes in sh. A % is moved outside the quotes, because some crons keep its backslash."""
     return re.sub(r'([\\"$`])', r"\\\1", text).replace("%", r'"\%"')
 
 
 def _escape_json(text: str) -> str:
-    """Escapes text for double quotes in JSON. YAML and Python read JSON strings in the same way."""
+    """Escapes text for use in a double-quoted JSON string, which YAML and Python read in the same way."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
@@ -54,8 +54,8 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
     Args:
         kind: the scheduler.
-        user: the system user that runs the schedule; default the owner of the project's folder, or `pickups` if the
-            owner is root.
+        user: the system user that runs the schedule; default the owner of the project folder, or `pickups` if the owner
+            is root.
 
     Returns:
         The text of each file, by file name.
@@ -85,7 +85,7 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
 
 def format_files(texts: Mapping[str, str]) -> str:
-    """Returns the files as one text. If there are several, each is preceded by a line with its name."""
+    """Returns the files as one text. If there are several files, a line with the name precedes each file."""
     if len(texts) == 1:
         return "".join(texts.values())
     return "\n".join(f"# {'─' * 8} {name} {'─' * 8}\n{text}" for name, text in texts.items())
@@ -96,7 +96,7 @@ def write_files(texts: Mapping[str, str], folder: Path) -> str:
 
     Args:
         texts: the text of each file, by file name.
-        folder: the folder to write to. It is created if it doesn't exist.
+        folder: the folder to write to. A missing folder is created.
 
     Returns:
         One line for each file, with the outcome and the path.
@@ -104,7 +104,7 @@ def write_files(texts: Mapping[str, str], folder: Path) -> str:
     Raises:
         DestinationError: a file exists with different content, so nothing was written, or a file can't be written.
     """
-    remedy = "Nothing was written. Compare it with the output of this command without --to, then move it away."
+    remedy = "Nothing was written. Compare the file with this command's output without --to, then move the file."
     try:
         for name, text in texts.items():
             if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text:
@@ -130,7 +130,7 @@ def _check_path(kind: Scheduler, path: str, *, is_program: bool) -> None:
     if wrong:
         raise SettingsError(
             f"{path!r} can't be used in a schedule for {kind}: it contains {', '.join(map(repr, wrong))}. "
-            "Move it to, or install it in, a folder without these characters."
+            "Move it, or install it again, in a folder whose path has none of these characters."
         )
 
 
@@ -143,7 +143,7 @@ def _owner(project: Path) -> str:
 
 
 def _protect_home(paths: list[Path]) -> str:
-    """Returns the value of systemd's ProtectHome: `yes` hides homes, but `read-only` is needed if a path is in one."""
+    """Returns the value of systemd's ProtectHome: `read-only` if a path is in a home folder, else `yes`."""
     ours = [*paths, Path(sys.executable).resolve(), Path(sys.base_prefix)]
     return "read-only" if any(path.is_relative_to(home) for path in ours for home in HOME_FOLDERS) else "yes"
 

@@ -58,7 +58,7 @@ _JSON = ("extra", "record", "time_slots")
 
 
 def _columns(schema: pa.Schema) -> Any:
-    """Returns dlt's hints for every column, so that an account without pickups gets the same tables as any other."""
+    """Returns dlt column hints, so that an account without pickups gets the same tables as every other account."""
     return {
         field.name: {
             "data_type": "json" if field.name in _JSON else _TYPES[field.type],
@@ -88,28 +88,28 @@ def sendcloud_source(
     """Creates the resources for one Sendcloud account: its pickups, and the records that can't be loaded.
 
     Args:
-        credentials: the public and secret key of an API integration, or the client id and secret of an integration
+        credentials: the public and secret keys of an API integration, or the client id and secret of an integration
             that uses OAuth2. dlt reads them from `[sources.sendcloud.credentials]`.
         api_version: the API version, `v2` or `v3`. Both versions load the same pickups into the same tables.
-        base_url: the address of the API. It must use https unless its host is loopback. The keys or access tokens are
-            sent only to its origin. A final `/v2` in the address is replaced to match `api_version`.
-        token_url: the address that issues access tokens for OAuth2. It must use https unless its host is loopback.
-            The client id and secret are sent only to its origin.
-        account: the label of the account, which is part of every row's key. It consists of 1 to 40 letters, digits, `_`
-            or `-`.
-        page_size: the number of pickups to request per page. v2's maximum is not documented, so the source accepts
-            whatever page size the API returns.
+        base_url: the address of the API, which must use https unless its host is a loopback host. Keys and access
+            tokens are sent only to the origin of `base_url`. A trailing `/v2` is replaced to match `api_version`.
+        token_url: the address that issues OAuth2 access tokens, which must use https unless its host is a loopback
+            host. The client id and secret are sent only to the origin of `token_url`.
+        account: the label of the account, which is part of the key of every row. The label consists of 1 to 40
+            letters, digits, `_` or `-`.
+        page_size: the number of pickups to request per page. The maximum for v2 is not documented, so the source
+            accepts whatever page size the API returns.
         overlap_hours: the maximum number of hours by which a booking may be committed late or listed out of order.
         settle_days: the number of days after its window during which a pickup may still change.
-        max_lookback_days: how many days back from the newest pickup every run goes to read open pickups again.
+        max_lookback_days: the number of days before the newest pickup within which every run rereads open pickups.
         pages_per_package: the number of pages per load package in a first load or sweep, unless `part` is `whole`.
-        requests_per_minute: the maximum request rate, including retries. A walk that needs fewer requests never waits.
-        request_max_attempts: the maximum number of attempts per page. Seven attempts wait 63 s in total, which is
-            longer than Sendcloud's one-minute rate window.
-        part: `whole` reads everything in one package. To read in packages, use `head`, then `history` while
-            `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To read
-            settled pickups again as well, use `sweep` instead of `head`. `part` is an argument, not a setting.
-        stats: receives the walk's counts, for progress displays and the receipt. `stats` is an argument, not a setting.
+        requests_per_minute: the maximum request rate, including retries. A walk below this rate never waits.
+        request_max_attempts: the maximum number of attempts per page. With seven attempts, the waits add up to 63 s,
+            which is longer than Sendcloud's one-minute rate window.
+        part: `whole` reads everything in one package. To read several packages, use `head`, and then `history` as long
+            as `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To
+            reread settled pickups too, use `sweep` instead of `head`. `part` is an argument, not a setting.
+        stats: collects counts for progress displays and the receipt. `stats` is an argument, not a setting.
 
     Returns:
         The resources `pickups` (merged on account and id, incremental on created_at) and `pickups_quarantine` (merged
@@ -128,14 +128,14 @@ def sendcloud_source(
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
     rules = Rules(*spans, page_size, pages_per_package)
     stats = stats or ReadStats()
-    pace = RateLimiter(requests_per_minute, stats.sent_at)  # all packages of a run share one rate limit
+    pace = RateLimiter(requests_per_minute, stats.sent_at)  # all load packages of a run share one rate limit
     version = version_of(api_version)
     address = address_of(base_url, version)
     client = Client(address, credentials, request_max_attempts, pace, token_url, stats.tokens, version)
     stats.account, stats.api_version = account, api_version
-    # `pickups` walks the list, and `pickups_quarantine` waits for its rejected records. A parent resource that is not
-    # loaded, with two transformers, would not do: dlt keeps the state and the incremental's setting by resource, and
-    # in installed warehouses both belong to `pickups`
+    # The `pickups` resource walks the list, and `pickups_quarantine` waits for the rejected records. A hidden parent
+    # resource with two transformers would not work, because dlt stores the state and the settings of the incremental
+    # per resource. In existing warehouses, both are stored under `pickups`.
     is_walking = False
     result: WalkResult | None = None
 
@@ -148,7 +148,7 @@ def sendcloud_source(
     def pickups(
         created_at: dlt.sources.incremental[datetime] = dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS),
     ) -> Iterator[pa.Table]:
-        """Yields one row per pickup, as sent, in the most recent state that was read. Times are UTC instants."""
+        """Yields one row per pickup, as sent by the API, in the latest state that was read. All times are in UTC."""
         nonlocal is_walking, result
         is_walking, result = True, None
         _check_lag(created_at)
@@ -173,7 +173,7 @@ def sendcloud_source(
     )
     def pickups_quarantine() -> Iterator[pa.Table | None]:
         """Yields one row per record that can't be loaded, with the reason."""
-        yield None  # `pickups` must start first, and dlt alternates between the resources
+        yield None  # dlt alternates between the resources, and `pickups` must start first
         while is_walking and result is None:
             yield None
         if result and (result.quarantine.num_rows or result.is_first):
@@ -183,6 +183,6 @@ def sendcloud_source(
 
 
 def _batches(rows: pa.Table) -> Iterator[pa.Table]:
-    """Yields slices of BATCH_ROWS rows. If there are no rows, yields one empty slice, so that dlt creates the table."""
+    """Yields slices of BATCH_ROWS rows. An empty table yields one empty slice, so that dlt creates the table."""
     for start in range(0, max(rows.num_rows, 1), BATCH_ROWS):
         yield rows.slice(start, BATCH_ROWS)

@@ -3,7 +3,7 @@
 SendcloudError
 ├── SettingsError           a setting is invalid or missing
 │   └── MissingCredentials  one or both keys of a pair are missing
-├── AuthError               Sendcloud refused the credentials, usually with 401 or 403; a retry does not help
+├── AuthError               Sendcloud refused the credentials, usually with 401 or 403; a retry would not help
 │   ├── ClientAuthError     the token endpoint refused the client id and secret
 │   └── TokenAuthError      the API refused a fresh access token
 ├── Unavailable             no attempt returned a usable response; the next run catches up
@@ -12,7 +12,7 @@ SendcloudError
     ├── ForeignLink         a link or redirect leads to another origin; no request was sent to it
     └── LoopingLink         a next link leads back to a page that this walk has already read
 
-Each constructor composes its message from facts: what happened, what the evidence is, and what to do next.
+Each constructor builds its message from facts: what happened, what the evidence is, and what to do next.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
 
 
 class SendcloudError(Exception):
-    """The base class of the source's errors. The message fits on one terminal line and never contains a secret."""
+    """The base class of all errors of the source. Every message is a single line and never contains a secret."""
 
 
 class SettingsError(SendcloudError):
     """Raised when a setting is invalid or missing.
 
-    `setting` is the name of the source's setting, or None if the message already names the file, section and key.
+    `setting` is the name of the affected setting, or None if the message already names the file, section and key.
     """
 
     setting: str | None = None
@@ -43,7 +43,7 @@ class SettingsError(SendcloudError):
 
 
 class MissingCredentials(SettingsError):
-    """Raised when one or both keys of a pair are missing. `missing` lists their names."""
+    """Raised when one or both keys of a pair are missing. `missing` lists the names of the missing keys."""
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing, self.setting = missing, "credentials"
@@ -84,7 +84,7 @@ class ClientAuthError(AuthError):
 
 
 class TokenAuthError(AuthError):
-    """Raised when the API refuses an access token that was requested only a moment earlier."""
+    """Raised when the API refuses a newly issued access token."""
 
     def __init__(self, status: int, path: str, message: str) -> None:
         remedy = (
@@ -115,7 +115,7 @@ class BadResponse(SendcloudError):
             f"Sendcloud's response can't be used: {method} {path}: {evidence}. "
             + (
                 remedy
-                or f"Nothing from it was loaded. If {setting} is correct and the next run fails too, please report it."
+                or f"The response was not loaded. If {setting} is correct and the next run fails too, please report it."
             )
         )
 
@@ -137,8 +137,8 @@ class ForeignLink(BadResponse):
     def __init__(self, path: str, kind: str, there: str, here: str) -> None:
         super().__init__(
             path,
-            f"its {kind} leads to {there}, but the credentials are for {here} only",
-            "No request was sent there. If Sendcloud has moved, set base_url in [sources.sendcloud].",
+            f"its {kind} leads to {there}, but the credentials may be sent only to {here}",
+            "No request was sent to that address. If Sendcloud has moved, set base_url in [sources.sendcloud].",
         )
 
 

@@ -1,4 +1,4 @@
-"""Defines the constants of the source, and validates its settings before any request is sent."""
+"""Defines the constants of the source, and validates the settings before any request is sent."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VERSIONS = {version.name: version for version in (V2, V3)}
 BASE_URL = V2.base_url
 
 
-ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # the label is used in keys, paths and messages
+ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # the account label appears in keys, paths and messages
 
 
-BATCH_ROWS = 200_000  # rows per Arrow table that dlt receives; 50,000 rows took 6 % longer (2026-11)
+BATCH_ROWS = 200_000  # rows per Arrow table passed to dlt; tables of 50,000 rows took 6 % longer (2026-11)
 
 
-# dlt 1.31 drops rows older than last_value - lag, but an old pickup may change. A lag of 95 years keeps every row
+# dlt 1.31 drops rows older than last_value - lag, but old pickups may still change. A lag of 95 years keeps every row.
 NEVER_DROP_SECONDS = 3e9
 
 
@@ -38,17 +38,17 @@ def version_of(name: str) -> Version:
 
 
 def address_of(base_url: str, version: Version) -> str:
-    """Returns the API's address: `base_url`, with a final `/v2` replaced by the version's own name.
+    """Returns `base_url` with a trailing `/v2` replaced by the name of the version.
 
-    An address that ends in `/v3` is never changed. If the version is v2, such an address raises SettingsError, because
-    the source does not guess which of the two settings is wrong.
+    An address that ends in `/v3` is never changed. If the version is v2 and the address ends in `/v3`, raises
+    SettingsError, because the source does not guess which of the two settings is wrong.
     """
     root, _, last = base_url.strip().rstrip("/").rpartition("/")
     if last not in VERSIONS or last == version.name:
         return base_url
     if last != V2.name:
         remedy = f"Set api_version = {last!r}, or remove base_url."
-        raise SettingsError.of("base_url", f"is an address of {last}, but api_version is {version.name}", remedy)
+        raise SettingsError.of("base_url", f"is a {last} address, but api_version is {version.name}", remedy)
     return f"{root}/{version.name}"
 
 
@@ -70,9 +70,9 @@ def _check_numbers(**settings: int) -> None:
 
 
 def _check_address_section(**addresses: str) -> None:
-    """Raises SettingsError if dlt found an address outside this source's section.
+    """Raises SettingsError if dlt took an address from outside `[sources.sendcloud]`.
 
-    dlt also searches the parent sections. Without this check, the keys would be sent to a BASE_URL that is in the
+    dlt also searches the parent sections. Without this check, the keys would be sent to a BASE_URL that was set in the
     environment for another program (tested with dlt 1.31, 2026-11).
     """
     for name, address in addresses.items():
@@ -84,7 +84,7 @@ def _check_address_section(**addresses: str) -> None:
 
 
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
-    """Raises SettingsError if an incremental passed by the user would drop changes to old pickups."""
+    """Raises SettingsError if an incremental passed by the caller would drop changes to old pickups."""
     if created_at.end_value is None and (created_at.lag or 0) < NEVER_DROP_SECONDS:
         raise SettingsError.of(
             "pickups.created_at",
@@ -94,21 +94,21 @@ def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
 
 
 def _check_start_date() -> None:
-    """Raises SettingsError for an unusable start date, before dlt 1.31 fails on it when binding the incremental."""
+    """Raises SettingsError if the start date is invalid, because dlt 1.31 fails when it binds an invalid date."""
     _to_utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))
 
 
 def _to_utc(value: Any) -> datetime | None:
-    """Returns a bound of the incremental as a UTC instant, or None if there is no bound.
+    """Returns a bound of the incremental in UTC, or None if there is no bound.
 
-    Raises SettingsError for text and for a time without an offset, because dlt would compare the value with instants
-    and fail later (tested with dlt 1.31).
+    Raises SettingsError for text and for times without a UTC offset, because dlt would compare the value with
+    timestamps and fail later (tested with dlt 1.31).
     """
     if value is None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
-        remedy = "Write it in config.toml without quotes (2026-01-31T00:00:00Z), or pass an aware datetime."
+        remedy = "Write the time in config.toml without quotes (2026-01-31T00:00:00Z), or pass an aware datetime."
         raise SettingsError.of(
-            "pickups.created_at", f"is bounded by {value!r}, which is not a time with an offset", remedy
+            "pickups.created_at", f"is bounded by {value!r}, which is not a time with a UTC offset", remedy
         )
     return value.astimezone(UTC)

@@ -81,7 +81,7 @@ def test_a_missing_dlt_folder_is_reported_with_the_remedy(installation: Installa
     (installation.folder / ".dlt").rmdir()
     (said,) = findings_of(installation.command("check", api=api))["project"]
 
-    assert said.startswith(f"warning there is no .dlt in {installation.folder} or above")
+    assert said.startswith(f"warning there is no .dlt in or above {installation.folder}")
     assert "pickups init DIR" in said
 
 
@@ -153,7 +153,7 @@ def test_a_certificate_that_seems_invalid_by_date_adds_a_hint_about_the_clock(
     ("fault", "evidence", "code"),
     [
         (faults.status(503), "503", 4),
-        (faults.html(), "no JSON page", 4),
+        (faults.html(), "not a JSON object", 4),
         (faults.too_many(120), "429", 4),
     ],
     ids=["unavailable", "a proxy's page", "too many requests"],

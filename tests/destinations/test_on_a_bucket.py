@@ -186,7 +186,7 @@ def test_run_that_loses_its_lock_while_it_reads_writes_nothing(
     _, said = held_up.communicate(timeout=60)
 
     assert held_up.returncode == 6, said
-    assert "was taken for dead" in said
+    assert "was presumed dead" in said
     assert (rows_in_lake(bucket, tmp_path), len(read("runs"))) == (before, receipts)
 
 
@@ -215,7 +215,7 @@ def test_resumed_run_does_not_overwrite_newer_rows_of_another_run(
     assert there[0] == as_rows(world.records())
     assert [rows_in_lake(bucket, tmp_path, query) for query in (PICKUPS, HISTORY, RUNS)] == there
     assert held_up.returncode == 6, said
-    assert "was taken for dead" in said.splitlines()[-1]
+    assert "was presumed dead" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert not lock_files(bucket)
 
@@ -226,7 +226,7 @@ def test_deleted_lock_is_not_recreated_and_counts_as_lost(lake_backend: Any, buc
         filesystem(bucket).rm(lock_files(bucket)[0])
         time.sleep(1.5)
         assert not lock_files(bucket)
-        with pytest.raises(DestinationError, match="was taken for dead"):
+        with pytest.raises(DestinationError, match="was presumed dead"):
             lake_backend.check_lock()
 
 
@@ -235,7 +235,7 @@ def test_lock_that_now_belongs_to_another_run_is_left_unchanged(lake_backend: An
         (lock,) = lock_files(bucket)
         filesystem(bucket).pipe_file(lock, b"of another")
         time.sleep(1.5)
-        with pytest.raises(DestinationError, match="was taken for dead"):
+        with pytest.raises(DestinationError, match="was presumed dead"):
             lake_backend.check_lock()
 
     assert filesystem(bucket).cat_file(lock) == b"of another"
@@ -250,9 +250,9 @@ def test_lock_is_lost_permanently_if_the_machine_slept_too_long(
     with lake_backend.lock(["default"], 0):
         with monkeypatch.context() as patched:
             patched.setattr(object_lock, "_clocks", lambda: (time.time() + 60, time.monotonic()))
-            with pytest.raises(DestinationError, match="was taken for dead"):
+            with pytest.raises(DestinationError, match="was presumed dead"):
                 lake_backend.check_lock()
-        with pytest.raises(DestinationError, match="was taken for dead"):
+        with pytest.raises(DestinationError, match="was presumed dead"):
             lake_backend.check_lock()
     with lake_backend.lock(["default"], 0):
         lake_backend.check_lock()
@@ -270,7 +270,7 @@ def test_renewal_that_comes_too_late_is_undone(lake_backend: Any, bucket: str, m
     with lake_backend.lock(["default"], 0):
         time.sleep(3.8)
         assert not lock_files(bucket)
-        with pytest.raises(DestinationError, match="was taken for dead"):
+        with pytest.raises(DestinationError, match="was presumed dead"):
             lake_backend.check_lock()
 
 

@@ -91,7 +91,7 @@ def test_run_whose_connection_no_longer_holds_the_lock_publishes_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(status_history, "record_states", without_lock)
-        with pytest.raises(DestinationError, match="gives each transaction another connection"):
+        with pytest.raises(DestinationError, match="assigns each transaction a different connection"):
             installation.run(api)
 
     assert ask("select count(*) from sendcloud.pickups") == [(1,)]
@@ -167,4 +167,4 @@ def test_check_refuses_a_pool_of_transactions_and_accepts_a_pool_of_sessions(
         assert on(through, tmp_path) == as_rows(world.records())
     else:
         assert check.returncode == 6
-        assert "gives each transaction another connection" in found["message"]
+        assert "assigns each transaction a different connection" in found["message"]

@@ -289,7 +289,7 @@ def test_if_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_file_sta
 
     assert done.returncode == 6
     told = done.stderr.splitlines()[-1]
-    assert told.startswith(f"pickups: The destination failed: {installation.published}: it cannot be replaced while")
+    assert told.startswith(f"pickups: The destination failed: {installation.published}: the file can't be replaced")
     for part in ("a program has it open (Access is denied)", "pipelines.warehouse.read", "the next run publishes"):
         assert part in told
     assert "The pickups are loaded; the published file is unchanged." in told

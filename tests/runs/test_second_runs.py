@@ -231,7 +231,7 @@ def test_failed_order_check_makes_the_run_read_to_the_end_and_report_it(
 
     told = installation.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="10").stdout
 
-    assert "order: unsorted; the list was not newest first, so it was read to the end" in told
+    assert "order: unsorted; the list was not sorted newest first, so it was read to the end" in told
     last = installation.rows("from sendcloud.pickup_runs order by started_at desc limit 1")[0]
     assert (last["order"], last["requests"], last["stopped_because"]) == ("unsorted", 7, "end")
     assert installation.pickups() == as_rows(world.records())

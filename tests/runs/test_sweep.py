@@ -285,7 +285,7 @@ def test_sweep_requested_during_an_unfinished_first_load_is_reported_as_not_begu
     receipt = installation.run(api, sweep=True, **FIVE_A_PAGE)
 
     assert (receipt.sweep, receipt.history_complete, receipt.rows_missed) == ("not_begun", True, None)
-    assert "sweep: not begun" in " ".join(receipt.remarks())
+    assert "sweep: not started" in " ".join(receipt.remarks())
     assert installation.pickups() == as_rows(world.records())
 
 

@@ -117,7 +117,7 @@ def test_mismatched_ids_stop_the_switch_before_anything_is_merged(shop: Installa
         again = shop.command("run", api=elsewhere, SOURCES__SENDCLOUD__API_VERSION="v3")
 
     assert again.returncode == 3
-    assert "It was not merged, nor were the pickups read with it" in again.stderr
+    assert "Neither this pickup nor the pickups read with it were merged" in again.stderr
     assert shop.pickups() == before
 
 

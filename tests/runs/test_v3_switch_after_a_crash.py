@@ -130,7 +130,7 @@ def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
     if link_is_stale:
         fail_after_a_restart(half_switched, api)
     api.fault(with_other_ids({record["id"] for record in world.records()[-10:]}), times=None)
-    with pytest.raises(IdMismatch, match="It was not merged, nor were the pickups read with it"):
+    with pytest.raises(IdMismatch, match="Neither this pickup nor the pickups read with it were merged"):
         half_switched.run(api, api_version="v3", **SMALL)
 
     by_version = "select api_version, count(*) as n from sendcloud.pickups group by all order by all"

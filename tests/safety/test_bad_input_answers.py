@@ -60,8 +60,8 @@ def test_an_api_that_is_down_exits_4_after_seven_tries(loaded: Installation, api
         [
             (faults.status(503), "503"),
             (faults.too_many(), "429"),
-            (faults.html(), "200, but no JSON page (text/html"),
-            (faults.truncated(), "200, but no JSON page (application/json)"),
+            (faults.html(), "200, but not a JSON object (text/html"),
+            (faults.truncated(), "200, but not a JSON object (application/json)"),
             (faults.reset(), "Connection reset"),
             (faults.cut(), "IncompleteRead"),
         ],
@@ -109,7 +109,7 @@ def test_a_next_link_to_another_host_is_not_followed(loaded: Installation, api: 
 
     assert code == 4
     assert another.base_url.removesuffix("/api/v2") in message
-    assert "the credentials are for" in message
+    assert "the credentials may be sent only to" in message
     assert as_before(loaded, api)
 
 
@@ -158,7 +158,7 @@ def test_a_secret_key_that_the_api_repeats_is_written_to_no_file(
 
     files = [path for path in installation.folder.rglob("*") if path.is_file()]
     assert code == 4
-    assert "200, but it repeats the secret key" in message
+    assert "200, but the response repeats the secret key" in message
     assert files
     assert [path for path in files if spelling.encode() in path.read_bytes()] == []
 
@@ -168,8 +168,8 @@ def test_a_page_that_is_too_large_or_cannot_be_decoded_ends_the_run_without_a_re
     loaded: Installation, api: Sandbox
 ) -> None:
     for fault, evidence in (
-        (faults.gzipped(65 * 2**20), "its body is larger than 64 MiB"),
-        (faults.encoded("utf-8", "application/json; charset=klingon"), "its body can't be decoded as klingon"),
+        (faults.gzipped(65 * 2**20), "the body is larger than 64 MiB"),
+        (faults.encoded("utf-8", "application/json; charset=klingon"), "the body can't be decoded as klingon"),
     ):
         before = len(api.requests)
         api.fault(fault, times=None)

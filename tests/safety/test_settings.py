@@ -278,7 +278,7 @@ def test_the_published_file_cannot_be_the_warehouse(installation: Installation, 
 
     assert done.returncode == 3
     assert "[publish] path is " in done.stderr
-    assert "runs write that file" in done.stderr
+    assert "runs write to that file" in done.stderr
 
 
 def test_settings_of_other_programs_may_be_in_the_files(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_redirect_from_https_to_http_is_refused_and_not_followed(
         client = Client(base_url, SendcloudCredentials(public_key="public", secret_key=SECRET), 1)
 
         with pytest.raises(
-            ForeignLink, match=f"its redirect leads to http://127.0.0.1:{port}, but .* are for https://"
+            ForeignLink, match=f"its redirect leads to http://127.0.0.1:{port}, but .* may be sent only to https://"
         ):
             client.get(f"{base_url}/pickups")
 

@@ -111,29 +111,29 @@ def test_a_token_request_is_retried_after_a_timeout(api: Sandbox, monkeypatch: p
 def test_a_token_endpoint_that_requests_a_wait_of_a_day_is_not_retried(api: Sandbox) -> None:
     api.fault(faults.too_many(86_400), page="token", times=None)
 
-    with pytest.raises(Unavailable, match="asks to wait 86,400 s, after 1 try"):
+    with pytest.raises(Unavailable, match="asks for a wait of 86,400 s, after 1 try"):
         get(api)
 
 
 UNUSABLE = {
-    "too large": (faults.huge(65 * 2**20), "its body is larger than 64 MiB"),
-    "encoding": (faults.encoded("utf-8", "application/json; charset=klingon"), "its body can't be decoded as klingon"),
-    "no token": (faults.token(access_token=ABSENT), "without an access_token that a header can carry"),
-    "null": (faults.token(access_token=None), "without an access_token that a header can carry"),
-    "empty": (faults.token(access_token=""), "without an access_token that a header can carry"),
-    "a number": (faults.token(access_token=7), "without an access_token that a header can carry"),
-    "a space": (faults.token(access_token="ory_at_a b"), "without an access_token that a header can carry"),
+    "too large": (faults.huge(65 * 2**20), "the body is larger than 64 MiB"),
+    "encoding": (faults.encoded("utf-8", "application/json; charset=klingon"), "the body can't be decoded as klingon"),
+    "no token": (faults.token(access_token=ABSENT), "without an access_token that can be sent in a header"),
+    "null": (faults.token(access_token=None), "without an access_token that can be sent in a header"),
+    "empty": (faults.token(access_token=""), "without an access_token that can be sent in a header"),
+    "a number": (faults.token(access_token=7), "without an access_token that can be sent in a header"),
+    "a space": (faults.token(access_token="ory_at_a b"), "without an access_token that can be sent in a header"),
     "a line break": (
         faults.token(access_token="ory_at_a\r\nX-Evil: 1"),
-        "without an access_token that a header can carry",
+        "without an access_token that can be sent in a header",
     ),
-    "not ASCII": (faults.token(access_token="ory_at_é"), "without an access_token that a header can carry"),
-    "very long": (faults.token(access_token="ory_at_" + "a" * 5_000), "without an access_token that a header"),
+    "not ASCII": (faults.token(access_token="ory_at_é"), "without an access_token that can be sent in a header"),
+    "very long": (faults.token(access_token="ory_at_" + "a" * 5_000), "without an access_token that can be sent"),
     "not bearer": (faults.token(token_type="mac"), "its token_type is not bearer"),
     "nested": (lambda due: replace(due, body=b'{"a":' * 100_000 + b"}"), "without an access_token"),
-    "accepted": (lambda due: replace(due, status=202), "/oauth2/token: 202. Nothing"),
-    "the secret": (faults.token(access_token=SECRET), "it repeats the secret key or an access token"),
-    "the secret beside it": (faults.token(client_secret=SECRET), "it repeats the secret key or an access token"),
+    "accepted": (lambda due: replace(due, status=202), "/oauth2/token: 202. The response"),
+    "the secret": (faults.token(access_token=SECRET), "the response repeats the secret key or an access token"),
+    "the secret beside it": (faults.token(client_secret=SECRET), "repeats the secret key or an access token"),
 }
 
 
@@ -247,7 +247,7 @@ def test_a_page_that_repeats_the_token_or_the_client_secret_is_refused(api: Sand
 
     api.fault(repeated, page=1, times=None)
 
-    with pytest.raises(BadResponse, match="it repeats the secret key or an access token"):
+    with pytest.raises(BadResponse, match="the response repeats the secret key or an access token"):
         get(api)
 
 
@@ -258,6 +258,6 @@ def test_a_page_that_repeats_the_previous_token_is_refused(api: Sandbox, clock: 
     clock.now += 3600
     api.world.book(note=before)
 
-    with pytest.raises(BadResponse, match="it repeats the secret key or an access token"):
+    with pytest.raises(BadResponse, match="the response repeats the secret key or an access token"):
         client.get(f"{api.base_url}/pickups")
     assert api.access_token != before

@@ -62,7 +62,7 @@ def test_a_token_request_with_client_id_and_secret_follows_no_redirect(api: Sand
         for address in (elsewhere.token_url, f"{api.token_url}/"):
             api.heal()
             api.fault(faults.redirect(address, code), page="token", times=None)
-            with pytest.raises(BadResponse, match=f"{code}, it redirects to http://127.0.0.1:"):
+            with pytest.raises(BadResponse, match=f"{code} redirect to http://127.0.0.1:"):
                 get(api)
         assert elsewhere.requests == []
     assert asked(api) == [("POST", code)] * 2
@@ -111,10 +111,10 @@ SETTINGS = {
     "neither pair": ({CLIENT_ID: "", CLIENT_SECRET: ""}, "Settings are missing: public_key, secret_key."),
     "both pairs": (
         {PUBLIC_KEY: "p", SECRET_KEY: "s"},
-        "credentials hold public_key, secret_key, client_id, client_secret",
+        "credentials contain public_key, secret_key, client_id, client_secret",
     ),
-    "one pair and a half": ({PUBLIC_KEY: "p"}, "credentials hold public_key, client_id, client_secret"),
-    "half of each pair": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials hold public_key, client_secret"),
+    "one pair and a half": ({PUBLIC_KEY: "p"}, "credentials contain public_key, client_id, client_secret"),
+    "half of each pair": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials contain public_key, client_secret"),
     "not allowed in a header": ({CLIENT_ID: "“quoted”"}, "has invalid characters"),
 }
 

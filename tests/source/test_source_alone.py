@@ -121,7 +121,7 @@ def test_a_start_date_as_text_or_without_an_offset_is_refused_before_any_request
     with pytest.raises(PipelineStepFailed) as failed:
         load(api, monkeypatch, folder, bounds={"initial_value": since})
 
-    assert f"bounded by {since!r}, which is not a time with an offset" in str(failed.value)
+    assert f"bounded by {since!r}, which is not a time with a UTC offset" in str(failed.value)
     assert api.requests == []
 
 

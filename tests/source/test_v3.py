@@ -188,7 +188,7 @@ def test_the_base_url_follows_the_api_version(base_url: str, version: Any, addre
 
 
 def test_a_v3_base_url_with_api_version_v2_and_an_unknown_api_version_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"is an address of v3, but api_version is v2\. Set api_version = 'v3'"):
+    with pytest.raises(SettingsError, match=r"is a v3 address, but api_version is v2\. Set api_version = 'v3'"):
         address_of(V3.base_url, V2)
     with pytest.raises(SettingsError, match=r"api_version is 'v4'\. Use v2 or v3"):
         version_of("v4")

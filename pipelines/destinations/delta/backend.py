@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
-VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of processes that read for a report
+VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of processes that read data for a report
 REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentials, network, disk) and run again."
 
 
@@ -82,7 +82,7 @@ class DeltaBackend:
             yield
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Removes empty folders left behind by crashed runs. dlt creates everything that a run requires."""
+        """Removes empty folders left behind by crashed runs. dlt itself creates everything that a run requires."""
         with self._translate_errors():
             for account in accounts:
                 self.tables.remove_empty_folder(account_dataset(account))
@@ -197,7 +197,7 @@ class DeltaBackend:
     def _memory_session(self) -> Iterator[DuckDBSession]:
         """Opens an in-memory database that can read the lake's files.
 
-        Files in a bucket are read through dlt's library, because DuckDB would have to download its own.
+        Files in a bucket are read through dlt's library, because DuckDB would have to download an extension.
         """
         with open_database(IN_MEMORY) as connection:
             if not self.tables.is_local:
@@ -232,6 +232,6 @@ def delta_backend() -> DeltaBackend:
     if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
         raise SettingsError(
             f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "
-            "when files are read. Choose an address without it."
+            "when files are read. Choose an address without this character."
         )
     return found

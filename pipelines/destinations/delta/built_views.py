@@ -1,4 +1,4 @@
-"""Reads the lake views that `pickups models` has built, and lists the files that it builds them from."""
+"""Reads the lake views that `pickups models` has built, and lists the files from which they are built."""
 
 from __future__ import annotations
 

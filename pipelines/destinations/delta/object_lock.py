@@ -1,6 +1,6 @@
 """Locks a folder in a bucket with a lock file.
 
-No operating system holds locks in a bucket, so a lock file's owner keeps renewing it for as long as the run lives.
+In a bucket, no operating system can hold a lock, so the owner of a lock file keeps renewing the file during the run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 class ObjectLock(TransactionalFile):
     """Extends dlt's lock with an owner.
 
-    The lock in dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
-    names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
+    The lock in dlt 1.31 checks whether the file exists, if it checks anything, and its heartbeat recreates a deleted
+    file. This lock names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
 
-    The file with the earliest name holds the lock, and names begin with the machine's time. A file older than
+    The file with the earliest name holds the lock, and names begin with the machine's current time. A file older than
     LOCK_TTL_SECONDS has expired and is removed by any run that finds it. dlt implements both rules, and earlier
     versions of this package followed them too.
     """
 
     def __init__(self, place: str, filesystem: AbstractFileSystem) -> None:
         super().__init__(f"/{place}", filesystem)
-        self.path, self.lock_prefix = place, f"{place}.lock"  # dlt requires a root, but names in a bucket have none
+        self.path, self.lock_prefix = place, f"{place}.lock"  # dlt requires a leading slash, unlike the bucket
         now = datetime.now(UTC)
         self._owner = f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC"
         self._token = f"{self._owner} ({secrets.token_hex(8)})".encode()
@@ -64,7 +64,7 @@ class ObjectLock(TransactionalFile):
         """Raises OSError if this run has lost the lock or may have lost it."""
         if not self._is_held():
             raise OSError(
-                f"the lock {self.lock_path} was lost: this run was suspended for so long that it was taken for dead, "
+                f"the lock {self.lock_path} was lost: this run was suspended for so long that it was presumed dead, "
                 "or the lock file was deleted"
             )
 
@@ -76,7 +76,7 @@ class ObjectLock(TransactionalFile):
                 self._fs.rm(self.lock_path)
 
     def holder(self) -> str:
-        """Returns the holder named in the lock file, or "" if it names none: earlier versions wrote empty files."""
+        """Returns the holder named in the lock file, or "" for an empty file, which earlier versions wrote."""
         with suppress(Exception):
             content: str = self._fs.cat_file(self._first).decode().partition(" (")[0][:200]
             return "".join(character for character in content if character.isprintable())
@@ -90,13 +90,13 @@ class ObjectLock(TransactionalFile):
         self._start_heartbeat()
 
     def _start_heartbeat(self) -> Heartbeat:
-        """Starts to renew the file three times per LOCK_TTL_SECONDS, so that a single renewal may fail."""
+        """Starts renewing the file three times per LOCK_TTL_SECONDS, so that a single renewal may fail."""
         self._heartbeat = Heartbeat(TransactionalFile.LOCK_TTL_SECONDS / 3, self._renew)
         self._heartbeat.start()
         return self._heartbeat
 
     def _stop_heartbeat(self) -> None:
-        """Stops the renewals and waits for any still under way, which would otherwise recreate the removed file."""
+        """Stops the renewals and waits for one in progress, which would otherwise recreate the removed file."""
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat:
             heartbeat.cancel()
@@ -113,11 +113,11 @@ class ObjectLock(TransactionalFile):
             if not self._is_expired():
                 self._renewed = began
                 return
-            self._is_lost = True  # suspended between check and write: another run may hold the lock
+            self._is_lost = True  # after a suspension between check and write, another run may hold the lock
             self._fs.rm(self.lock_path)
 
     def _rewrite(self) -> None:
-        """Rewrites the file, conditionally if the store allows it (S3), so that a deleted file stays deleted."""
+        """Rewrites the file. If the store supports conditional writes (S3), a deleted file stays deleted."""
         if tag := self._fs.info(self.lock_path).get("ETag"):
             try:
                 self._fs.pipe_file(self.lock_path, self._token, IfMatch=tag)
@@ -128,7 +128,7 @@ class ObjectLock(TransactionalFile):
         self._fs.pipe_file(self.lock_path, self._token)
 
     def _is_held(self) -> bool:
-        """Returns whether the store confirms this lock. Checks the time last, because the response may be slow."""
+        """Returns whether the store confirms this lock. Checks the time last, because the store may respond slowly."""
         if self._is_lost or self._is_expired() or not self._is_ours() or self._is_expired():
             self._is_lost = True
         return not self._is_lost
@@ -143,7 +143,7 @@ class ObjectLock(TransactionalFile):
         """Returns whether the last renewal was so long ago that another run may acquire the lock.
 
         The longer of two measurements counts, because the wall clock keeps running while a machine sleeps, and the
-        monotonic clock can't be set.
+        monotonic clock can't be adjusted.
         """
         passed = max(now - before for now, before in zip(_clocks(), self._renewed, strict=True))
         return passed >= TransactionalFile.LOCK_TTL_SECONDS

@@ -17,7 +17,7 @@ from pipelines.destinations.migrations import current_columns
 from pipelines.destinations.naming import PREFIX, account_dataset
 
 RESOLVED_TABLE = (
-    "pickups_quarantine_resolved"  # separate because dlt's merge doesn't know the column and would keep its old values
+    "pickups_quarantine_resolved"  # a separate table, because dlt's merge would keep old values of `resolved_at`
 )
 # in the order in which they are written: the history before the record of its loads, and the receipts last
 OWN_TABLES = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
@@ -25,7 +25,7 @@ SWEPT_TABLE = "pickups_swept"
 WRITTEN_BEFORE_LOAD = {
     "pickup_states_recorded",
     "pickup_runs",
-}  # record_states and write_receipt write when a package is complete
+}  # record_states and write_receipt write these tables when a package is complete
 _QUARANTINE = """
     select refused.*, resolved.resolved_at
     from {refused} as refused
@@ -36,7 +36,7 @@ _NO_RESOLVED = "(select null::text as account, null::text as record_hash, null::
 _RESOLVED_ROWS = """
     select account, record_hash, resolved_at from sendcloud.pickups_quarantine where resolved_at is not null
 """
-# dlt keeps its own tables in separate files of the lake, so these stay empty and housekeeping finds nothing to prune
+# dlt stores its own tables in separate files in the lake, so these tables stay empty and are never pruned
 _EMPTY_DLT_TABLES = """
     create table sendcloud._dlt_pipeline_state (created_at timestamptz, pipeline_name text, _dlt_load_id text);
     create table sendcloud._dlt_loads (inserted_at timestamptz, load_id text, status int, schema_version_hash text);
@@ -117,7 +117,7 @@ class AccountTables(_MemorySession):
         self._before[RESOLVED_TABLE] = self._resolved()
 
     def flush(self, *, is_between_pages: bool = False) -> None:
-        """Writes the changed tables to the lake, each one atomically.
+        """Writes each changed table to the lake atomically.
 
         The rows that a sweep has seen are written when the package is complete, because their number grows with every
         page. If the run crashes before then, the next run reads these pages again. The very first package is an
@@ -162,7 +162,7 @@ class AccountTables(_MemorySession):
 
 
 class DeltaSession(_MemorySession):
-    """Provides a session for each account of the run, and a session over the run's data as readers will see it."""
+    """Provides a session for each account of the run, and a session with the run's data as readers will see it."""
 
     def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
         super().__init__(connection, tables)
@@ -183,7 +183,7 @@ class DeltaSession(_MemorySession):
             account.flush(is_between_pages=is_between_pages)
 
     def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
-        """Returns a session over this run's accounts in memory. Other accounts would have to be read from the lake."""
+        """Returns a session with this run's accounts in memory. Other accounts would have to be read from the lake."""
         checked = self._connection.in_catalog("for_checks")
         found: dict[str, list[str]] = {}
         for dataset, account in self._accounts.items():
@@ -195,7 +195,7 @@ class DeltaSession(_MemorySession):
 
 
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
-    """Creates views over all accounts' tables in the connection's `published` catalog."""
+    """Creates views over the tables of all accounts in the connection's `published` catalog."""
     _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets(PREFIX)))
 
 
@@ -224,7 +224,7 @@ def _published_queries(tables: DeltaTables, datasets: Sequence[str]) -> dict[str
 
 
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
-    """Returns a `from` item that reads the table's files, or an empty relation with its columns if it has none."""
+    """Returns a `from` item that reads the table's files or, if there are none, an empty relation with its columns."""
     if files := tables.files(table):
         listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         return f"read_parquet([{listed}], union_by_name = true)"

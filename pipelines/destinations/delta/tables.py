@@ -1,4 +1,4 @@
-"""Reads and writes a lake's Delta tables by dataset and name. Only this module knows where the tables are."""
+"""Reads and writes a lake's Delta tables by dataset and name. Only this module knows the tables' locations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
 DLT_TABLES = ("pickups", "pickups_quarantine")
 OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
-COMPACT_EVERY_VERSIONS = 100  # the number of table versions between two compactions of its files
+COMPACT_EVERY_VERSIONS = 100  # a table's files are compacted after this many new versions
 RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
 
 
@@ -92,7 +92,7 @@ class DeltaTables:
         write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
 
     def compact(self, datasets: Iterable[str]) -> None:
-        """Merges the small files of each table whenever it reaches another COMPACT_EVERY_VERSIONS versions.
+        """Merges the small files of each table after every COMPACT_EVERY_VERSIONS versions.
 
         Deletes files that were replaced more than a week ago.
         """

@@ -1,4 +1,4 @@
-"""Implements the default destination: runs write one DuckDB file, and users query a published copy of it."""
+"""Implements the default destination: runs write to one DuckDB file, and users query a published copy of it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class DuckDBBackend:
     def snapshot(self) -> Iterator[Mapping[str, str]]:
         """Preserves the published file under another name during the block.
 
-        A hard link is enough, because publishing replaces the file and never writes into it. If the filesystem refuses
+        A hard link is enough, because publishing replaces the file and never writes to it. If the filesystem refuses
         the link, the file is copied.
         """
         remove_leftovers(self.read, "still", older_than_seconds=atomic_file.DAY_SECONDS)

@@ -20,7 +20,7 @@ HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process th
 
 
 def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
-    """Yields the findings about both files and the disks that hold them."""
+    """Yields the findings about both files and their disks."""
     for what, path in (("warehouse", warehouse), ("published", published)):
         if problem := _why_not_writable(path):
             yield error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
@@ -34,7 +34,7 @@ def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
 
 
 def _why_not_writable(path: Path) -> str | None:
-    """Returns why the file can't be created or replaced, or None if it can.
+    """Returns the reason why the file can't be created or replaced, or None if there is no such reason.
 
     Replacing a file requires write permission for its folder.
     """
@@ -73,7 +73,7 @@ def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
 def _command_of(pid: int) -> str:
     """Returns the process's program with its script or module, or "" if the system doesn't report them.
 
-    The script or module is included because an interpreter's name alone says too little.
+    The script or module is included because the name of an interpreter alone doesn't identify the program.
     """
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
@@ -93,5 +93,5 @@ def _space_finding(folder: Path, warehouse_mb: float) -> Finding:
         remedy = f"A run needs {needed_mb:,.0f} MB, because it copies the warehouse. Free up disk space."
         return error_finding("disk", DestinationError(str(folder), free_space, remedy))
     if free_mb < max(SPACE_MB, 3 * warehouse_mb):
-        return Finding("disk", "warning", f"{free_space}: enough for now, but the warehouse and its copy grow")
+        return Finding("disk", "warning", f"{free_space}: enough for now, but the warehouse and its copy will grow")
     return Finding("disk", "ok", free_space)

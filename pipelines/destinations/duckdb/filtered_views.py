@@ -9,7 +9,7 @@ from pipelines.destinations.migrations import current_columns
 
 
 def create_filtered_views(connection: Session, only: PickupFilter) -> None:
-    """Creates the `published` catalog's tables and the analytics views in an empty database.
+    """Creates views of the tables in the `published` catalog, and the analytics views, in an empty database.
 
     In that database, `sendcloud.pickups` contains only the pickups that match `only`.
 

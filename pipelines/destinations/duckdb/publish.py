@@ -1,4 +1,4 @@
-"""Publishes the warehouse and compacts it. Each new file is completed before it atomically replaces the old file.
+"""Publishes the warehouse and compacts it. Each new file is complete before it atomically replaces the old file.
 
 DuckDB lets either one process write a file or many processes read it. A notebook must therefore not open the warehouse.
 """
@@ -29,13 +29,13 @@ def publish(warehouse: Path, published: Path) -> None:
     """
     if warehouse.with_name(warehouse.name + ".wal").exists():
         # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
-        # file. Closing the connection does so too, but reports no failure (duckdb 1.5.5 on a full disk), and the copy
-        # would be inconsistent.
+        # file. Closing the connection also moves the data, but reports no failure (duckdb 1.5.5 on a full disk), and
+        # the copy would be inconsistent.
         with duckdb.connect(str(warehouse)) as connection:
             connection.execute("checkpoint")
     try:
         with replace_atomically(published) as fresh:
-            # copyfile lets the kernel copy the data, in a quarter of the time that reading and writing takes (2026-11)
+            # copyfile lets the kernel copy the data, which takes a quarter of the time of reading and writing (2026-11)
             shutil.copyfile(warehouse, fresh)
     except FileInUse as error:
         raise PermissionError(
@@ -93,5 +93,5 @@ def _rewrite(warehouse: Path) -> None:
         remove_compaction_files(warehouse)
 
 
-# The new file keeps the storage version, so an older duckdb that can read the old file can read the new file.
+# The new file keeps the storage version, so any older duckdb that can read the old file can also read the new one.
 _STORAGE_VERSION = "select rtrim(tags['storage_version'], '+') from duckdb_databases() where database_name = 'old'"

@@ -64,7 +64,7 @@ class DuckDBSession:
         self._connection.register_filesystem(filesystem)
 
     def in_catalog(self, catalogue: str) -> DuckDBSession:
-        """Returns another session on this database, in a separate in-memory catalog. Creates a missing catalog."""
+        """Returns another session on this database, with its own in-memory catalog, which is created if necessary."""
         connection = self._connection.cursor()
         connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         connection.execute(f'use "{catalogue}"')
@@ -75,7 +75,10 @@ class DuckDBSession:
         return self
 
     def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
-        """Creates the views and returns this session, which covers all accounts: excluding some would take longer."""
+        """Creates the views and returns this session.
+
+        It covers all accounts, because excluding some would take longer.
+        """
         create_views(self)
         return self
 
@@ -83,7 +86,7 @@ class DuckDBSession:
         """Does nothing, because readers get a copy of the whole file (destinations/duckdb/publish.py)."""
 
     def publish_views(self) -> None:
-        """Does nothing, because `for_checks` has created the views in the file."""
+        """Does nothing, because `for_checks` has already created the views in the file."""
 
 
 @contextmanager
@@ -96,12 +99,12 @@ def open_database(path: Path, *, read_only: bool = False, backup: Path | None = 
         backup: the copy that can replace the file if it is damaged.
 
     Raises:
-        DestinationError: another process holds the file, or the file is not a DuckDB database.
+        DestinationError: another process has the file open, or the file is not a DuckDB database.
     """
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        remedy = "If another program has the file open, close it there (readers use the published file). "
+        remedy = "If another program has the file open, close it in that program (readers use the published file). "
         remedy += _damage_remedy(path, backup)
         raise DestinationError(str(path), str(error).split("\n")[0], remedy) from None
     try:
@@ -112,9 +115,9 @@ def open_database(path: Path, *, read_only: bool = False, backup: Path | None = 
 
 
 def _damage_remedy(path: Path, backup: Path | None) -> str:
-    """Returns what to do with a file that DuckDB can't read.
+    """Returns instructions for a file that DuckDB can't read.
 
-    The file may hold the last copy of pickups that the API no longer lists.
+    The file may contain the last copy of pickups that the API no longer lists.
     """
     if backup is None:
         return "If the file is damaged, keep it. The next run publishes a new file from the warehouse."
@@ -147,14 +150,14 @@ def create_database(warehouse: Path) -> None:
 
 
 def dlt_destination(path: Path) -> Destination[Any, Any]:
-    """Returns dlt's object for the file."""
+    """Returns dlt's destination object for the file."""
     import dlt
 
     return dlt.destinations.duckdb(str(path))
 
 
 def checkpoint(path: Path, backup: Path) -> None:
-    """Moves the data in the log and in memory into the file.
+    """Moves data from the log and from memory into the file.
 
     Raises:
         DestinationError: the file can't be opened.
@@ -166,7 +169,7 @@ def checkpoint(path: Path, backup: Path) -> None:
 
 @contextmanager
 def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterator[DuckDBSession]:
-    """Opens a session over a published file, with only the pickups that match the filter.
+    """Opens a session for a published file, with only the pickups that match the filter.
 
     Raises:
         NoData: the file doesn't exist or contains no pickups.

@@ -1,8 +1,8 @@
 """Implements `[pipeline] destination = "postgres"`: a PostgreSQL server.
 
 Each account has its own schema for its rows, dlt's state and the bookkeeping tables. The server holds a separate lock
-for each account, so runs can take place on any number of machines, but only one run loads an account at a time. Users
-query the `sendcloud` and `analytics` schemas.
+for each account, so any number of machines can execute runs, but only one run loads an account at a time. Users query
+the `sendcloud` and `analytics` schemas.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
-SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read for a report
+SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
 
 
 class PostgresBackend:
@@ -153,13 +153,13 @@ class PostgresBackend:
         else:
             remedy = "Grant the privilege: grant create on database … to …"
             yield error_finding(
-                "destination", DestinationError(self._where, "this user may not create schemas there", remedy)
+                "destination", DestinationError(self._where, "this user is not allowed to create schemas", remedy)
             )
 
     def _second_backend_pid(self) -> int:
         """Returns the id of the server process that handles a second connection.
 
-        It can be the first connection's process only if a connection pool assigns a connection to each transaction.
+        Two connections share a server process only if a connection pool assigns server processes per transaction.
         """
         beside = connect(self._dsn, self._where, account_dataset)
         ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
@@ -187,7 +187,7 @@ class PostgresBackend:
     @contextmanager
     def read_session(self, only: PickupFilter) -> Iterator[PostgresSession]:
         with self.session() as session:
-            session.execute_native("begin isolation level repeatable read")  # all queries see one state
+            session.execute_native("begin isolation level repeatable read")  # all queries see the same state
             if snapshot := os.environ.get(SNAPSHOT_VARIABLE):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()

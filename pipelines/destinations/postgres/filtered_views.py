@@ -23,7 +23,7 @@ _FILTERED_PICKUPS = """
 
 
 def filtered_session(session: PostgresSession, only: PickupFilter) -> PostgresSession:
-    """Returns a session with all views over the pickups that match the filter.
+    """Returns a session in which all views include only the pickups that match the filter.
 
     Raises:
         UnknownCarrier: the filter names a carrier that no pickup has.
@@ -39,7 +39,7 @@ def filtered_session(session: PostgresSession, only: PickupFilter) -> PostgresSe
 
 
 def checked_session(session: PostgresSession, accounts: Sequence[str]) -> PostgresSession:
-    """Returns a session over the rows of these accounts, with the views that the checks read.
+    """Returns a session with the rows of these accounts and the views that the checks read.
 
     The rows are found through an index, so the number of other accounts doesn't matter.
     """

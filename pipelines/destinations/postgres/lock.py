@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 SECONDS_BETWEEN_TRIES = 0.5
-POOLED_PROBLEM = "a connection pool gives each transaction another connection, so the run can't hold a lock"
+POOLED_PROBLEM = "a connection pool assigns each transaction a different connection, so the run can't hold a lock"
 POOLED_REMEDY = "Connect to the server directly or through a session pool (PgBouncer: pool_mode = session)."
 _LOCK = "select pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
 _LOCK_CONDITION = """
@@ -51,7 +51,7 @@ def acquire(session: PostgresSession, account: str, where: str, until: float) ->
 def check_held(session: PostgresSession, account: str, where: str) -> None:
     """Raises DestinationError if the session's connection doesn't hold the account's lock.
 
-    Call it inside the transaction that is to be committed.
+    Call this function in the transaction to be committed.
     """
     if not session.execute_native(_HELD_BY_US, _lock_name(account)).fetchall():
         raise DestinationError(where, POOLED_PROBLEM, POOLED_REMEDY)

@@ -24,14 +24,14 @@ _DELETE_OUTDATED = """
     delete from sendcloud.pickups as shown using "{own}".pickups as own
     where shown.account = own.account and shown.id = own.id and own._dlt_load_id = any(%(unseen)s)
 """
-# New rows in these tables are copied load by load. The columns are indexed because users look rows up by them.
+# New rows in these tables are copied load by load. The columns are indexed because users look up rows by these columns.
 _BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "id"]}
 # Rows in these tables are compared on all columns. Changed rows are deleted and inserted again.
 _BY_KEY = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
 PUBLISHED_TABLES = (*_BY_LOAD, *_BY_KEY)
 _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items()}}
-# These are the indexes on the account's own tables. Publishing finds new rows by load. Without an index on the load, a
-# run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
+# These are the indexes on the account's own tables. Publishing finds new rows by load. Without an index on the load id,
+# a run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
@@ -68,7 +68,7 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
     create_indexes(session, own)
     is_anew = _reset_if_replaced(session, own, account)
     # The load ids are passed back as values. The server's statistics on frequent values then show that these loads are
-    # rare, so it uses the index.
+    # rare, so the server uses the index.
     unseen = [load_id for (load_id,) in session.execute_native(_UNPUBLISHED_LOADS.format(own=own)).fetchall()]
     session.execute_native(_DELETE_OUTDATED.format(own=own), {"unseen": unseen})
     for table in _BY_LOAD:
@@ -88,8 +88,8 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
 def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool:
     """Deletes the account's published rows if the published tables are new, and returns whether they are new.
 
-    The tables are new in the first run and after they have been dropped or replaced with other tables. To find out,
-    their OIDs are compared with the OIDs recorded for the account.
+    The tables are new in the first run and after they have been dropped or replaced with other tables. The function
+    compares the tables' OIDs with the OIDs recorded for the account.
     """
     ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, {"shown": f'"{own}".pickup_loads_shown'}).fetchall()
     if marked == mark:
@@ -103,7 +103,7 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
 
 
 def create_indexes(session: PostgresSession, own: str) -> None:
-    """Creates missing indexes on the account's own tables, for comparing each page and for publishing."""
+    """Creates missing indexes on the account's own tables, which are used to compare pages and to publish rows."""
     there = {name for (name,) in session.execute_native(_TABLES_AND_INDEXES, {"schema": own}).fetchall()}
     for name, (table, columns) in _OWN_INDEXES.items():
         if table in there and name not in there:
@@ -142,7 +142,7 @@ def _create_table(session: PostgresSession, table: str, columns: dict[str, str])
 
 
 def _column_lists(columns: dict[str, str]) -> tuple[str, str]:
-    """Returns the column names and the expressions of their values. jsonb accepts every JSON escape except NUL."""
+    """Returns the column names and the expressions for their values. jsonb accepts every JSON escape except NUL."""
     names = [f'"{name}"' for name in columns]
     safe = [f"replace({name}::text, '\\u0000', '\\ufffd')::jsonb as {name}" for name in names]
     values = [s if kind == "jsonb" else name for name, s, kind in zip(names, safe, columns.values(), strict=True)]
@@ -177,8 +177,8 @@ _CHANGED_ROWS = """
     except
     select {names} from sendcloud.{table} where account = %(account)s
 """
-# A receipt changes only in the transaction that writes it. Comparing a year of receipts on all columns took 0.25 s in
-# each account's runs. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
+# A receipt changes only in the transaction that writes it. Comparing a year of receipts on all columns took 0.25 s per
+# run of an account. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
 _NEW_RECEIPTS = """
     select {values} from "{own}".{table} as own
     where account = %(account)s and (

@@ -1,4 +1,4 @@
-"""Converts a PostgreSQL server's results to Arrow and Python, with the types that DuckDB returns."""
+"""Converts a PostgreSQL server's results to Arrow and Python values with the types that DuckDB returns."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ARROW_TYPES = {
 }
 INSTANTS = {1114: psycopg2.extensions.PYDATETIME, 1184: psycopg2.extensions.PYDATETIMETZ}
 CALENDAR_BOUNDS = (datetime.min, datetime.max)  # noqa: DTZ901  # _clamp sets the time zone
-BATCH_ROWS = 20_000  # the number of rows in memory as Python objects at a time
+BATCH_ROWS = 20_000  # the maximum number of rows held in memory as Python objects
 
 
 class Result:
-    """Holds the rows of a statement's result."""
+    """Stores the rows that a statement returns."""
 
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._names = [column.name for column in cursor.description or ()]
@@ -69,7 +69,7 @@ class Query:
         return self._session.execute_native(self._text).df()
 
     def to_arrow_reader(self) -> pa.RecordBatchReader:
-        """Returns a reader of record batches. It requires a transaction that stays open until all batches are read."""
+        """Returns a reader of record batches. The transaction must stay open until all batches are read."""
         self._session.execute_native(f"declare many no scroll cursor for {self._text}")
         first = self._next_batch()
         return pa.RecordBatchReader.from_batches(first.schema, self._batches(first))
@@ -85,7 +85,7 @@ class Query:
 
 
 def _clamp(read: Callable[[Any, Any], Any], text: str | None, cursor: Any) -> Any:
-    """Returns the timestamp, or the first or last one in Python's calendar if it lies beyond that calendar.
+    """Returns the timestamp, or Python's earliest or latest timestamp if Python can't represent the value.
 
     A pickup window can end in the year 10000.
     """
@@ -101,7 +101,7 @@ def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
 
 
 def configure_types(raw: psycopg2.extensions.connection) -> None:
-    """Makes the connection return timestamps within Python's calendar, and JSON as text."""
+    """Makes the connection return JSON as text, and only timestamps that Python can represent."""
     for kind, read in INSTANTS.items():
         psycopg2.extensions.register_type(psycopg2.extensions.new_type((kind,), "INSTANT", partial(_clamp, read)), raw)
     psycopg2.extras.register_default_json(raw, loads=str)

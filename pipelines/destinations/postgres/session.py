@@ -1,7 +1,8 @@
 """Executes statements in DuckDB's dialect on a PostgreSQL server.
 
-Runs and dlt write to a separate schema for each account. Users query `sendcloud`, which holds the rows of all accounts,
-and `analytics`. An account's session replaces the `sendcloud` schema in statements with the account's own schema.
+Runs and dlt write to a separate schema for each account. Users query `sendcloud`, which contains the rows of all
+accounts, and `analytics`. An account's session replaces the `sendcloud` schema in statements with the account's own
+schema.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class PostgresSession:
     def execute(self, sql: str, parameters: Any = None, /) -> Result:
         """Executes the statements and returns the rows.
 
-        Outside `begin` and `commit`, each statement takes effect at once.
+        Outside `begin` and `commit`, each statement takes effect immediately.
         """
         return self.execute_native(self._resolve_schemas(translate(sql, DIALECT)), parameters)
 
@@ -68,7 +69,7 @@ class PostgresSession:
         return Query(self, self._resolve_schemas(translate(query, DIALECT)))
 
     def register(self, name: str, rows: pa.Table, /) -> None:
-        """Copies the rows to a temporary table of the connection. Empty strings stay distinct from null."""
+        """Copies the rows to a temporary table in this connection. Empty strings stay distinct from null."""
         kinds = ", ".join(f'"{field.name}" {SQL_TYPES.get(field.type, "timestamptz")}' for field in rows.schema)
         self.unregister(name)
         self.execute_native(f"create temp table {name} ({kinds})")
@@ -94,7 +95,7 @@ class PostgresSession:
         return self._sessions[account]
 
     def for_readers(self) -> PostgresSession:
-        """Returns a session over the published tables and views."""
+        """Returns a session with the published tables and views."""
         return self if self._schema == DATASET else PostgresSession(self._raw, self._where, self._schema_of)
 
     def for_checks(self, accounts: Sequence[str]) -> PostgresSession:
@@ -191,7 +192,7 @@ def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSe
 
     Args:
         dsn: the connection string.
-        where: the server, for messages. It must not contain the password.
+        where: the name of the server for messages, without the password.
         schema_of: returns the name of an account's own schema.
 
     Raises:
@@ -202,11 +203,12 @@ def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSe
         raw = psycopg2.connect(dsn, application_name=who)
     except psycopg2.Error as error:
         remedy = (
-            "Check that the server runs, and check host, port, database, user and password in [destination.postgres]."
+            "Check that the server is running, and check the host, port, database, user and password in "
+            "[destination.postgres]."
         )
         raise DestinationError(where, str(error).strip().split("\n")[0], remedy) from None
     raw.autocommit = True
-    with raw.cursor() as cursor:  # not through `options`, because the DSN may have its own
+    with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own
         cursor.execute("set timezone = 'UTC'")
     configure_types(raw)
     return PostgresSession(raw, where, schema_of)

@@ -1,4 +1,4 @@
-"""Defines the types of a record's fields, for all versions of the API."""
+"""Defines the field types of the records for all versions of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# an instant must have an offset. A record whose time lacks one is rejected, because a guess could be wrong
+# Every time must have a UTC offset. Records without an offset are rejected, because a guess could be wrong.
 Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1)]
 ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]

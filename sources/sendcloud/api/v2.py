@@ -1,4 +1,4 @@
-"""Defines version 2 of the API: `GET /api/v2/pickups`, following schema PickupList in Sendcloud's OpenAPI document."""
+"""Defines version 2 of the API: `GET /api/v2/pickups`, as specified by PickupList in Sendcloud's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .version import Version
 
 
 class _Sent(Struct, gc=False, kw_only=True):
-    """A pickup as the list sends it, without its times.
+    """The fields of a listed pickup, except for its times.
 
-    Only the fields that the tables need are required. The document also requires `country`, `pickup_from` and
-    `cancelled_at`, but a record without them can be loaded. `tracking_number` is text, but it may be sent as a bare
-    integer (seen in published v3 examples).
+    Only the fields that the tables need are required. The OpenAPI document also requires `country`, `pickup_from` and
+    `cancelled_at`, but a record without these fields can be loaded. `tracking_number` is text, but the API may send a
+    bare integer (seen in published v3 examples).
     """
 
     id: ID
@@ -30,7 +30,7 @@ class _Sent(Struct, gc=False, kw_only=True):
 
 
 class Pickup(_Sent, gc=False, kw_only=True):
-    """Any pickup that can be loaded. It may have unknown fields."""
+    """A pickup that can be loaded, possibly with unknown fields."""
 
     created_at: Instant
     pickup_from: Instant | None = None
@@ -39,7 +39,7 @@ class Pickup(_Sent, gc=False, kw_only=True):
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields, with its times left as text."""
+    """A pickup without unknown fields and with unparsed times."""
 
     created_at: str
     pickup_from: str | None = None
@@ -48,7 +48,7 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
 
 
 class Envelope(Struct, gc=False):
-    """A page. If `next` is absent or null, the page is the last one in the list."""
+    """One page of the list. If `next` is absent or null, the page is the last one."""
 
     key: ClassVar[str] = "pickups"
     records: Raw = field(name=key)
@@ -68,7 +68,7 @@ def _message(response: requests.Response) -> str | None:
 
 
 def _no_slots(_pickups: Sequence[Any]) -> None:
-    """Returns None, because pickups of this version have no time slots."""
+    """Returns None, because v2 pickups have no time slots."""
 
 
 V2 = Version(

@@ -1,8 +1,8 @@
 """Defines version 3 of the API: `GET /api/v3/pickups`.
 
 The definition follows Sendcloud's OpenAPI document of 2026-01-28 and the pages at sendcloud.dev/api/v3. Version 3 lists
-the same pickups under different field names. A pickup's window is a list of time slots: none, one, or two if the
-carrier comes twice a day.
+the same pickups under different field names. The window of a pickup is a list of zero, one or two time slots. There
+are two slots if the carrier comes twice a day.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from .fields import CONTRACT, ID, Instant, Word
 from .version import Version
 
-# one link in a Link header (RFC 8288): an address, and parameters whose quoted values may contain any characters. The
-# address excludes `<`, because matching 60,000 of them would otherwise take half a minute
+# Matches one link in a Link header (RFC 8288): an address, and parameters with quoted values that may contain any
+# character. The address must not contain `<`, because matching 60,000 of these characters would take half a minute.
 LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)')
 PARAMETER = re.compile(r';\s*([\w*]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?')
 _sorted = msgspec.json.Encoder(order="sorted")
@@ -33,17 +33,17 @@ class Slot(Struct, gc=False):
 
 
 class KnownSlot(Struct, forbid_unknown_fields=True, gc=False):
-    """A slot without unknown fields, with its times left as text."""
+    """A time slot without unknown fields and with unparsed times."""
 
     start_at: str
     end_at: str | UnsetType | None = UNSET
 
 
 class _Sent(Struct, gc=False, kw_only=True):
-    """A pickup as the list sends it, without its times.
+    """The fields of a listed pickup, except for its times.
 
-    The document marks no field as required. The fields without a default are required here, because the tables need
-    them.
+    The OpenAPI document marks no field as required. Fields without a default are required here, because the tables
+    need these fields.
     """
 
     id: ID
@@ -55,9 +55,9 @@ class _Sent(Struct, gc=False, kw_only=True):
 
 
 class Pickup(_Sent, gc=False, kw_only=True):
-    """Any pickup that can be loaded. It may have unknown fields.
+    """A pickup that can be loaded, possibly with unknown fields.
 
-    The window starts with the first slot and ends with the last slot. If a slot is open-ended, the window has no end.
+    The window extends from the first slot to the last slot. If any slot is open-ended, the window has no end.
     """
 
     created_at: Instant
@@ -75,9 +75,9 @@ class Pickup(_Sent, gc=False, kw_only=True):
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields, with its times left as text.
+    """A pickup without unknown fields and with unparsed times.
 
-    It has at most one slot, because times left as text don't show which of several slots comes first.
+    Only pickups with at most one slot are allowed, because unparsed times don't show which slot comes first.
     """
 
     created_at: str
@@ -108,7 +108,7 @@ class Envelope(Struct, gc=False):
 
 
 def _next(_envelope: Any, header: str) -> str | None:
-    """Returns the address whose relations include `next`. The header may contain any number of links in any order."""
+    """Returns the address of the `next` link. The header may contain any number of links in any order."""
     for address, parameters in LINK.findall(header):
         for name, quoted, bare in PARAMETER.findall(parameters):
             if name.lower() == "rel" and "next" in (quoted or bare).lower().split():

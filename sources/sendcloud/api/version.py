@@ -1,4 +1,4 @@
-"""Represents an API version as a value. The differences between versions are confined to `v2.py` and `v3.py`."""
+"""Represents an API version as a named tuple. All differences between versions are confined to `v2.py` and `v3.py`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Version(NamedTuple):
     """One version of the pickups API."""
 
     name: str
-    base_url: str  # Sendcloud's own address
+    base_url: str  # the address of Sendcloud's API
     scope: str  # the scope that an access token needs to read pickups
     page_size_name: str
     largest_page: int | None  # None if the maximum is not documented
-    envelope: type[Struct]  # a page with undecoded `records`, and with `next` if the body contains the link
+    envelope: type[Struct]  # a page with undecoded `records`, and with a `next` field if the body contains the link
     lone_record: bool  # whether a page may contain a single record instead of a list
-    known: type[Struct]  # a record without unknown fields and with times as text, for fast decoding
+    known: type[Struct]  # a record without unknown fields and with unparsed times, for fast decoding
     pickup: type[Struct]  # any record that can be loaded
     # returns the time slots of known records as JSON, or None if the version's pickups have no slots
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
     next_link: Callable[[Any, str], str | None]  # takes the envelope and the Link header of a response
-    error_message: Callable[[requests.Response], str | None]  # None if the error doesn't have the documented form
+    error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form
 
     def first_page(self, base_url: str, page_size: int) -> str:
-        """Returns the address of the page with the newest pickups. The page size is limited to `largest_page`."""
+        """Returns the address of the page with the newest pickups. The page size is capped at `largest_page`."""
         return f"{base_url}/pickups?{self.page_size_name}={min(page_size, self.largest_page or page_size)}"

@@ -1,4 +1,4 @@
-"""Requests single pages from one origin, with credentials and retries. The version in `api/` defines the requests."""
+"""Requests single pages from one origin, with credentials and retries. The modules in `api/` define the requests."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .responses import excerpt, served_at
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420, the newer 1000
-MAX_REDIRECTS = 3  # one is normal: the documented path lacks the trailing slash of Sendcloud's own links
+REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420 requests, and the newer documentation 1000
+MAX_REDIRECTS = 3  # one redirect is normal, because the documented path lacks the trailing slash of Sendcloud's links
 
 
 class PageResponse(NamedTuple):
-    """A page as received: the undecoded body, the UTC time from its Date header, and the Link header."""
+    """The response with a page: the undecoded body, the UTC time from the Date header, and the Link header."""
 
     body: bytes
     served_at: datetime
@@ -33,13 +33,13 @@ class PageResponse(NamedTuple):
 
 
 class Client:
-    """Sends requests to one origin, with the keys or an access token, and makes up to `max_attempts` attempts per page.
+    """Sends requests to one origin with the keys or an access token, and tries each page up to `max_attempts` times.
 
-    `tokens` holds the access tokens of the run, so that all clients of the run share them.
+    `tokens` contains the access tokens that all clients of the run share.
 
     Raises:
-        SettingsError: the credentials are invalid, or `base_url` or `token_url` is not safe. A safe address uses https
-            unless its host is loopback, and does not contain keys.
+        SettingsError: the credentials are invalid, or `base_url` or `token_url` is not safe. A safe address does not
+            contain keys, and uses https unless its host is a loopback host.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Client:
         self.version = version
         self._origin = origin_of(self.base_url)
         pair = credentials.pair()
-        # the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1), as Ory's server does
+        # like Ory's server, the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1)
         spelled = quote_plus if tuple(pair) == OAUTH2 else str
         self._keys = SecretMask(pair, spelled)
         self.wire = PacedAdapter(pace or RateLimiter(REQUESTS_PER_MINUTE))
@@ -79,7 +79,7 @@ class Client:
             AuthError: the API or the token endpoint refused the credentials.
             SettingsError: the API has no pickups at `base_url`, or there is no token endpoint at `token_url`.
             Unavailable: no attempt returned a usable response.
-            BadResponse: the response contradicts the API's documentation. If the link has expired, the error is an
+            BadResponse: the response contradicts the API's documentation. An expired link raises
                 ExpiredLink.
             ForeignLink: `url` or a redirect leads to another origin. No request was sent to that origin.
         """
@@ -92,21 +92,21 @@ class Client:
             if not response.is_redirect:
                 raise self._error_of(response, path)
             url = self._check_origin(resolve_link(url, response.headers["Location"]), "redirect")
-        raise BadResponse(path, f"it redirects more than {MAX_REDIRECTS} times")
+        raise BadResponse(path, f"the API redirects more than {MAX_REDIRECTS} times")
 
     def first_page(self, page_size: int) -> str:
         """Returns the address of the page with the newest pickups."""
         return self.version.first_page(self.base_url, page_size)
 
     def path_of(self, url: str) -> str:
-        """Returns a URL's path for use in messages. Keys are masked, because a server may echo a key in its links."""
+        """Returns the path of a URL for messages. Keys are masked, because the API may repeat a key in its links."""
         return self._keys.mask(urlsplit(url).path)
 
     def _check_origin(self, url: str, kind: str) -> str:
-        """Returns the address in the form in which `requests` will send it.
+        """Returns the address exactly as `requests` will send it.
 
-        The origin is checked in this form, because parsers disagree about which part of an address is the host. Raises
-        ForeignLink unless scheme, host and port match `base_url`, because the credentials must not be sent elsewhere.
+        The check uses this form, because parsers disagree about which part of an address is the host. If the scheme,
+        host or port differs from `base_url`, raises ForeignLink, because the credentials must not be sent elsewhere.
         """
         sent = normalize_url(url)
         there = origin_of(sent)
@@ -116,7 +116,7 @@ class Client:
         return sent
 
     def _ask(self, url: str, path: str) -> requests.Response:
-        """Returns the response. If the API refuses the access token, fetches a new one and tries once more.
+        """Returns the response. If the API refuses the access token, retries once with a new token.
 
         The refused token may have expired or been revoked.
         """

@@ -18,11 +18,10 @@ OAUTH2 = ("client_id", "client_secret")
 
 @configspec
 class SendcloudCredentials(CredentialsConfiguration):
-    """Holds one of two pairs: `public_key` and `secret_key`, or `client_id` and `client_secret`.
+    """Contains one of two pairs: `public_key` and `secret_key`, or `client_id` and `client_secret`.
 
-    The credentials have their own spec, so that dlt never picks up a stray SECRET_KEY from the environment. They are
-    not a union of two specs, because dlt takes the first spec that fits and does not report that the other pair is set
-    too.
+    The separate spec prevents dlt from picking up an unrelated SECRET_KEY from the environment. A union of two specs
+    would not work, because dlt takes the first spec that fits and does not report that the other pair is also set.
     """
 
     __section__: ClassVar[str] = "credentials"
@@ -32,7 +31,7 @@ class SendcloudCredentials(CredentialsConfiguration):
     client_secret: TSecretStrValue | None = None
 
     def __post_init__(self) -> None:
-        """Marks a complete pair as resolved. Otherwise dlt would look for the other pair in the configuration."""
+        """Marks a complete pair as resolved. Otherwise, dlt would look for the other pair in the configuration."""
         self.__is_resolved__ = self._given() in (BASIC, OAUTH2)
 
     def on_partial(self) -> None:
@@ -42,7 +41,7 @@ class SendcloudCredentials(CredentialsConfiguration):
         self.pair()
 
     def parse_native_representation(self, native_value: Any) -> None:
-        """Sets the pair from a JSON object, which is the form in which secret stores return it.
+        """Sets the pair from a JSON object, the format that secret stores return.
 
         Raises:
             ValueError: the value is not a JSON object with exactly one complete pair.
@@ -55,7 +54,7 @@ class SendcloudCredentials(CredentialsConfiguration):
             raise ValueError(f"The value must be {forms}, or a table with the same two keys.")
 
     def pair(self) -> dict[str, str]:
-        """Returns the configured pair as a dict from setting names to values.
+        """Returns the configured pair as a dict that maps setting names to values.
 
         Raises:
             MissingCredentials: one or both keys of the pair are missing.
@@ -63,7 +62,7 @@ class SendcloudCredentials(CredentialsConfiguration):
         """
         given = self._given()
         if not (set(given) <= set(BASIC) or set(given) <= set(OAUTH2)):
-            problem = f"hold {', '.join(given)}, but an integration has only one pair"
+            problem = f"contain {', '.join(given)}, but an integration has only one pair"
             remedy = "Keep public_key and secret_key or, if the integration uses OAuth2, client_id and client_secret."
             raise SettingsError.of("credentials", problem, remedy)
         names = OAUTH2 if set(given) & set(OAUTH2) else BASIC

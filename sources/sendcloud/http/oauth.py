@@ -20,17 +20,17 @@ from .responses import oauth_error_message
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-# there is no trailing slash, because a redirected POST would lose its form data
+# the address has no trailing slash, because a redirected POST would lose its form data
 TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address
 LIFETIME_SECONDS = 3_600.0  # the documented lifetime, used if expires_in is unusable
 MAX_LIFETIME_SECONDS = 86_400.0
-LEEWAY_SECONDS = 60.0  # tokens are renewed this long, but at most a tenth of their lifetime, before they expire
+LEEWAY_SECONDS = 60.0  # a token is renewed this long before expiry, or a tenth of its lifetime if that is shorter
 HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # RFC 6750, 2.1
 
 
 @dataclass
 class Token:
-    """An access token for a whole run. `text` is empty at first, and `renew_at` is a time on the monotonic clock."""
+    """The access token of a run. `text` is initially empty, and `renew_at` is a time on the monotonic clock."""
 
     text: str = field(default="", repr=False)
     renew_at: float = 0.0
@@ -40,12 +40,12 @@ class Token:
 Tokens = dict[tuple[str, ...], Token]
 """A run's access tokens, keyed by API origin, token endpoint, scope, client id and client secret.
 
-This key prevents a token from being sent to an API that it was not requested for.
+This key ensures that a token is sent only to the API that it was requested for.
 """
 
 
 class BearerAuth(AuthBase):
-    """Sends a token in the Authorization header. If a request has no auth object, `requests` reads ~/.netrc."""
+    """Sends a token in the Authorization header. Without an auth object, `requests` would read ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -73,13 +73,13 @@ class TokenSource:
     ) -> None:
         self._url, self._pair, self._keys, self._token = token_url, pair, keys, token
         self._form = {"grant_type": "client_credentials", "scope": scope}
-        # the session rejects a response that repeats `pair`, but not one that repeats an earlier token, because the
-        # endpoint may issue the same token again. Messages mask both
+        # The session rejects a response that repeats `pair`. A response that repeats an earlier token is accepted,
+        # because the endpoint may issue the same token again. Messages mask both.
         self._session = RetryingSession("token_url", token_url, pair, wire, max_attempts, self._message_of)
         self._address = pair.mask(f"{origin_of(token_url)}{urlsplit(token_url).path}")
 
     def token(self, instead_of: str = "") -> str:
-        """Returns the current token, or a new one if there is none or if it is due for renewal or equals `instead_of`.
+        """Returns the current token. If it is missing, due for renewal or equal to `instead_of`, requests a new token.
 
         `instead_of` is a token that the API refused.
 
@@ -97,16 +97,16 @@ class TokenSource:
             return self._token.text
 
     def _renew(self) -> None:
-        asked_at = time.monotonic()  # the lifetime is counted from the request, because renewing early does no harm
+        asked_at = time.monotonic()  # the lifetime is measured from the request, because an early renewal does no harm
         response = self._session.request("POST", self._url, self._address, self._pair.pair, data=self._form)
         if response.status_code != 200:
             raise self._error_of(response)
         answer = _decode(response.content)
         token, kind = answer.get("access_token"), answer.get("token_type", "bearer")
         if not isinstance(token, str) or not HEADER_SAFE.fullmatch(token):
-            raise self._unusable("200, but without an access_token that a header can carry")
+            raise self._unusable("200, but without an access_token that can be sent in a header")
         if str(kind).lower() != "bearer":
-            raise self._unusable("200, but its token_type is not bearer")  # the value is not shown: it may be a secret
+            raise self._unusable("200, but its token_type is not bearer")  # omits the value, which may be secret
         seconds = _lifetime_seconds(answer.get("expires_in"))
         self._token.text = token
         self._token.renew_at = asked_at + seconds - min(LEEWAY_SECONDS, seconds / 10)
@@ -120,11 +120,11 @@ class TokenSource:
             return ClientAuthError(status, self._address, message)
         if status in (404, 405):
             problem = f"has no tokens: POST {self._address} returned {status}"
-            return SettingsError.of("token_url", problem, f"Remove it to use Sendcloud's address, {TOKEN_URL}.")
+            return SettingsError.of("token_url", problem, f"Remove token_url to use Sendcloud's address, {TOKEN_URL}.")
         if response.is_redirect:
             there = origin_of(resolve_link(self._url, response.headers["Location"])) or "an unreadable address"
             return self._unusable(
-                f"{status}, it redirects to {self._keys.mask(there)}; the id and secret were not sent there"
+                f"{status} redirect to {self._keys.mask(there)}; the id and secret were not sent there"
             )
         return self._unusable(f"{status} {message}".strip())
 
@@ -140,10 +140,10 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 
 def _lifetime_seconds(expires_in: object) -> float:
-    """Returns the lifetime in seconds from expires_in, which may be a number or a number as text.
+    """Returns the lifetime in seconds. `expires_in` may be a number or a string that contains a number.
 
-    Returns the documented lifetime of an hour if expires_in is missing, not a number, not positive or longer than a
-    day.
+    If `expires_in` is missing, not a number, not positive or longer than a day, returns the documented lifetime of an
+    hour.
     """
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]  # float() raises TypeError for other types

@@ -1,6 +1,6 @@
-"""Determines the origin of an address, and whether keys may be sent to it.
+"""Determines the origin of an address, and checks whether keys may be sent to that address.
 
-The checks use the address in the form that `requests` sends, because parsers disagree about which part is the host.
+The checks use the address exactly as `requests` sends it, because parsers disagree about which part is the host.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def resolve_link(base: str, link: str) -> str:
-    """Returns the link as an absolute address. An invalid link is returned unchanged for the origin check to refuse."""
+    """Returns the link as an absolute address. Invalid links are returned unchanged and then refused."""
     try:
         return urljoin(base, link)
     except ValueError:
@@ -23,7 +23,7 @@ def resolve_link(base: str, link: str) -> str:
 
 
 def normalize_url(url: str) -> str:
-    """Returns the address as `requests` sends it, or an empty string if it is invalid or contains keys."""
+    """Returns the address as `requests` sends it, or an empty string if the address is invalid or contains keys."""
     try:
         request = requests.PreparedRequest()
         request.prepare_url(url, None)
@@ -34,7 +34,7 @@ def normalize_url(url: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Returns an address's scheme, host and port, or an empty string if it is invalid, for example with port 99999."""
+    """Returns the scheme, host and port, or an empty string if the address is invalid, for example with port 99999."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -44,16 +44,18 @@ def origin_of(url: str) -> str:
 
 
 def validate_base_url(setting: str, address: str) -> str:
-    """Returns a setting's address without its trailing slash.
+    """Returns the address in a setting, without a trailing slash.
 
     Raises:
-        SettingsError: the address is not safe. It must use https unless its host is loopback, and must not contain
-            keys.
+        SettingsError: the address is not a web address, contains keys, or uses http although its host is not a
+            loopback host.
     """
     parts = urlsplit(normalize_url(address))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         shown = address if "@" not in address else "…@…"
-        raise SettingsError.of(setting, f"is {shown!r}, not a web address", "Remove it to use Sendcloud's address.")
+        raise SettingsError.of(
+            setting, f"is {shown!r}, not a web address", "Remove the setting to use Sendcloud's address."
+        )
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError.of(
             setting,

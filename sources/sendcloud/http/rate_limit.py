@@ -1,4 +1,4 @@
-"""Limits the request rate. Sendcloud's limit per minute covers the whole account (documentation as of 2026-11)."""
+"""Limits the request rate. Sendcloud's limit per minute applies to the whole account (documentation as of 2026-11)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RateLimiter:
     sent_at: deque[float] = field(default_factory=deque)
 
     def wait(self) -> float:
-        """Sleeps until another request may be sent, and counts that request. Returns the seconds slept."""
+        """Sleeps until another request may be sent, and counts that request. Returns the wait in seconds."""
         now = time.monotonic()
         while self.sent_at and self.sent_at[0] <= now - WINDOW_SECONDS:
             self.sent_at.popleft()

@@ -1,4 +1,4 @@
-"""Masks an integration's keys in messages, and detects them in responses."""
+"""Masks the keys of an integration in messages, and detects the keys in responses."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 
 
 class SecretMask:
-    """Holds a pair of keys and the access tokens that were issued for the pair.
+    """Stores a pair of keys and the access tokens that were issued for the pair.
 
-    `named` contains the keys by name, with the secret key last. `spelled` encodes a key for the header.
+    `named` maps names to keys, with the secret key last. `spelled` encodes a key for the header.
 
     Raises:
         SettingsError: a key is empty or contains characters that a header can't carry.
@@ -27,12 +27,12 @@ class SecretMask:
         for name, key in named.items():
             if not key or not key.isascii() or not key.isprintable():
                 problem = "has invalid characters" if key else "is empty"
-                raise SettingsError.of(f"credentials.{name}", problem, "Copy it again from the Sendcloud panel.")
+                raise SettingsError.of(f"credentials.{name}", problem, "Copy the value again from the Sendcloud panel.")
         public_key, secret_key = named.values()
         self.pair = spelled(public_key), spelled(secret_key)
         basic = b64encode(":".join(self.pair).encode()).decode()
         self._shown = (basic, secret_key, public_key)
-        # a response may repeat the base64 text without its final =
+        # a response may repeat the base64 text without the trailing =
         self._secret = [key.encode() for key in (basic.rstrip("="), secret_key) if len(key) >= MIN_LENGTH]
         self._tokens: deque[str] = deque(maxlen=2)  # the previous token remains valid after a renewal
 
@@ -49,21 +49,21 @@ class SecretMask:
         for key in (*self._tokens, *self._shown):
             text = text.replace(key, "***")
         if self.appear_in(text.encode("utf-8", "replace")):
-            text = "*** (it repeats the keys)"
+            text = "*** (the text repeats the keys)"
         line = " ".join(text.split())
         return line if len(line) <= 200 else line[:199] + "…"
 
     def appear_in(self, body: bytes) -> bool:
         """Returns whether the body contains the secret key, the Basic credentials or a token.
 
-        They may be plain, escaped in JSON or percent-encoded in a link.
+        These secrets may be in plain text, escaped in JSON or percent-encoded in a link.
         """
         secret = [*self._secret, *(token.encode() for token in self._tokens if len(token) >= MIN_LENGTH)]
         return any(key in spelling for spelling in _encodings(body) for key in secret)
 
 
 def _encodings(body: bytes) -> Iterator[bytes]:
-    """Yields the body as is, then with JSON escapes decoded, then with percent encoding decoded as well."""
+    """Yields the body unchanged, then with JSON escapes decoded, and then with percent-encoding decoded as well."""
     yield body
     if b"\\" in body:
         body = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else found[2], body)

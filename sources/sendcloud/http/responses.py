@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 import requests
 
-MAX_SECONDS = 1e9  # longer than any wait, but still finite
+MAX_SECONDS = 1e9  # longer than any realistic wait, but finite
 
 
 class UnusableResponse(requests.RequestException):
-    """Raised for a response that a retry would not improve. The message gives the reason."""
+    """Raised for an unusable response if a retry would not help. The message states the reason."""
 
 
 def served_at(headers: Mapping[str, str]) -> datetime:
-    """Returns the UTC time at which the API answered, from its Date header.
+    """Returns the UTC time of a response, from its Date header.
 
-    The API's clock also sets created_at. This machine's clock is used only if the header is missing or invalid.
+    The API's clock also determines created_at. The local clock is used only if the header is missing or invalid.
     """
     try:
         return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
@@ -32,9 +32,9 @@ def served_at(headers: Mapping[str, str]) -> datetime:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """Returns how many seconds Retry-After asks to wait, or 0 if the header is missing or invalid.
+    """Returns the wait in seconds from the Retry-After header, or 0 if the header is missing or invalid.
 
-    The header contains digits or a date. A date is compared with the API's clock.
+    The header contains a number of seconds or a date. A date is compared with the API's clock.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
@@ -47,7 +47,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 def to_utf8(body: bytes, content_type: str) -> bytes:
-    """Returns a JSON body in UTF-8, decoded with the encoding that its first bytes reveal or that its charset names.
+    """Returns a JSON body in UTF-8. The original encoding is taken from the first bytes or from the charset.
 
     The encoding is never guessed. In a UTF-8 body, an invalid byte becomes the JSON escape of a lone surrogate. As a
     result, only the record with the invalid byte is rejected, not the whole page.
@@ -55,7 +55,7 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     Raises:
         UnusableResponse: the body can't be decoded with its encoding.
     """
-    shown = json.detect_encoding(body[:4])  # from a byte order mark, or from the zero bytes of UTF-16 next to "{"
+    shown = json.detect_encoding(body[:4])  # from a byte order mark, or from the zero bytes next to "{" in UTF-16
     name: str = shown
     try:
         name = (_charset(content_type) or shown) if shown == "utf-8" else shown
@@ -63,7 +63,7 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
             return _escape_invalid(body.removeprefix(codecs.BOM_UTF8))
         return body.decode(name).encode()
     except (LookupError, ValueError):
-        raise UnusableResponse(f"its body can't be decoded as {name}") from None
+        raise UnusableResponse(f"the body can't be decoded as {name}") from None
 
 
 def _charset(content_type: str) -> str | None:
@@ -79,7 +79,7 @@ def _escape_invalid(body: bytes) -> bytes:
 
 
 def is_json_object(response: requests.Response) -> bool:
-    """Returns whether the body looks like a JSON object. A proxy's HTML page and a truncated body do not."""
+    """Returns whether the body looks like a JSON object, unlike a proxy's HTML page or a truncated body."""
     body = response.content.strip()
     return body.startswith(b"{") and body.endswith(b"}")
 

@@ -1,4 +1,4 @@
-"""Sends requests with retries, and raises a specific error if there is no usable response."""
+"""Sends requests with retries, and raises a specific error if no attempt returns a usable response."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .transport import PacedAdapter
 class RetryingSession:
     """Sends requests at or below one address, and retries transient failures.
 
-    `setting` is the name of the setting that contains the address. `message_of` returns the part of a response that may
-    be shown in a message, even for a 200.
+    `setting` is the name of the setting that contains the address. For any response, even a 200, `message_of` returns
+    the part that may be shown in a message.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class RetryingSession:
         )
         self._session = retrying.session
         if urlsplit(address).hostname in LOOPBACK:
-            self._session.trust_env = False  # requests to this machine must not use a proxy
+            self._session.trust_env = False  # requests to the local machine must not use a proxy
         self._session.mount("http://", wire)
         self._session.mount("https://", wire)
 
     def request(
         self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
     ) -> requests.Response:
-        """Returns the response. Its status is never 429 or 5xx, and redirects are not followed.
+        """Returns a response with a status other than 429 or 5xx. Redirects are not followed.
 
-        A returned 200 contains a JSON object that does not repeat the credentials. Error messages show `path` as the
+        The body of a 200 is a JSON object that does not repeat the credentials. Error messages show `path` as the
         address.
 
         Raises:
@@ -71,16 +71,16 @@ class RetryingSession:
         response = self._send(method, url, path, auth, **how)
         if is_busy(response):
             wait = retry_after_seconds(response.headers)
-            asks = f", and it asks to wait {wait:,.0f} s" if wait > self._longest_wait else ""
+            asks = f", and the server asks for a wait of {wait:,.0f} s" if wait > self._longest_wait else ""
             evidence = f"{response.status_code} {self.error_message(response)}".strip() + asks
             raise Unavailable(path, evidence, self._wire.tries, method)
         if response.status_code == 200 and not is_json_object(response):
             kind = self._keys.mask(response.headers.get("Content-Type", "no content type"))
-            evidence = f"200, but no JSON page ({kind}): {self.error_message(response)}".removesuffix(": ")
+            evidence = f"200, but not a JSON object ({kind}): {self.error_message(response)}".removesuffix(": ")
             raise Unavailable(path, evidence, self._wire.tries, method)
         link = response.headers.get("Link", "").encode("latin-1", "replace")
         if response.status_code == 200 and (self._keys.appear_in(response.content) or self._keys.appear_in(link)):
-            evidence = "200, but it repeats the secret key or an access token, which must not reach the tables"
+            evidence = "200, but the response repeats the secret key or an access token, which must not be loaded"
             raise self.unusable(method, path, evidence)
         return response
 
@@ -97,7 +97,7 @@ class RetryingSession:
     ) -> requests.Response:
         self._wire.new_call()
         try:
-            # requests would resend the keys if a redirect stayed on the same host, so redirects are not followed here
+            # requests would resend the keys if a redirect stayed on the same host, so redirects are disabled here
             return self._session.request(
                 method, url, headers={"Accept": "application/json"}, auth=auth, allow_redirects=False, **how
             )
@@ -107,9 +107,9 @@ class RetryingSession:
             raise Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method) from None
 
     def _should_retry(self, response: requests.Response | None, _: BaseException | None) -> bool:
-        """Returns whether to retry, which applies to a 429, a 5xx, or a 200 without a JSON object.
+        """Returns whether to retry the request, for example after a 429, a 5xx, or a 200 without a JSON object.
 
-        If the API asks for a wait longer than the longest delay between attempts, the request is not retried.
+        If the API asks for a wait that exceeds the maximum delay between attempts, the request is not retried.
         """
         if response is None or retry_after_seconds(response.headers) > self._longest_wait:
             return False

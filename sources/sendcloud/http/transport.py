@@ -20,10 +20,10 @@ CHUNK_BYTES = 2**16
 
 
 class PacedAdapter(HTTPAdapter):
-    """Limits the rate of requests, and counts requests, retries and waits.
+    """Limits the rate of requests, and records the number of requests and retries and the waiting time.
 
-    The counting happens here because dlt retries below the caller. The adapter also converts the body of a 200 to
-    UTF-8, so that the retry condition can inspect it.
+    Only the adapter can count retries, because dlt hides them from the caller. The adapter also converts the body of
+    a 200 to UTF-8, so that the retry condition can inspect the text.
     """
 
     def __init__(self, pace: RateLimiter) -> None:
@@ -59,16 +59,16 @@ class PacedAdapter(HTTPAdapter):
         body = _read_body(response, deadline, f"not complete {seconds:g} s after the request")
         if response.status_code == 200:
             body = to_utf8(body, response.headers.get("Content-Type", ""))
-        # requests itself stores a body in this attribute; a body passed through `raw` would be in memory twice
+        # requests stores the body in this attribute; passing the body through `raw` would keep two copies in memory
         response._content = body
         if "Retry-After" in response.headers:
-            # dlt compares a date with this machine's clock, and raises ValueError for an impossible date
+            # dlt would compare a date with the local clock, and raise ValueError for an impossible date
             response.headers["Retry-After"] = str(ceil(retry_after_seconds(response.headers)))
         return response
 
 
 def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) -> float:
-    """Returns how many seconds a whole response may take: the read timeout, which requests applies to single reads."""
+    """Returns the time limit for a whole response in seconds: the read timeout, which requests applies to each read."""
     read = timeout[1] if isinstance(timeout, tuple) else timeout
     return inf if read is None else read
 
@@ -76,8 +76,8 @@ def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) 
 def _read_body(response: requests.Response, deadline: float, too_late: str) -> bytes:
     """Returns the decoded body. Raises ReadTimeout if the body is not complete by the deadline.
 
-    The deadline also applies to a body that keeps arriving slowly. Reads block inside the chunking and gzip layers, so
-    a timer thread closes the connection.
+    The deadline also applies to a body that arrives slowly but steadily. Because reads block inside the chunking and
+    gzip layers, a timer thread closes the connection.
     """
     left = max(deadline - time.monotonic(), 0)
     watch = threading.Timer(min(left, threading.TIMEOUT_MAX), _close_connection, [response])
@@ -86,7 +86,7 @@ def _read_body(response: requests.Response, deadline: float, too_late: str) -> b
     try:
         body = _read_limited(response)
     except requests.RequestException:
-        response.close()  # a connection with a partly read response can't be reused
+        response.close()  # a connection with a partially read response can't be reused
         if time.monotonic() < deadline:
             raise
     finally:
@@ -97,7 +97,7 @@ def _read_body(response: requests.Response, deadline: float, too_late: str) -> b
 
 
 def _close_connection(response: requests.Response) -> None:
-    with suppress(OSError, RuntimeError, ValueError):  # the response may have just ended or failed
+    with suppress(OSError, RuntimeError, ValueError):  # the response may just have ended or failed
         response.raw.shutdown()
 
 
@@ -106,9 +106,9 @@ def _read_limited(response: requests.Response) -> bytes:
 
     urllib3 decompresses gzip one chunk at a time, so the limit also bounds memory use.
     """
-    body = BytesIO()  # getvalue() returns the bytes without a copy; b"".join would copy them
+    body = BytesIO()  # getvalue() returns the bytes without copying them, unlike b"".join
     for chunk in response.iter_content(CHUNK_BYTES):
         body.write(chunk)
         if body.tell() > MAX_BODY_BYTES:
-            raise UnusableResponse(f"its body is larger than {MAX_BODY_BYTES / 2**20:g} MiB")
+            raise UnusableResponse(f"the body is larger than {MAX_BODY_BYTES / 2**20:g} MiB")
     return body.getvalue()

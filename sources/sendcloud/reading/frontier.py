@@ -1,8 +1,8 @@
-"""Decides which pages a run reads and when the run may stop: pure functions over rows, and the memory between runs.
+"""Decides which pages a run reads and when to stop, based on the rows read so far and the memory of earlier runs.
 
-The API has no filter, no `updated_at` and no documented order. Stopping early is still safe for three reasons: a pickup
-can change only while it is open, every open pickup lies after the frontier, and every run reads everything after the
-frontier. These reasons hold only if the list is sorted from newest to oldest, so every run must prove that order.
+The API has no filter, no `updated_at` and no documented order. Stopping early is still safe. A pickup can change only
+while it is open, and every run reads all pickups booked after the frontier, including every open pickup within the
+lookback. A run may stop early only after proving that the list is sorted from newest to oldest.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 from ..records.tables import END_OF_TIME_US, INSTANT
 
 FINAL_STATUSES = ("cancelled", "failed")
-ASSUMED_WINDOW = timedelta(days=7)  # no published example has a window further ahead of its booking
-MAX_REMEMBERED = 10_000  # quarantined records in the memory
-# Six shuffled rows looked sorted once in 10,000 runs over random accounts (2026-11). If ten rows lie further apart than
-# the overlap, only one shuffle in 3.6 million looks sorted. Sendcloud's pages are far longer than ten rows.
+ASSUMED_WINDOW = timedelta(days=7)  # no published example has a window more than 7 days after its booking
+MAX_REMEMBERED = 10_000  # maximum number of quarantined records in the memory
+# In 10,000 runs over random accounts, six shuffled rows looked sorted once (2026-11). If ten rows are further apart
+# than the overlap, only one shuffle in 3.6 million looks sorted. Sendcloud's pages contain far more than ten rows.
 MIN_EVIDENCE_ROWS = 10
 
 
 class Rules(NamedTuple):
-    """Limits on how late a change may arrive and on how much is read at a time.
+    """Limits how late a change may arrive and how much a run reads at a time.
 
-    Each field takes its value from the setting of the same name. Settings in hours or days are converted to time spans.
+    Each field corresponds to the setting of the same name. Settings in hours or days are converted to time spans.
     """
 
     overlap: timedelta
@@ -39,27 +39,27 @@ class Rules(NamedTuple):
 
 
 class Memory(TypedDict, total=False):
-    """The state that one account's run stores for the next run, in dlt's resource state. Instants are UTC.
+    """The state that a run stores for the account's next run, in dlt's resource state. All times are in UTC.
 
-    The memory is empty before the first complete walk. If it is empty, the run reads the whole list.
+    Before the first complete walk, the memory is empty. With an empty memory, a run reads the whole list.
     """
 
-    newest_listed_at: datetime  # newest created_at in the list; the order check compares against it
+    newest_listed_at: datetime  # newest created_at in the list, used as the reference of the order check
     oldest_open_at: datetime | None  # oldest created_at of the open pickups within max_lookback
-    beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old for every run to read
+    beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old to reread every time
     quarantined: dict[str, datetime]  # record_hash -> time first seen, while the record may still be corrected
     read_since: datetime | None  # the initial_value of dlt's incremental during the walk
     history_next: str  # the link at which history resumes; absent if the list has been read to its end
-    history_unsorted: bool  # the last package was unsorted, so new rows come at the end, not at the top
-    is_listed_once: bool  # the list has been read to its end before, so history rereads known rows
+    history_unsorted: bool  # the last package was unsorted, so new rows come at the end instead of at the top
+    is_listed_once: bool  # the list has already been read to its end, so history contains known rows
     is_sweep: bool  # history is read again because a sweep was requested
-    sweep_began_at: datetime  # start of the last sweep, even if that sweep is complete
-    api_version: str  # the version whose list this memory describes; older memories lack it and describe v2
-    api_version_before: str  # the version that filled the table; kept until the new list has been read to its end
+    sweep_began_at: datetime  # start time of the last sweep, even if that sweep is complete
+    api_version: str  # the API version that this memory describes; older memories lack this field and describe v2
+    api_version_before: str  # the API version that filled the table; kept until the new list is read to its end
 
 
 def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
-    """Returns the instant down to which a run must read pages, or None if it must read to the end of the list.
+    """Returns the booking time back to which a run must read, or None if the run must read the whole list.
 
     The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only if it was booked at most
     max_lookback before the newest pickup, because a window in 2035 must not force full reads for ten years.
@@ -74,19 +74,19 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
 def has_reached_end(memory: Memory) -> bool:
     """Returns whether the list was read to its end at least once.
 
-    The first version of 0.1.0 did not store `is_listed_once`. If it is missing, the answer is derived from the other
-    fields.
+    The first version of 0.1.0 did not store `is_listed_once`. If the field is missing, the result is derived from the
+    other fields.
     """
     return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
 
 
 def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
-    """Returns the UTC instant from which each row can no longer change, whatever its status says.
+    """Returns the UTC time at which each row settles. A settled row can't change, whatever its status says.
 
-    A row settles `settle` after the latest of its booking, window start and window end. The published examples
-    contain inverted windows and windows before the booking. Using the latest instant can keep such pickups open longer,
-    but never shorter. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW after the booking, as in
-    the analytics views.
+    A row settles when `settle` has passed since the latest of its booking, window start and window end. The published
+    examples contain inverted windows and windows before the booking. In those cases, using the latest time keeps a
+    pickup open longer, but never shorter. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW
+    after the booking, as in the analytics views.
     """
     booked_us = _epoch_us(rows["created_at"])
     window_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
@@ -95,10 +95,10 @@ def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
 
 
 def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
-    """Returns id, created_at and settles_at of the rows that may still change at `now`.
+    """Returns id, created_at and settles_at of the rows that may still change after `now`.
 
-    A row is open until it settles, unless its status is final. An unknown status is not final. A `Created` row is
-    open even if it has a `cancelled_at`.
+    A row is open until it settles, unless its status is final. An unknown status does not count as final. A `Created`
+    row is open even if the row has a `cancelled_at`.
     """
     settled_at = settles_at(rows, settle)
     final = pc.is_in(pc.utf8_lower(rows["pickup_status"]), pa.array(FINAL_STATUSES))
@@ -113,25 +113,25 @@ class OrderCheck:
     def __init__(self, reference: datetime | None, rules: Rules) -> None:
         self._reference_us: int | None = None if reference is None else _epoch_us(_instant(reference)).as_py()
         self._overlap_us = _us(rules.overlap)
-        self._top_us: int | None = None  # newest booking of the first page
-        self._lowest_us: int | None = None  # oldest booking of all pages so far
+        self._top_us: int | None = None  # newest booking time on the first page
+        self._lowest_us: int | None = None  # oldest booking time on all pages so far
         self._rows = 0
         self.broken = False
 
     @property
     def newest_first(self) -> bool:
-        """Whether the rows so far prove the order. A walk may stop early only if they do.
+        """Whether the rows so far prove the order. Without this proof, a walk must not stop early.
 
-        Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run. The first
-        page proves the order if it shows that row or a newer one. A first read with a start date has no reference, so
-        the list must descend by more than the overlap.
+        Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run, and the
+        first page must contain that row or a newer one. A first read with a start date has no reference, so the list
+        must span more than the overlap.
         """
         if self.broken or self._top_us is None or self._lowest_us is None or self._rows < MIN_EVIDENCE_ROWS:
             return False
         return self._reference_us is not None or self._top_us - self._lowest_us > self._overlap_us
 
     def add_page(self, rows: pa.Table) -> None:
-        """Checks the rows of one page, in list order. An empty page changes nothing."""
+        """Checks the rows of one page, in list order. An empty page has no effect."""
         if rows.num_rows == 0:
             return
         self._rows += rows.num_rows
@@ -149,7 +149,7 @@ class OrderCheck:
 
 
 def is_before(rows: pa.Table, instant: datetime) -> bool:
-    """Returns whether a page has rows and all its rows were booked before `instant`."""
+    """Returns whether a page has rows and all of the rows were booked before `instant`."""
     newest: datetime | None = pc.max(rows["created_at"]).as_py()
     return newest is not None and newest < instant
 
@@ -169,14 +169,14 @@ def next_memory(
     Args:
         memory: the memory that the walk started with.
         rows: all rows of a complete walk.
-        unread: booking times of quarantined records that may still be corrected. Like open pickups, they hold the
-            frontier back.
+        unread: booking times of quarantined records that may still be corrected. Like open pickups, these
+            records hold the frontier back.
         now: the time of the run, according to the API's clock.
         rules: the source's settings.
         read_to_end: whether the newest row of this walk becomes the reference, even if the previous reference is newer.
             Otherwise, if the newest pickup vanished from the list, every later run would read the whole list.
-        further_back: whether the walk read the next package of a first load. That package's rows lie behind the rows
-            that the memory describes, so the result adds them to the memory.
+        further_back: whether the walk read a package of history. That package lies behind the rows that the memory
+            describes, so the result combines the memory and the new rows.
     """
     newest = _newest_plausible(rows, now, rules)
     if not read_to_end:
@@ -200,18 +200,18 @@ def next_memory(
 def first_seen_at(
     known: dict[str, datetime], met: dict[str, datetime], now: datetime, settle: timedelta
 ) -> dict[str, datetime]:
-    """Returns when each quarantined record was first seen, by record hash.
+    """Returns the time at which each quarantined record was first seen, keyed by record hash.
 
-    The result contains the records in `met` and those records in `known` that may still be corrected. At most
-    MAX_REMEMBERED records are kept, because every load carries them in dlt's state. A record beyond that limit counts
-    as new in every walk, so it can hold the frontier back longer, but never shorter.
+    The result contains the records in `met`, and the records in `known` that may still be corrected. At most
+    MAX_REMEMBERED records are kept, because every load stores these records in dlt's state. A record beyond this limit
+    counts as new in every walk, so the record can hold the frontier back longer, but never shorter.
     """
     kept = {record_hash: at for record_hash, at in known.items() if now < at + settle}
     return dict(islice((kept | met).items(), MAX_REMEMBERED))
 
 
 def _newest_plausible(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:
-    """Returns the newest booking that is not in the future.
+    """Returns the newest booking time that is not in the future.
 
     A booking dated 2099 would put every real pickup beyond the lookback.
     """
@@ -238,7 +238,7 @@ def _instant(value: datetime) -> pa.Scalar:
 
 
 def _epoch_us(instants: Any) -> Any:
-    """Returns instants as integers, because Arrow can't compute a maximum across instant columns."""
+    """Returns timestamps as integers, because Arrow can't compute the maximum of several timestamp columns."""
     return instants.cast(pa.int64())
 
 

@@ -1,4 +1,4 @@
-"""Reads consecutive pages from a link: follows the next links, decodes the pages and counts the rows."""
+"""Reads consecutive pages: follows the next links, decodes the pages and counts the rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .frontier import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
-MAX_PREFETCHED_PAGES = 200  # the reader gets about 100,000 pickups ahead while 100,000 are being loaded
-MAX_EMPTY_PAGES = 100  # a filter may leave pages empty, but an endless chain of links must not hold the lock
+MAX_PREFETCHED_PAGES = 200  # the reader prefetches about 100,000 pickups while another 100,000 are being loaded
+MAX_EMPTY_PAGES = 100  # a filter may leave pages empty, but an endless chain of links must not block the lock
 
 
 class PagesRead(NamedTuple):
@@ -33,7 +33,7 @@ class PagesRead(NamedTuple):
 
 
 class ListedPage(NamedTuple):
-    """One decoded page, the absolute address of the next page, and the API's time when it served the page."""
+    """One decoded page, the absolute address of the next page, and the time at which the API served the page."""
 
     page: Page
     next: str | None
@@ -45,7 +45,7 @@ class StopRule(NamedTuple):
 
     If the list is sorted, reading stops at the first page whose rows were all booked before `before`. Reading also
     stops after `after_pages` pages. With `only_unsorted`, the page limit applies only to an unsorted list, which must
-    be read to its end, however long it is.
+    be read to its end, regardless of its length.
     """
 
     before: datetime | None = None
@@ -53,7 +53,7 @@ class StopRule(NamedTuple):
     only_unsorted: bool = False
 
     def reason_to_stop(self, pages: int, rows: pa.Table, order: OrderCheck) -> str | None:
-        """Returns `frontier` or `chunk` if reading stops after `rows`, or None if it goes on. `pages` counts from 1."""
+        """Returns `frontier` or `chunk` to stop after `rows`, or None if reading continues. `pages` counts from 1."""
         if order.newest_first and self.before and is_before(rows, self.before):
             return "frontier"
         if self.after_pages and pages >= self.after_pages and (order.broken or not self.only_unsorted):
@@ -62,12 +62,12 @@ class StopRule(NamedTuple):
 
 
 def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, stats: ReadStats) -> PagesRead:
-    """Returns the pages from `link` until `stop` applies or the list ends.
+    """Returns the pages from `link` to the point where `stop` applies or the list ends.
 
-    `stats` receives the counts, and `stats.stopped_because` receives the reason why reading stopped.
+    Updates the counts in `stats`, and sets `stats.stopped_because` to the reason for stopping.
 
     Raises:
-        SendcloudError: a request failed. The error is one that `Client.get` raises.
+        SendcloudError: a request failed. The possible errors are listed in `Client.get`.
         BadResponse: a response is not a page of pickups, or too many consecutive pages are empty.
         LoopingLink: a next link leads back to a page that this walk has already read.
     """
@@ -91,8 +91,8 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
     """Returns the rejected record with a booking time.
 
-    If the record has no booking time, it gets the oldest one on its page. If the page has no rows, the record gets the
-    oldest booking time of all earlier pages.
+    A record without a booking time gets the oldest booking time on its page. If the page has no rows, the record gets
+    the oldest booking time on all earlier pages.
     """
     if rejected.created_at:
         return rejected
@@ -100,9 +100,9 @@ def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadSta
 
 
 def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) -> Iterator[ListedPage]:
-    """Returns the pages from `link`, and prefetches them if the walk will need all of them.
+    """Returns the pages from `link`. If the walk needs all pages, they are prefetched.
 
-    A walk that may stop at a certain instant does not prefetch, because it may not need the next pages.
+    A walk that may stop at a certain booking time does not prefetch, because the next pages may not be needed.
     """
     if stop.before:
         return _follow_links(client, link, stats)

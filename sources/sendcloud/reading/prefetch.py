@@ -12,10 +12,10 @@ Item = TypeVar("Item")
 
 
 class Prefetcher(Generic[Item]):
-    """Runs an iterator on its own thread, at most `at_most` items ahead of the consumer.
+    """Runs an iterator in a separate thread, at most `at_most` items ahead of the consumer.
 
-    An exception from the iterator is raised at its position among the items. `last` is the most recently taken item, or
-    None before the first one. If you do not take all items, call `close`.
+    If the iterator raises an exception, the consumer receives the exception after all earlier items. `last` is the most
+    recently taken item, or None before the first item. If you don't take all items, call `close`.
     """
 
     def __init__(self, items: Iterator[Item], at_most: int) -> None:
@@ -37,7 +37,7 @@ class Prefetcher(Generic[Item]):
         return item
 
     def close(self) -> None:
-        """Ends the thread after its current item, and discards the items that are ready."""
+        """Stops the thread after its current item, and discards the items in the queue."""
         self._closed.set()
         with suppress(Empty):
             while True:

@@ -1,7 +1,7 @@
 """Walks the list from the newest page towards the oldest, and returns one table of rows and the next memory.
 
-A run reads the head first. As long as rows remain behind the head, it then reads the history, one package of pages at a
-time. History is the rest of a first load, a sweep or an unsorted list.
+A run reads the head of the list first. If rows remain behind the head, the run then reads the history, one package of
+pages at a time. History is the remainder of a first load, a sweep or an unsorted list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WalkResult(NamedTuple):
     rows: pa.Table
     quarantine: pa.Table
     memory: Memory
-    is_first: bool  # there was no earlier walk, so the tables may not exist; create them even without rows
+    is_first: bool  # there was no earlier walk, so the tables may not exist and must be created even without rows
 
     @property
     def newest_created_at(self) -> datetime | None:
@@ -47,24 +47,24 @@ ReadPart = Literal["whole", "head", "history", "sweep"]
 def walk(
     client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Span, stats: ReadStats
 ) -> WalkResult | None:
-    """Returns the result of one walk over `part` of the list, or None if that part has nothing to read.
+    """Returns the result of one walk over `part` of the list, or None if there is nothing to read in that part.
 
     If `span.until` is set (a scheduler's window), the memory does not change. dlt's incremental behaves the same way.
-    The module frontier.py decides where a walk may stop.
+    The module `frontier.py` decides where a walk may stop.
 
     Args:
         client: requests the pages.
         part: `head` reads from the top to the frontier. On the first read, `head` reads the first package of history.
-            `sweep` does the same as `head`, but also turns everything behind the head back into history.
+            `sweep` works like `head`, but also marks everything behind the head as history to read again.
             `history` reads the next package of history, from the stored link.
-            `whole` reads head and history in one walk, however long they are.
+            `whole` reads the head and the history in one walk, regardless of their length.
         memory: the account's memory from the previous walk.
         rules: the source's settings.
         span: the user's bounds on created_at.
         stats: receives the facts about the walk.
 
     Raises:
-        SendcloudError: reading a page failed. See `read_pages` for the errors.
+        SendcloudError: reading a page failed. The possible errors are listed in `read_pages`.
     """
     memory = _still_good(memory, client.version.name, span, stats)
     if part == "history":
@@ -82,7 +82,7 @@ def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Sp
     frontier = None if span.until or begins_anew else compute_frontier(memory, rules)
     stats.frontier = max(filter(None, [frontier, span.since]), default=None)
     order = OrderCheck(memory.get("newest_listed_at"), rules)
-    in_packages = part != "whole" and not span.until  # a scheduler's window stores no link to resume from
+    in_packages = part != "whole" and not span.until  # a walk for a scheduler's window stores no link to resume from
     budget = rules.pages_per_package if in_packages else None
     stop = StopRule(stats.frontier, budget, only_unsorted=not begins_anew)
     read = read_pages(client, client.first_page(rules.page_size), order, stop, stats)
@@ -94,14 +94,14 @@ def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Sp
 
 
 def _behind(part: ReadPart, read: PagesRead, memory: Memory, stats: ReadStats) -> str | None:
-    """Returns the link at which history resumes: where this head or an earlier run stopped, or None at the end."""
+    """Returns the link where this walk or an earlier run stopped and history resumes, or None at the end."""
     if stats.stopped_because != "frontier":
         return read.next
     return memory.get("history_next") or (read.next if part == "sweep" else None)
 
 
 def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: ReadStats) -> WalkResult | None:
-    """Reads the next package of history. If the API no longer accepts the stored link, the walk restarts at the top."""
+    """Reads the next package of history. If the API rejects the stored link, the walk restarts at the top."""
     link, goes_on = memory.get("history_next"), bool(stats.history_links_read)
     if not link:
         _tell(stats, memory, "history", memory)
@@ -116,14 +116,14 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: Re
     except (BadResponse, SettingsError) as error:
         is_of_a_moment_ago = goes_on and not isinstance(error, ExpiredLink)
         if stats.pages > pages_before or "top" in stats.history_links_read or is_of_a_moment_ago:
-            # A link from an earlier run can go stale in many ways, so its failure restarts the walk.
-            # If the failure of a fresh link did the same, the run could restart forever.
+            # A link from an earlier run can become invalid in many ways, so a failed request restarts the walk.
+            # If a failed request for a new link also restarted the walk, the run could restart forever.
             raise
         return _again_from_the_top(client, memory, rules, span, stats)
     behind = read.next if stats.stopped_because == "chunk" else None
     starts_again = not behind and stats.resumes_unsorted
     if starts_again:
-        # The rows before the stored link may have changed since, and so may the order. This run reads the whole list.
+        # The order and the rows before the stored link may have changed. Therefore, this run reads the whole list.
         stats.resumes_unsorted = False
         behind = client.first_page(rules.page_size)
     after, near = _after(read, behind, "history", memory, rules, span, stats)
@@ -136,7 +136,7 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: Re
 def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span, stats: ReadStats) -> WalkResult:
     """Restarts the walk at the top, with a memory that has no reference.
 
-    Without a reference there is no frontier, so the run reads the whole list and every open pickup again.
+    Without a reference, there is no frontier, so the run rereads the whole list, including every open pickup.
     """
     stats.history_links_read, stats.open_within_lookback, stats.resumes_unsorted = {"top"}, 0, False
     frontier = stats.frontier
@@ -146,7 +146,7 @@ def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span
     if "sweep_began_at" in memory:
         kept |= {"sweep_began_at": memory["sweep_began_at"], "is_sweep": memory.get("is_sweep", False)}
     walked = _head(client, "head", kept, rules, span, stats)
-    stats.frontier = frontier  # the part of the list that this run must read has not changed
+    stats.frontier = frontier  # the restart does not change which part of the list this run must read
     return walked
 
 
@@ -160,7 +160,8 @@ def _after(
     now, further_back = _now(stats), part == "history"
     met = _first_seen(read, memory, now)
     if further_back and memory.get("is_sweep") and has_reached_end(memory) and stats.frontier:
-        # Records that a sweep rejects behind the frontier don't hold it back. The next sweep finds any corrections.
+        # In a sweep, rejected records behind the frontier don't hold back the frontier. The next sweep finds any
+        # corrections.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
     unread = [
         r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
@@ -220,7 +221,7 @@ def _now(stats: ReadStats) -> datetime:
 
 
 def _within(span: Span, rows: pa.Table) -> pa.Table:
-    """Returns the rows within the user's bounds. dlt's incremental would later drop the others, but not count them."""
+    """Returns the rows within the user's bounds. dlt's incremental would drop the others without counting them."""
     for bound, inside in ((span.since, pc.greater_equal), (span.until, pc.less)):
         if bound is not None:
             rows = rows.filter(inside(rows["created_at"], pa.scalar(bound, rows["created_at"].type)))
@@ -228,12 +229,12 @@ def _within(span: Span, rows: pa.Table) -> pa.Table:
 
 
 def _still_good(memory: Memory, api_version: str, span: Span, stats: ReadStats) -> Memory:
-    """Returns the memory, or a nearly empty one if the walk must read the whole list again.
+    """Returns the memory, or a nearly empty memory if the walk must reread the whole list.
 
-    The walk starts over if the API version differs, because a different version has different links and may have a
-    different order. The walk also starts over if the start date is earlier than before, because the rows in between
-    were never read. A version change is under way until the new list has been read to its end. A run that resumes or
-    reverts the change needs to know the previous version, so the memory keeps it.
+    If the API version differs, the walk starts over, because a different version has different links and may have a
+    different order. If the start date is earlier than before, the walk also starts over, because the rows in between
+    were never read. A version change is complete only when the new list has been read to its end. Until then, the
+    memory stores the previous version, because a run that resumes or reverts the change needs it.
     """
     read_by, since = memory.get("api_version", "v2" if memory else api_version), memory.get("read_since")
     before = memory.get("api_version_before") if read_by == api_version else read_by

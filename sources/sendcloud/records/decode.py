@@ -1,8 +1,8 @@
 """Decodes the records of a page into rows of an Arrow table, and rejects invalid records with a reason.
 
-A version's `pickup` class (`api/v2.py`, `api/v3.py`) defines what a valid record is. A page without unknown fields is
-decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded record by record. A test
-verifies that both ways give the same result.
+The `pickup` class of a version (`api/v2.py`, `api/v3.py`) defines which records are valid. A page without unknown
+fields is decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded record by
+record. A test verifies that both methods produce the same result.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .tables import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, RejectedRecord, parse_i
 
 
 class _Booking(Struct, gc=False):
-    """The booking time of a record that can't be loaded. It shows the record's place in the list."""
+    """The booking time of a record that can't be loaded, which shows the record's position in the list."""
 
     created_at: Instant | None = None
 
 
 class Page(NamedTuple):
-    """The content of one page: rows of ROW_SCHEMA, rejected records, counts of unknown fields and the next link."""
+    """The contents of one page: rows of ROW_SCHEMA, rejected records, counts of unknown fields and the next link."""
 
     rows: pa.Table
     rejected: list[RejectedRecord]
@@ -47,7 +47,7 @@ class _Decoders(NamedTuple):
     envelope: Decoder[Any]
     known: Decoder[list[Any]]
     pickup: Decoder[Any]
-    fields: frozenset[str]  # the names that the API uses
+    fields: frozenset[str]  # the field names that the API uses
 
 
 @cache
@@ -63,10 +63,10 @@ _sorted_json = msgspec.json.Encoder(order="deterministic")
 
 
 def decode_page(body: bytes, account: str, version: Version, link: str = "") -> Page:
-    """Returns the page in `body`, a JSON object in the format of `version`.
+    """Returns the decoded page. `body` is a JSON object in the format of `version`.
 
-    `link` is the Link header of the response. Every row contains `account`. An invalid record is not an error: the page
-    lists it in `rejected`.
+    `link` is the Link header of the response. Every row contains `account`. An invalid record does not raise
+    an error, but is listed in `rejected`.
 
     Raises:
         msgspec.DecodeError: the body is not a page of `version`.
@@ -92,10 +92,10 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
 
 
 def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) -> tuple[Any, list[Raw]]:
-    """Returns the envelope and records of a page that msgspec can't even skip through (a lone surrogate, NaN).
+    """Returns the envelope and records of a page that msgspec can't parse because of a lone surrogate or NaN.
 
-    One invalid record must not make the whole page unusable. The standard library is more lenient, and each record that
-    it accepts is validated later.
+    One invalid record must not make the whole page unusable. The standard library is more lenient, and every record
+    that it accepts is validated later.
     """
     key: str = version.envelope.key  # type: ignore[attr-defined]
     try:
@@ -134,9 +134,9 @@ def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, v
 
 
 def _booking_of(pickup: Any) -> Any:
-    """Returns the pickup if its times are valid; otherwise raises OverflowError, naming the field.
+    """Returns the pickup if its times are valid. Otherwise, raises an OverflowError that names the field.
 
-    All times must still fall in the years 1 to 9999 when converted to UTC. The booking must lie between BOOKED_FROM and
+    After conversion to UTC, all times must be in the years 1 to 9999. The booking time must lie between BOOKED_FROM and
     BOOKED_UNTIL (`tables.py`), because dlt's incremental may drop rows outside those bounds.
     """
     for field in INSTANTS:
@@ -150,12 +150,12 @@ def _booking_of(pickup: Any) -> Any:
 
 
 def _float(text: str) -> float | str:
-    """Returns the number if it is finite, or else the text: 1e999 does not fit in a float, and JSON has no Infinity."""
+    """Returns a finite number as a float. Other numbers, such as 1e999, stay text, because JSON has no Infinity."""
     return float(text) if math.isfinite(float(text)) else text
 
 
 def _preserve_record(raw: bytes) -> bytes:
-    """Returns an invalid record as JSON. A lone surrogate becomes the text of its escape; NaN and 1e999 become text."""
+    """Returns an invalid record as JSON. Lone surrogates become escape sequences, and NaN and 1e999 become text."""
     try:
         text = json.dumps(json.loads(raw, parse_constant=str, parse_float=_float), sort_keys=True, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -170,7 +170,7 @@ def _reject(raw: Raw, reason: str) -> RejectedRecord:
         text = _preserve_record(bytes(raw))
     try:
         booked = _decode_booking.decode(raw).created_at
-        # an implausible year does not show the record's place in the list; the neighbouring records do
+        # an implausible year does not show the record's position in the list, but the neighbouring records do
         created_at = booked.astimezone(UTC) if booked and BOOKED_FROM <= booked < BOOKED_UNTIL else None
     except (msgspec.DecodeError, OverflowError):
         created_at = None

@@ -1,7 +1,7 @@
-"""A local Sendcloud pickups API (v2 and v3): a simulated world of pickups, and a server that serves them.
+"""Simulates the Sendcloud pickups API (v2 and v3) locally, with a world of pickups and a server.
 
-The sandbox shares no code with the source that reads the API. Both were written independently from the same
-documentation, so each checks the other.
+The sandbox shares no code with the source that reads the API. The sandbox and the source were written independently,
+based on the same documentation, so each checks the other.
 """
 
 from .carriers import CARRIERS, Carrier

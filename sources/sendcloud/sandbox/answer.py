@@ -10,7 +10,7 @@ BLOCK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response as sent over the wire, with any connection failure."""
+    """A response as sent over the wire, including any connection failure."""
 
     status: int
     body: bytes = b""
@@ -21,15 +21,15 @@ class Answer:
     wait: float = 0.0
     """Seconds to wait before the first byte."""
     sent: int | None = None
-    """Number of body bytes to send before the connection closes. None sends it all and leaves it open."""
+    """Body bytes to send before the connection closes. None sends the whole body and keeps the connection open."""
     reset: bool = False
-    """Whether the server resets the connection and sends nothing."""
+    """Whether the server resets the connection instead of sending a response."""
     padding: int = 0
-    """Number of spaces to append to the body. They count towards its Content-Length."""
+    """Number of spaces to append to the body. The spaces count towards the Content-Length."""
     chunked: bool = False
     """Whether the server sends the body in chunks, without a Content-Length."""
     pause: float = 0.0
-    """Seconds to wait before each byte of the body. 0 sends the body at once."""
+    """Seconds to wait before each byte of the body. If 0, the body is sent at once."""
 
     def pieces(self) -> Iterator[bytes]:
         """Yields the parts of the body that are actually sent, in order."""

@@ -1,4 +1,4 @@
-"""The documented responses of Sendcloud's pickups API (v2 and v3) for a given world. This module opens no socket."""
+"""Builds the documented responses of the pickups API (v2 and v3) for a given world. This module opens no socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = {f"{form.root}/pickups": form for form in (V2, V3)}
 
 @dataclass(slots=True)
 class Api:
-    """The API of one account with two integrations. One accepts a pair of keys; the other accepts access tokens."""
+    """The API of one account with two integrations: one accepts a pair of keys, and the other accepts access tokens."""
 
     world: World
     origin: str
@@ -38,7 +38,7 @@ class Api:
     """Page numbers by cursor."""
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
-        """Returns the response to a request. `path` includes the query, and `body` is None if there is none."""
+        """Returns the response to a request. `path` includes the query, and an absent `body` is None."""
         if urlsplit(path).path == TOKEN_PATH:
             return self.tokens.answer(method, authorization, body or b"", self.world.clock)
         name = urlsplit(path).path.rstrip("/")
@@ -57,7 +57,7 @@ class Api:
         return self._page(form, path) if name in FORMS else self._single(form, path, name.rpartition("/")[2])
 
     def page_number(self, path: str) -> Page | None:
-        """Returns the number of the page at `path` (from 1), `token` for the token endpoint, or None otherwise."""
+        """Returns the page number of `path` (from 1), `token` for the token endpoint, or None for other paths."""
         asked = urlsplit(path)
         if asked.path == TOKEN_PATH:
             return "token"
@@ -71,7 +71,7 @@ class Api:
         return compare_digest((authorization or "").encode("latin-1"), b"Basic " + pair)
 
     def _grants(self, form: Form, authorization: str | None) -> bool:
-        """Returns whether the credentials may read pickups: keys always may, but a token needs the scope of `form`."""
+        """Returns whether the credentials may read pickups: keys always may, but a token needs the form's scope."""
         return not (authorization or "").startswith("Bearer ") or self.tokens.grants(authorization, form.scope)
 
     def _single(self, form: Form, path: str, number: str) -> Answer:
@@ -97,7 +97,7 @@ class Api:
     def _size(self, form: Form, limit: str) -> int:
         """Returns the number of rows on a page.
 
-        A limit above the maximum is clamped, not refused. Anything other than a number of at least 1 selects the
+        A limit above the maximum is reduced to the maximum. Any value other than a number of at least 1 selects the
         default.
         """
         asked = int(limit) if limit.isdecimal() else 0

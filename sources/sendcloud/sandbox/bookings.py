@@ -1,6 +1,6 @@
-"""Draws seeded bookings.
+"""Generates random bookings from a seed.
 
-Each booking is drawn together with its whole future, so a world shows later states as soon as its clock moves.
+Each booking is generated with all its later changes, so a world shows these changes as soon as its clock moves.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 # Oddities from the published examples. Unless a comment says otherwise, each value is a share of all pickups.
 TWIN: Final = 0.004  # created_at equals that of the previous booking, to the microsecond
 WHOLE_SECOND: Final = 0.02  # created_at has no fraction of a second
-LISTED_LATE: Final = 0.01  # the list shows the pickup minutes after created_at, and after pickups with newer ids
-NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times are ordered differently
-LATE_MINUTES: Final = 50.0  # longest delay; a reader that goes back one hour misses nothing
-PAST_WINDOW: Final = 0.05  # share of failed pickups; the window lies a year before the booking
+LISTED_LATE: Final = 0.01  # the list shows the pickup minutes after created_at, and after pickups with higher ids
+NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times differ in order
+LATE_MINUTES: Final = 50.0  # maximum delay; a reader that goes back one hour misses nothing
+PAST_WINDOW: Final = 0.05  # share of failed pickups; the window is a year too early
 UNTIL_BEFORE_FROM: Final = 0.001
 NO_TRACKING: Final = 0.003  # the carrier accepted the pickup without a tracking number
 NULL_CONTRACT: Final = 0.01  # share of pickups of carriers with contracts
 NEVER_ANSWERED: Final = 0.002  # the status stays Announcing forever
-SLOW_ANSWER: Final = 0.03  # the carrier responds after up to 4 hours instead of up to 5 minutes
+SLOW_ANSWER: Final = 0.03  # the carrier takes up to 4 hours to respond, instead of up to 5 minutes
 
-WEEKEND: Final = 0.08  # as a share of a working day's bookings
+WEEKEND: Final = 0.08  # bookings per weekend day, relative to a working day
 AFTER_HOURS: Final = 0.05  # booked at any hour of the day, instead of between 8:00 and 18:00 local time
 YEAR: Final = timedelta(days=365)
 
 
 def seeded(count: int, *, random: Random, since: datetime, until: datetime, carriers: int) -> Iterator[Pickup]:
-    """Yields `count` pickups booked after `since` and up to `until`, in order of id. All are listed by `until`."""
+    """Yields `count` pickups in order of id. Every pickup is booked after `since` and listed by `until`."""
     drawn = [pickup(booking, random, until) for booking in bookings(count, random, since, until, CARRIERS[:carriers])]
     drawn.sort(key=lambda numbered: numbered[0])
     number = FIRST_ID
@@ -62,9 +62,9 @@ def bookings(
 
 
 def moment(random: Random, country: str, since: datetime, until: datetime) -> datetime:
-    """Returns a plausible booking time between `since` and `until`, mostly in local office hours of a working day."""
+    """Returns a plausible booking time between `since` and `until`, mostly in local office hours on working days."""
     span = until - since
-    for _ in range(40):  # a span of one night has no office hours, so eventually any instant is used
+    for _ in range(40):  # a span of one night contains no office hours, so eventually any time is used
         day = (since + span * random.random()).date()
         if day.weekday() >= 5 and random.random() >= WEEKEND:
             continue
@@ -78,7 +78,7 @@ def moment(random: Random, country: str, since: datetime, until: datetime) -> da
 
 
 def pickup(booking: Booking, random: Random, until: datetime) -> tuple[datetime, Pickup]:
-    """Returns the instant at which the booking gets its number, and the pickup with all its future changes."""
+    """Returns the time at which the booking gets its id, and the pickup with all its later changes."""
     numbered, listed = delays(booking.at, random, until)
     opens, closes = window(booking, random)
     failed = random.random() < booking.carrier.failed
@@ -103,7 +103,7 @@ def pickup(booking: Booking, random: Random, until: datetime) -> tuple[datetime,
 
 
 def delays(booked: datetime, random: Random, until: datetime) -> tuple[datetime, datetime]:
-    """Returns when a booking gets its number and when it is first listed. Nearly always, both happen immediately."""
+    """Returns the times at which a booking gets its id and is first listed. Usually, both happen immediately."""
     chance = random.random()
     if chance >= LISTED_LATE + NUMBERED_LATE:
         return booked, booked
@@ -112,7 +112,7 @@ def delays(booked: datetime, random: Random, until: datetime) -> tuple[datetime,
 
 
 def fate(booking: Booking, opens: datetime, failed: bool, random: Random) -> Iterator[tuple[datetime, Record]]:
-    """Yields the dated changes after the booking.
+    """Yields the changes after the booking, with their times.
 
     The carrier accepts or refuses the pickup. Some accepted pickups are cancelled before the window.
     """
@@ -133,7 +133,7 @@ def fate(booking: Booking, opens: datetime, failed: bool, random: Random) -> Ite
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """The facts that are fixed at booking time."""
+    """The attributes that are fixed at booking time."""
 
     carrier: Carrier
     country: str
@@ -143,7 +143,7 @@ class Booking:
 def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]:
     """Returns the times at which the pickup's window opens and closes, in UTC.
 
-    The closing time is None if the window is open-ended. Business hours follow the local time of the country.
+    If the window is open-ended, the closing time is None. Business hours are in the country's local time.
     """
     zone = ZONES[booking.country]
     hour, until = random.choice(booking.carrier.windows)
@@ -166,12 +166,12 @@ def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]
 
 
 def next_working_day(day: date) -> date:
-    """Returns the next day from Monday to Friday. Public holidays count as working days."""
+    """Returns the next weekday (Monday to Friday). Public holidays count as working days."""
     return day + timedelta(days=3 if day.weekday() == 4 else 2 if day.weekday() == 5 else 1)
 
 
 def cancellation(carrier: Carrier, answered: datetime, opens: datetime, random: Random) -> datetime:
-    """Returns when the pickup is cancelled: soon after the carrier's response, or in the day before the window.
+    """Returns the time of cancellation: soon after the carrier's response, or within a day before the window.
 
     A pickup is never cancelled after its window has opened.
     """

@@ -1,8 +1,8 @@
-"""Nine carriers as data: their countries, their pickup windows, and their rates of cancelled and refused pickups.
+"""Defines nine carriers: their countries, their pickup windows, and their rates of cancelled and refused pickups.
 
 The countries come from the published v2 schemas. The shifts for Correos come from the help centre. Shares and rates are
-invented. They lie far enough apart to expose any analysis that confuses two carriers. If a value appears twice in a
-tuple, it is drawn twice as often.
+invented, but differ enough to expose any analysis that confuses two carriers. A value that appears twice in a tuple is
+drawn twice as often.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ZONES: Final = {
 }
 
 Hours = tuple[int, int | None]
-"""The local hours at which a window opens and closes. None means that the window is open-ended."""
+"""The local hours at which a window opens and closes. For an open-ended window, the closing hour is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Carrier:
     cancelled: float
     """Share of accepted pickups that are cancelled."""
     cancelled_early: float
-    """Share of cancellations that come within an hour of the carrier's response.
+    """Share of cancellations that happen within an hour of the carrier's response.
 
-    The other cancellations come shortly before the window.
+    The other cancellations happen shortly before the window.
     """
     failed: float
     """Share of pickups that the carrier refuses."""
     contracts: tuple[int, ...]
-    """Contract numbers. If there are none, the field is not sent."""
+    """Contract numbers. If the tuple is empty, the field is not sent."""
     tracking: tuple[str, ...]
     """Formats of tracking numbers.
 
@@ -56,9 +56,9 @@ class Carrier:
     """
     saturdays: float = 0.0
     odd_minutes: float = 0.0
-    """Share of windows that open at an odd fraction of a second, as in the published FedEx and UPS lists."""
+    """Share of windows that open at a random fraction of an hour, as in the published FedEx and UPS lists."""
     stays_created: float = 0.0
-    """Share of cancellations that leave the status at Created (as published for DPD and Poste)."""
+    """Share of cancelled pickups that keep the status Created (as published for DPD and Poste)."""
 
 
 DHL_EXPRESS = Carrier(

@@ -1,6 +1,6 @@
-"""Faults that you can inject. A fault is a function that turns the correct response into the response that is sent.
+"""Defines the faults that you can inject. A fault is a function that changes the correct response before it is sent.
 
-If a fault returns the very response that it received, it does not apply to that request and is not used up.
+If a fault returns the response object that it received, the fault does not apply and stays in the queue.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .timeline import ABSENT, utc
 
 Fault = Callable[[Answer], Answer]
 Page = int | Literal["token"]
-"""The number of a page in a walk, from 1, or `token` for the response of the token endpoint."""
+"""The number of a page in a walk (counting from 1), or `token` for the token endpoint."""
 
 
 def status(code: int) -> Fault:
-    """Sends `code` (500, 502, 503, 504 …) and an HTML page, as a proxy in front of the API does."""
+    """Sends the status `code` (500, 502, 503, 504 …) with an HTML page, as a proxy in front of the API would."""
     body = f"<html><body><h1>{code}</h1></body></html>".encode()
     return lambda due: Answer(code, body, content_type="text/html", url=due.url)
 
 
 def too_many(retry_after: float | datetime | str | None = None) -> Fault:
-    """Sends 429 with an empty body. Retry-After is in seconds, a date or any text. None omits the header."""
+    """Sends 429 with an empty body. Retry-After is a number of seconds, a date or any text. None omits the header."""
     if isinstance(retry_after, datetime):
         retry_after = format_datetime(utc(retry_after), usegmt=True)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -43,17 +43,17 @@ def reset() -> Fault:
 
 
 def cut(share: float = 0.5) -> Fault:
-    """Ends the body early. The connection closes after `share` of the promised Content-Length."""
+    """Ends the body early. The connection closes after a `share` of the announced Content-Length."""
     return lambda due: replace(due, sent=int(len(due.body) * share))
 
 
 def truncated(share: float = 0.5) -> Fault:
-    """Sends broken JSON with a correct Content-Length. The body contains only `share` of the correct body."""
+    """Sends broken JSON with a correct Content-Length. The body contains only a `share` of the correct body."""
     return lambda due: replace(due, body=due.body[: int(len(due.body) * share)])
 
 
 def html() -> Fault:
-    """Sends an HTML page with status 200, as a login page or captive portal does."""
+    """Sends an HTML page with status 200, as a login page or captive portal would."""
     body = b"<!doctype html><html><body>Please log in.</body></html>"
     return lambda due: Answer(200, body, content_type="text/html; charset=utf-8", url=due.url)
 
@@ -72,7 +72,7 @@ def drip(pause: float) -> Fault:
 
 
 def huge(size: int) -> Fault:
-    """Sends the correct response and `size` spaces. The body is valid JSON, but too large for a client to hold."""
+    """Sends the correct response followed by `size` spaces. The body is valid JSON, but too large for any client."""
     return lambda due: replace(due, padding=size)
 
 
@@ -82,14 +82,14 @@ def chunked() -> Fault:
 
 
 def gzipped(padding: int = 0) -> Fault:
-    """Sends the correct response gzipped. Enough padding makes it a gzip bomb, as spaces compress a thousandfold."""
+    """Sends the correct response gzipped. Enough padding creates a gzip bomb, as spaces compress a thousandfold."""
     return lambda due: replace(
         due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
     )
 
 
 def encoded(codec: str, content_type: str = "application/json") -> Fault:
-    """Sends the correct response in an encoding other than UTF-8, which `content_type` need not name."""
+    """Sends the correct response in the encoding `codec`, which `content_type` does not have to mention."""
     return lambda due: replace(due, body=due.body.decode().encode(codec), content_type=content_type)
 
 
@@ -120,7 +120,7 @@ def loop() -> Fault:
 
 
 def empty_page() -> Fault:
-    """Sends an empty page before the correct page. Its next link is a new address that leads to the correct rows."""
+    """Sends an empty page before the correct page. The empty page links to a new address with the correct rows."""
     return lambda due: _edited(due, f"{due.url}{'&' if '?' in due.url else '?'}empty=1", [])
 
 
@@ -136,7 +136,7 @@ def expired_cursor() -> Fault:
 
 
 def errors_as(form: Literal["list", "object"], status: str | int, code: int = 400, detail: str = "No.") -> Fault:
-    """Sends a v3 error as the documented list, or as one object instead of the list.
+    """Sends a v3 error as the documented list or as a single object.
 
     `status` is the status in the body, as text or as a number. `code` is the HTTP status.
     """
@@ -146,7 +146,7 @@ def errors_as(form: Literal["list", "object"], status: str | int, code: int = 40
 
 
 def lone_record() -> Fault:
-    """Sends a v3 page whose `data` is its first record instead of a list, as in a published example."""
+    """Sends a v3 page with a single record instead of a list in `data`, as in a published example."""
     return lambda due: _with(due, "data", lambda records: records[0])
 
 
@@ -158,7 +158,7 @@ def without_slots() -> Fault:
 
 
 def token(**fields: Any) -> Fault:
-    """Adds or overrides fields in a response with an access token. Other responses are unchanged."""
+    """Adds or overrides fields in a response that contains a token. Other responses are unchanged."""
 
     def given(due: Answer) -> Answer:
         answer = json.loads(due.body) if due.status == 200 else {}
@@ -178,7 +178,7 @@ def _packed(body: bytes, padding: int) -> bytes:
 
 
 def _edited(due: Answer, link: str, records: list[Any] | None = None) -> Answer:
-    """Returns the page with `link` as its next link, in the body (v2) or the header (v3), and with `records`."""
+    """Returns the page with `records`, and with `link` as the next link in the body (v2) or the header (v3)."""
     page = _page_of(due)
     if page is None:
         return due
@@ -230,7 +230,7 @@ class Trouble:
             self._line.clear()
 
     def spoil(self, due: Answer, page: Page | None) -> Answer:
-        """Returns the response after the first fault that applies, or `due` if no fault applies."""
+        """Returns the response as changed by the first fault that applies, or `due` if no fault applies."""
         with self._lock:
             for waiting in self._line:
                 given = waiting.fault(due) if waiting.page in (None, page) else due

@@ -1,4 +1,4 @@
-"""The two formats in which the API describes the same pickups: version 2 and version 3."""
+"""Defines the two formats in which the API returns pickups: version 2 and version 3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from .timeline import Record
 
 Links = tuple[str | None, str | None]
-"""A page's next link and previous link."""
+"""The next and previous links of a page."""
 V3_NAMES: Final = {"carrier": "carrier_code", "pickup_status": "status", "contract": "contract_id"}
 CODES: Final = {401: "authentication_failed", 403: "forbidden", 404: "not_found"}
 
@@ -20,7 +20,7 @@ class Form(NamedTuple):
     size: str
     """The query parameter for the number of rows on a page."""
     largest: int | None
-    """The maximum number of rows on a page. With None, only the server's limit applies."""
+    """The maximum number of rows on a page. If None, only the server's limit applies."""
     scope: str
     """The scope that a token needs."""
     record: Callable[[Record], Record]
@@ -43,7 +43,7 @@ def _v2_error(status: int, path: str, message: str) -> Any:
 
 
 def _v3_record(record: Record) -> Record:
-    """Returns the pickup under v3's names, with the status in capitals. Broken values stay as they are."""
+    """Returns the pickup with v3 field names and an uppercase status. Invalid values are unchanged."""
     window = [name for name in ("pickup_from", "pickup_until") if name in record]
     renamed: Record = {"id": record["id"]} if "id" in record else {}
     if "time_slots" in record or window:

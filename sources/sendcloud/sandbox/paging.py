@@ -1,6 +1,6 @@
-"""Decides which rows are on a page, and creates the page's cursors.
+"""Decides which rows appear on a page, and creates the cursors of the page.
 
-As in the published links, a cursor names an id, and the list is ordered by id.
+As in the published links, a cursor contains an id, and the list is sorted by id.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from .timeline import Pickup
 from .world import World
 
 Order = Literal["descending", "ascending", "shuffled", "offset"]
-"""The order of the ids. `offset` descends too, but its cursors count rows, so an insertion shifts the pages."""
+"""The order of the ids. `offset` is also descending, but its cursors count rows, so an insertion shifts the pages."""
 Key = tuple[int, int]
 
 
 class InvalidCursor(ValueError):
-    """The list did not issue this cursor."""
+    """Raised for a cursor that the list did not issue."""
 
 
 class Page(NamedTuple):
-    """The pickups of a page, and the cursors of its neighbours. At an end of the list, the cursor is None."""
+    """The pickups on a page, and the cursors of the adjacent pages. At either end of the list, the cursor is None."""
 
     pickups: list[Pickup]
     next: str | None
@@ -35,7 +35,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The complete list at one instant, sorted once for all of its pages."""
+    """The complete list at one point in time, sorted once for all of its pages."""
 
     pickups: list[Pickup]
     keys: list[Key]
@@ -45,7 +45,7 @@ class Listing:
 
     @classmethod
     def of(cls, world: World, order: Order) -> Listing:
-        """Returns the world's pickup list as of its clock's current time."""
+        """Returns the list of the world's pickups at the current time of its clock."""
         at = world.clock
         empty = cls([], [], order, world.seed, at)
         pickups = world.listed(at)
@@ -62,7 +62,7 @@ class Listing:
         return -position, 0
 
     def page(self, cursor: str | None, limit: int) -> Page:
-        """Returns the page that the cursor names, or the first page if there is no cursor.
+        """Returns the page at the cursor, or the first page if `cursor` is None.
 
         Raises:
             InvalidCursor: the list did not issue the cursor.
@@ -103,7 +103,7 @@ def encoded(marks: str) -> str:
 
 
 def decoded(cursor: str) -> dict[str, str]:
-    """Returns the marks of a cursor: `p` is a position, `r=1` reads backwards from it, and `o` is an offset."""
+    """Returns the parts of a cursor: `p` is a position, `r=1` reads backwards from it, and `o` is an offset."""
     try:
         return dict(parse_qsl(b64decode(cursor, validate=True).decode("ascii")))
     except ValueError as error:
@@ -111,7 +111,7 @@ def decoded(cursor: str) -> dict[str, str]:
 
 
 def number(marks: dict[str, str], name: str) -> int:
-    """Returns one mark of a cursor as a number."""
+    """Returns one part of a cursor as a number."""
     try:
         return int(marks[name])
     except (KeyError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Runs a sandbox, which serves the API at an address, records the requests and injects faults."""
+"""Runs a sandbox that serves the API at a local address, records the requests and injects faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .world import World
 
 
 class Request(NamedTuple):
-    """A request and the status of its response. If the connection was reset instead, the status is 0."""
+    """A request and the status of its response. If the connection was reset, the status is 0."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ class Sandbox:
 
     @property
     def order(self) -> Order:
-        """The order of the list. After it changes, the API may refuse cursors that it issued earlier."""
+        """The order of the list. If you change the order, the API may refuse cursors that were issued earlier."""
         return self._api.order
 
     @order.setter
@@ -72,12 +72,12 @@ class Sandbox:
         self._api.tokens.revoke()
 
     def fault(self, fault: Fault, *, page: Page | None = None, times: int | None = 1) -> None:
-        """Queues a fault. Each request is hit by the first queued fault that applies to it.
+        """Queues a fault. For each request, the first queued fault that applies changes the response.
 
         Args:
-            fault: changes the response.
-            page: the page of a walk (from 1), or `token` for the token endpoint. None applies to every request.
-            times: the number of requests that the fault hits. None repeats the fault until you call `heal`.
+            fault: a function that changes the response.
+            page: the page of a walk (from 1), or `token` for the token endpoint. None selects every request.
+            times: the number of requests that the fault affects. None repeats the fault until you call `heal`.
         """
         self._trouble.add(fault, page, times)
 
@@ -102,7 +102,7 @@ def serve(
     world: World,
     *,
     public_key: str = "sandbox-public-key",
-    secret_key: str = "sandbox-secret-key",  # noqa: S107 - the key opens only this sandbox
+    secret_key: str = "sandbox-secret-key",  # noqa: S107 - the key is valid only for this sandbox
     client_id: str = "sandbox-client-id",
     client_secret: str = "sandbox-client-secret",  # noqa: S107
     token_seconds: float = 3600,
@@ -116,16 +116,16 @@ def serve(
 
     Args:
         world: the pickups and the clock.
-        public_key: public key of the integration that uses keys.
-        secret_key: secret key of the integration that uses keys.
-        client_id: client id of the integration that uses tokens.
-        client_secret: client secret of the integration that uses tokens.
-        token_seconds: how many seconds a token is valid for, by the world's clock.
+        public_key: the public key of the integration that uses keys.
+        secret_key: the secret key of the integration that uses keys.
+        client_id: the client id of the integration that uses tokens.
+        client_secret: the client secret of the integration that uses tokens.
+        token_seconds: the lifetime of a token in seconds, measured by the world's clock.
         port: the port to listen on. 0 selects a free port.
         default_limit: the number of rows on a page if the request does not set a limit.
         max_limit: the maximum number of rows on a page.
         order: the order of the list.
-        on: a server that is already listening. It keeps listening after the block.
+        on: a server that is already listening and keeps listening after the block.
     """
     with nullcontext(on) if on else listening(port) as server:
         origin = f"http://127.0.0.1:{server.server_port}"
@@ -142,7 +142,7 @@ def listening(port: int = 0) -> Iterator[Server]:
     The server responds only after `serve` has connected it to a sandbox.
     """
     server = Server(port)
-    # Every close waits for one poll interval, which is 0.5 s by default.
+    # Closing the server takes one poll interval, which is 0.5 s by default.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""A pickup and its dated changes, which determine its wire record at any instant."""
+"""Defines a pickup and its dated changes, which determine the wire record at any time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 Record = dict[str, Any]
-"""A pickup as the list shows it. A field may hold any JSON value, because tests also serve broken values."""
+"""A pickup as the list shows it. A field may contain any JSON value, because tests also serve invalid values."""
 
 
 class Absent(Enum):
@@ -21,10 +21,10 @@ ABSENT: Final = Absent.ABSENT
 
 
 def utc(instant: datetime) -> datetime:
-    """Returns the same instant in UTC.
+    """Returns the time in UTC.
 
     Raises:
-        ValueError: the instant has no offset, so its time zone is unknown.
+        ValueError: `instant` has no UTC offset, so its time zone is unknown.
     """
     if instant.tzinfo is None:
         raise ValueError(f"{instant!r} has no offset; use datetime(…, tzinfo=UTC)")
@@ -32,32 +32,32 @@ def utc(instant: datetime) -> datetime:
 
 
 def wire_time(instant: datetime) -> str:
-    """Returns the instant as the API writes it: `2022-04-06T12:00:00Z`, with microseconds unless they are zero."""
+    """Returns the time in the API's format: `2022-04-06T12:00:00Z`, with microseconds unless they are zero."""
     return utc(instant).isoformat()[:-6] + "Z"
 
 
 def wire(fields: Record) -> Record:
-    """Returns the fields as sent over the wire: instants as text, all other values unchanged."""
+    """Returns the fields as sent over the wire, with times as text and all other values unchanged."""
     return {name: wire_time(value) if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 @dataclass(slots=True)
 class Pickup:
-    """One row of the account's list: its fields at booking, and its dated changes in the order in which they apply."""
+    """One row of the account's list: the fields at booking, and dated changes in the order in which they apply."""
 
     position: int
-    """The place in the list. It equals the id unless a test sets the order itself."""
+    """The position in the list, which equals the id unless a test sets the order."""
     listed_from: datetime
     born: Record
     changes: tuple[tuple[datetime, Record], ...] = ()
     removed_at: datetime | None = None
 
     def is_listed(self, at: datetime) -> bool:
-        """Returns whether the list shows the pickup at that instant."""
+        """Returns whether the list shows the pickup at the given time."""
         return self.listed_from <= at and (self.removed_at is None or at < self.removed_at)
 
     def record(self, at: datetime) -> Record:
-        """Returns the wire record at that instant: a new dict, with the fields in the published order."""
+        """Returns the wire record at the given time as a new dict, with the fields in the published order."""
         record = self.born.copy()
         for since, fields in self.changes:
             if since <= at:
@@ -67,6 +67,6 @@ class Pickup:
         return record
 
     def change(self, at: datetime, fields: Record, *, final: bool = False) -> None:
-        """Adds a change of the fields at that instant. A final change removes all later changes."""
+        """Adds a change to the fields at the given time. A final change removes all later changes."""
         kept = (change for change in self.changes if not final or change[0] <= at)
         self.changes = tuple(sorted((*kept, (at, wire(fields))), key=lambda change: change[0]))

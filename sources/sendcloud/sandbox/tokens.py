@@ -1,4 +1,4 @@
-"""The token endpoint: client credentials sent with HTTP Basic, and access tokens that expire."""
+"""Implements the token endpoint, which accepts client credentials by HTTP Basic and issues access tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCOPES = frozenset({"api", "read:pickup"})
 
 @dataclass(slots=True)
 class Tokens:
-    """The access tokens of one client. Each token expires by the world's clock."""
+    """The access tokens of one client. Tokens expire according to the world's clock."""
 
     client_id: str
     client_secret: str
@@ -30,7 +30,7 @@ class Tokens:
     _scopes: dict[str, set[str]] = field(default_factory=dict)
 
     def answer(self, method: str, authorization: str | None, form: bytes, now: datetime) -> Answer:
-        """Returns the response to a request to the endpoint."""
+        """Returns the endpoint's response to a request."""
         if method != "POST":
             return self._refusal(405, "invalid_request", "The request method is not POST.", Allow="POST")
         if not self._knows(authorization):
@@ -40,7 +40,7 @@ class Tokens:
         fields = parse_qs(form.decode("latin-1"))
         if fields.get("grant_type") != ["client_credentials"]:
             return self._refusal(400, "unsupported_grant_type", "The grant type is not supported.")
-        # If the request names no scope, the token gets all scopes.
+        # If the request specifies no scope, the token gets all scopes.
         scopes = set(fields["scope"][0].split()) if "scope" in fields else set(SCOPES)
         if not scopes <= SCOPES:
             return self._refusal(400, "invalid_scope", "The requested scope is not granted to this client.")
@@ -51,13 +51,13 @@ class Tokens:
         return self._answer(200, body, {"Cache-Control": "no-store"})
 
     def admits(self, authorization: str | None, now: datetime) -> bool:
-        """Returns whether the Authorization header carries a token that is still valid."""
+        """Returns whether the Authorization header contains a valid token."""
         kind, _, token = (authorization or "").partition(" ")
         until = self._good_until.get(token)
         return kind == "Bearer" and until is not None and now < until
 
     def grants(self, authorization: str | None, scope: str) -> bool:
-        """Returns whether the token in the Authorization header has this scope."""
+        """Returns whether the token in the Authorization header has the given scope."""
         return scope in self._scopes.get((authorization or "").partition(" ")[2], set())
 
     @property
@@ -70,7 +70,7 @@ class Tokens:
         self._good_until.clear()
 
     def _knows(self, authorization: str | None) -> bool:
-        """Returns whether the header carries the id and secret, each encoded like a form field (RFC 6749, 2.3.1)."""
+        """Returns whether the header contains the id and secret, each encoded like a form field (RFC 6749, 2.3.1)."""
         kind, _, pair = (authorization or "").partition(" ")
         try:
             client_id, _, secret = b64decode(pair, validate=True).decode().partition(":")

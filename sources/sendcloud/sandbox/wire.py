@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignores clients that close the connection. Any other error is printed on stderr."""
+        """Ignores clients that close the connection. Any other error is printed to stderr."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # the head and the body are sent in one segment
+    wbufsize = -1  # the headers and the body are sent in one segment
 
     def respond(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         close(self.connection.detach())
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Returns the world's clock instead of the machine's clock."""
+        """Returns the time of the world's clock instead of the machine's clock."""
         del timestamp
         return format_datetime(cast(Server, self.server).clock(), usegmt=True)
 

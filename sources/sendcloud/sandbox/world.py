@@ -1,4 +1,4 @@
-"""A world of pickups, seen at one instant. That instant is `world.clock`, which moves only when you move it."""
+"""Defines a simulated world of pickups. The time in the world is `world.clock`, which moves only when you move it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class World:
-    """An account's pickups with all their past and future changes. A world can safely be changed while it is served."""
+    """An account's pickups with all past and future changes. You can safely change a world while it is served."""
 
     def __init__(self, seed: int = 7, clock: datetime | None = None) -> None:
         self.seed = seed
@@ -43,9 +43,9 @@ class World:
 
     @classmethod
     def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
-        """Creates a world of exactly these wire records, in exactly this order, whatever their ids.
+        """Creates a world of exactly the given wire records, in the given order, whatever their ids.
 
-        The list shows all of these records at every instant.
+        The list shows all of the records at any time.
         """
         world = cls(clock=clock)
         world._goes_by_id, world._newest = False, 0
@@ -55,7 +55,7 @@ class World:
 
     @property
     def clock(self) -> datetime:
-        """The instant, in UTC, at which the world is seen."""
+        """The current time of the world, in UTC."""
         return self._clock
 
     @clock.setter
@@ -69,19 +69,19 @@ class World:
         self.clock += timedelta(days=days, hours=hours, minutes=minutes)
 
     def listed(self, at: datetime | None = None) -> list[Pickup]:
-        """Returns the pickups that the list shows at that instant (default: the clock), newest first."""
+        """Returns the pickups that the list shows at the given time (default: the clock), newest first."""
         at = self._instant(at)
         with self._lock:
             shown = [pickup for pickup in self._pickups if pickup.is_listed(at)]
         return sorted(shown, key=lambda pickup: -pickup.position)
 
     def records(self, at: datetime | None = None) -> list[Record]:
-        """Returns every wire record as listed at that instant (default: the clock), newest first."""
+        """Returns the wire records that the list shows at the given time (default: the clock), newest first."""
         at = self._instant(at)
         return [pickup.record(at) for pickup in self.listed(at)]
 
     def record(self, id: int) -> Record:  # noqa: A002 - the API uses this name
-        """Returns the pickup's wire record as of the clock's current time.
+        """Returns the wire record of the pickup at the current time of the clock.
 
         Raises:
             KeyError: the list does not show the pickup.
@@ -109,15 +109,15 @@ class World:
     ) -> int:
         """Books a pickup and returns its id.
 
-        The arguments are the fields of the wire record, and ABSENT leaves a field out. If `pickup_from` is missing, the
+        The arguments are the fields of the wire record, and ABSENT omits a field. If `pickup_from` is missing, the
         window is 12:00 to 17:00 UTC two days after the booking. If only `pickup_from` is given, the window is
         open-ended.
 
         Args:
-            created_at: the booking time. The default is the clock.
+            created_at: the booking time. The default is the current time of the clock.
             id: the pickup's id. The default is the next free number.
-            listed_from: the instant from which the list shows the pickup. The default is `created_at`.
-            extra: additional fields of the wire record. Instants are written as the API writes them.
+            listed_from: the time from which the list shows the pickup. The default is `created_at`.
+            extra: additional fields of the wire record. Times are written in the API's format.
         """
         with self._lock:
             created_at = self._instant(created_at)
@@ -144,28 +144,28 @@ class World:
         return number
 
     def put(self, record: Record, at: datetime | None = None) -> int:
-        """Lists any record, even a broken one, as the newest from that instant on (default: the clock).
+        """Lists any record, even an invalid one, as the newest record from the given time on (default: the clock).
 
         Returns:
-            The number by which `change`, `cancel` and `remove` find the record. It is the id if the id is an integer.
+            The number that identifies the record in `change`, `cancel` and `remove`. An integer id is also this number.
         """
         return self._put(record, self._instant(at))
 
     def change(self, id: int, at: datetime | None = None, **fields: Any) -> None:  # noqa: A002
-        """Changes any fields of a pickup at that instant (default: the clock), including unknown fields."""
+        """Changes any fields of a pickup, including unknown fields, at the given time (default: the clock)."""
         self._change(id, self._instant(at), fields)
 
     def cancel(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Cancels a pickup at that instant (default: the clock), and removes its later changes."""
+        """Cancels a pickup at the given time (default: the clock), and removes its later changes."""
         at = self._instant(at)
         self._change(id, at, {"pickup_status": "Cancelled", "cancelled_at": wire_time(at)}, final=True)
 
     def fail(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Makes the carrier refuse a pickup at that instant (default: the clock), and removes its later changes."""
+        """Makes the carrier refuse a pickup at the given time (default: the clock), and removes its later changes."""
         self._change(id, self._instant(at), {"pickup_status": "Failed"}, final=True)
 
     def remove(self, id: int, at: datetime | None = None) -> None:  # noqa: A002
-        """Removes a pickup from the list from that instant on (default: the clock)."""
+        """Removes a pickup from the list from the given time on (default: the clock)."""
         with self._lock:
             self._by_id[id].removed_at = self._instant(at)
             self.version += 1

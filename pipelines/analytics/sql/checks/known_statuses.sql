@@ -1,7 +1,7 @@
 -- severity: warn
 -- Reports pickups with an undocumented status. v2 documents four statuses, and v3 adds three for cancellations that are
 -- under way or were refused. The pickups are loaded and count as kept, unless they have a cancelled_at. If the check
--- reports a status, define its meaning in pipelines/analytics/sql/views/pickups.sql.
+-- reports a new status, define its meaning in pipelines/analytics/sql/views/pickups.sql.
 -- The check ignores case, because v2 sends Created and v3 sends CREATED.
 with named as (
     select distinct pickup_status from sendcloud.pickups

@@ -4,9 +4,9 @@
 -- duplicated rows after the process was killed.
 -- An id may exist under two accounts because, as far as is known, ids are unique only within an account.
 -- Grouping ten million keys takes a second and a gigabyte of memory, so the check skips an account whose counts add up.
--- They add up if the previous run left no duplicates and the table holds that run's rows plus this run's new keys.
--- After a sweep, the check always groups the keys. It also groups them after a crashed run that had loaded rows, and
--- after this machine's clock was set back, because in these cases the counts don't add up.
+-- The counts add up if the previous run left no duplicates and the table contains that run's rows plus this run's new
+-- keys. After a sweep, the check always groups the keys. It also groups them after a crashed run that had loaded rows,
+-- and after this machine's clock was set back, because the counts don't add up in these cases.
 with runs as (
     select
         account,

@@ -1,5 +1,5 @@
 -- severity: warn
--- Reports pickups whose window ends before it begins, or at the same instant. Sendcloud's own example for DHL Parcel
+-- Reports pickups whose window ends before it begins, or at the same time. Sendcloud's own example for DHL Parcel
 -- Iberia ends a year before it begins, so the cause is more likely to be Sendcloud's data than this pipeline. The views
 -- ignore the window's length, but they still count the pickup.
 select

@@ -1,11 +1,12 @@
 -- One row per carrier and age in hours since the booking, from 0 to 720 (30 days): the share cancelled by that age.
--- Every pickup counts, mature or not. The view observes each pickup for the number of whole hours from its booking to
--- as_of.
--- A pickup that isn't cancelled by as_of stays at risk until then (censored). A failed pickup can't be cancelled later
--- (a competing event). The API doesn't say when a pickup failed, so the view assumes that it failed at its booking.
--- share_cancelled is the Aalen-Johansen estimate, as a share of all booked pickups. It is the sum, over all hours, of
--- survival before the hour * cancelled in it / at risk in it. Survival falls by (cancelled + failed) / at risk.
--- A cancellation counts at its age in hours, rounded up. If it is dated before its booking, it counts at 0.
+-- Both mature and immature pickups count. Each pickup is observed for the whole hours between its booking and as_of.
+-- A pickup that has not been cancelled by as_of stays at risk until as_of (censored). A failed pickup can't be
+-- cancelled later (a competing event). The API doesn't say when a pickup failed, so the view assumes that it failed at
+-- its booking.
+-- share_cancelled is the Aalen-Johansen estimate, as a share of all booked pickups. For each hour up to the age, the
+-- view adds survival before the hour * cancelled / at risk. In each hour, survival falls by the share
+-- (cancelled + failed) / at risk.
+-- A cancellation counts at its age in hours, rounded up, or at 0 if it is dated before the booking.
 -- The view leaves out cancelled pickups without a cancellation time, because their age is unknown.
 
 with pickups as (

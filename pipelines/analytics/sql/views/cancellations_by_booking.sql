@@ -1,9 +1,9 @@
 -- One row per carrier (is_every_carrier: all carriers), measure ('lead time' or 'window length') and band of hours.
 -- The view breaks down the cancellation rate of mature pickups (see carrier_cancellations) by two measures. The lead
 -- time runs from the booking to the start of the window, and the window length is the duration of the window.
--- A band holds from_hours <= hours < until_hours. The last band has no end.
+-- A band covers from_hours <= hours < until_hours. The last band has no end.
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
--- leaves such a pickup out of that measure.
+-- leaves such pickups out of that measure.
 -- A longer lead time also leaves more time to cancel, so a difference between bands doesn't prove a cause.
 
 with pickups as (

@@ -1,4 +1,4 @@
--- One row per carrier (country is 'all'), and one per carrier and country ('unknown' where the API gave none).
+-- One row per carrier (country is 'all'), and one per carrier and country ('unknown' if the API sent no country).
 -- Rates cover only mature pickups, whose window ended before as_of. The columns for immature pickups count the rest.
 -- cancellation_rate = mature_cancelled / rated, where rated = mature_cancelled + mature_kept. Failed pickups were never
 -- accepted and pending pickups were never answered, so neither could have been cancelled.
@@ -8,7 +8,7 @@
 -- Each pickup is counted in two rows, so never sum over all rows.
 -- cancellation_rate_shrunken pulls each rate towards the overall rate of its kind of row (carriers, or carriers by
 -- country). The fewer pickups a row has, the further its rate is pulled. The result is the mean of a beta-binomial
--- posterior, whose prior is estimated from these rows by the method of moments (Kleinman 1973, weights n).
+-- posterior, whose prior is estimated from these rows by the method of moments (Kleinman 1973, weighted by n).
 -- cancellation_rank ranks the rows by the shrunken rate, where 1 is cancelled most often. A row with one cancellation
 -- out of two pickups therefore doesn't top the list.
 -- A cancellation is late if it came less than 24 hours before the window opened, or after the window opened.

@@ -1,9 +1,9 @@
 -- One row per carrier and week of booking; a week begins on Monday in the local time of the pickup's country.
 -- Rates cover the week's mature pickups (see carrier_cancellations). is_week_mature is false while some of the week's
--- pickups are immature, and until a day after the end of the week. Until then, the rate excludes the pickups with late
--- windows, whose cancellation rate differs from that of others. You can show an immature week, but don't compare it
--- with other weeks.
--- A pickup without a window matures seven days after it was booked, and its week is not mature before that.
+-- pickups are immature, and until a day after the end of the week. Until a week is mature, its rate excludes pickups
+-- with late windows, whose cancellation rate differs. You can show an immature week, but don't compare it with other
+-- weeks.
+-- A pickup without a window matures seven days after it was booked, so its week can't be mature before then.
 
 with pickups as (
     select * from analytics.pickups

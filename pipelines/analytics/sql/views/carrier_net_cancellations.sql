@@ -1,12 +1,11 @@
--- One row per carrier (country is 'all'), and one per carrier and country ('unknown' where the API gave none).
+-- One row per carrier (country is 'all'), and one per carrier and country ('unknown' if the API sent no country).
 -- The net cancellation rate leaves out cancellations that were rebooked within 24 hours (see analytics.rebookings).
--- Like all rates, it covers mature pickups: net_cancellation_rate = net_cancelled / net_rated, where
--- net_cancelled = mature_cancelled - mature_rebooked and net_rated = rated - mature_rebooked. Both leave out rebooked
--- pickups, because the new booking counts separately.
+-- Like all rates, it covers only mature pickups: net_cancellation_rate = net_cancelled / net_rated, where
+-- net_cancelled = mature_cancelled - mature_rebooked and net_rated = rated - mature_rebooked. Both counts leave out
+-- rebooked pickups, because the new booking counts separately.
 -- If a cancellation has no time, the view can't tell whether it was rebooked, so the cancellation stays in the rate.
--- rebooked_by_chance_share is the share of cancellations that would look rebooked even if no cancellation ever was,
--- because some booking follows within 24 hours anyway. If it is near 1, the net rate is only a lower bound (see
--- rebookings).
+-- rebooked_by_chance_share is the share of cancellations that would look rebooked by chance, because another booking
+-- follows within 24 hours anyway. If this share is near 1, the net rate is only a lower bound (see rebookings).
 -- Columns that end in _low or _high bound the 95 % Wilson interval. Each pickup is counted in two rows, so never sum
 -- over all rows.
 

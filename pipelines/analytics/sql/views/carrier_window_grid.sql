@@ -1,8 +1,8 @@
 -- One row per carrier, local weekday (ISO, 1 = Monday) and local start hour at which at least one window opens.
--- Every booked window counts, whatever happened to the pickup later. If a pickup has two time slots, each slot counts
--- at the hour at which it opens.
+-- Every booked window counts, regardless of what happened to the pickup later. If a pickup has two time slots, each
+-- slot counts at the hour at which it opens.
 -- The view leaves out pickups without a window. It also leaves out pickups in a country whose time zone is not
--- configured, because their local hour is unknown. carrier_windows counts both kinds.
+-- configured, because their local hour is unknown. carrier_windows counts both kinds of pickup.
 
 with slots as (
     select * from analytics.pickup_slots

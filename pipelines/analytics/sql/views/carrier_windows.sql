@@ -1,6 +1,6 @@
 -- One row per carrier.
--- The view describes windows as they were booked. Every pickup counts, whatever happened to it later, because its
--- window was set at booking.
+-- The view describes windows as they were booked. Every pickup counts, regardless of what happened to it later, because
+-- its window was set when it was booked.
 -- The window_hours columns cover windows_measured. Open-ended windows have no length, and invalid windows (which don't
 -- end after they begin) have no meaningful length.
 -- The lead_time_hours columns cover lead_times_measured. Windows that open before the booking are left out and counted

@@ -29,7 +29,8 @@ taken_apart as (
     from several
 ),
 
--- A pickup with a single slot serves as its own slot. The left join covers both kinds in one scan of the pickups.
+-- If a pickup has a single slot, the slot is its window. The left join handles pickups with one or more slots in one
+-- scan.
 slots as (
     select
         pickups.account,

@@ -1,20 +1,20 @@
--- One row per pickup: names and nulls cleaned, and every derived column that the other views use.
--- A pickup is exactly one of cancelled, failed, pending or kept. The first match in this order applies.
+-- One row per pickup, with cleaned names and nulls, and with every derived column that the other views use.
+-- Every pickup is either cancelled, failed, pending or kept. If several match, the first one in this order applies.
 -- A pickup is cancelled if its status says so or if cancelled_at is set. The API lists some Created pickups with a
--- cancelled_at (has_status_conflict). Failed and pending (announcing) follow from the status.
+-- cancelled_at (has_status_conflict). The status determines whether a pickup is failed or pending (announcing).
 -- Every other pickup is kept, even if its status is unknown. A pickup is also kept while its cancellation is requested
--- but not decided, and after its cancellation was refused (is_cancellation_refused), whatever cancelled_at says.
+-- but not decided, and after its cancellation was refused (is_cancellation_refused), regardless of cancelled_at.
 -- pickup_status is spelled as in v2, even if v3 sent it: CREATED becomes Created, and CANCELLATION_REQUESTED becomes
 -- Cancellation_requested.
--- as_of is the time at which the account's most recent successful run observed the list. It is never now().
--- is_mature depends on the window and never on the status, so a cancelled pickup doesn't count any earlier than a kept
--- one. A pickup without a window matures seven days after its booking, which is the longest lead time in any published
+-- as_of is the time at which the account's most recent successful run observed the list. as_of is never now().
+-- is_mature depends on the window and never on the status, so cancelled pickups do not count earlier than kept pickups.
+-- A pickup without a window matures seven days after its booking, which is the longest lead time in any published
 -- example. Before the first successful run, no pickup is mature.
 -- If a carrier comes twice a day (v3), window_hours is the sum of the time slots, and the window spans both slots.
--- Local columns use the time zone of the pickup's country. If that time zone is not configured, they are in UTC
--- (has_local_time is false).
--- Kept does not mean carried out. The API has no status for that, so if the driver never comes, the pickup stays
--- Created.
+-- Local columns use the time zone of the pickup's country. If that time zone is not configured, local columns are in
+-- UTC (has_local_time is false).
+-- Kept does not mean carried out. The API has no status for a pickup that took place, so if the driver never comes, the
+-- pickup stays Created.
 
 with pickups as (
     select * from sendcloud.pickups
@@ -34,7 +34,7 @@ slotted as (
         time_slots,
         unnest(generate_series(0, cast(json_array_length(time_slots) as int) - 1)) as place
     from sendcloud.pickups
-    where api_version = 'v3'  -- DuckDB skips v2 blocks unread: 40 ms per ten million (duckdb 1.5.5, 2026-11)
+    where api_version = 'v3'  -- DuckDB skips blocks of v2 rows: 40 ms per ten million rows (duckdb 1.5.5, 2026-11)
         and cast(time_slots as text) like '%},%{%'
 ),
 

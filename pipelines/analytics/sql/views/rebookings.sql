@@ -4,7 +4,7 @@
 -- looks like a cancellation.
 -- If a shop books every day anyway, the next day's booking also looks like a rebooking. chance_of_a_booking measures
 -- this effect. It is the probability of at least one booking in any 24-hour period, assuming that the key's bookings
--- occur at a constant rate (Poisson). If it is near 1, is_rebooked says nothing.
+-- occur at a constant rate (Poisson). If the probability is near 1, is_rebooked is meaningless.
 -- A cancellation dated before its own booking is treated as cancelled at its booking. Otherwise, its own booking would
 -- count as the rebooking.
 -- Bookings are first aggregated by hour, so that the later steps sort hours instead of pickups (which takes a sixth of
@@ -39,7 +39,7 @@ cancellations as (
     where is_cancelled and gone_at_utc is not null
 ),
 
--- A key is an account, carrier, country and contract. These are the hours in which a key had a booking or a
+-- A key is an account, carrier, country and contract. This CTE lists the hours in which a key had a booking or a
 -- cancellation.
 events as (
     select account, carrier, country_key, contract_key, has_no_contract, date_trunc('hour', created_at_utc) as hour_utc,
@@ -104,8 +104,8 @@ final as (
             or followed.next_hours_first_booked_at_utc <= cancellations.gone_at_utc + interval 24 hours,
             false
         ) as is_rebooked,
-        -- Even with the cap at 700, the result is 1. PostgreSQL refuses exp(-746) because the result is too small for a
-        -- double.
+        -- The cap of 700 does not change the result, which is 1. PostgreSQL rejects exp(-746), because the result is
+        -- too small for a double.
         1 - exp(-least(keys.bookings_a_day, 700)) as chance_of_a_booking
     from cancellations
     inner join keys using (account, carrier, country_key, contract_key, has_no_contract)

@@ -1,7 +1,7 @@
 -- One row per run and account, including failed runs: what the run read, what it found and how long it took.
 -- observed_at_utc comes from the API's clock. started_at_utc and finished_at_utc come from this machine's clock.
--- checks_failed holds, as JSON, the number of rows that each check found. new_words holds, as JSON, the unknown values
--- that each check found. Both are {} if the run recorded none, as is the case for runs of older versions.
+-- checks_failed contains the number of rows that each check found, as JSON. new_words contains the unknown values that
+-- each check found, as JSON. Both columns are {} if the run recorded none, as in runs of older versions.
 -- hours_since_last_success is the age of the published data at the end of the run. It is null if no earlier run
 -- succeeded.
 
