@@ -14,6 +14,7 @@ from pipelines.config.project import environment_variables, project_context
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.schemas import configured_names
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, NoData
 from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
@@ -21,7 +22,6 @@ from pipelines.export.spark import export_with_spark
 from pipelines.warehouse import reading
 from sources.sendcloud.errors import SettingsError
 
-FOLDER = "analytics"  # the default folder, relative to the lake's address
 Engine = Literal["duckdb", "spark"]
 
 
@@ -46,7 +46,7 @@ def export_views(
         DestinationError: files can't be read or written, or Spark can't start.
     """
     with project_context() as project:
-        backend = select_backend(project)
+        backend, names = select_backend(project), configured_names()
         is_lake = get_setting("pipeline.destination") == "delta"
     if engine == "spark" and not is_lake:
         raise SettingsError(
@@ -56,7 +56,7 @@ def export_views(
         raise SettingsError(
             "The export needs a folder, because only a lake has a default folder. Specify one with --to FOLDER."
         )
-    place = to or f"{backend}/{FOLDER}"
+    place = to or f"{backend}/{names.analytics}"
     if "://" not in place:
         place = str(Path(place).resolve())
     if engine == "duckdb":
@@ -65,7 +65,7 @@ def export_views(
     from pipelines.destinations.delta.built_views import parquet_files
 
     with project_context():
-        files = parquet_files(delta_backend().tables)
+        files = parquet_files(delta_backend(names).tables)
     if not files.get("pickups"):
         raise NoData(str(backend))
     return place, export_with_spark(

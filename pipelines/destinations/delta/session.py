@@ -14,7 +14,6 @@ from deltalake import DeltaTable
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.session import DuckDBSession
 from pipelines.destinations.migrations import current_columns
-from pipelines.destinations.naming import PREFIX, account_dataset
 
 RESOLVED_TABLE = (
     "pickups_quarantine_resolved"  # a separate table, because dlt's merge would keep old values of `resolved_at`
@@ -72,8 +71,9 @@ class _MemorySession:
     def publish_account(self, account: str) -> None:
         """Does nothing, because `flush` writes to the lake."""
 
-    def publish_views(self) -> None:
-        """Does nothing, because readers create the views themselves (`create_filtered_views`)."""
+    def publish_views(self) -> list[str]:
+        """Returns an empty list, because readers create the views themselves (`create_filtered_views`)."""
+        return []
 
 
 class AccountTables(_MemorySession):
@@ -169,7 +169,7 @@ class DeltaSession(_MemorySession):
         self._accounts: dict[str, AccountTables] = {}
 
     def for_account(self, account: str) -> AccountTables:
-        dataset = account_dataset(account)
+        dataset = self._tables.schemas.of_account(account)
         if dataset not in self._accounts:
             self._accounts[dataset] = AccountTables(self._connection.in_catalog(dataset), self._tables, dataset)
         return self._accounts[dataset]
@@ -196,7 +196,7 @@ class DeltaSession(_MemorySession):
 
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
     """Creates views over the tables of all accounts in the connection's `published` catalog."""
-    _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets(PREFIX)))
+    _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets()))
 
 
 def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> None:

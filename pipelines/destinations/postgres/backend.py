@@ -19,15 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.project import find_project
-from pipelines.destinations.base import DATASET
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import account_dataset
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.filtered_views import filtered_session
+from pipelines.destinations.postgres.ownership import check_server
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
 from pipelines.destinations.postgres.session import PostgresSession, connect
+from pipelines.destinations.schemas import SchemaNames
+from pipelines.destinations.warehouse_mark import read_mark, write_mark
 from pipelines.dlt_workarounds import copy_parquet_by_row_group, resolve_configuration
-from pipelines.errors import DestinationError, NoData
+from pipelines.errors import DestinationError, NoData, OwnershipError
 from pipelines.finding import Finding, error_finding
 from sources.sendcloud.errors import SettingsError
 
@@ -44,8 +45,8 @@ class PostgresBackend:
     A run uses one connection, which holds its locks. dlt opens its own connections.
     """
 
-    def __init__(self, destination: Destination[Any, Any], dsn: str, where: str) -> None:
-        self._destination, self._dsn, self._where = destination, dsn, where
+    def __init__(self, destination: Destination[Any, Any], dsn: str, where: str, names: SchemaNames) -> None:
+        self._destination, self._dsn, self._where, self._names = destination, dsn, where, names
         self._session: PostgresSession | None = None
         self._locked: list[str] = []
 
@@ -55,7 +56,7 @@ class PostgresBackend:
     def exists(self) -> bool:
         try:
             with self.session() as session:
-                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": DATASET}).fetchall())
+                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": self._names.data}).fetchall())
         except DestinationError:
             return False
 
@@ -81,8 +82,22 @@ class PostgresBackend:
             for account in self._locked:
                 lock.check_held(session, account, self._where)
 
+    @contextmanager
+    def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
+        with self.session() as session:
+            check_server(session, self._where, accounts)
+        yield
+
+    def write_mark(self) -> None:
+        with self.session() as session:
+            session.execute_native("begin")
+            session.execute_native(PUBLISH_LOCK)  # of two first runs, only one creates the mark
+            found = read_mark(session, self._where)
+            session.execute_native("commit")
+            write_mark(session, found, analytics_schema=self._names.analytics)
+
     def prepare(self, accounts: Sequence[str]) -> None:
-        wanted = [DATASET, "analytics", *map(account_dataset, accounts)]
+        wanted = [*self._names, *map(self._names.of_account, accounts)]
         with self.session() as session:
             there = {name for (name,) in session.execute_native("select nspname from pg_namespace").fetchall()}
             for name in wanted:
@@ -98,7 +113,7 @@ class PostgresBackend:
         if self._session:
             yield self._session
             return
-        self._session = connect(self._dsn, self._where, account_dataset)
+        self._session = connect(self._dsn, self._where, self._names)
         try:
             yield self._session
         finally:
@@ -117,7 +132,7 @@ class PostgresBackend:
         """
         with self.session() as session:
             for account in self._locked:
-                create_indexes(session, account_dataset(account))
+                create_indexes(session, self._names.of_account(account))
 
     def dlt_destination(self) -> Destination[Any, Any]:
         return self._destination
@@ -127,7 +142,7 @@ class PostgresBackend:
         source.resources["pickups"].add_map(_replace_nul)
 
     def dataset_name(self, account: str) -> str:
-        return account_dataset(account)
+        return self._names.of_account(account)
 
     def working_dir(self) -> Path:
         mark = hashlib.sha256(self._where.encode()).hexdigest()[:8]
@@ -138,12 +153,13 @@ class PostgresBackend:
         """Returns False, because the run's transaction has already published everything."""
         return False
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         try:
             with self.session() as session:
                 ((version, may_create, backend),) = session.execute_native(_PRIVILEGES).fetchall()
                 is_pooled = backend == self._second_backend_pid()
-        except DestinationError as error:
+                check_server(session, self._where, accounts)
+        except (DestinationError, OwnershipError) as error:
             yield error_finding("destination", error)
             return
         if is_pooled:
@@ -161,7 +177,7 @@ class PostgresBackend:
 
         Two connections share a server process only if a connection pool assigns server processes per transaction.
         """
-        beside = connect(self._dsn, self._where, account_dataset)
+        beside = connect(self._dsn, self._where, self._names)
         ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
         beside.close()
         return int(backend)
@@ -191,6 +207,7 @@ class PostgresBackend:
             if snapshot := os.environ.get(SNAPSHOT_VARIABLE):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
+            read_mark(readers, self._where)  # raises NewerLayout
             if not readers.has_table("pickups"):
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
@@ -214,8 +231,11 @@ _PRIVILEGES = """
 _SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
 
 
-def postgres_backend() -> PostgresBackend:
+def postgres_backend(names: SchemaNames) -> PostgresBackend:
     """Returns the backend of the configured server.
+
+    Args:
+        names: the names of our schemas.
 
     Raises:
         SettingsError: a setting is missing, or the password contains an @ that is not percent-encoded.
@@ -226,11 +246,11 @@ def postgres_backend() -> PostgresBackend:
     copy_parquet_by_row_group()
     destination = dlt.destinations.postgres()
     try:
-        config = resolve_configuration(destination, DATASET)
+        config = resolve_configuration(destination, names.data)
     except ConfigurationException as error:
         raise SettingsError(" ".join(str(error).split())) from None
     keys = config.credentials
     if "@" in str(keys.host):  # the text before the @ is part of the password and must not appear in a message
         raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")
     where = f"PostgreSQL {keys.host}:{keys.port}/{keys.database}"
-    return PostgresBackend(destination, keys.to_native_representation(), where)
+    return PostgresBackend(destination, keys.to_native_representation(), where, names)
