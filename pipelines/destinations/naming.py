@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
+from pipelines.config.project import find_project
 from pipelines.destinations.base import DATASET
 
 ACCOUNT_INFIX = "_of_"
@@ -28,3 +31,10 @@ def account_dataset(account: str, data: str = DATASET) -> str:
     readable = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
     mark = hashlib.sha256(account.encode()).hexdigest()[:8]
     return prefix + "_".join(filter(None, [readable, mark]))
+
+
+def working_folder(kind: str, address: str) -> Path:
+    """Returns the folder for dlt's working files, in DLT_DATA_DIR or in the project. Each address has its own."""
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
+    return base / "pipelines" / f"{kind}-{digest}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
 
@@ -82,20 +83,23 @@ def updated(found: WarehouseMark | None, **here: str | None) -> WarehouseMark:
     return replace(before, layout_version=LAYOUT_VERSION, program_version=program_version(), **here)  # type: ignore[arg-type]
 
 
-def write_mark(session: Session, found: WarehouseMark | None, **here: str | None) -> None:
+def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda: None, **here: str | None) -> None:
     """Creates the mark, or updates the facts in it that have changed. Writes nothing if there are none.
 
     Call it before a run loads anything: a crashed first run must not leave tables without a mark.
 
     Args:
         session: a session over the warehouse.
-        found: the mark that `read_mark` returned.
+        where: the warehouse, for messages.
+        lock: keeps runs on other machines from writing the mark until the transaction ends.
         here: the values of `analytics_schema`, `warehouse_path` and `published_path`.
     """
-    mark = updated(found, **here)
-    if mark == found:
+    found = read_mark(session, where)
+    if updated(found, **here) == found:
         return
     session.execute("begin")
+    lock()
+    mark = updated(read_mark(session, where), **here)
     session.execute("create schema if not exists sendcloud")
     session.execute(_CREATE)
     session.execute(f"delete from sendcloud.{MARK_TABLE}")  # noqa: S608  # as above

@@ -6,7 +6,6 @@ filled from the lake, and its changes are written back to the lake (destinations
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.config.project import find_project
 from pipelines.config.settings import get_setting
 from pipelines.destinations.delta import object_store
 from pipelines.destinations.delta.built_views import use_exported_views
@@ -28,6 +26,7 @@ from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.naming import working_folder
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.dlt_workarounds import check_before_each_job, resolve_configuration
 from pipelines.errors import DestinationError, NoData, OwnershipError
@@ -152,9 +151,7 @@ class DeltaBackend:
         return self._names.of_account(account)
 
     def working_dir(self) -> Path:
-        mark = hashlib.sha256(str(self).encode()).hexdigest()[:8]
-        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
-        return base / "pipelines" / f"lake-{mark}"
+        return working_folder("lake", str(self))
 
     def publish(self) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""

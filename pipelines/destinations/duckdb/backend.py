@@ -29,7 +29,7 @@ from pipelines.destinations.duckdb.session import (
 )
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
-from pipelines.destinations.warehouse_mark import read_mark, write_mark
+from pipelines.destinations.warehouse_mark import write_mark
 from pipelines.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -74,9 +74,14 @@ class DuckDBBackend:
             yield
 
     def write_mark(self) -> None:
-        here = {"analytics_schema": self.names.analytics, "warehouse_path": str(self.warehouse)}
         with self.session() as session:
-            write_mark(session, read_mark(session, str(self)), **here, published_path=str(self.published))
+            write_mark(
+                session,
+                str(self),
+                analytics_schema=self.names.analytics,
+                warehouse_path=str(self.warehouse),
+                published_path=str(self.published),
+            )
 
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)

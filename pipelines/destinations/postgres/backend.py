@@ -7,19 +7,19 @@ the `sendcloud` and `analytics` schemas.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config.project import find_project
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.naming import working_folder
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
@@ -90,11 +90,8 @@ class PostgresBackend:
 
     def write_mark(self) -> None:
         with self.session() as session:
-            session.execute_native("begin")
-            session.execute_native(PUBLISH_LOCK)  # of two first runs, only one creates the mark
-            found = read_mark(session, self._where)
-            session.execute_native("commit")
-            write_mark(session, found, analytics_schema=self._names.analytics)
+            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # of two first runs, only one creates the mark
+            write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
 
     def prepare(self, accounts: Sequence[str]) -> None:
         wanted = [*self._names, *map(self._names.of_account, accounts)]
@@ -145,9 +142,7 @@ class PostgresBackend:
         return self._names.of_account(account)
 
     def working_dir(self) -> Path:
-        mark = hashlib.sha256(self._where.encode()).hexdigest()[:8]
-        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
-        return base / "pipelines" / f"postgres-{mark}"
+        return working_folder("postgres", self._where)
 
     def publish(self) -> bool:
         """Returns False, because the run's transaction has already published everything."""
