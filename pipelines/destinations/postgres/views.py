@@ -100,12 +100,13 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         cursor.execute("savepoint views")
         try:
             cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-            if not (in_the_way := _replace(cursor, names)):
-                cursor.execute("set local lock_timeout = default")
-                return []
+            in_the_way = _replace(cursor, names)
+            cursor.execute("rollback to savepoint views" if in_the_way else "set local lock_timeout = default")
         except psycopg2.errors.LockNotAvailable:
+            cursor.execute("rollback to savepoint views")
             in_the_way = []
-        cursor.execute("rollback to savepoint views")
+        # publish.py finds the rows of this transaction by its id, and a savepoint's rows have another
+        cursor.execute("release savepoint views")
         return in_the_way
 
 
