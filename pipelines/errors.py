@@ -93,7 +93,7 @@ class ForeignObject(OwnershipError):
     """Raised when a table, view, file or folder in the place of ours was not created by this program."""
 
     def __init__(self, what: str, evidence: str, remedy: str) -> None:
-        super().__init__(f"{what} {evidence}. It is unchanged, and nothing was loaded. {remedy}")
+        super().__init__(f"{what} {evidence}. It is unchanged, and nothing was loaded or written. {remedy}")
 
 
 class NoData(PipelineError):

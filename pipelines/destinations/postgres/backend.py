@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import working_folder
 from pipelines.destinations.postgres import lock
+from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
@@ -28,13 +29,14 @@ from pipelines.destinations.postgres.session import PostgresSession, connect
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.destinations.warehouse_mark import read_mark, write_mark
 from pipelines.dlt_workarounds import copy_parquet_by_row_group, resolve_configuration
-from pipelines.errors import DestinationError, NoData, OwnershipError
-from pipelines.finding import Finding, error_finding
+from pipelines.errors import DestinationError, NoData
 from sources.sendcloud.errors import SettingsError
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
+
+    from pipelines.finding import Finding
 
 SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
 
@@ -149,33 +151,7 @@ class PostgresBackend:
         return False
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
-        try:
-            with self.session() as session:
-                ((version, may_create, backend),) = session.execute_native(_PRIVILEGES).fetchall()
-                is_pooled = backend == self._second_backend_pid()
-                check_server(session, self._where, accounts)
-        except (DestinationError, OwnershipError) as error:
-            yield error_finding("destination", error)
-            return
-        if is_pooled:
-            yield error_finding("destination", DestinationError(self._where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
-        elif may_create:
-            yield Finding("destination", "ok", f"{self._where} is accessible; version {version}")
-        else:
-            remedy = "Grant the privilege: grant create on database … to …"
-            yield error_finding(
-                "destination", DestinationError(self._where, "this user is not allowed to create schemas", remedy)
-            )
-
-    def _second_backend_pid(self) -> int:
-        """Returns the id of the server process that handles a second connection.
-
-        Two connections share a server process only if a connection pool assigns server processes per transaction.
-        """
-        beside = connect(self._dsn, self._where, self._names)
-        ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
-        beside.close()
-        return int(backend)
+        return server_findings(partial(connect, self._dsn, self._where, self._names), self._where, accounts)
 
     def data_dir(self) -> Path:
         return self.working_dir().parent
@@ -219,10 +195,6 @@ def _replace_nul(rows: pa.Table) -> pa.Table:
     return rows
 
 
-_PRIVILEGES = """
-    select current_setting('server_version'), has_database_privilege(current_user, current_database(), 'CREATE'),
-        pg_backend_pid()
-"""
 _SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
 
 
