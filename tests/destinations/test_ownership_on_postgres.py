@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.warehouse import read, read_rows, reading
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation, nothing_is_sent_to
 from tests.support.postgres_database import address as address
@@ -190,3 +191,53 @@ def test_what_depends_on_a_view_whose_columns_changed_is_named_and_the_run_goes_
     assert ("carrier_of_an_older_version",) in ask(GRID)
     ((findings,),) = ask("select checks_failed from sendcloud.pickup_runs order by started_at desc limit 1")
     assert '"outdated_views": 1' in findings
+
+
+def test_schemas_can_have_other_names_and_a_changed_name_starts_no_second_warehouse(
+    installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names `sendcloud` and `analytics` are taken by somebody else."""
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+    ask("create schema sendcloud; create table sendcloud.pickups (mine int)")
+    ask("create schema analytics; create table analytics.pickups (mine int)")
+    config = installation.folder / ".dlt" / "config.toml"
+    config.write_text('[schemas]\ndata = "shop_pickups"\nanalytics = "shop_views"\n')
+    world.book(carrier="dhl")
+    installation.run(api)
+    world.book(carrier="ups")
+    installation.run(api)
+
+    assert ask("select carrier from shop_pickups.pickups order by 1") == [("dhl",), ("ups",)]
+    assert ask("select count(*) from shop_pickups_of_default.pickups") == [(2,)]
+    assert ask("select count(*) from shop_views.pickups") == [(2,)]
+    assert ask("select count(*) from sendcloud.pickups") == ask("select count(*) from analytics.pickups") == [(0,)]
+    assert len(read_rows("carrier_cancellations")) > 0
+    assert list(read("pickups", carriers=["ups"]).carrier) == ["ups"]
+    with reading() as session:
+        for schema in ("sendcloud", "shop_pickups"):
+            assert session.execute(f"select count(*) from {schema}.pickups").fetchall() == [(2,)]
+    assert installation.command("check", api=api).returncode == 0
+    schemas = ask("select nspname from pg_namespace order by 1")
+
+    config.write_text('[schemas]\ndata = "other_pickups"\nanalytics = "other_views"\n')
+    with nothing_is_sent_to(api):
+        done = installation.command("run", api=api)
+    assert done.returncode == 3
+    assert "[schemas] data is 'other_pickups'" in done.stderr
+    assert "are in schema 'shop_pickups'" in done.stderr
+    assert ask("select nspname from pg_namespace order by 1") == schemas
+
+
+def test_two_warehouses_of_different_accounts_share_a_database(
+    installation: Installation, world: World, api: Sandbox, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.book()
+    installation.run(api, account="north")
+    monkeypatch.setenv("SCHEMAS__DATA", "second")
+    monkeypatch.setenv("SCHEMAS__ANALYTICS", "second_views")
+
+    installation.run(api, account="south")
+
+    assert ask("select account from sendcloud.pickups") == [("north",)]
+    assert ask("select account from second.pickups") == [("south",)]
+    assert ask("select account from second_views.pickups") == [("south",)]
