@@ -29,6 +29,10 @@ ATTACHED = "now_published"
 SECOND_WAREHOUSE = (
     "keep a second warehouse in another file ([destination.duckdb] credentials, with its own [publish] path)."
 )
+RESTORE_REMEDY = (
+    "If it is what is left of the warehouse {warehouse}, which doesn't exist, copy it to that path. Otherwise set "
+    "[publish] path to another file."
+)
 PUBLISH_REMEDY = "Set [publish] path to another file, or move this file away."
 
 
@@ -39,7 +43,7 @@ def check_file_names(files: Files, names: SchemaNames) -> None:
     table of that catalog, so no statement would work.
     """
     for key, path in {"destination.duckdb.credentials": files.warehouse, "publish.path": files.published}.items():
-        if path.name.split(".")[0].lower() in names:
+        if path.name.lstrip(".").split(".")[0].lower() in names:
             problem = "DuckDB can't tell the file from the schema of that name"
             raise SettingsError(f"{setting_location(key)} is {str(path)!r}; {problem}. Choose another file name.")
 
@@ -139,7 +143,9 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
         if attached := stack.enter_context(_attached(files.published, connection, mark)):
             problem = _problem(files, attached, warehouse, mark)
             if problem:
-                raise ForeignObject(str(files.published), problem, PUBLISH_REMEDY)
+                is_lost = warehouse is None and attached.columns("pickup_runs")
+                remedy = RESTORE_REMEDY.format(warehouse=files.warehouse) if is_lost else PUBLISH_REMEDY
+                raise ForeignObject(str(files.published), problem, remedy)
 
 
 def _problem(
