@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
+CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] in .dlt/secrets.toml"
 
 
 class SendcloudError(Exception):
