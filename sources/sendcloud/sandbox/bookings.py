@@ -158,7 +158,7 @@ def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]
     if opens < booking.at + timedelta(hours=1):
         day = next_working_day(day)
         opens = datetime.combine(day, time(hour), zone).astimezone(UTC)
-    closes = datetime.combine(day, time(*until), zone).astimezone(UTC) if until else None
+    closes = datetime.combine(day, time(until[0]), zone).astimezone(UTC) if until else None
     if random.random() < booking.carrier.odd_minutes:
         late = timedelta(milliseconds=random.randrange(3_600_000))
         return opens + late, closes + late if closes else None
