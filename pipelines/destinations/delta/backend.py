@@ -201,7 +201,7 @@ class DeltaBackend:
         """
         with open_database(IN_MEMORY) as connection:
             if not self.tables.is_local:
-                connection.use_filesystem(object_store.caching_filesystem(self.tables.filesystem))
+                connection.connection.register_filesystem(object_store.caching_filesystem(self.tables.filesystem))
             yield connection
 
     @contextmanager
