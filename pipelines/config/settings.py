@@ -110,11 +110,7 @@ def known_settings() -> dict[str, Setting]:
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
-    theirs = {
-        "runtime": RuntimeConfiguration(),
-        "destination.duckdb": DuckDbClientConfiguration(),
-    }
-    for place, spec in theirs.items():
+    for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
         for name, hint in spec.get_resolvable_fields().items():
             found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
                 _type_of_hint(hint), is_secret=is_secret_hint(hint)
