@@ -32,7 +32,6 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
     names = ", ".join(f'"{name}"' for name in schema.names)
     connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
     connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # as above
-    connection.unregister("receipt")
 
 
 def update_publish_time(connection: Session, receipt: Receipt) -> None:

@@ -6,9 +6,13 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.config.project import find_project
 from pipelines.destinations.base import DATASET
+
+if TYPE_CHECKING:
+    from pipelines.destinations.schemas import SchemaNames
 
 ACCOUNT_INFIX = "_of_"
 MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit
@@ -33,8 +37,19 @@ def account_dataset(account: str, data: str = DATASET) -> str:
     return prefix + "_".join(filter(None, [readable, mark]))
 
 
-def working_folder(kind: str, address: str) -> Path:
-    """Returns the folder for dlt's working files, in DLT_DATA_DIR or in the project. Each address has its own."""
-    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+class AccountDatasets:
+    """Implements what PostgreSQL servers and lakes have in common as a Backend (destinations/base.py)."""
+
+    _names: SchemaNames
+
+    def dataset_name(self, account: str) -> str:
+        return self._names.of_account(account)
+
+    def is_demo(self) -> bool:
+        return False
+
+
+def working_dir(kind: str, where: str) -> Path:
+    """Returns the local folder for dlt's working files, whose name contains a digest of the destination."""
     base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
-    return base / "pipelines" / f"{kind}-{digest}"
+    return base / "pipelines" / f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"

@@ -26,7 +26,7 @@ from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import working_folder
+from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.dlt_workarounds import check_before_each_job, resolve_configuration
 from pipelines.errors import DestinationError, NoData, OwnershipError
@@ -42,7 +42,7 @@ VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of process
 REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentials, network, disk) and run again."
 
 
-class DeltaBackend:
+class DeltaBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with Delta tables."""
 
     def __init__(self, destination: Destination[Any, Any], config: Any, names: SchemaNames) -> None:
@@ -147,11 +147,8 @@ class DeltaBackend:
             how: Any = {"disposition": "merge", "strategy": "upsert"}
             resource.apply_hints(table_format="delta", write_disposition=how)
 
-    def dataset_name(self, account: str) -> str:
-        return self._names.of_account(account)
-
     def working_dir(self) -> Path:
-        return working_folder("lake", str(self))
+        return working_dir("lake", str(self))
 
     def publish(self) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
@@ -171,9 +168,6 @@ class DeltaBackend:
 
     def data_dir(self) -> Path:
         return Path(self.tables.root) if self.tables.is_local else self.working_dir().parent
-
-    def is_demo(self) -> bool:
-        return False
 
     @contextmanager
     def snapshot(self) -> Iterator[Mapping[str, str]]:
@@ -210,7 +204,7 @@ class DeltaBackend:
         """
         with open_database(IN_MEMORY, names=self._names) as connection:
             if not self.tables.is_local:
-                connection.use_filesystem(object_store.caching_filesystem(self.tables.filesystem))
+                connection.connection.register_filesystem(object_store.caching_filesystem(self.tables.filesystem))
             yield connection
 
     @contextmanager
@@ -233,14 +227,10 @@ def delta_backend(names: SchemaNames) -> DeltaBackend:
         SettingsError: a setting is missing, or the address contains a character that would be read as a wildcard.
     """
     import dlt
-    from dlt.common.configuration.exceptions import ConfigurationException
 
     unblock()
     destination = dlt.destinations.filesystem()
-    try:
-        found = DeltaBackend(destination, resolve_configuration(destination, names.data), names)
-    except ConfigurationException as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+    found = DeltaBackend(destination, resolve_configuration(destination, names.data), names)
     if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
         raise SettingsError(
             f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "

@@ -19,7 +19,6 @@ from pipelines.errors import DestinationError, NoData
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
-    from fsspec import AbstractFileSystem
 
 DatabaseError = duckdb.Error
 
@@ -31,54 +30,47 @@ class DuckDBSession:
     """Implements Session (destinations/base.py) with a connection to a DuckDB database."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, names: SchemaNames = DEFAULT_NAMES) -> None:
-        self._connection, self.names, self._words = connection, names, names.replacements()
+        self.connection, self.names, self._words = connection, names, names.replacements()
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
-        return self._connection.execute(rename_schemas(sql, self._words), parameters)
+        return self.connection.execute(rename_schemas(sql, self._words), parameters)
 
     def sql(self, query: str, /) -> duckdb.DuckDBPyRelation:
-        return self._connection.sql(rename_schemas(query, self._words))
+        return self.connection.sql(rename_schemas(query, self._words))
 
     def register(self, name: str, rows: Any, /) -> None:
-        self._connection.register(name, rows)
-
-    def unregister(self, name: str, /) -> None:
-        self._connection.unregister(name)
+        self.connection.register(name, rows)
 
     def has_table(self, name: str) -> bool:
-        return (name,) in self._connection.execute(_TABLES, [self.names.data]).fetchall()
+        return (name,) in self.connection.execute(_TABLES, [self.names.data]).fetchall()
 
     def columns(self, table: str) -> list[str]:
-        return [name for (name,) in self._connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
+        return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
 
     def attach(self, file: Path, catalogue: str) -> None:
         """Attaches the file read-only, so that statements can read its tables as `catalogue.schema.table`."""
         quoted = str(file).replace("'", "''")
         self.execute(f"attach '{quoted}' as {catalogue} (read_only)")
 
-    def use_filesystem(self, filesystem: AbstractFileSystem) -> None:
-        """Lets statements read the filesystem's files by their addresses (`s3://…`)."""
-        self._connection.register_filesystem(filesystem)
-
     def in_catalog(self, catalogue: str) -> DuckDBSession:
         """Returns another session on this database, with its own in-memory catalog, which is created if necessary."""
-        self._connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
+        self.connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         return self.over_catalog(catalogue)
 
     def over_catalog(self, catalogue: str) -> DuckDBSession:
         """Returns another session on this database, in a catalog that exists."""
-        connection = self._connection.cursor()
+        connection = self.connection.cursor()
         connection.execute(f'use "{catalogue}"')
         connection.execute("set timezone = 'UTC'")
         return self.with_names(self.names, connection)
 
     def with_names(self, names: SchemaNames, connection: duckdb.DuckDBPyConnection | None = None) -> DuckDBSession:
         """Returns a session with other schemas on this connection or another one."""
-        return DuckDBSession(connection or self._connection, names)
+        return DuckDBSession(connection or self.connection, names)
 
     def close(self) -> None:
         """Closes the connection. Other sessions on the database stay open."""
-        self._connection.close()
+        self.connection.close()
 
     def for_account(self, account: str) -> DuckDBSession:
         return self
@@ -176,17 +168,6 @@ def dlt_destination(path: Path) -> Destination[Any, Any]:
     import dlt
 
     return dlt.destinations.duckdb(str(path))
-
-
-def checkpoint(path: Path, backup: Path) -> None:
-    """Moves data from the log and from memory into the file.
-
-    Raises:
-        DestinationError: the file can't be opened.
-        duckdb.Error: the data can't be written.
-    """
-    with open_database(path, backup=backup) as connection:
-        connection.execute("checkpoint")
 
 
 @contextmanager

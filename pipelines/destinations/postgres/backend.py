@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import working_folder
+from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
 
 
-class PostgresBackend:
+class PostgresBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with a PostgreSQL server.
 
     A run uses one connection, which holds its locks. dlt opens its own connections.
@@ -140,11 +140,8 @@ class PostgresBackend:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
         source.resources["pickups"].add_map(_replace_nul)
 
-    def dataset_name(self, account: str) -> str:
-        return self._names.of_account(account)
-
     def working_dir(self) -> Path:
-        return working_folder("postgres", self._where)
+        return working_dir("postgres", self._where)
 
     def publish(self) -> bool:
         """Returns False, because the run's transaction has already published everything."""
@@ -155,9 +152,6 @@ class PostgresBackend:
 
     def data_dir(self) -> Path:
         return self.working_dir().parent
-
-    def is_demo(self) -> bool:
-        return False
 
     @contextmanager
     def snapshot(self) -> Iterator[Mapping[str, str]]:
@@ -208,14 +202,10 @@ def postgres_backend(names: SchemaNames) -> PostgresBackend:
         SettingsError: a setting is missing, or the password contains an @ that is not percent-encoded.
     """
     import dlt
-    from dlt.common.configuration.exceptions import ConfigurationException
 
     copy_parquet_by_row_group()
     destination = dlt.destinations.postgres()
-    try:
-        config = resolve_configuration(destination, names.data)
-    except ConfigurationException as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+    config = resolve_configuration(destination, names.data)
     keys = config.credentials
     if "@" in str(keys.host):  # the text before the @ is part of the password and must not appear in a message
         raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")
