@@ -74,6 +74,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
 def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
     """Adds the duration of publishing, in seconds, and the end time of the run to each receipt."""
     with backend.session() as session:
+        backend.note_published()
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
             update_publish_time(session, receipt)
