@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, Interrupted
 from pipelines.loading.account_run import AccountRun, ProgressCallback
 from pipelines.loading.concurrency import WriteLock, run_concurrently
+from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.receipt import Receipt
@@ -108,7 +110,8 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     Raises:
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
-        DestinationError: the lock can't be acquired.
+        DestinationError: the lock can't be acquired, or the destination can't be checked.
+        OwnershipError: the run would touch something that isn't ours.
         Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)
@@ -119,7 +122,8 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     if not ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
         return receipts
     with backend.lock(plan.accounts, wait_seconds):
-        _load_all(ready, parts, backend, write_lock)
+        with _ownership_checked(backend, plan.accounts):
+            _load_all(ready, parts, backend, write_lock)
         if any(receipt.outcome == "succeeded" for receipt in receipts):
             on_progress("publishing", _total_stats(parts))
         _finish(receipts, backend)
@@ -142,12 +146,24 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
     return [part for part in parts if not part.receipt.failure]
 
 
+@contextmanager
+def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
+    """Raises every error of the check: after one, not even a receipt may be written."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(backend.ownership_checked(accounts))
+        except (OSError, DatabaseError) as error:
+            raise translate_error(error, str(backend)) from error
+        yield
+
+
 def _load_all(
     ready: Sequence[AccountRun], parts: Sequence[AccountRun], backend: Backend, write_lock: WriteLock
 ) -> None:
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
+        backend.write_mark()
         # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
         # without changes (2026-11).
         with backend.session() as session:
