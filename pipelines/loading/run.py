@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipelines.destinations.base import Backend
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.migrations import migrate
 from pipelines.destinations.select import select_backend
-from pipelines.errors import DestinationError, Interrupted
+from pipelines.errors import EXIT_BUG, EXIT_CODES, DestinationError, Interrupted, exit_code_of
 from pipelines.loading.account_run import AccountRun, ProgressCallback
 from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
@@ -22,6 +23,8 @@ from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
+
+DAMAGE_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some errors of DuckDB in its own
 
 
 def run(
@@ -108,25 +111,58 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     Raises:
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
-        DestinationError: the lock can't be acquired.
+        DestinationError: the lock can't be acquired, or the warehouse is damaged and a person must decide.
         Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)
-    write_lock, on_progress = WriteLock(), _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
-    parts = [AccountRun.create(account, backend, write_lock, on_progress) for account in plan.accounts]
-    ready = _configure(parts, plan, sweep=sweep)
-    receipts = [part.receipt for part in parts]
-    if not ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
-        return receipts
+    on_progress = _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
+    attempt = _Attempt.create(plan, backend, on_progress, sweep=sweep)
+    if not attempt.ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
+        return attempt.receipts
     with backend.lock(plan.accounts, wait_seconds):
-        _load_all(ready, parts, backend, write_lock)
-        if any(receipt.outcome == "succeeded" for receipt in receipts):
-            on_progress("publishing", _total_stats(parts))
-        _finish(receipts, backend)
-    for receipt in receipts:
+        recovery = backend.recovery(plan.configured)
+        attempt.execute(restored=recovery.before_run())
+        if attempt.may_be_damage() and (restored := recovery.after_failure()):
+            attempt = _Attempt.create(plan, backend, on_progress, sweep=sweep)
+            attempt.execute(restored=restored)
+    for receipt in attempt.receipts:
         if isinstance(receipt.failure, Interrupted):
             raise receipt.failure
-    return receipts
+    return attempt.receipts
+
+
+@dataclass
+class _Attempt:
+    """One attempt to execute a plan. A run makes a second attempt if the warehouse was damaged and is replaced."""
+
+    parts: list[AccountRun]
+    ready: list[AccountRun]  # those with valid settings
+    backend: Backend
+    write_lock: WriteLock
+    on_progress: ProgressCallback
+
+    @classmethod
+    def create(cls, plan: RunPlan, backend: Backend, on_progress: ProgressCallback, *, sweep: bool) -> _Attempt:
+        write_lock = WriteLock()
+        parts = [AccountRun.create(account, backend, write_lock, on_progress) for account in plan.accounts]
+        return cls(parts, _configure(parts, plan, sweep=sweep), backend, write_lock, on_progress)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        return [part.receipt for part in self.parts]
+
+    def execute(self, restored: str | None) -> None:
+        """Loads, checks and publishes. `restored` says how the warehouse was repaired before, if it was."""
+        for receipt in self.receipts:
+            receipt.warehouse_restored = restored
+        _load_all(self.ready, self.parts, self.backend, self.write_lock)
+        if any(receipt.outcome == "succeeded" for receipt in self.receipts):
+            self.on_progress("publishing", _total_stats(self.parts))
+        _finish(self.receipts, self.backend)
+
+    def may_be_damage(self) -> bool:
+        """Returns whether an account failed in a way that a damaged warehouse can cause."""
+        return any(exit_code_of(receipt.failure) in DAMAGE_CODES for receipt in self.receipts if receipt.failure)
 
 
 def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> list[AccountRun]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deltalake.exceptions import DeltaError
 
 from pipelines.config.settings import get_setting
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import DATASET, NoRecovery
 from pipelines.destinations.delta import object_store
 from pipelines.destinations.delta.built_views import use_exported_views
 from pipelines.destinations.delta.session import DeltaSession, attach_published
@@ -78,6 +78,9 @@ class DeltaBackend(AccountDatasets):
                         self._lock_checks.append(held.enter_context(lock))
             self._locked = list(accounts)
             yield
+
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
 
     def prepare(self, accounts: Sequence[str]) -> None:
         """Removes empty folders left behind by crashed runs. dlt itself creates everything that a run requires."""

@@ -18,6 +18,7 @@ from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
+from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
@@ -57,13 +58,16 @@ class DuckDBBackend:
     def check_lock(self) -> None:
         """Does nothing, because the operating system holds the lock until this process ends."""
 
+    def recovery(self, accounts: Sequence[str]) -> FileRecovery:
+        return FileRecovery(self.warehouse, self.published, accounts)
+
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)
         remove_compaction_files(self.warehouse)
         create_database(self.warehouse)
 
     def session(self) -> AbstractContextManager[DuckDBSession]:
-        return open_database(self.warehouse, backup=self.published)
+        return open_database(self.warehouse)
 
     def has_atomic_loads(self) -> bool:
         return True

@@ -59,7 +59,7 @@ def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
     try:
-        with exclusive_lock(warehouse), open_database(warehouse, read_only=True, backup=published):
+        with exclusive_lock(warehouse), open_database(warehouse, read_only=True):
             return Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
     except RunInProgress as error:
         return Finding("warehouse", "ok", str(error))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import DATASET, NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, account_dataset, working_dir
 from pipelines.destinations.postgres import lock
@@ -78,6 +78,9 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             for account in self._locked:
                 lock.check_held(session, account, self._where)
+
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
 
     def prepare(self, accounts: Sequence[str]) -> None:
         wanted = [DATASET, "analytics", *map(account_dataset, accounts)]

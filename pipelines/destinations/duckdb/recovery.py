@@ -1,0 +1,140 @@
+"""Replaces a damaged or missing warehouse with its published copy during a run, if nothing can be lost by that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.destinations.duckdb.contents import Contents, find_damage, first_line, read_contents
+from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
+from pipelines.destinations.duckdb.session import DatabaseError, open_newest
+from pipelines.errors import DestinationError
+
+SMALL_BYTES = (
+    1_000_000  # a database without tables is smaller; a larger file need not be opened to see that it has some
+)
+REMEDY = "Nothing was changed. To see what each copy holds, and to decide: pickups restore"
+# what a run leaves behind, with the keys of earlier runs' work
+_WORK = {
+    "loads": """
+        select load_id from sendcloud._dlt_loads where status = 0 and coalesce(try_cast(load_id as double), 0) < $before
+    """,
+    "good runs": """
+        select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
+    """,
+}
+
+
+@dataclass(frozen=True)
+class FileRecovery:
+    """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
+
+    Create it when the run begins, because it remembers whether a crashed run has left a log.
+    """
+
+    warehouse: Path
+    published: Path
+    accounts: Collection[str]
+    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    had_log: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "had_log", has_log(self.warehouse))
+
+    def before_run(self) -> str | None:
+        return self._recover(_loss(self.warehouse, self.published))
+
+    def after_failure(self) -> str | None:
+        damage = find_damage(self.warehouse, self.published)
+        return self._recover(f"is damaged ({damage})" if damage else None)
+
+    def finding(self) -> str | None:
+        """Returns what a run would do about the warehouse, or None if nothing is wrong with it. Changes nothing.
+
+        Raises:
+            DestinationError: a run would refuse to replace the warehouse.
+        """
+        problem = _loss(self.warehouse, self.published)
+        if not problem and (damage := find_damage(self.warehouse, self.published)):
+            problem = f"is damaged ({damage})"
+        if not problem or not self._has_copy(problem):
+            return None
+        return f"it {problem}; the next run replaces it with the published copy ({self._checked_copy(problem)})"
+
+    def _recover(self, problem: str | None) -> str | None:
+        """Replaces the warehouse and returns what was done. Returns None if there is nothing to do.
+
+        Raises:
+            DestinationError: a person must decide.
+        """
+        if not problem or not self._has_copy(problem):
+            return None
+        copy = self._checked_copy(problem)
+        kept = replace_warehouse(self.warehouse, self.published, "damaged")
+        where = f" The old file is kept as {kept}." if kept else ""
+        return (
+            f"The warehouse {self.warehouse} {problem}. It was replaced with the published copy ({copy}), and "
+            f"everything since then was read again.{where}"
+        )
+
+    def _has_copy(self, problem: str) -> bool:
+        """Returns whether there is a published copy. Returns False if this is a first run, which needs none."""
+        if self.published.is_file() and self.published.stat().st_size:
+            return True
+        if not self.warehouse.exists() and not has_log(self.warehouse):
+            return False
+        raise self._refusal(problem, f"there is no published copy at {self.published}")
+
+    def _checked_copy(self, problem: str) -> Contents:
+        """Returns what the published copy holds. Raises DestinationError if a person must decide."""
+        if self.warehouse.is_dir():
+            raise self._refusal(problem, "a folder is none of ours")
+        if self.had_log:
+            raise self._refusal(problem, f"{log_of(self.warehouse)} may hold rows that were never published")
+        try:
+            copy = read_contents(self.published)
+        except (DatabaseError, DestinationError, OSError) as error:
+            evidence = first_line(error.__cause__ or error)
+            raise self._refusal(problem, f"the published copy can't be read either ({evidence})") from None
+        if not copy.is_ours():
+            raise self._refusal(problem, f"{self.published} is not a copy of it")
+        if not copy.accounts & {*self.accounts}:
+            others = ", ".join(sorted(copy.accounts)) or "no account"
+            raise self._refusal(problem, f"{self.published} holds {others}, and no account that is configured here")
+        if newer := self._unpublished():
+            raise self._refusal(problem, f"it holds {newer} that the published copy lacks")
+        return copy
+
+    def _unpublished(self) -> str:
+        """Returns what earlier runs have loaded and not published, or "". This run's own loads are read again."""
+        for what, query in _WORK.items():
+            if missing := len(
+                _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
+            ):
+                return f"{missing:,} {what}"
+        return ""
+
+    def _refusal(self, problem: str, reason: str) -> DestinationError:
+        return DestinationError(str(self.warehouse), f"the warehouse {problem}, and {reason}", REMEDY)
+
+
+def _loss(warehouse: Path, published: Path) -> str | None:
+    """Returns the problem if the warehouse is missing, or is empty beside a published file. Otherwise returns None."""
+    if not warehouse.exists():
+        return "is missing"
+    if not warehouse.is_file() or warehouse.stat().st_size > SMALL_BYTES or not published.is_file():
+        return None
+    with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
+        if not session.has_table("pickups"):
+            return "holds no pickups"
+    return None
+
+
+def _keys(path: Path, query: str, before: datetime) -> set[str]:
+    """Returns the keys that the query finds, or none if the file can't be read that far."""
+    with suppress(DatabaseError, DestinationError), open_newest(path) as session:
+        return {key for (key,) in session.execute(query, {"before": before.timestamp()}).fetchall()}
+    return set()
