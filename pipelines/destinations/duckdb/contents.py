@@ -78,7 +78,7 @@ def salvage_contents(path: Path) -> Contents:
             with suppress(DatabaseError):
                 return _describe(session, Contents(rows, damage=damage))
     except (DestinationError, DatabaseError, OSError) as error:
-        damage = damage or first_line(error)
+        damage = damage or first_line(error.__cause__ or error)
     return Contents(rows, damage=damage)
 
 

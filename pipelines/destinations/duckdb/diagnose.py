@@ -25,7 +25,7 @@ def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
         if problem := _why_not_writable(path):
             yield error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
         elif what == "warehouse" and path.exists():
-            yield _warehouse_finding(path, published)
+            yield _warehouse_finding(path)
         else:
             yield Finding(what, "ok", f"{path}{'' if path.exists() else ' (not created yet)'}")
     size_mb = warehouse.stat().st_size / MB if warehouse.exists() else 0.0
@@ -53,7 +53,7 @@ def _nearest_existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
+def _warehouse_finding(warehouse: Path) -> Finding:
     """Returns whether DuckDB can open the warehouse.
 
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.

@@ -114,7 +114,7 @@ class FileRecovery:
             if missing := len(
                 _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
             ):
-                return f"{missing:,} {what}"
+                return f"work ({what}: {missing:,})"
         return ""
 
     def _refusal(self, problem: str, reason: str) -> DestinationError:
