@@ -18,6 +18,7 @@ pytestmark = pytest.mark.duckdb2
 
 NEWEST_OF_1_4 = 67  # the storage formats that DuckDB 1.4.0 reads are 64 to 67, as its error message says
 IS_DUCKDB_1 = duckdb.__version__.startswith("1.")
+DATA = REPOSITORY / "tests" / "data"
 OLD = "duckdb==1.4.0"
 UV = shutil.which("uv") or shutil.which("uv", path=REPOSITORY / ".venv" / "uv" / "bin")
 
@@ -69,6 +70,17 @@ def test_a_run_rewrites_a_warehouse_that_duckdb_1_4_does_not_open(
     assert format_of(installation.published) <= NEWEST_OF_1_4
 
 
+def test_another_duckdb_version_keeps_the_format_of_a_file_that_it_writes_to(tmp_path: Path) -> None:
+    """DuckDB 1.5.5 wrote the file. In `make test-duckdb2`, DuckDB 2 writes to it."""
+    file = tmp_path / "warehouse.duckdb"
+    file.write_bytes(gzip.decompress((DATA / "warehouse-of-174e15f.duckdb.gz").read_bytes()))
+    before = format_of(file)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create table more as select range as id from range(100000)")
+
+    assert format_of(file) == before == 64
+
+
 @pytest.mark.skipif(not IS_DUCKDB_1, reason="DuckDB 2 opens a file of DuckDB 2")
 @pytest.mark.parametrize("words", [["run"], ["check"], ["show", "carriers"]])
 def test_a_file_of_duckdb_2_is_not_taken_for_damaged_and_the_error_names_both_versions(
@@ -76,7 +88,7 @@ def test_a_file_of_duckdb_2_is_not_taken_for_damaged_and_the_error_names_both_ve
 ) -> None:
     """This is the way back from DuckDB 2 to 1, for files that an earlier version of ours wrote."""
     world.book()
-    written = gzip.decompress((REPOSITORY / "tests" / "data" / "file-of-duckdb-2.0.0.duckdb.gz").read_bytes())
+    written = gzip.decompress((DATA / "file-of-duckdb-2.0.0.duckdb.gz").read_bytes())
     for file in (installation.warehouse, installation.published):
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(written)
@@ -87,7 +99,7 @@ def test_a_file_of_duckdb_2_is_not_taken_for_damaged_and_the_error_names_both_ve
     told = done.stdout if words == ["check"] else done.stderr
     file = installation.published if words[0] == "show" else installation.warehouse
     problem = f"DuckDB 2.0.0 wrote it in a format that DuckDB {duckdb.__version__} can't read"
-    assert f"{file}: {problem}. Run pickups run once with DuckDB 2.0.0" in " ".join(told.split())
+    assert f"{file}: {problem}. Install DuckDB 2.0.0 and run: pickups run." in " ".join(told.split())
     assert installation.warehouse.read_bytes() == installation.published.read_bytes() == written
     assert [path.name for path in installation.warehouse.parent.glob("*damaged*")] == []
 

@@ -138,9 +138,7 @@ def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
         return DestinationError(str(path), "a connection in this process has the file open for writing", remedy)
     if NEWER_FORMAT in evidence and (found := read_format(path)):
         problem = f"DuckDB {found.writer} wrote it in a format that DuckDB {duckdb.__version__} can't read"
-        remedy = (
-            f"Run here with DuckDB {found.writer}: pickups run then rewrites the file for all versions from 1.4 on."
-        )
+        remedy = f"Install DuckDB {found.writer} and run: pickups run. It rewrites the file for DuckDB 1.4 and later."
         return DestinationError(str(path), problem, remedy)
     remedy = "If another program has the file open, close it in that program (readers use the published file). "
     remedy += "If the file is damaged, keep it. To see what its copies contain: pickups restore"
