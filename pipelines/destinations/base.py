@@ -76,8 +76,12 @@ class Recovery(Protocol):
     def before_run(self) -> str | None:
         """Replaces a warehouse that is missing although it has published pickups."""
 
-    def after_failure(self) -> str | None:
-        """Replaces a warehouse that turned out to be damaged."""
+    def after_failure(self, errors: Sequence[Exception], /) -> str | None:
+        """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
+
+        Args:
+            errors: the accounts' errors.
+        """
 
 
 class NoRecovery:
@@ -86,7 +90,7 @@ class NoRecovery:
     def before_run(self) -> str | None:
         return None
 
-    def after_failure(self) -> str | None:
+    def after_failure(self, _errors: Sequence[Exception], /) -> str | None:
         return None
 
 
@@ -152,7 +156,7 @@ class Backend(Protocol):
         Returns False if the run's session has already published everything.
         """
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         """Yields errors that would stop a run from writing, as well as warnings and confirmations. Writes nothing."""
 
     def data_dir(self) -> Path:

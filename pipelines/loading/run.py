@@ -24,7 +24,7 @@ from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
 
-DAMAGE_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some errors of DuckDB in its own
+DESTINATION_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some errors of DuckDB in its own
 
 
 def run(
@@ -122,7 +122,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     with backend.lock(plan.accounts, wait_seconds):
         recovery = backend.recovery(plan.configured)
         attempt.execute(restored=recovery.before_run())
-        if attempt.may_be_damage() and (restored := recovery.after_failure()):
+        if (errors := attempt.destination_errors()) and (restored := recovery.after_failure(errors)):
             attempt = _Attempt.create(plan, backend, on_progress, sweep=sweep)
             attempt.execute(restored=restored)
     for receipt in attempt.receipts:
@@ -160,9 +160,10 @@ class _Attempt:
             self.on_progress("publishing", _total_stats(self.parts))
         _finish(self.receipts, self.backend)
 
-    def may_be_damage(self) -> bool:
-        """Returns whether an account failed in a way that a damaged warehouse can cause."""
-        return any(exit_code_of(receipt.failure) in DAMAGE_CODES for receipt in self.receipts if receipt.failure)
+    def destination_errors(self) -> list[Exception]:
+        """Returns the accounts' errors that something wrong with the destination can cause."""
+        failures = [receipt.failure for receipt in self.receipts if receipt.failure]
+        return [failure for failure in failures if exit_code_of(failure) in DESTINATION_CODES]
 
 
 def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> list[AccountRun]:

@@ -54,7 +54,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     for name in names:
         yield from api_findings(name, str(backend))
     yield from _api_version_findings(names)
-    yield from backend.findings()
+    yield from backend.findings(account_names())
 
 
 def _project_finding(project: Path) -> Finding:

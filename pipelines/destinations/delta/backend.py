@@ -148,7 +148,7 @@ class DeltaBackend(AccountDatasets):
             self.tables.compact(map(account_dataset, self._locked))
         return False
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         try:
             with self._translate_errors():
                 accounts = len(self.tables.datasets(PREFIX))

@@ -107,8 +107,8 @@ class DuckDBBackend:
     def read_session(self, only: PickupFilter) -> AbstractContextManager[DuckDBSession]:
         return open_published(self.read, only)
 
-    def findings(self) -> Iterator[Finding]:
-        return file_findings(self.warehouse, self.published)
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
+        return file_findings(self.recovery(accounts))
 
     def data_dir(self) -> Path:
         return self.published.parent

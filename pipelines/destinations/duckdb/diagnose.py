@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
+from pipelines.destinations.duckdb.contents import find_damage
+from pipelines.destinations.duckdb.recovery import FileRecovery, index_problem
 from pipelines.destinations.duckdb.session import open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.errors import DestinationError, RunInProgress
@@ -19,13 +21,16 @@ SPACE_MB = 1_000  # a first load of a million pickups takes 400 MB, including dl
 HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open
 
 
-def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
+def file_findings(files: FileRecovery) -> Iterator[Finding]:
     """Yields the findings about both files and their disks."""
+    warehouse, published = files.warehouse, files.published
     for what, path in (("warehouse", warehouse), ("published", published)):
         if problem := _why_not_writable(path):
             yield error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
-        elif what == "warehouse" and path.exists():
-            yield _warehouse_finding(path)
+        elif what == "warehouse" and path.parent.exists():
+            yield _warehouse_finding(files)
+        elif damage := find_damage(path, warehouse):
+            yield Finding(what, "warning", f"{path} is damaged ({damage}); the next run publishes a complete file")
         else:
             yield Finding(what, "ok", f"{path}{'' if path.exists() else ' (not created yet)'}")
     size_mb = warehouse.stat().st_size / MB if warehouse.exists() else 0.0
@@ -53,14 +58,20 @@ def _nearest_existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _warehouse_finding(warehouse: Path) -> Finding:
-    """Returns whether DuckDB can open the warehouse.
+def _warehouse_finding(files: FileRecovery) -> Finding:
+    """Returns whether a run can use the warehouse, and what it would do about a damaged one.
 
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
+    warehouse = files.warehouse
     try:
-        with exclusive_lock(warehouse), open_database(warehouse, read_only=True):
-            return Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
+        if not warehouse.exists() and not files.published.exists() and not files.had_log:
+            return Finding("warehouse", "ok", f"{warehouse} (not created yet)")
+        with exclusive_lock(warehouse):
+            if problem := files.finding() or ". ".join(index_problem(warehouse) or ()):
+                return Finding("warehouse", "warning", f"{warehouse}: {problem}")
+            with open_database(warehouse, read_only=True):
+                return Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
     except RunInProgress as error:
         return Finding("warehouse", "ok", str(error))
     except DestinationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,26 @@ _WORK = {
 }
 
 
+CONSTRAINT = "violates unique constraint"
+_UNIQUE_INDEXES = """
+    select index_name, table_name from duckdb_indexes()
+    where database_name = current_database() and schema_name = 'sendcloud' and is_unique order by all limit 1
+"""
+
+
+def index_problem(warehouse: Path) -> tuple[str, str] | None:
+    """Returns the evidence and the remedy if a person has added a unique index to a table of ours, else None."""
+    with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
+        for index, table in session.execute(_UNIQUE_INDEXES).fetchall():
+            return (
+                f"the unique index {index} on sendcloud.{table} refuses changed rows, because DuckDB still counts the "
+                "row that is replaced",
+                f"This program created no index. Drop it in the warehouse: drop index sendcloud.{index}. The check "
+                "unique_key makes sure that no pickup is doubled.",
+            )
+    return None
+
+
 @dataclass(frozen=True)
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
@@ -47,7 +67,9 @@ class FileRecovery:
     def before_run(self) -> str | None:
         return self._recover(_loss(self.warehouse, self.published))
 
-    def after_failure(self) -> str | None:
+    def after_failure(self, errors: Sequence[Exception]) -> str | None:
+        if any(CONSTRAINT in str(error) for error in errors) and (problem := index_problem(self.warehouse)):
+            raise DestinationError(str(self.warehouse), *problem)
         damage = find_damage(self.warehouse, self.published)
         return self._recover(f"is damaged ({damage})" if damage else None)
 

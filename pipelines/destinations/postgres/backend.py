@@ -134,7 +134,7 @@ class PostgresBackend(AccountDatasets):
         """Returns False, because the run's transaction has already published everything."""
         return False
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         try:
             with self.session() as session:
                 ((version, may_create, backend),) = session.execute_native(_PRIVILEGES).fetchall()
