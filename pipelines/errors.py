@@ -4,6 +4,10 @@ PipelineError
 ├── IdMismatch         two versions of the API use different ids for the same pickups
 ├── RunInProgress      another run holds the lock
 ├── DestinationError   the warehouse or the published tables can't be written or read
+│   └── NewerLayout    a newer version of this program wrote the tables
+├── OwnershipError     a run would touch something that isn't ours
+│   ├── ForeignObject  a table, view or file in the place of ours was not created by this program
+│   └── OtherSchema    the tables are in a schema with another name than the settings say
 ├── NoData             there are no published pickups to read
 ├── ViewsNotExported   `publish.views` is `built`, but the views were never built
 ├── StaleData          the last good run is too old, or there is none
@@ -62,6 +66,36 @@ class DestinationError(PipelineError):
         super().__init__(f"The destination failed: {where}: {evidence}. {remedy}")
 
 
+class NewerLayout(DestinationError):
+    """Raised when the tables have a layout that this version doesn't know, because a newer version wrote them."""
+
+    def __init__(self, where: str, found: int, known: int, program_version: str) -> None:
+        evidence = f"its tables have layout {found}, written by version {program_version} of this program"
+        remedy = f"This version knows layouts up to {known}, so it read and wrote nothing. Install the newer version."
+        super().__init__(where, evidence, remedy)
+
+
+class OwnershipError(PipelineError):
+    """The base class of errors that stop a run before it touches something that isn't ours."""
+
+
+class OtherSchema(OwnershipError):
+    """Raised when `[schemas] data` has been changed, so that a run would begin a second, empty warehouse."""
+
+    def __init__(self, where: str, configured: str, found: str, remedy: str) -> None:
+        super().__init__(
+            f"[schemas] data is {configured!r}, but the pickups in {where} are in schema {found!r}. Nothing was "
+            f"loaded. Set [schemas] data to {found!r}, or {remedy}"
+        )
+
+
+class ForeignObject(OwnershipError):
+    """Raised when a table, view, file or folder in the place of ours was not created by this program."""
+
+    def __init__(self, what: str, evidence: str, remedy: str) -> None:
+        super().__init__(f"{what} {evidence}. It is unchanged, and nothing was loaded or written. {remedy}")
+
+
 class NoData(PipelineError):
     """Raised when pickups are read before any run has published them."""
 
@@ -114,6 +148,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     AuthError: 3,
     SettingsError: 3,
     IdMismatch: 3,
+    OwnershipError: 3,
     NoData: 3,
     ViewsNotExported: 3,
     StaleData: 1,

@@ -19,7 +19,8 @@ READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
 NOT_STORED = ("stats", "failure")
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Returns this package's version, or `unknown` if the package is not installed."""
     try:
         return version("sendcloud-pickups")
     except PackageNotFoundError:
@@ -63,7 +64,7 @@ class Receipt:
     checks_failed: dict[str, int] = field(default_factory=dict)
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
-    version: str = field(default_factory=_version)
+    version: str = field(default_factory=program_version)
     failure: Exception | None = None  # the exception that `error` describes; not stored in the table
 
     def __getattr__(self, name: str) -> Any:

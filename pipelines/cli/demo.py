@@ -34,8 +34,15 @@ def run_demo(pickups: int, seed: int) -> int:
     with project_context() as project:
         folder = demo_folder(project)
         with exclusive_lock(folder.with_suffix(".duckdb")):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_earlier_demo(folder)
             return _run_twice(project, folder, pickups, seed)
+
+
+def _remove_earlier_demo(folder: Path) -> None:
+    """Removes what an earlier demo wrote to the folder, and nothing else."""
+    for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "pickups.duckdb"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / ".dlt-pipelines", ignore_errors=True)
 
 
 def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:

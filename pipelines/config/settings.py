@@ -24,6 +24,7 @@ from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 
+from pipelines.config.schema_rule import SCHEMA_RULE, is_schema_name
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import SettingsError
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
@@ -70,6 +71,8 @@ def _choice(default: str, *others: str, note: str = "") -> Setting:
 ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
 OWN_SETTINGS = {
     "pipeline.destination": _choice("duckdb", "postgres", "delta", note=" (delta was called filesystem before 0.2)"),
+    "schemas.data": Setting(str, "sendcloud", SCHEMA_RULE, is_schema_name),
+    "schemas.analytics": Setting(str, "analytics", SCHEMA_RULE, is_schema_name),
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
-DATASET = "sendcloud"
+DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL of this package; schemas.py puts in other names
 
 
 class Session(Protocol):
@@ -60,10 +60,11 @@ class Session(Protocol):
         Does nothing if the destination has no separate published tables.
         """
 
-    def publish_views(self) -> None:
+    def publish_views(self) -> list[str]:
         """Updates the published views, unless `for_checks` has already done so.
 
-        Call this method last in a transaction.
+        Returns:
+            The objects of other people that depend on the old views. If there are any, the old views remain.
         """
 
 
@@ -117,6 +118,20 @@ class Backend(Protocol):
     def recovery(self, accounts: Sequence[str]) -> Recovery:
         """Returns what repairs the destination during a run. `accounts` are the names of all configured accounts."""
 
+    def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
+        """Checks that a run would touch nothing that isn't ours. The run begins inside the block.
+
+        The caller must hold the lock. Nothing has been created, requested or loaded before.
+
+        Raises:
+            ForeignObject: a table, view, file or folder with one of our names was not created by this program.
+            OtherSchema: the tables are in a schema with another name than the settings say.
+            NewerLayout: a newer version of this program wrote the tables.
+        """
+
+    def write_mark(self) -> None:
+        """Creates or updates the warehouse's mark (warehouse_mark.py). A run calls it before it loads anything."""
+
     def prepare(self, accounts: Sequence[str]) -> None:
         """Creates whatever a run requires and removes files left behind by a crashed run.
 
@@ -157,7 +172,7 @@ class Backend(Protocol):
         """
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
-        """Yields errors that would stop a run from writing, as well as warnings and confirmations. Writes nothing."""
+        """Yields errors that would stop a run of the accounts, warnings and confirmations. Writes nothing."""
 
     def data_dir(self) -> Path:
         """Returns the local folder of the published data or, if there is none, the folder in which runs work."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.errors import DestinationError, RunInProgress
+from pipelines.errors import DestinationError, ForeignObject, RunInProgress
+
+HOLDER = "process "  # the beginning of a holder file
 
 
 @contextmanager
@@ -30,15 +32,18 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
     Raises:
         RunInProgress: another process still holds the lock after `wait_seconds`.
+        ForeignObject: another program's file has the name of the lock file or of the holder file.
         DestinationError: the lock file or the holder file can't be written.
     """
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
     lock = FileLock(lock_path, timeout=wait_seconds)
+    _check_own(lock_path, "")
+    _check_own(holder_path, HOLDER)
     try:
         warehouse.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
@@ -56,6 +61,20 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     finally:
         holder_path.unlink(missing_ok=True)
         lock.release()
+
+
+def _check_own(path: Path, beginning: str) -> None:
+    """Raises ForeignObject if the file has any other content: a lock `uv.lock` may belong to another program.
+
+    A lock file is always empty.
+    """
+    with suppress(OSError):
+        text = path.read_bytes()[:80].decode("utf-8", "replace")
+        if text and not (beginning and text.startswith(beginning)):
+            remedy = (
+                "Give the warehouse another name ([destination.duckdb] credentials), because its lock has this name."
+            )
+            raise ForeignObject(str(path), "was not created by this program", remedy)
 
 
 def _read_holder(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.destinations.select import select_backend
 from pipelines.errors import EXIT_BUG, EXIT_CODES, DestinationError, Interrupted, exit_code_of
 from pipelines.loading.account_run import AccountRun, ProgressCallback
 from pipelines.loading.concurrency import WriteLock, run_concurrently
+from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.receipt import Receipt
@@ -111,7 +113,9 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     Raises:
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
-        DestinationError: the lock can't be acquired, or the warehouse is damaged and a person must decide.
+        DestinationError: the lock can't be acquired, the destination can't be checked, or a person must decide what
+            replaces a damaged warehouse.
+        OwnershipError: the run would touch something that isn't ours.
         Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)
@@ -121,8 +125,15 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         return attempt.receipts
     with backend.lock(plan.accounts, wait_seconds):
         recovery = backend.recovery(plan.configured)
-        attempt.execute(restored=recovery.before_run())
-        if (errors := attempt.destination_errors()) and (restored := recovery.after_failure(errors)):
+        try:
+            errors = attempt.execute(restored=recovery.before_run())
+        except DestinationError as error:
+            errors = [error]
+            if not (restored := recovery.after_failure(errors)):
+                raise
+        else:
+            restored = recovery.after_failure(errors) if errors else None
+        if restored:
             attempt = _Attempt.create(plan, backend, on_progress, sweep=sweep)
             attempt.execute(restored=restored)
     for receipt in attempt.receipts:
@@ -151,17 +162,25 @@ class _Attempt:
     def receipts(self) -> list[Receipt]:
         return [part.receipt for part in self.parts]
 
-    def execute(self, restored: str | None) -> None:
-        """Loads, checks and publishes. `restored` says how the warehouse was repaired before, if it was."""
+    def execute(self, restored: str | None) -> list[Exception]:
+        """Loads, checks and publishes.
+
+        Args:
+            restored: how the warehouse was repaired before, if it was.
+
+        Returns:
+            The accounts' errors that something wrong with the destination can cause.
+
+        Raises:
+            DestinationError, OwnershipError: the destination can't be used.
+        """
         for receipt in self.receipts:
             receipt.warehouse_restored = restored
-        _load_all(self.ready, self.parts, self.backend, self.write_lock)
+        with _ownership_checked(self.backend, [receipt.account for receipt in self.receipts]):
+            _load_all(self.ready, self.parts, self.backend, self.write_lock)
         if any(receipt.outcome == "succeeded" for receipt in self.receipts):
             self.on_progress("publishing", _total_stats(self.parts))
         _finish(self.receipts, self.backend)
-
-    def destination_errors(self) -> list[Exception]:
-        """Returns the accounts' errors that something wrong with the destination can cause."""
         failures = [receipt.failure for receipt in self.receipts if receipt.failure]
         return [failure for failure in failures if exit_code_of(failure) in DESTINATION_CODES]
 
@@ -179,12 +198,24 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
     return [part for part in parts if not part.receipt.failure]
 
 
+@contextmanager
+def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
+    """Raises every error of the check: after one, not even a receipt may be written."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(backend.ownership_checked(accounts))
+        except (OSError, DatabaseError) as error:
+            raise translate_error(error, str(backend)) from error
+        yield
+
+
 def _load_all(
     ready: Sequence[AccountRun], parts: Sequence[AccountRun], backend: Backend, write_lock: WriteLock
 ) -> None:
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
+        backend.write_mark()
         # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
         # without changes (2026-11).
         with backend.session() as session:

@@ -17,8 +17,8 @@ from pipelines.atomic_file import remove_leftovers, replace_atomically
 from pipelines.config.project import environment_variables, notebooks_folder, project_context
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.select import select_backend
-from pipelines.errors import DestinationError, NotebookFailed
-from pipelines.report.html import chapter, render_page
+from pipelines.errors import DestinationError, ForeignObject, NotebookFailed
+from pipelines.report.html import chapter, is_own_page, render_page
 from pipelines.warehouse import read_rows
 from sources.sendcloud.errors import SettingsError
 
@@ -47,6 +47,7 @@ def build_report(
         SettingsError: the packages that the notebooks import are not installed.
         NotebookFailed: a cell failed or timed out, or the kernel died.
         DestinationError: the report can't be written.
+        ForeignObject: the file exists, and this program did not create it.
         UnknownCarrier: `only` names a carrier that no pickup has.
     """
     if missing := [name for name in REQUIRED_PACKAGES if not find_spec(name)]:
@@ -57,6 +58,8 @@ def build_report(
     with project_context() as project, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in IPython's folders
         page, backend = Path(to or project / "data" / "report" / "index.html").absolute(), select_backend(project)
+        if page.is_file() and page.stat().st_size and not is_own_page(page):
+            raise ForeignObject(str(page), "was not created by this program", "Name another file (--to FILE).")
         with backend.read_session(only):
             pass  # raises NoData before a kernel is started
         try:

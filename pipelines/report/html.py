@@ -18,6 +18,10 @@ STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
+GENERATOR, TITLE = "sendcloud-pickups", "<title>Sendcloud pickups"
+HEAD_BYTES = 2_000  # both are within the first bytes of a page
+
+
 class Chapter(NamedTuple):
     """One notebook as HTML, with its heading and anchor, and with the anchors and headings of its sections."""
 
@@ -70,6 +74,13 @@ def _describe_images(body: str) -> str:
     return re.sub(r'<img data-heading="([^"]*)"([^>]*?) alt="[^"]*"', r'<img alt="Picture: \1"\2', whole)
 
 
+def is_own_page(page: Path) -> bool:
+    """Returns whether this program created the file. Pages without a generator, from before 0.2, have the title."""
+    with page.open("rb") as file:
+        head = file.read(HEAD_BYTES).decode("utf-8", "replace")
+    return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)
+
+
 def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: PickupFilter) -> str:
     """Returns the report as one HTML document.
 
@@ -87,7 +98,8 @@ def _page_parts(chapters: list[Chapter], runs: list[dict[str, Any]], only: Picku
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield f"<title>Sendcloud pickups, {datetime.now(UTC):%Y-%m-%d}</title>\n"
+    yield f'<meta name="generator" content="{GENERATOR} {version("sendcloud-pickups")}">\n'
+    yield f"{TITLE}, {datetime.now(UTC):%Y-%m-%d}</title>\n"
     yield f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<header>\n"
     yield f"<p class='title'>Sendcloud pickups</p>\n<p>{escape(_header_text(runs, only))}</p>\n</header>\n"
     yield '<nav aria-label="Contents">\n<ol>\n'

@@ -58,7 +58,7 @@ def test_checks_read_only_the_accounts_of_the_run(
     for name in ("north", "south", "east"):
         installation.run(api, account=name)
 
-    session = connect(address, "the tests' server", account_dataset).for_checks(["south", "east"])
+    session = connect(address, "the tests' server").for_checks(["south", "east"])
 
     for table in ("sendcloud.pickups", "sendcloud.pickup_runs", "sendcloud.pickup_status_history", "analytics.pickups"):
         accounts = session.execute(f"select account from {table} order by account").fetchall()

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.blocks import may_be_damaged
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
-from pipelines.errors import DestinationError
+from pipelines.destinations.warehouse_mark import WarehouseMark, read_mark
+from pipelines.errors import DestinationError, NewerLayout
 
 # the tables without which a file is none of ours
 REQUIRED_TABLES = (f"{DATASET}.pickups", f"{DATASET}.pickup_runs")
@@ -30,12 +31,14 @@ class Contents(NamedTuple):
         rows: number of rows of each table, such as `sendcloud.pickups`. A table that can't be read is missing.
         accounts: the accounts with pickups or receipts.
         newest_run: the start of the newest good run, or None.
+        mark: the mark of the warehouse that the file is a copy of, or None if an older version wrote it.
         damage: DuckDB's message about the first table that can't be read, or None.
     """
 
     rows: Mapping[str, int]
     accounts: frozenset[str] = frozenset()
     newest_run: datetime | None = None
+    mark: WarehouseMark | None = None
     damage: str | None = None
 
     @property
@@ -60,7 +63,7 @@ def read_contents(path: Path) -> Contents:
         DatabaseError: a table can't be read.
     """
     with open_newest(path) as session:
-        rows = {table: _read_table(session, table) for table in _tables(session)}
+        rows = {table: _read_table(session, quoted) for table, quoted in _tables(session).items()}
         return _describe(session, Contents(rows))
 
 
@@ -70,14 +73,14 @@ def salvage_contents(path: Path) -> Contents:
     damage = None
     try:
         with open_newest(path) as session:
-            for table in _tables(session):
+            for table, quoted in _tables(session).items():
                 try:
-                    rows[table] = _read_table(session, table)
+                    rows[table] = _read_table(session, quoted)
                 except DatabaseError as error:
                     damage = damage or first_line(error)
             with suppress(DatabaseError):
                 return _describe(session, Contents(rows, damage=damage))
-    except (DestinationError, DatabaseError, OSError) as error:
+    except (DestinationError, NewerLayout, DatabaseError, OSError) as error:
         damage = damage or first_line(error.__cause__ or error)
     return Contents(rows, damage=damage)
 
@@ -96,6 +99,8 @@ def find_damage(path: Path, verified: Path | None = None) -> str | None:
             _tables(session)
         if may_be_damaged(path, verified):
             read_contents(path)
+    except NewerLayout:
+        return None
     except (DatabaseError, DestinationError) as error:
         evidence = first_line(error.__cause__ or error)
         return None if any(words in evidence for words in NOT_DAMAGE) else evidence
@@ -109,23 +114,25 @@ def first_line(error: BaseException) -> str:
     return str(error).split("\n")[0]
 
 
-def _tables(session: DuckDBSession) -> list[str]:
-    return [f"{schema}.{name}" for schema, name in session.execute(_TABLES).fetchall()]
+def _tables(session: DuckDBSession) -> dict[str, str]:
+    """Returns the quoted name of each table in the file by its usual name, such as `sendcloud.pickups`."""
+    usual = {session.names.data: DATASET}
+    found = session.execute(_TABLES).fetchall()
+    return {f"{usual.get(schema, schema)}.{name}": f'"{schema}"."{name}"' for schema, name in found}
 
 
-def _read_table(session: DuckDBSession, table: str) -> int:
+def _read_table(session: DuckDBSession, quoted: str) -> int:
     """Returns the number of rows. DuckDB could answer counts and maxima from statistics, but not a hash of all rows."""
-    schema, name = table.split(".", 1)
-    query = f'select count(*), bit_xor(hash(every)) from "{schema}"."{name}" as every'  # noqa: S608  # from the catalog
+    query = f"select count(*), bit_xor(hash(every)) from {quoted} as every"  # noqa: S608  # from the catalog
     ((rows, _),) = session.execute(query).fetchall()
     return int(rows)
 
 
 def _describe(session: DuckDBSession, found: Contents) -> Contents:
     if not found.is_ours():
-        return found
+        return found._replace(mark=read_mark(session, "the copy"))
     accounts = "select account from sendcloud.pickups union select account from sendcloud.pickup_runs"
     newest = "select max(started_at) from sendcloud.pickup_runs where outcome = 'succeeded'"
     ((newest_run,),) = session.execute(newest).fetchall()
     names = frozenset(name for (name,) in session.execute(accounts).fetchall())
-    return found._replace(accounts=names, newest_run=newest_run)
+    return found._replace(accounts=names, newest_run=newest_run, mark=read_mark(session, "the copy"))

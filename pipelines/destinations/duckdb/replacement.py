@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
 
 from pipelines.atomic_file import replace_atomically
-from pipelines.destinations.duckdb.contents import first_line, read_contents
-from pipelines.destinations.duckdb.session import DatabaseError, open_database
+from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents
+from pipelines.destinations.duckdb.session import DatabaseError, open_database, own_names
 from pipelines.errors import DestinationError
 
 FREE_SPACE = "Nothing was replaced. Free up disk space or mend the folder's permissions, then run again."
@@ -53,7 +52,7 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
         warehouse.with_name(f".{warehouse.name}.restored").replace(warehouse)
     except (OSError, DatabaseError) as error:
         raise DestinationError(str(warehouse), first_line(error), FREE_SPACE) from error
-    _check_opened(warehouse, expected.rows)
+    _check_opened(warehouse, expected)
     return kept
 
 
@@ -74,11 +73,10 @@ def _unused_path(warehouse: Path, mark: str) -> Path:
     return next(path for path in paths if not path.exists() and not log_of(path).exists())
 
 
-def _check_opened(warehouse: Path, expected: Mapping[str, int]) -> None:
+def _check_opened(warehouse: Path, expected: Contents) -> None:
     """Raises DestinationError if this process still has the old file open, so that DuckDB would go on with that."""
     with open_database(warehouse) as session:
-        for table, rows in expected.items():
-            schema, name = table.split(".", 1)
-            if session.execute(f'select count(*) from "{schema}"."{name}"').fetchall() != [(rows,)]:  # noqa: S608  # from the catalog
-                remedy = "The file is replaced. Run again: the next run continues with it."
-                raise DestinationError(str(warehouse), "this process still has the old file open", remedy)
+        rows = own_names(session, str(warehouse)).execute("select count(*) from sendcloud.pickup_runs").fetchall()
+    if rows != [(expected.rows["sendcloud.pickup_runs"],)]:
+        remedy = "The file is replaced. Run again: the next run continues with it."
+        raise DestinationError(str(warehouse), "this process still has the old file open", remedy)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from pipelines.analytics.views import create_views
-from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
+from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
 
 if TYPE_CHECKING:
@@ -29,30 +30,26 @@ HELD_HERE = ("Unique file handle conflict", "different configuration than existi
 NEWER_FORMAT = "database file with version number"
 
 
-_DATASET_CONDITION = f"database_name = current_database() and schema_name = '{DATASET}'"
-
-
 class DuckDBSession:
     """Implements Session (destinations/base.py) with a connection to a DuckDB database."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, names: SchemaNames = DEFAULT_NAMES) -> None:
+        self.connection, self.names, self._words = connection, names, names.replacements()
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
-        return self.connection.execute(sql, parameters)
+        return self.connection.execute(rename_schemas(sql, self._words), parameters)
 
     def sql(self, query: str, /) -> duckdb.DuckDBPyRelation:
-        return self.connection.sql(query)
+        return self.connection.sql(rename_schemas(query, self._words))
 
     def register(self, name: str, rows: Any, /) -> None:
         self.connection.register(name, rows)
 
     def has_table(self, name: str) -> bool:
-        return (name,) in self.execute(f"select table_name from duckdb_tables() where {_DATASET_CONDITION}").fetchall()  # noqa: S608
+        return (name,) in self.connection.execute(_TABLES, [self.names.data]).fetchall()
 
     def columns(self, table: str) -> list[str]:
-        names = f"select column_name from duckdb_columns() where {_DATASET_CONDITION} and table_name = ?"  # noqa: S608
-        return [name for (name,) in self.execute(f"{names} order by column_index", [table]).fetchall()]
+        return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
 
     def attach(self, file: Path, catalogue: str) -> None:
         """Attaches the file read-only, so that statements can read its tables as `catalogue.schema.table`."""
@@ -60,11 +57,23 @@ class DuckDBSession:
 
     def in_catalog(self, catalogue: str) -> DuckDBSession:
         """Returns another session on this database, with its own in-memory catalog, which is created if necessary."""
+        self.connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
+        return self.over_catalog(catalogue)
+
+    def over_catalog(self, catalogue: str) -> DuckDBSession:
+        """Returns another session on this database, in a catalog that exists."""
         connection = self.connection.cursor()
-        connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         connection.execute(f'use "{catalogue}"')
         connection.execute("set timezone = 'UTC'")
-        return DuckDBSession(connection)
+        return self.with_names(self.names, connection)
+
+    def with_names(self, names: SchemaNames, connection: duckdb.DuckDBPyConnection | None = None) -> DuckDBSession:
+        """Returns a session with other schemas on this connection or another one."""
+        return DuckDBSession(connection or self.connection, names)
+
+    def close(self) -> None:
+        """Closes the connection. Other sessions on the database stay open."""
+        self.connection.close()
 
     def for_account(self, account: str) -> DuckDBSession:
         return self
@@ -80,8 +89,18 @@ class DuckDBSession:
     def publish_account(self, account: str) -> None:
         """Does nothing, because readers get a copy of the whole file (destinations/duckdb/publish.py)."""
 
-    def publish_views(self) -> None:
-        """Does nothing, because `for_checks` has already created the views in the file."""
+    def publish_views(self) -> list[str]:
+        """Returns an empty list, because `for_checks` has already created the views in the file."""
+        return []
+
+
+_IN_SCHEMA = "database_name = current_database() and schema_name = ?"
+_TABLES = f"select table_name from duckdb_tables() where {_IN_SCHEMA}"  # noqa: S608  # the condition is a constant
+_COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # as above
+_MARKED_SCHEMA = f"""
+    select schema_name from duckdb_tables()
+    where database_name = current_database() and table_name = '{MARK_TABLE}' order by schema_name limit 1
+"""  # noqa: S608  # the name is a constant
 
 
 def quote_path(path: Path) -> str:
@@ -90,12 +109,15 @@ def quote_path(path: Path) -> str:
 
 
 @contextmanager
-def open_database(path: Path, *, read_only: bool = False) -> Iterator[DuckDBSession]:
+def open_database(
+    path: Path, *, read_only: bool = False, names: SchemaNames = DEFAULT_NAMES
+) -> Iterator[DuckDBSession]:
     """Opens a session in UTC and closes it after the block, so that the file is released.
 
     Args:
         path: the database file, or IN_MEMORY.
         read_only: whether to open the file without write access.
+        names: the names of the schemas in the file.
 
     Raises:
         DestinationError: another process has the file open, or the file is not a DuckDB database.
@@ -106,7 +128,7 @@ def open_database(path: Path, *, read_only: bool = False) -> Iterator[DuckDBSess
         raise _open_error(path, error) from None
     try:
         connection.execute("set timezone = 'UTC'")
-        yield DuckDBSession(connection)
+        yield DuckDBSession(connection, names)
     finally:
         connection.close()
 
@@ -120,6 +142,7 @@ def open_newest(path: Path) -> Iterator[DuckDBSession]:
 
     Raises:
         DestinationError: the file can't be opened.
+        NewerLayout: a newer version of this program wrote the file.
     """
     with open_database(IN_MEMORY) as session:
         try:
@@ -127,7 +150,7 @@ def open_newest(path: Path) -> Iterator[DuckDBSession]:
         except duckdb.Error as error:
             raise _open_error(path, error) from error
         session.execute(f"use {ATTACHED}")
-        yield session
+        yield own_names(session, str(path))
 
 
 def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
@@ -180,7 +203,7 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
     Raises:
         NoData: the file doesn't exist or contains no pickups.
         UnknownCarrier: the filter names a carrier that no pickup has.
-        DestinationError: the file can't be opened.
+        DestinationError: the file can't be opened, or a newer version of this program wrote it.
     """
     if not published.exists():
         raise NoData(published)
@@ -191,3 +214,18 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
             connection.execute("use memory")
             create_filtered_views(connection, only)
         yield connection
+
+
+def own_names(connection: DuckDBSession, where: str) -> DuckDBSession:
+    """Returns a session with the names that the schemas have in the file itself, according to its mark.
+
+    A file can therefore be read without the settings of its project.
+
+    Raises:
+        NewerLayout: a newer version of this program wrote the file.
+    """
+    for (data,) in connection.execute(_MARKED_SCHEMA).fetchall():
+        found = connection.with_names(SchemaNames(data))
+        if mark := read_mark(found, where):
+            return connection.with_names(SchemaNames(data, mark.analytics_schema))
+    return connection
