@@ -34,7 +34,7 @@ if __name__ == "__main__":
         subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # our own command
         chapters = page.read_text(encoding="utf-8").split("<article>")[1:]
         for chapter, file in zip(chapters, PICTURES, strict=False):
-            _, _, picture = chapter.partition("data:image/png;base64,")
-            (HERE / "pictures" / file).write_bytes(base64.b64decode(picture.partition('"')[0]))
+            picture = chapter.split("data:image/png;base64,")[1].split('"')[0]
+            (HERE / "pictures" / file).write_bytes(base64.b64decode(picture))
         if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
             first_screen(page, HERE / "pictures" / "report.png", chromium)
