@@ -55,6 +55,7 @@ class Receipt:
     rows_missed: int | None = None
     missed_ids: list[int] = field(default_factory=list)
     rows_unlisted: int | None = None
+    warehouse_restored: str | None = None
     discarded_packages: int = 0
     discarded_dir: str | None = None
     seconds_read: float = 0.0
@@ -111,7 +112,7 @@ class Receipt:
 
     def remarks(self) -> list[str]:
         """Returns one remark for each unusual fact about the run. The list is empty for an ordinary run."""
-        remarks = []
+        remarks = [self.warehouse_restored] if self.warehouse_restored else []
         if self.quarantined:
             kept = "kept in sendcloud.pickups_quarantine"
             records = _rows(self.quarantined, "record")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines import json_logs
+from pipelines.cli.backup import backup, restore
 
 app = typer.Typer(
     name="pickups",
@@ -177,6 +178,10 @@ def check(
     from pipelines.cli.check import run_preflight as look
 
     raise typer.Exit(look(account, as_json=json))
+
+
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()

@@ -68,6 +68,8 @@ def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float) -> list[Receipt
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts) as on_progress:
         receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
+    for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
+        json_logs.print_or_log("warning", restored)
     for receipt in receipts:
         facts = receipt.numbers()
         json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **facts)

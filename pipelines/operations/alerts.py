@@ -75,6 +75,8 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
         receipts: the receipts of the run. An account fails if its receipt's exit code is not 0.
         configured: the names of all configured accounts.
     """
+    if settings.hook and (restored := next((r.warehouse_restored for r in receipts if r.warehouse_restored), None)):
+        _post(settings.hook, [_heading(settings), restored], "[runtime] slack_incoming_hook: {}. See the receipt.")
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, well, configured)
@@ -141,19 +143,23 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
     over = {name: one for name, one in current.items() if one.well_at}
     if not settings.hook or not (began or over):
         return set()
-    lines = [
-        f"Sendcloud pickups on {platform.node()}, {settings.project}",
-        *_failing_lines(began, failing),
-        *_recovered_lines(over),
-    ]
-    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
-    # dlt's send_slack_message has no timeout, follows redirects and includes the address in errors (dlt 1.31, 2026-11)
-    content = {"text": text, "mrkdwn": False}
+    lines = [_heading(settings), *_failing_lines(began, failing), *_recovered_lines(over)]
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
-    if not _is_accepted(settings.hook, "POST", "alert_failed", problem, json=content):
+    if not _post(settings.hook, lines, problem):
         return set()
     log_event("alerted", failing=sorted(began), well=sorted(over))
     return began.keys() | over.keys()
+
+
+def _heading(settings: AlertSettings) -> str:
+    return f"Sendcloud pickups on {platform.node()}, {settings.project}"
+
+
+def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
+    """Sends one message and returns whether the hook accepted it. `problem` is the line to print if it did not."""
+    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
+    # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
+    return _is_accepted(hook, "POST", "alert_failed", problem, json={"text": text, "mrkdwn": False})
 
 
 def _failing_lines(began: Incidents, failing: Mapping[str, str]) -> Iterator[str]:

@@ -54,7 +54,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     for name in names:
         yield from api_findings(name, str(backend))
     yield from _api_version_findings(names)
-    yield from backend.findings(names)
+    yield from backend.findings(names if account else account_names())
 
 
 def _project_finding(project: Path) -> Finding:
