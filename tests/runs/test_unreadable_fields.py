@@ -158,7 +158,7 @@ def test_an_empty_list_refuses_nothing(installation: Installation, world: World,
 def test_what_an_older_version_refused_for_an_optional_field_loads_with_the_next_sweep(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The row is what version 0.2.0 stored. The pickup lies behind the frontier, so only a sweep reads it again."""
+    """The row is what version 0.1.0 stored. The pickup lies behind the frontier, so only a sweep reads it again."""
     world.put({})  # creates the quarantine
     for number in range(12):
         world.book(created_at=NOW - timedelta(days=60 - number), pickup_status="Failed", id=100 + number)

@@ -233,7 +233,7 @@ def test_a_quarantined_record_keeps_its_digits_under_the_hash_that_older_version
 def test_the_hash_of_a_record_that_msgspec_cannot_read_stays_the_same(
     sent: bytes, record: str, record_hash: str
 ) -> None:
-    """The hashes are those of the texts that version 0.2.0 stored, in which 1e999 was text and 1.10 was 1.1."""
+    """The hashes are those of the texts that version 0.1.0 stored, in which 1e999 was text and 1.10 was 1.1."""
     (rejected,) = decode_page(b'{"next":null,"pickups":[%b]}' % sent, "default", V2).rejected
 
     assert (rejected.record, rejected.record_hash) == (record, record_hash)
