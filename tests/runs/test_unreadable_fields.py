@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -185,6 +187,29 @@ def test_what_an_older_version_refused_for_an_optional_field_loads_with_the_next
     assert (receipt.rows_new, receipt.rows_missed) == (1, 1)
     query = "select reason, resolved_at from sendcloud.pickups_quarantine where record ->> 'id' = '101'"
     assert [row["resolved_at"] for row in installation.rows(query)] == [NOW + timedelta(hours=1)]
+
+
+def test_every_destination_loads_numbers_that_no_double_can_hold(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """PostgreSQL publishes `extra` as jsonb, which writes out 1e999 as a thousand digits."""
+    sent = {b'"near"': b"1.10", b'"far"': b"1e999", b'"beyond"': b"-1e131072", b'"many"': b"7" * 30}
+    world.book(a="near", b="far", c="beyond", d=["many"])
+    api.fault(lambda due: replace(due, body=in_words(due.body, sent)), times=None)
+
+    receipt = installation.run(api)
+
+    assert (receipt.outcome, receipt.checks_failed) == ("succeeded", {})
+    (row,) = installation.rows("select extra from sendcloud.pickups where extra is not null")
+    kept = json.loads(row["extra"], parse_float=Decimal, parse_int=Decimal)
+    assert kept == {"a": Decimal("1.10"), "b": Decimal("1e999"), "c": "-1e131072", "d": [Decimal("7" * 30)]}
+    assert installation.run(api).rows_changed == 0
+
+
+def in_words(body: bytes, sent: dict[bytes, bytes]) -> bytes:
+    for word, number in sent.items():
+        body = body.replace(word, number)
+    return body
 
 
 @IN_THE_FILE

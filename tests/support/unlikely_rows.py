@@ -40,8 +40,8 @@ def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
             outcome=random.choice(["succeeded", "failed"]),
             rows_in_table=random.randrange(3),
             checks_failed=random.choice([None, "{}", '{"unique_key": 3}']),
-            rows_read=random.choice([0, 100, 101]),
-            quarantined=random.choice([0, 1, 2, None]),
+            rows_read=random.choice([0, 99, 100]),
+            quarantined=random.choice([1, 2, None]),
         )
         for _ in range(8)
     ]
