@@ -10,7 +10,6 @@ import json
 import math
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from msgspec import Raw
 # PostgreSQL's jsonb writes out exponents and holds 131,072 digits, Spark reads 1,000 characters
 MAX_NUMBER_LENGTH = 1000
 PLAIN = re.compile(rb'"[^"\\]*"|-?[0-9.]{1,%d}|true|false|null' % MAX_NUMBER_LENGTH)  # values that stay as they are
+RESPELLED = re.compile(rb"(?<![0-9])-0(?![.0-9eE])|[0-9]{%d}" % MAX_NUMBER_LENGTH)  # integers that msgspec alters
 LARGE_EXPONENT = re.compile(r"[eE][+-]?0*[1-9][0-9]{3}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 sorted_json = msgspec.json.Encoder(order="deterministic")
@@ -37,7 +37,7 @@ def _raw(text: str) -> Raw | str:
     return Raw(text.encode()) if isinstance(_number(text), _Number) else text
 
 
-_decode = msgspec.json.Decoder(float_hook=_raw).decode  # a tenth of the time of _parse; respells only -0
+_decode = msgspec.json.Decoder(float_hook=_raw).decode  # a tenth of the time of _parse
 _parse: Callable[[str], Any] = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=str).decode
 _parse_as_sent = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
 
@@ -51,17 +51,22 @@ def keep_as_sent(value: Raw) -> Raw:
     text = bytes(value)
     if PLAIN.fullmatch(text):
         return value
-    if len(text) <= MAX_NUMBER_LENGTH and b"-0" not in text:
-        with suppress(msgspec.DecodeError, ValueError, RecursionError):
-            return Raw(sorted_json.encode(_decode(text)))
     try:
-        return Raw(_write(_parse(text.decode())))
+        kept = None if RESPELLED.search(text) else sorted_json.encode(_decode(text))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        kept = None
+    return Raw(kept or _keep_slowly(text))
+
+
+def _keep_slowly(text: bytes) -> bytes:
+    try:
+        return _write(_parse(text.decode()))
     except (ValueError, RecursionError):
-        return Raw(sorted_json.encode(text.decode("utf-8", "backslashreplace")))
+        return sorted_json.encode(text.decode("utf-8", "backslashreplace"))
 
 
 def split_as_sent(value: bytes) -> Any:
-    """Returns a JSON value as lists and dicts, with `Raw` for the numbers, also where it holds NaN or half a pair.
+    """Returns a JSON value as lists and dicts, with its numbers as sent, even if it holds NaN or half a surrogate pair.
 
     Raises:
         ValueError, RecursionError: the standard library can't read the value either.
@@ -70,7 +75,7 @@ def split_as_sent(value: bytes) -> Any:
 
 
 def join_as_sent(value: Any) -> Raw:
-    """Returns a value of `split_as_sent` as JSON again, with everything that was in it."""
+    """Returns a value from `split_as_sent` as JSON again, with everything that was in it."""
     return Raw(_write(value, _escape))
 
 

@@ -27,8 +27,10 @@ class ReadRecord(NamedTuple):
     @property
     def extra(self) -> str | None:
         """Both parts as one JSON object, or None if there are none."""
+        if not self.unknown and not self.unreadable:
+            return None
         parts = {name: keep_as_sent(value) for name, value in {**self.unknown, **self.unreadable}.items()}
-        return sorted_json.encode(parts).decode() if parts else None
+        return sorted_json.encode(parts).decode()
 
 
 class _Decoders(NamedTuple):
@@ -62,7 +64,7 @@ def read_record(raw: Raw, version: Version) -> ReadRecord:
     except (msgspec.DecodeError, OverflowError):
         fields, unreadable = _readable_fields(fields, version, decoders)
         pickup = _booking_of(decoders.partial.decode(sorted_json.encode(_known(fields, decoders))))
-    unknown = {name: value for name, value in fields.items() if name not in decoders.fields}
+    unknown = {name: fields[name] for name in fields.keys() - decoders.fields}
     return ReadRecord(pickup, unknown, unreadable, _slots(fields, unreadable, decoders))
 
 
