@@ -119,6 +119,9 @@ class Receipt:
             remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
         if self.unknown_fields:
             remarks.append(f"unknown fields, kept in extra: {', '.join(sorted(self.unknown_fields))}")
+        if self.unreadable_fields:
+            named = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unreadable_fields.items()))
+            remarks.append(f"fields that could not be read, null in their column and kept in extra: {named}")
         if self.api_version_before:
             # a run over a scheduler's time window reads only that window, so `history_complete` stays None
             all_of_it = "" if self.history_complete is None else "; everything is read again"

@@ -18,7 +18,7 @@ from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
 from sources.sendcloud.http.credentials import BASIC, OAUTH2
-from sources.sendcloud.records.decode import decode_page
+from sources.sendcloud.records.decode import Page, decode_page
 from sources.sendcloud.settings import address_of, version_of
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
@@ -54,6 +54,7 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
     newest = max(page.rows["created_at"].to_pylist(), default=None)
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
     yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
+    yield from _record_findings(page, account)
     yield _clock_finding(reply.served_at, account)
 
 
@@ -96,6 +97,18 @@ def _swapped_keys(settings: SourceSettings, account: str) -> SettingsError | Non
     return SettingsError(
         f"{public} and {secret} of account {account!r} are swapped: Sendcloud accepts them the other way round."
     )
+
+
+def _record_findings(page: Page, account: str) -> Iterator[Finding]:
+    """Yields a warning if the newest record can't be loaded, or can be loaded only without some of its fields."""
+    if page.rejected:
+        message = f"the newest record can't be loaded ({page.rejected[0].reason}); a run keeps it in quarantine"
+        remedy = "If more than 1 % of what a run reads is like this, the run exits 1: ask Sendcloud"
+        yield Finding("records", "warning", f"{message}. {remedy}", account)
+    if page.unreadable_fields:
+        named = ", ".join(sorted(page.unreadable_fields))
+        message = f"the newest record has fields that can't be read: {named}. A run loads it without them"
+        yield Finding("records", "warning", f"{message} and keeps their values in extra: ask Sendcloud", account)
 
 
 def _clock_finding(served_at: datetime, account: str) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import requests
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class Version(NamedTuple):
@@ -20,7 +20,10 @@ class Version(NamedTuple):
     envelope: type[Struct]  # a page with undecoded `records`, and with a `next` field if the body contains the link
     lone_record: bool  # whether a page may contain a single record instead of a list
     known: type[Struct]  # a record without unknown fields and with unparsed times, for fast decoding
-    pickup: type[Struct]  # any record that can be loaded
+    pickup: type[Struct]  # any record in which every field can be read. A field with a default is optional
+    partial: type[Struct]  # a record whose unreadable optional fields have been replaced
+    # returns the readable part of time slots, and whether that is all of them; None if pickups have no slots
+    readable_slots: Callable[[Raw], tuple[Raw, bool]] | None
     # returns the time slots of known records as JSON, or None if the version's pickups have no slots
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
     next_link: Callable[[Any, str], str | None]  # takes the envelope and the Link header of a response

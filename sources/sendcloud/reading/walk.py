@@ -6,7 +6,7 @@ pages at a time. History is the remainder of a first load, a sweep or an unsorte
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -18,6 +18,8 @@ from ..records.tables import to_quarantine_table
 from .frontier import Memory, OrderCheck, Rules, compute_frontier, first_seen_at, has_reached_end, next_memory
 from .pages import PagesRead, StopRule, read_pages
 from .progress import ReadStats
+
+START_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class Span(NamedTuple):
@@ -66,6 +68,8 @@ def walk(
     Raises:
         SendcloudError: reading a page failed. The possible errors are listed in `read_pages`.
     """
+    if part != "history" and memory:
+        stats.new_from = memory.get("newest_listed_at", START_OF_TIME + rules.overlap) - rules.overlap
     memory = _still_good(memory, client.version.name, span, stats)
     if part == "history":
         return _history(client, memory, rules, span, stats)
