@@ -39,7 +39,7 @@ def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
     from dlt.common.configuration.providers.toml import SettingsTomlProvider
 
     before = SettingsTomlProvider._read_toml_file
-    SettingsTomlProvider._read_toml_file = lambda _provider, path: read(path)  # type: ignore[method-assign]
+    SettingsTomlProvider._read_toml_file = lambda _, toml_path: read(toml_path)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
+from pipelines.output import to_json
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
 READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
@@ -90,7 +91,7 @@ class Receipt:
 
     def as_json(self) -> str:
         """Returns the receipt as one JSON object, with timestamps in ISO 8601."""
-        return json.dumps(self._facts(), default=datetime.isoformat, ensure_ascii=False)
+        return to_json(self._facts(), default=datetime.isoformat)
 
     def _facts(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_STORED}

@@ -24,6 +24,7 @@ from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
 from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, Incidents
+from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
@@ -146,7 +147,7 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
         *_failing_lines(began, failing),
         *_recovered_lines(over),
     ]
-    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
+    text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires & < > to be escaped
     # dlt's send_slack_message has no timeout, follows redirects and includes the address in errors (dlt 1.31, 2026-11)
     content = {"text": text, "mrkdwn": False}
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
