@@ -16,13 +16,9 @@ import pytest
 from pipelines.output import csv_cell, print_csv, print_styled, print_table, print_text, to_html, to_json, visible
 
 ROOT = Path(__file__).parents[2]
-# output.py prints. json_logs.py and streams.py are the streams that it prints to. The last one is an example of dlt
-PRINTERS = {
-    "pipelines/output.py",
-    "pipelines/json_logs.py",
-    "pipelines/cli/streams.py",
-    "sources/sendcloud_pipeline.py",
-}
+# output.py prints to the streams of the other two
+PRINTERS = {"pipelines/output.py", "pipelines/json_logs.py", "pipelines/cli/streams.py"}
+EXAMPLE = {"sources/sendcloud_pipeline.py"}  # the script of `dlt init` is yours to change
 PRINTING = re.compile(
     r"print|pprint|(typer|click)\.(echo|secho|echo_via_pager)|.*\.print|.*\.print_json|os\.write|csv\.(writer|DictWriter)"
     r"|sys\.(__)?std(out|err)(__)?\.(write|writelines|buffer\.write)|traceback\.print_\w+|logging\.\w+"
@@ -35,7 +31,7 @@ def test_no_module_prints_except_the_one_that_makes_text_fit() -> None:
     for folder in ("pipelines", "sources"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-            if path.relative_to(ROOT).as_posix() not in PRINTERS:
+            if path.relative_to(ROOT).as_posix() not in PRINTERS | EXAMPLE:
                 named = [ast.unparse(call.func) for call in calls]
                 found += [f"{path}: {name}" for name in named if PRINTING.fullmatch(name) and name not in QUIET]
 
@@ -72,7 +68,8 @@ def test_text_is_printed_line_by_line_and_cells_and_styles_without_markup() -> N
 
     printed = [line.rstrip() for line in out.getvalue().splitlines()]
     assert printed[:4] == ["one", "two\\x1b[2J\\rthree", "account [bold]x[/bold] :boom: \\x07", "of [b]gls[/b]"]
-    assert [line for line in printed if line.endswith(("1", "2"))] == ["gls[/it]\\x1b   1", ":boom:\\nx       2"]
+    cells = [line.split() for line in printed if line.endswith(("1", "2"))]
+    assert cells == [["gls[/it]\\x1b", "1"], [":boom:\\nx", "2"]]
 
 
 @pytest.mark.parametrize(

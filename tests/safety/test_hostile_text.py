@@ -76,9 +76,10 @@ def test_show_as_csv_is_safe_for_a_spreadsheet_and_as_json_keeps_every_value(loa
     assert "=1+1" in in_json
 
 
-@pytest.mark.parametrize(
-    "words", [["run"], ["run", "--log-format", "json"], ["check"], ["check", "--json"]], ids=" ".join
-)
+COMMANDS = (["run"], ["run", "--log-format", "json"], ["check"], ["check", "--json"])
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_an_error_message_of_the_api_is_one_line_of_text(loaded: Installation, api: Sandbox, words: list[str]) -> None:
     api.fault(refusal(), times=None)
 
