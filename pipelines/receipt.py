@@ -124,6 +124,9 @@ class Receipt:
             remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
         if self.order == "unsorted":
             remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
+        if self.links_by_https:
+            links = _rows(self.links_by_https, "next link")
+            remarks.append(f"{links} of Sendcloud began with http; the pages were requested by https")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
