@@ -19,7 +19,11 @@ def find_project() -> Path:
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:
+        remedy = "Change to the project folder, or name it (--project-dir)."
+        raise SettingsError(f"The working folder no longer exists or can't be read. {remedy}") from None
     return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from contextlib import suppress
@@ -69,7 +70,7 @@ def _read_text(path: str) -> str | None:
         raise _unreadable(path, error) from None
     try:
         # reading a pipe or a socket could block forever
-        if not Path(path).is_file() and os.path.realpath(path) != os.devnull:
+        if not stat.S_ISREG(Path(path).stat().st_mode) and os.path.realpath(path) != os.devnull:
             raise SettingsError(f"{path} can't be read: it is not a file. Move it away, or put the settings there.")
         return _decode(path, Path(path).read_bytes())
     except OSError as error:

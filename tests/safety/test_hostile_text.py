@@ -130,3 +130,11 @@ def test_a_debug_run_shows_control_characters_as_text(loaded: Installation, api:
 
     assert "Traceback" in done.stderr
     assert not RAW.search(done.stderr)
+
+
+@pytest.mark.parametrize("kind", ["systemd", "cron"])
+def test_a_user_with_a_line_break_adds_no_line_to_a_schedule(installation: Installation, kind: str) -> None:
+    done = installation.command("schedule", kind, "--user", "x\nExecStartPre=/bin/evil")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "--user 'x\\nExecStartPre=/bin/evil' can't be used in a schedule" in done.stderr

@@ -131,3 +131,16 @@ def test_no_alert_is_sent_to_an_address_below_the_error(installation: Installati
 
     with nothing_is_sent_to(api):
         assert installation.command("run").returncode == 3
+
+
+def test_a_working_folder_that_was_deleted_is_named(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    code, message = outcome(installation.command("run", DLT_PROJECT_DIR=""))
+
+    assert code == 3
+    assert message.startswith("pickups: The working folder no longer exists")
