@@ -21,8 +21,9 @@ from pipelines.output import visible
 class _Stream(io.RawIOBase):
     """Passes everything on to a raw stream, and discards what can't be written. `lost` is the first error."""
 
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream  # if it were freed, it would close the raw stream
+        self._raw: Any = getattr(stream.buffer, "raw", stream.buffer)
         self.lost: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -87,7 +88,6 @@ def _tolerant(stream: TextIO | None, number: int) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):  # it was closed, or another program replaced it
         return stream or open(number, "w", encoding="utf-8", closefd=False)
     stream.flush()
-    raw = getattr(stream.buffer, "raw", stream.buffer)
-    buffer = io.BufferedWriter(_Stream(raw))
     line_buffering = stream.line_buffering or number == 2
+    buffer = io.BufferedWriter(_Stream(stream))
     return io.TextIOWrapper(buffer, stream.encoding, errors="replace", line_buffering=line_buffering)

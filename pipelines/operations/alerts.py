@@ -27,6 +27,7 @@ from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, Incidents
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.http.network_variables import check_certificates, check_proxies
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
@@ -200,8 +201,13 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
             with requests.Session() as session:
                 # a request to this machine must not go through a proxy
                 session.trust_env = urlsplit(normalize_url(address)).hostname not in LOOPBACK
+                if session.trust_env:
+                    check_certificates()
+                    check_proxies(address)
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
                 answers.append(session.request(method, address, **how).status_code)
+        except SettingsError as error:  # names a variable, and not the address
+            answers.append(str(error).removesuffix("."))
         except Exception as error:  # an alert must never make the run fail
             answers.append(_innermost(error))
 

@@ -144,3 +144,19 @@ def test_a_working_folder_that_was_deleted_is_named(
 
     assert code == 3
     assert message.startswith("pickups: The working folder no longer exists")
+
+
+def test_an_alert_that_an_unusable_bundle_of_certificates_prevents_names_the_variable(
+    installation: Installation,
+) -> None:
+    variables = {
+        "REQUESTS_CA_BUNDLE": "/nonexistent.pem",
+        "RUNTIME__SLACK_INCOMING_HOOK": "https://chat.example/s3cret",
+    }
+    keys = {f"SOURCES__SENDCLOUD__CREDENTIALS__{name}_KEY": "a" * 32 for name in ("PUBLIC", "SECRET")}
+
+    code, message = outcome(installation.command("run", **variables, **keys))
+
+    assert code == 3
+    assert "[runtime] slack_incoming_hook: REQUESTS_CA_BUNDLE in the environment is '/nonexistent.pem'" in message
+    assert "s3cret" not in message

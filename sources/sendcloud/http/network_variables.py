@@ -28,7 +28,7 @@ def check_certificates() -> None:
     name = next((name for name in BUNDLES if os.environ.get(name)), None)
     if name and (problem := _bundle_problem(Path(os.environ[name]))):
         remedy = "Correct the variable, or unset it to use the certificates that come with requests."
-        raise SettingsError(f"{name} in the environment is {os.environ[name]!r}, {problem}. {remedy}")
+        raise _error(f"{name} in the environment is {os.environ[name]!r}, {problem}. {remedy}")
 
 
 def check_proxies(address: str) -> None:
@@ -39,7 +39,13 @@ def check_proxies(address: str) -> None:
         spellings = [name for each in (scheme, "all") for name in (f"{each}_proxy", f"{each}_proxy".upper())]
         name = next((name for name in spellings if os.environ.get(name) == proxy), f"{scheme.upper()}_PROXY")
         # the value is not shown, because it may contain a password
-        raise SettingsError(f"{name} in the environment {problem}. Write it as http://HOST:PORT, or unset it.")
+        raise _error(f"{name} in the environment {problem}. Write it as http://HOST:PORT, or unset it.")
+
+
+def _error(message: str) -> SettingsError:
+    error = SettingsError(message)
+    error.setting = "environment"  # `pickups check` would otherwise report a problem of the keys
+    return error
 
 
 def _bundle_problem(bundle: Path) -> str | None:
