@@ -5,7 +5,8 @@ The tests are in tests/project/test_dlt_workarounds.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,22 @@ def ignore_global_folder(context: RunContextBase, project: Path) -> None:
     create files. dlt has no argument for choosing another folder.
     """
     context._global_dir = str(project / ".dlt" / MISSING_GLOBAL_FOLDER)
+
+
+@contextmanager
+def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
+    """Inside the block, dlt calls `read` for the content of each settings file; None means that there is no file.
+
+    dlt reads the files while it constructs a provider, and has no argument for the function that reads them.
+    """
+    from dlt.common.configuration.providers.toml import SettingsTomlProvider
+
+    before = SettingsTomlProvider._read_toml_file
+    SettingsTomlProvider._read_toml_file = lambda _, toml_path: read(toml_path)  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        SettingsTomlProvider._read_toml_file = before  # type: ignore[method-assign]
 
 
 def hide_foreign_keys(provider: ConfigProvider) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from pipelines.output import visible
 from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, SettingsError, Unavailable
 
 
@@ -182,4 +183,4 @@ def one_line(error: BaseException) -> str:
     message = str(error)
     if exit_code_of(error) == EXIT_BUG:
         message = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
-    return " ".join(message.split())
+    return visible(" ".join(message.split()))

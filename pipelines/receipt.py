@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
+from pipelines.output import to_json
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
 READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
@@ -92,7 +93,7 @@ class Receipt:
 
     def as_json(self) -> str:
         """Returns the receipt as one JSON object, with timestamps in ISO 8601."""
-        return json.dumps(self._facts(), default=datetime.isoformat, ensure_ascii=False)
+        return to_json(self._facts(), default=datetime.isoformat)
 
     def _facts(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_STORED}
@@ -128,6 +129,9 @@ class Receipt:
             remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
         if self.order == "unsorted":
             remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
+        if self.links_by_https:
+            links = _rows(self.links_by_https, "next link")
+            remarks.append(f"{links} of Sendcloud began with http; the pages were requested by https")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:

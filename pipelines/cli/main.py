@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 from pipelines import json_logs
+from pipelines.cli import streams
 from pipelines.cli.app import app
 
 
@@ -19,13 +19,20 @@ def main(*, own_process: bool = False) -> None:
     Raises:
         SystemExit: always; its code is the exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that can't show "·" must not make a run fail
+    if own_process:
+        streams.prepare_streams()
     with json_logs.log_format(sys.argv):
         try:
-            app(prog_name="pickups", obj={"own_process": own_process})
+            _run_command(own_process=own_process)
         except (Exception, KeyboardInterrupt) as error:
             from pipelines.cli.console import report_error
 
             sys.exit(report_error(error))
+
+
+def _run_command(*, own_process: bool) -> None:
+    try:
+        app(prog_name="pickups", obj={"own_process": own_process})
+    finally:
+        if own_process:
+            streams.check_output()

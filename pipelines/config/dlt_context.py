@@ -18,11 +18,13 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+from pipelines.config.settings_file import read_document
 from pipelines.dlt_workarounds import (
     create_no_anonymous_id,
     forget_resolved_settings,
     hide_foreign_keys,
     ignore_global_folder,
+    read_settings_files,
 )
 
 # a run uses these values for dlt's settings unless the configuration overrides them
@@ -75,7 +77,8 @@ def _activate(context: PluggableRunContext) -> None:
 def _build_context(project: Path) -> PluggableRunContext:
     context = plugins.manager().hook.plug_run_context(run_dir=str(project), runtime_kwargs=None)
     ignore_global_folder(context, project)
-    plugged = PluggableRunContext(context)
+    with read_settings_files(read_document):
+        plugged = PluggableRunContext(context)
     for provider in plugged.providers.providers:
         hide_foreign_keys(provider)
     _set_defaults(plugged.providers.providers)

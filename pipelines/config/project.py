@@ -19,7 +19,11 @@ def find_project() -> Path:
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:
+        remedy = "Change to the project folder, or name it (--project-dir)."
+        raise SettingsError(f"The working folder no longer exists or can't be read. {remedy}") from None
     return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
 
 
@@ -78,17 +82,15 @@ def environment_variables(settings: Mapping[str, str]) -> Iterator[None]:
 def _dlt_settings(project: Path) -> Iterator[None]:
     """Activates the project's dlt configuration inside the block. Raises SettingsError if a file can't be read."""
     from dlt.common.configuration.exceptions import ConfigurationException
-    from dlt.common.configuration.providers.toml import TomlProviderReadException
 
     from pipelines.config.dlt_context import dlt_context
 
     with ExitStack() as stack:
         try:
             stack.enter_context(dlt_context(project))
-        except TomlProviderReadException as error:
-            remedy = "Grant this user read access (chgrp and chmod 0640). " if "Errno 13" in str(error) else ""
-            raise SettingsError(f"The configuration can't be read. {remedy}{_one_line(error)}") from None
         except (ConfigurationException, ValueError) as error:
+            if isinstance(error.__context__, SettingsError):  # dlt wraps the error of a settings file in its own
+                raise error.__context__ from None
             raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
         yield
 

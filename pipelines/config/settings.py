@@ -7,7 +7,6 @@ program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +24,7 @@ from dlt.common.configuration.utils import deserialize_value
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 
 from pipelines.config.schema_rule import SCHEMA_RULE, is_schema_name
+from pipelines.config.settings_file import readable_content
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import SettingsError
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
@@ -168,8 +168,8 @@ def readable_value(key: str, project: Path) -> str | None:
     *sections, name = key.split(".")
     found: object = os.environ.get(env_variable(key))
     for where in get_args(SettingsFile) if found is None else ():
-        with suppress(OSError, ValueError, AttributeError):
-            tree = tomllib.loads((project / ".dlt" / f"{where}.toml").read_text("utf-8"))
+        with suppress(AttributeError):  # a section may be a plain value
+            tree = readable_content(project / ".dlt" / f"{where}.toml")
             found = reduce(lambda inner, section: inner.get(section, {}), sections, tree).get(name, found)
     return found if isinstance(found, str) and known_settings()[key].is_valid(found) else None
 

@@ -24,8 +24,10 @@ from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
 from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, Incidents
+from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.http.network_variables import check_certificates, check_proxies
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
@@ -157,7 +159,7 @@ def _heading(settings: AlertSettings) -> str:
 
 def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
     """Sends one message and returns whether the hook accepted it. `problem` is the line to print if it did not."""
-    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
+    text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires & < > to be escaped
     # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
     return _is_accepted(hook, "POST", "alert_failed", problem, json={"text": text, "mrkdwn": False})
 
@@ -205,8 +207,13 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
             with requests.Session() as session:
                 # a request to this machine must not go through a proxy
                 session.trust_env = urlsplit(normalize_url(address)).hostname not in LOOPBACK
+                if session.trust_env:
+                    check_certificates()
+                    check_proxies(address)
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
                 answers.append(session.request(method, address, **how).status_code)
+        except SettingsError as error:  # names a variable, and not the address
+            answers.append(str(error).removesuffix("."))
         except Exception as error:  # an alert must never make the run fail
             answers.append(_innermost(error))
 

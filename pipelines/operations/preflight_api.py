@@ -1,4 +1,4 @@
-"""Checks an account's API access by requesting one pickup, and compares this machine's clock with the API's."""
+"""Checks an account's API access by requesting the first page, and compares this machine's clock with the API's."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def _explain(error: Exception, settings: SourceSettings, account: str) -> Except
 
 
 def _first_page(settings: SourceSettings) -> PageResponse:
-    """Requests a page with one pickup. Makes only one attempt, because `pickups check` is interactive."""
+    """Requests the first page as a run does, but makes only one attempt, because `pickups check` is interactive."""
     version, token_url = version_of(settings["api_version"]), settings["token_url"]
     client = Client(_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
-    return client.get(client.first_page(1))
+    return client.get(client.first_page(settings["page_size"]))
 
 
 def _address(settings: SourceSettings) -> str:

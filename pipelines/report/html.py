@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.destinations.filter import PickupFilter
+from pipelines.output import to_html, visible_page
 
 STYLE = Path(__file__).with_name("report.css")
 # The report contains names sent by the API. Even if a name were rendered as markup, this policy would keep the browser
@@ -68,7 +68,7 @@ def _describe_images(body: str) -> str:
         if part.startswith("<h"):
             heading = re.sub(r"<[^>]+>", "", part)
         elif part == "<img ":
-            part = f'<img data-heading="{escape(heading, quote=True)}" '
+            part = f'<img data-heading="{to_html(heading)}" '
         described.append(part)
     whole = "".join(described)
     return re.sub(r'<img data-heading="([^"]*)"([^>]*?) alt="[^"]*"', r'<img alt="Picture: \1"\2', whole)
@@ -91,7 +91,7 @@ def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: Picku
         runs: the rows of `analytics.runs`, which provide the accounts and the date of the data.
         only: the filter used in the notebooks, which the header describes.
     """
-    return "".join(_page_parts(chapters, runs, only))
+    return visible_page("".join(_page_parts(chapters, runs, only)))
 
 
 def _page_parts(chapters: list[Chapter], runs: list[dict[str, Any]], only: PickupFilter) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _page_parts(chapters: list[Chapter], runs: list[dict[str, Any]], only: Picku
     yield f'<meta name="generator" content="{GENERATOR} {version("sendcloud-pickups")}">\n'
     yield f"{TITLE}, {datetime.now(UTC):%Y-%m-%d}</title>\n"
     yield f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<header>\n"
-    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{escape(_header_text(runs, only))}</p>\n</header>\n"
+    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{to_html(_header_text(runs, only))}</p>\n</header>\n"
     yield '<nav aria-label="Contents">\n<ol>\n'
     for chapter in chapters:
         yield f'<li><a href="#{chapter.anchor}">{chapter.heading}</a>\n<ol>\n'

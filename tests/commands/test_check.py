@@ -59,7 +59,7 @@ def test_without_a_problem_check_reports_ok_sends_one_request_and_writes_nothing
         "project", "versions", "settings", "keys", "api", "clock", "version", "warehouse", "published", "disk"
     ]  # fmt: skip
     assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in findings_of(done)["api"][0]
-    assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=1"]
+    assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=500"]
     assert everything_in(installation.folder) == before
 
 

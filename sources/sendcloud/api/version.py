@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,10 @@ class Version(NamedTuple):
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
     next_link: Callable[[Any, str], str | None]  # takes the envelope and the Link header of a response
     error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form
+
+    def is_about_page_size(self, message: str) -> bool:
+        """Returns whether the message of a 400 names the parameter for the page size."""
+        return bool(re.search(rf"(?<!rate ){self.page_size_name}\b", message, re.IGNORECASE))
 
     def first_page(self, base_url: str, page_size: int) -> str:
         """Returns the address of the page with the newest pickups. The page size is capped at `largest_page`."""

@@ -129,12 +129,14 @@ def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[Listed
 def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:
     wire = client.wire
     sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
+    by_https = client.links_by_https
     try:
         return client.get(link)
     finally:
         stats.requests += wire.sent - sent
         stats.retries += wire.retries - retries
         stats.waited_seconds += wire.waited_seconds - waited_seconds
+        stats.links_by_https += client.links_by_https - by_https
 
 
 def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStats) -> Page:

@@ -24,6 +24,7 @@ class ReadFacts:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
+    links_by_https: int = 0  # next links to our own origin that said http and were requested by https
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
