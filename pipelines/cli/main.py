@@ -7,6 +7,7 @@ import sys
 
 from pipelines import json_logs
 from pipelines.cli.app import app
+from pipelines.config.dlt_settings import forget_variables
 
 
 def main(*, own_process: bool = False) -> None:
@@ -14,11 +15,14 @@ def main(*, own_process: bool = False) -> None:
 
     Args:
         own_process: whether nothing else runs in this process. If so, the command may block imports (see
-            `pipelines/lean_imports.py`) and handle signals (see `pipelines/cli/termination.py`).
+            `pipelines/lean_imports.py`), handle signals (see `pipelines/cli/termination.py`) and change the
+            environment.
 
     Raises:
         SystemExit: always; its code is the exit code.
     """
+    if own_process:
+        forget_variables()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that can't show "·" must not make a run fail

@@ -13,7 +13,7 @@ from packaging.version import Version
 from pipelines.config.account_settings import api_version_of
 from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
 from pipelines.config.settings import settings_file, settings_files_read
-from pipelines.config.validation import validate_settings
+from pipelines.config.validation import ignored_settings, validate_settings
 from pipelines.destinations.select import select_backend
 from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
@@ -50,6 +50,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     except SettingsError as error:
         yield error_finding("settings", error)
         return
+    yield from _ignored_findings()
     yield from _secrets_findings()
     for name in names:
         yield from api_findings(name, str(backend))
@@ -78,6 +79,12 @@ def _versions_finding() -> Finding:
     if outside:
         return Finding("versions", "warning", f"not tested with {', '.join(outside)}. See docs/how-to/upgrade.md")
     return Finding("versions", "ok", ", ".join(f"{name} {is_}" for name, is_ in there.items()))
+
+
+def _ignored_findings() -> Iterator[Finding]:
+    if ignored := ignored_settings():
+        about = "settings of dlt's that have no effect here (docs/reference/settings.md)"
+        yield Finding("settings", "warning", f"{about}: {', '.join(ignored)}")
 
 
 def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
