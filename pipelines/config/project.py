@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 
+from pipelines.file_access import foreign_owner
 from sources.sendcloud.errors import SettingsError
 
 
@@ -16,11 +18,20 @@ def find_project() -> Path:
 
     If DLT_PROJECT_DIR is set, it names the project folder. Otherwise, the project folder is the nearest folder with
     `.dlt` at or above the working directory. If there is no such folder, the working directory is used.
+
+    Raises:
+        SettingsError: another user has created `.dlt` in a folder that is not theirs, such as `/tmp`.
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+    found = next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+    if (found / ".dlt").is_dir() and (owner := foreign_owner(found / ".dlt")) is not None:
+        raise SettingsError(
+            f"{found}/.dlt belongs to another user (id {owner}) than {found}, so nothing was read from it. "
+            f"If you trust it, name the project folder: --project-dir {quote(str(found))}"
+        )
+    return found
 
 
 def packaged_folder() -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipelines.errors import DestinationError, RunInProgress
+from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
 
 
 @contextmanager
@@ -34,9 +35,11 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     """
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
-    lock = FileLock(lock_path, timeout=wait_seconds)
+    lock = FileLock(lock_path, timeout=wait_seconds, mode=PRIVATE_FILE_MODE)
     try:
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(warehouse.parent)
+        if is_own(lock_path):  # whoever can open the file can hold the lock, and every user could before 2026-11-28
+            lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
         holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
@@ -58,8 +61,9 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         lock.release()
 
 
-def _read_holder(path: Path) -> str:
+def _read_holder(path: Path) -> str | None:
+    """Returns the description of the run that holds the lock, or None if no run is recorded."""
     try:
-        return path.read_text() or "holder unknown"
+        return path.read_text() or None
     except OSError:
-        return "holder unknown"
+        return None

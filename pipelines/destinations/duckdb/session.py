@@ -15,6 +15,7 @@ from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import DestinationError, NoData
+from pipelines.file_access import new_file_mode
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -136,6 +137,7 @@ def create_database(warehouse: Path) -> None:
     fresh.unlink(missing_ok=True)
     try:
         duckdb.connect(str(fresh)).close()
+        fresh.chmod(new_file_mode(warehouse.parent))
         fresh.replace(warehouse)
     finally:
         fresh.unlink(missing_ok=True)
