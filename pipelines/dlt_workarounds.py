@@ -43,12 +43,15 @@ def hide_foreign_keys(
         is_read: called with the key and its sections.
         given: values by dotted key, which dlt gets whatever is configured.
     """
+    from dlt.common.configuration.providers import EnvironProvider
+
     look_up = provider.get_value
 
     def get_value(key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
         if pipeline_name or not is_read(key, *sections):
             return given.get(".".join((*sections, key))), key
-        return look_up(key, hint, pipeline_name, *sections)
+        # for the type of a secret, dlt's provider of environment variables also reads a file in /run/secrets
+        return look_up(key, Any if isinstance(provider, EnvironProvider) else hint, pipeline_name, *sections)
 
     provider.get_value = get_value  # type: ignore[method-assign]
 

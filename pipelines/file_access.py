@@ -66,6 +66,11 @@ def is_own(path: Path) -> bool:
     return not stat.S_ISLNK(about.st_mode) and (not hasattr(os, "getuid") or about.st_uid == os.getuid())
 
 
+def is_open_to_others(path: Path) -> bool:
+    """Returns whether every user of the machine can write to the file or folder."""
+    return os.name == "posix" and bool(path.stat().st_mode & OTHERS_WRITE)
+
+
 def foreign_owner(path: Path) -> int | None:
     """Returns the owner's user id if it is neither this user, nor root, nor the owner of the folder around it."""
     if not hasattr(os, "getuid"):

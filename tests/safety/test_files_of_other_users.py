@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dlt.common.configuration.providers import environ
 
 from pipelines.operations import incidents
 from pipelines.operations.incidents import Incident, fallback_path, read_incidents, write_incidents
@@ -205,6 +206,64 @@ def test_incidents_are_neither_read_from_nor_written_to_another_users_folder(tem
     assert read_incidents([place]) == {}
     write_incidents([place], {"other": Incident(NOW, is_told=True)})
     assert place.read_bytes() == before
+
+
+@of_files
+def test_the_working_folder_is_closed_to_other_users(
+    installation: Installation, world: World, api: Sandbox, temporary: Path
+) -> None:
+    world.book()
+    done = installation.command("run", api=api, DLT_DATA_DIR=str(temporary / "dlt"))
+
+    assert done.returncode == 0, done.stderr
+    (working,) = (temporary / "dlt" / "pipelines").iterdir()
+    assert mode(working) == 0o700
+
+
+@needs_root
+@of_files
+def test_a_working_folder_that_another_user_has_made_is_refused(
+    installation: Installation, world: World, api: Sandbox, temporary: Path
+) -> None:
+    world.book()
+    names = {"api": api, "DLT_DATA_DIR": str(temporary / "dlt")}
+    installation.command("run", **names)
+    (working,) = (temporary / "dlt" / "pipelines").iterdir()
+    os.chown(working, STRANGER, STRANGER)
+    with nothing_is_sent_to(api):
+        done = installation.command("run", **names)
+
+    assert done.returncode == 3
+    assert f"{working} belongs to another user (id {STRANGER})" in done.stderr
+
+
+def test_check_names_what_every_user_can_write_to(installation: Installation, api: Sandbox) -> None:
+    settings = installation.folder / ".dlt" / "config.toml"
+    settings.write_text("[sources.sendcloud]\npage_size = 50\n")
+    assert "can write to" not in installation.command("check", api=api).stdout
+    settings.chmod(0o666)
+    settings.parent.chmod(0o777)
+
+    done = installation.command("check", api=api)
+
+    (line,) = [line for line in done.stdout.splitlines() if "every user of this machine can write to" in line]
+    assert line.startswith("warning")
+    assert f"{settings.parent}, {settings}." in line
+
+
+def test_a_file_of_dockers_secrets_is_not_read(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """dlt would also put its content into the environment, where child processes inherit it."""
+    monkeypatch.setattr(environ, "SECRET_STORAGE_PATH", f"{tmp_path}/%s")
+    (tmp_path / "sources--sendcloud--credentials--secret-key").write_text(api.secret_key)
+    (tmp_path / "sources--sendcloud--credentials--public-key").write_text(api.public_key)
+
+    with nothing_is_sent_to(api):
+        done = installation.command("run", SOURCES__SENDCLOUD__BASE_URL=api.base_url)
+
+    assert done.returncode == 3
+    assert "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY" not in os.environ
 
 
 @needs_root
