@@ -7,6 +7,7 @@ import sys
 from pipelines import json_logs
 from pipelines.cli import streams
 from pipelines.cli.app import app
+from pipelines.config.dlt_settings import forget_variables
 
 
 def main(*, own_process: bool = False) -> None:
@@ -14,13 +15,15 @@ def main(*, own_process: bool = False) -> None:
 
     Args:
         own_process: whether nothing else runs in this process. If so, the command may block imports (see
-            `pipelines/lean_imports.py`) and handle signals (see `pipelines/cli/termination.py`).
+            `pipelines/lean_imports.py`), handle signals (see `pipelines/cli/termination.py`) and change the
+            environment.
 
     Raises:
         SystemExit: always; its code is the exit code.
     """
     if own_process:
         streams.prepare_streams()
+        forget_variables()
     with json_logs.log_format(sys.argv):
         try:
             _run_command(own_process=own_process)

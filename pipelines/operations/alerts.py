@@ -23,7 +23,7 @@ from pipelines.config.settings import get_setting, readable_value
 from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
-from pipelines.operations.incidents import ALL_ACCOUNTS, Incident, Incidents
+from pipelines.operations.incidents import ALL_ACCOUNTS, UNKNOWN_HOLDER, Incident, Incidents
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
@@ -93,11 +93,14 @@ def notify_failure(
 
     Args:
         settings: the project's alert settings, or `fallback_settings`.
-        error: the error. Errors in IGNORED_ERRORS are not reported.
+        error: the error. Errors in IGNORED_ERRORS are not reported, except for a lock that an unknown program still
+            holds at the second run.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
         configured: the names of all configured accounts; empty if they are unknown.
     """
-    if isinstance(error, IGNORED_ERRORS):
+    if isinstance(error, RunInProgress) and not error.is_holder_known:
+        accounts = [UNKNOWN_HOLDER]
+    elif isinstance(error, IGNORED_ERRORS):
         return
     if isinstance(error, SettingsError) and not settings.hook:  # another setting was rejected before the hook was read
         settings = settings._replace(hook=readable_value(HOOK_SETTING, settings.project))
@@ -141,7 +144,11 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
     Returns the accounts reported in the message. The set is empty if there is nothing to report or if the hook did not
     accept the message.
     """
-    began = {name: one for name, one in current.items() if name in failing and not one.is_told}
+    began = {
+        name: one
+        for name, one in current.items()
+        if name in failing and not one.is_told and one.failed_runs > (name == UNKNOWN_HOLDER)
+    }
     over = {name: one for name, one in current.items() if one.well_at}
     if not settings.hook or not (began or over):
         return set()
@@ -186,7 +193,7 @@ def _duration(one: Incident) -> timedelta:
 
 
 def _format_accounts(names: Sequence[str]) -> str:
-    return ", ".join("all accounts" if name == ALL_ACCOUNTS else name for name in names)
+    return ", ".join("all accounts" if name in (ALL_ACCOUNTS, UNKNOWN_HOLDER) else name for name in names)
 
 
 def _ping(address: str) -> None:
@@ -211,6 +218,7 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
                     check_certificates()
                     check_proxies(address)
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
+                how["auth"] = lambda request: request  # otherwise requests would send the host's password in ~/.netrc
                 answers.append(session.request(method, address, **how).status_code)
         except SettingsError as error:  # names a variable, and not the address
             answers.append(str(error).removesuffix("."))

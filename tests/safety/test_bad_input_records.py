@@ -19,7 +19,7 @@ from tests.support.installation import (
 )
 from tests.support.worlds import NOW
 
-pytestmark = pytest.mark.v3
+pytestmark = [pytest.mark.v3, pytest.mark.versions]
 
 
 def test_a_record_that_cannot_be_loaded_is_quarantined_and_the_rest_of_its_page_loads(

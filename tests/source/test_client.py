@@ -21,6 +21,8 @@ from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import SECRET
 from tests.support.worlds import NOW
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def api() -> Iterator[Sandbox]:

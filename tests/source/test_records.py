@@ -18,6 +18,8 @@ from sources.sendcloud.records.tables import keep_latest, to_table
 from sources.sendcloud.sandbox.forms import V3 as V3_FORM
 from tests.support.installation import as_row
 
+pytestmark = pytest.mark.versions
+
 PLAIN = {
     "id": 294344,
     "carrier": "dpd",
