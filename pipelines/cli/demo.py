@@ -13,6 +13,7 @@ from pipelines.cli.show import print_view
 from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.loading.run import run
+from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
 BETWEEN_RUNS = timedelta(days=7)
@@ -42,7 +43,11 @@ def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
     out = console.console()
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
-    with serve(world) as api, environment_variables(_demo_settings(api, folder)):
+    with (
+        serve(world) as api,
+        environment_variables(_demo_settings(api, folder)),
+        simulated_machine_clock(lambda: world.clock),
+    ):
         out.print(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
         first = _run_once("First run: everything")
         world.clock += BETWEEN_RUNS

@@ -83,15 +83,18 @@ def test_unique_key_check_does_not_group_keys_if_the_row_counts_add_up(warehouse
     assert duplicates_found(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 
 
-def test_unique_key_check_groups_keys_if_the_machine_clock_was_set_back(warehouse):
-    """At 10:15, 2 rows and 1 new row made 3. A later run added a fourth row with a new id, but its clock said 09:30."""
+@pytest.mark.parametrize(("new", "duplicates"), [(2, []), (1, [("shop", 901)])])
+def test_unique_key_check_compares_the_last_two_runs_even_if_the_machine_clock_was_set_back(warehouse, new, duplicates):
+    """The run that was made last says 09:30, and 2 rows were in the table before it.
+
+    If it added 2 rows, the counts add up, and the check is skipped. If it added 1, it groups the keys.
+    """
     runs = [
-        run(started_at="2026-03-31 10:00Z", rows_in_table=2),
-        run(started_at="2026-03-31 10:15Z", rows_new=1, rows_in_table=3),
-        run(started_at="2026-03-31 09:30Z", rows_new=1, rows_in_table=4),
+        run(run_number=1, started_at="2026-03-31 10:15Z", rows_in_table=2),
+        run(run_number=2, started_at="2026-03-31 09:30Z", rows_new=new, rows_in_table=4),
     ]
     con = warehouse(pickup(), pickup(), *WRONG_ROWS["unique_key"], runs=runs)
-    assert findings(con)["unique_key"] == [("shop", 901)]
+    assert findings(con)["unique_key"] == duplicates
 
 
 @pytest.mark.parametrize(

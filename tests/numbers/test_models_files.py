@@ -83,7 +83,7 @@ COLUMNS = {
         rows_read rows_new rows_changed rows_unchanged rows_cancelled quarantined
         is_newest_first stopped_because open_pickups open_beyond_lookback history_complete
         sweep rows_missed rows_unlisted seconds hours_since_last_success
-        checks_failed new_words unknown_fields must_pass_failed version""",
+        checks_failed new_words unknown_fields must_pass_failed version run_number""",
     "quarantine": """
         account record_hash reason first_seen_at_utc last_seen_at_utc resolved_at_utc is_resolved""",
     "carrier_window_grid": "carrier window_opens_isodow_local window_opens_hour_local pickups",

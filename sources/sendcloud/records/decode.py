@@ -103,7 +103,7 @@ def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) ->
         listed = page.get(key)
         is_lone = version.lone_record and isinstance(listed, dict)
         records = msgspec.convert([listed] if is_lone else listed, list[Any])
-        envelope = _decoders(version).envelope.decode(json.dumps({"next": page.get("next"), key: []}))
+        envelope = _decoders(version).envelope.decode(json.dumps({**page, key: []}))
         return envelope, [Raw(json.dumps(record).encode()) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None
