@@ -9,12 +9,21 @@ pytestmark = pytest.mark.duckdb2
 NO_FINDINGS = {check: [] for check in CHECKS}
 
 
+# the checks that report a run, and a change that makes a receipt wrong
+WRONG_RECEIPTS = {
+    "clocks_agree": "clock_difference_seconds = -3601",
+    "open_pickups_listed": "open_missing = 1",
+    "frontier_held_back": "frontier_pickup_id = 901",
+}
+
+
 def findings(con):
     """Returns the (account, id) pairs that each check reports."""
     found = {}
     for check, text in CHECKS.items():
         result = con.execute(text)
-        assert [name for name, *_ in result.description[:2]] == ["account", "id"], check
+        key = "run_id" if check in WRONG_RECEIPTS else "id"
+        assert [name for name, *_ in result.description[:2]] == ["account", key], check
         found[check] = sorted(row[:2] for row in result.fetchall())
     return found
 
@@ -53,7 +62,18 @@ WRONG_ROWS = {
 
 
 def test_every_check_has_an_example_of_wrong_rows():
-    assert WRONG_ROWS.keys() == CHECKS.keys()
+    assert WRONG_ROWS.keys() | WRONG_RECEIPTS.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("check", WRONG_RECEIPTS)
+def test_only_the_check_for_a_wrong_receipt_reports_it_if_it_is_the_last(warehouse, check):
+    con = warehouse(pickup(), runs=[run(run_number=1, run_id="1"), run(run_number=2, run_id="2")])
+    change = f"update sendcloud.pickup_runs set {WRONG_RECEIPTS[check]} where run_id = ?"
+
+    con.execute(change, ["1"])
+    assert findings(con) == NO_FINDINGS
+    con.execute(change, ["2"])
+    assert NO_FINDINGS | {check: [("shop", "2")]} == findings(con)
 
 
 @pytest.mark.parametrize("check", WRONG_ROWS)

@@ -47,9 +47,7 @@ class Walking:
 
         Raises the walk's exceptions, and keeps the packages that were loaded before them.
         """
-        reading = ReadStats(
-            account=account, api_version=API_VERSION, highest_as_of=settings.pop("highest_as_of", None)
-        )
+        reading = ReadStats(account=account, api_version=API_VERSION, highest_as_of=settings.pop("highest_as_of", None))
         client = _client(api, settings.pop("request_max_attempts", 7))
         rules = _rules(**settings)
         counts: Counter[str] = Counter(rows_new=0, rows_changed=0, rows_unchanged=0)

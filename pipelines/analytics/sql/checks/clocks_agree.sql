@@ -4,6 +4,7 @@
 with runs as (
     select
         account,
+        run_id,
         clock_difference_seconds,
         row_number() over (
             partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
@@ -13,6 +14,7 @@ with runs as (
 
 select
     account,
+    run_id,
     clock_difference_seconds
 from runs
 where runs_ago = 1 and abs(clock_difference_seconds) > 3600

@@ -6,6 +6,7 @@
 with runs as (
     select
         account,
+        run_id,
         open_missing,
         row_number() over (
             partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
@@ -15,6 +16,7 @@ with runs as (
 
 select
     account,
+    run_id,
     unnest(generate_series(1, open_missing)) as missing
 from runs
 where runs_ago = 1 and open_missing > 0
