@@ -136,7 +136,7 @@ def test_removed_pickup_holds_the_frontier_back_for_settle_days_at_most(
 
 
 def test_account_emptied_on_purpose_fails_until_a_sweep_or_until_its_pickups_settle(
-    installation: Installation, world: World, api: Sandbox
+    installation: Installation, api: Sandbox
 ) -> None:
     run(installation, api)
     api.fault(nothing(), times=None)
@@ -171,7 +171,7 @@ def test_rejected_record_of_an_open_pickup_counts_as_listed(
 
 
 def test_later_start_date_does_not_miss_the_pickups_before_it(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(installation, api)
     since = (NOW - timedelta(hours=30)).isoformat()
@@ -182,9 +182,7 @@ def test_later_start_date_does_not_miss_the_pickups_before_it(
     assert (receipt.open_missing, receipt.exit_code) == (0, 0)
 
 
-def test_change_of_version_misses_open_pickups_like_any_other_run(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
+def test_change_of_version_misses_open_pickups_like_any_other_run(installation: Installation, api: Sandbox) -> None:
     """v3 lists the pickups of v2, and more. Back in v2, those that only v3 has read are not missing."""
     run(installation, api, api_version="v2", base_url=api.base_url)
     api.fault(nothing(), times=None)
@@ -207,11 +205,8 @@ def test_check_names_the_pickup_that_holds_back_the_frontier(
 
     receipt = run(installation, api)
 
-    assert (receipt.frontier_pickup_id, receipt.checks_failed, receipt.exit_code) == (
-        typo,
-        {"frontier_held_back": 1},
-        0,
-    )
+    assert (receipt.frontier_pickup_id, receipt.exit_code) == (typo, 0)
+    assert receipt.checks_failed == {"frontier_held_back": 1}
     assert f"frontier_held_back (1 row: {typo})" in " ".join(receipt.remarks())
 
 

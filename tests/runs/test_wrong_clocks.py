@@ -67,9 +67,7 @@ def test_run_with_one_wrong_clock_keeps_reading_open_pickups(
     assert (receipt.rows_changed, installation.pickups()) == (1, as_rows(world.records()))
 
 
-def test_receipt_and_check_name_the_difference_between_the_clocks(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
+def test_receipt_and_check_name_the_difference_between_the_clocks(installation: Installation, api: Sandbox) -> None:
     """2 h are more than an hour, so the machine's clock is believed. Nobody can tell 59 min from a right clock."""
     with clocks(api, api_says=NOW + timedelta(minutes=59), machine_says=NOW):
         near = installation.run(api)
@@ -115,7 +113,7 @@ def test_warehouse_with_times_from_2099_heals_with_the_next_run(
 
 @pytest.mark.parametrize("account_clock", [timedelta(0), timedelta(hours=-3), timedelta(days=-2)])
 def test_each_account_has_the_time_of_its_own_api(
-    installation: Installation, world: World, api: Sandbox, account_clock: timedelta
+    installation: Installation, api: Sandbox, account_clock: timedelta
 ) -> None:
     """Only the account `south` reads an API whose clock is behind. Its newest booking is older than that."""
     other = World(clock=NOW)
