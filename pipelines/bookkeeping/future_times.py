@@ -9,21 +9,25 @@ from datetime import timedelta
 
 from pipelines.destinations.base import Session
 from sources.sendcloud import ReadStats
-from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE
+from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, MOMENT
 
 TIME_COLUMNS = {
-    # states with equal times keep their order, because dlt's load ids decide then
     "pickup_status_history": ("observed_at",),
     "pickups_unlisted": ("unlisted_since",),
     "pickups_quarantine": ("first_seen_at", "last_seen_at", "resolved_at"),
 }
-_CORRECT = "update sendcloud.{table} set {column} = $before where account = $account and {column} > $latest"
+_FUTURE = """
+    select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
+"""
+_CORRECT = "update sendcloud.{table} set {column} = $right where account = $account and {column} = $wrong"
 # PostgreSQL publishes the account again if it has no record of what it has published (postgres/publish.py)
 _PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
 
 
 def correct_tables(connection: Session, stats: ReadStats) -> None:
     """Sets future times in the account's tables, except in the receipts, to just before this run observed the list.
+
+    The times keep their order, because it is the order of a pickup's states.
 
     Does nothing unless an earlier run believed a clock that was ahead.
 
@@ -52,6 +56,9 @@ def correct_receipts(connection: Session, stats: ReadStats) -> None:
 
 def _correct(connection: Session, stats: ReadStats, table: str, column: str) -> None:
     assert stats.observed_at and stats.latest_clock  # noqa: S101, PT018  # otherwise, no time is known to be wrong
-    before, latest = stats.observed_at - timedelta(microseconds=2), stats.latest_clock + MAX_CLOCK_DIFFERENCE
-    times = {"account": stats.account, "before": before, "latest": latest}
-    connection.execute(_CORRECT.format(table=table, column=column), times)
+    known = {"account": stats.account, "latest": stats.latest_clock + MAX_CLOCK_DIFFERENCE}
+    wrong = [time for (time,) in connection.execute(_FUTURE.format(table=table, column=column), known).fetchall()]
+    for number, time in enumerate(wrong):
+        right = stats.observed_at - MOMENT - timedelta(microseconds=len(wrong) - number)
+        times = {"account": stats.account, "right": right, "wrong": time}
+        connection.execute(_CORRECT.format(table=table, column=column), times)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from sources.sendcloud.reading.clocks import ClockReading, judge, largest_difference
+from sources.sendcloud.reading.clocks import MOMENT, ClockReading, judge, largest_difference
 from sources.sendcloud.records.tables import INSTANT
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -49,7 +49,14 @@ LISTED = bookings(NOW - 20 * MINUTE, NOW - 5 * HOUR, NOW - 9 * DAY)
         (NOW, IN_2031, None, NOW, NOW),
         (NOW, IN_2001, None, NOW, NOW),
         (IN_2099, IN_2099, LAST, IN_2099, IN_2099),  # nothing tells that both are wrong
-        (IN_2001, IN_2001, LAST, LAST, NOW - 5 * HOUR),  # neither is possible: the last run, and the middle booking
+        (NOW, NOW, NOW + 50 * MINUTE, NOW + 50 * MINUTE + MOMENT, NOW),  # a clock that was set back
+        (
+            IN_2001,
+            IN_2001,
+            LAST,
+            LAST + MOMENT,
+            NOW - 5 * HOUR,
+        ),  # the middle booking
     ],
 )
 def test_run_believes_a_plausible_clock(

@@ -19,6 +19,8 @@ from .instants import instant
 # what a wrong time zone or a missed change to summer time makes. Pickups are open for days, so an hour loses nothing.
 MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
+MOMENT = timedelta(microseconds=2)  # a run may also record states that were observed a microsecond before it
+
 
 class ClockReading(NamedTuple):
     """The two clocks when a page was received. If the page has no Date header, both are this machine's."""
@@ -45,8 +47,8 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
     """Returns the time of a run.
 
     `as_of` is the API's clock, unless it runs more than MAX_CLOCK_DIFFERENCE ahead of a plausible clock of this
-    machine. If the bookings allow a clock that is before `last`, `last` is the mistake. If no clock is plausible, it is
-    at least as late as the newest booking and `last`.
+    machine. If the bookings allow a clock that is before `last`, `last` is the mistake. Otherwise, `as_of` isn't before
+    `last`, even if a clock was set back or no clock is plausible.
 
     Args:
         readings: the clocks, by page. Must not be empty.
@@ -62,10 +64,12 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
     plausible = [clock for clock in (api, machine) if clock]
     if not plausible:
         assert booked is not None  # noqa: S101  # without bookings, every clock is plausible
-        return Verdict(max(filter(None, [booked, last])), booked, None)
+        return Verdict(max(filter(None, [booked, last and last + MOMENT])), booked, None)
     ahead = api and machine and api > machine + MAX_CLOCK_DIFFERENCE
     as_of = machine if ahead or not api else api
     assert as_of  # noqa: S101  # one of them is plausible
+    if last and as_of < last and not is_after(last, max(plausible)):
+        as_of = last + MOMENT
     return Verdict(as_of, min(plausible), max(plausible))
 
 

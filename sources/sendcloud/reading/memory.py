@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from .frontier import Memory, Rules, has_reached_end
 from .instants import instant
+from .progress import ReadStats
 
 # Windows end a week after the booking, and pickups settle a week later. An open pickup booked this long before the
 # newest one is therefore an exception, such as a mistyped year, and every run reads all pages down to it.
@@ -41,9 +42,9 @@ def hold_frontier(
     memory: Memory,
     after: Memory,
     listed: pa.ChunkedArray,
-    rejected: Iterable[datetime | None],
+    rejected: Sequence[datetime | None],
+    stats: ReadStats,
     rules: Rules,
-    now: datetime,
 ) -> None:
     """Keeps the oldest open pickup in the next memory if a whole walk did not list it, for `settle` at most.
 
@@ -55,10 +56,12 @@ def hold_frontier(
         after: the next memory, which is changed.
         listed: the booking times of the rows that were listed.
         rejected: the booking times of the records that were rejected.
+        stats: the facts about the walk.
         rules: the source's settings.
-        now: the time of the run.
     """
-    oldest = memory.get("oldest_open_at")
+    now = stats.settled_by
+    assert now is not None  # noqa: S101  # the walk has read a page
+    oldest = _must_be_listed(memory, listed, stats)
     since = memory.get("missing_since", now)
     if (
         not oldest
@@ -71,6 +74,19 @@ def hold_frontier(
     if not known or oldest < known:
         after |= {"oldest_open_at": oldest, "oldest_open_id": memory.get("oldest_open_id")}
     after["missing_since"] = since
+
+
+def _must_be_listed(memory: Memory, listed: pa.ChunkedArray, stats: ReadStats) -> datetime | None:
+    """Returns the booking time of the oldest pickup that the walk must have listed, or None if there is none.
+
+    That is the oldest open pickup. A list that ended must also have reached the newest pickup of the last run.
+    """
+    known = [memory.get("oldest_open_at")]
+    oldest_listed, newest = pc.min(listed).as_py(), memory.get("newest_listed_at")
+    if stats.stopped_because == "end" and oldest_listed and newest and oldest_listed > newest:
+        known.append(newest)
+    oldest = min(filter(None, known), default=None)
+    return oldest if oldest and (stats.frontier is None or oldest >= stats.frontier) else None
 
 
 def date_memory(memory: Memory, after: Memory, as_of: datetime) -> None:

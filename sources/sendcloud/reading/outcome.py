@@ -72,10 +72,9 @@ def remember(
         after["history_next"] = behind
         after["history_unsorted"] = read.order.broken
         after["is_sweep"] = begins_sweep or memory.get("is_sweep", False)
-    if stats.stopped_because != "chunk" and not further_back and _must_list_oldest(memory, stats):
-        hold_frontier(
-            memory, after, read.rows["created_at"], [r.created_at for r in read.rejected.values()], rules, now
-        )
+    if stats.stopped_because != "chunk" and not further_back:
+        rejected = [record.created_at for record in read.rejected.values()]
+        hold_frontier(memory, after, read.rows["created_at"], rejected, stats, rules)
     elif "missing_since" in memory and further_back:
         after["missing_since"] = memory["missing_since"]
     date_memory(memory, after, as_of)
@@ -113,12 +112,6 @@ def tell_progress(stats: ReadStats, after: Memory, part: ReadPart, memory: Memor
 def _first_seen(read: PagesRead, memory: Memory, as_of: datetime) -> dict[str, datetime]:
     known = memory.get("quarantined", {})
     return {hash_: min(known.get(hash_, as_of), as_of) for hash_ in read.rejected}
-
-
-def _must_list_oldest(memory: Memory, stats: ReadStats) -> bool:
-    """Returns whether the walk must have listed the oldest pickup that was open before it."""
-    oldest = memory.get("oldest_open_at")
-    return bool(oldest and (stats.frontier is None or oldest >= stats.frontier))
 
 
 def _settled_by(stats: ReadStats) -> datetime:
