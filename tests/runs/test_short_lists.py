@@ -51,8 +51,14 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
 
 
 @pytest.mark.parametrize(
-    ("fault", "page", "missing"),
-    [(nothing(), 1, 20), (ending(), 1, 15), (ending(), 2, 10), (without_rows(), 2, 5), (without_rows(), 4, 5)],
+    ("fault", "page", "missing", "cancelled"),
+    [
+        (nothing(), 1, 20, 19),
+        (ending(), 1, 15, 19),
+        (ending(), 2, 10, 19),
+        (without_rows(), 2, 5, 7),
+        (without_rows(), 4, 5, 19),
+    ],
     ids=[
         "empty list",
         "cut after page 1",
@@ -62,12 +68,12 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
     ],
 )
 def test_list_without_known_open_pickups_fails_every_run_until_they_are_listed(
-    installation: Installation, world: World, api: Sandbox, fault: Any, page: int, missing: int
+    installation: Installation, world: World, api: Sandbox, fault: Any, page: int, missing: int, cancelled: int
 ) -> None:
-    """Meanwhile, the oldest open pickup is cancelled. The first good run finds that, and reads no more than it must."""
+    """Meanwhile, one of the missing pickups is cancelled. The first good run finds that."""
     run(installation, api)
     api.fault(fault, page=page, times=None)
-    world.cancel(numbers(world)[-1])
+    world.cancel(numbers(world)[cancelled])
 
     short, still_short = run(installation, api), run(installation, api)
 
@@ -122,14 +128,15 @@ def test_single_pickup_that_was_removed_fails_one_run(
 def test_removed_pickup_holds_the_frontier_back_for_settle_days_at_most(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """The oldest open pickup was booked 160 hours ago, the next one 152 hours ago, and all are open for 9 days."""
+    """The oldest open pickup was booked 160 hours ago. The next one, booked 8 hours later, stays open for weeks."""
+    world.change(numbers(world)[-2], pickup_from=NOW + timedelta(days=20), pickup_until=None)
     run(installation, api)
     world.remove(numbers(world)[-1])
-    run(installation, api, settle_days=30)
-    held = run(installation, api, settle_days=30)
-    world.advance(days=30)
-    run(installation, api, settle_days=30)
-    released = run(installation, api, settle_days=30)
+    run(installation, api)
+    held = run(installation, api)
+    world.advance(days=8)
+    run(installation, api)
+    released = run(installation, api)
 
     assert held.frontier == NOW - timedelta(hours=161)
     assert released.frontier == NOW - timedelta(hours=153)
