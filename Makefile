@@ -93,7 +93,7 @@ bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and m
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
 	  && touch $@ || rm -rf $(@D)
 
-# These tests take an hour and a half on two cores. They print their seed, and SEED=… repeats them with the same seed.
+# These tests take an hour and a half on two cores. The kills and the random worlds print their seeds; SEED=… repeats one.
 KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000

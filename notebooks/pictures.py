@@ -1,5 +1,5 @@
-"""Makes the pictures of the READMEs: runs the notebooks over what `pickups demo` left, keeps each one's first picture,
-and, where there is a Chromium, the first screen of the report.
+"""Makes the pictures of the READMEs from a report over what `pickups demo` left: each notebook's first picture and,
+where there is a Chromium, the first screen of the report.
 
 make pictures
 """
@@ -13,22 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-
 HERE = Path(__file__).parent
-PICTURES = {"01-cancellation-rates": "cancellation-rates.png", "02-pickup-windows": "pickup-windows.png"}
-
-
-def first_picture(notebook: Path) -> bytes:
-    """The first PNG that the notebook shows when it is run from top to bottom."""
-    run = nbformat.read(notebook, as_version=4)
-    NotebookClient(run, timeout=300, resources={"metadata": {"path": str(HERE)}}).execute()
-    for cell in run.cells:
-        for output in cell.get("outputs", []):
-            if picture := output.get("data", {}).get("image/png"):
-                return base64.b64decode(picture)
-    raise LookupError(f"{notebook.name} shows no picture")
+PICTURES = ("cancellation-rates.png", "pickup-windows.png")  # of the first notebooks, in their order
 
 
 def first_screen(page: Path, picture: Path, chromium: str) -> None:
@@ -42,11 +28,13 @@ def first_screen(page: Path, picture: Path, chromium: str) -> None:
 
 if __name__ == "__main__":
     (HERE / "pictures").mkdir(exist_ok=True)
-    for name, file in PICTURES.items():
-        (HERE / "pictures" / file).write_bytes(first_picture(HERE / f"{name}.ipynb"))
-    if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
-        with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / "index.html"
-            report = [sys.executable, "-m", "pipelines", "report", "--to", str(page)]
-            subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # our own command
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "index.html"
+        report = [sys.executable, "-m", "pipelines", "report", "--to", str(page)]
+        subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # our own command
+        chapters = page.read_text(encoding="utf-8").split("<article>")[1:]
+        for chapter, file in zip(chapters, PICTURES, strict=False):
+            picture = chapter.split("data:image/png;base64,")[1].split('"')[0]
+            (HERE / "pictures" / file).write_bytes(base64.b64decode(picture))
+        if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
             first_screen(page, HERE / "pictures" / "report.png", chromium)

@@ -11,13 +11,8 @@ from pathlib import Path
 
 DAY_SECONDS = 86_400  # writing or reading a file never takes a day, so an older temporary file is a leftover
 WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open
-RETRY_DELAYS_SECONDS = (
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    1.6,
-)  # `pipelines.warehouse.read` closes the published file in less than the sum of these delays
+# `pipelines.warehouse.read` closes the published file in less than the sum of these delays
+RETRY_DELAYS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class FileInUse(PermissionError):

@@ -10,6 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sources.sendcloud.errors import SettingsError
+
 if TYPE_CHECKING:
     from dlt.common.configuration.providers import ConfigProvider
     from dlt.common.destination import Destination
@@ -149,5 +151,14 @@ def copy_parquet_by_row_group() -> None:
 
 
 def resolve_configuration(destination: Destination[Any, Any], dataset: str) -> Any:
-    """Returns the destination's configuration for a dataset, which dlt itself resolves only inside a pipeline."""
-    return destination.configuration(destination.spec()._bind_dataset_name(dataset))
+    """Returns the destination's configuration for a dataset, which dlt itself resolves only inside a pipeline.
+
+    Raises:
+        SettingsError: a setting is missing or invalid.
+    """
+    from dlt.common.configuration.exceptions import ConfigurationException
+
+    try:
+        return destination.configuration(destination.spec()._bind_dataset_name(dataset))
+    except ConfigurationException as error:
+        raise SettingsError(" ".join(str(error).split())) from None

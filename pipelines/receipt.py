@@ -100,24 +100,16 @@ class Receipt:
         return {name: getattr(self.stats, name) for name in READ_FACTS} | own
 
     def __str__(self) -> str:
-        return " · ".join([self._counts(), *self._state()])
-
-    def _counts(self) -> str:
         seconds = self.seconds_read + self.seconds_loaded + (self.seconds_published or 0)
-        return (
-            f"{self.rows_new:,} new, {self.rows_changed:,} changed, {self.rows_unchanged:,} unchanged"
-            f" in {seconds:.1f} s"
-        )
-
-    def _state(self) -> list[str]:
-        parts = []
+        counts = f"{self.rows_new:,} new, {self.rows_changed:,} changed, {self.rows_unchanged:,} unchanged"
+        parts = [f"{counts} in {seconds:.1f} s"]
         if not self.is_first_read:
             parts.append(f"{self.rows_cancelled:,} cancelled since the last run")
         if self.watermark:
             parts.append(f"newest {self.watermark:%Y-%m-%d %H:%M} UTC")
         if self.open_pickups is not None:
             parts.append(f"{self.open_pickups:,} open")
-        return parts
+        return " · ".join(parts)
 
     def remarks(self) -> list[str]:
         """Returns one remark for each unusual fact about the run. The list is empty for an ordinary run."""

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,16 +113,6 @@ def _current_digest() -> str:
     """Returns the digest of the PostgreSQL views from a file, because translating all views takes half a second."""
     mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
     return mark
-
-
-def digest_of_translated(dialect: str) -> str:
-    """Returns the SHA-256 digest of the views' statements in the dialect, as hexadecimal text.
-
-    The digest ignores the files' comments, layout and folders, so that changing them neither recreates a view nor loses
-    a grant.
-    """
-    statements = [translate(query_of(path), dialect) for path in view_files()]
-    return sha256("\0".join(statements).encode()).hexdigest()
 
 
 _COMMENTS = """

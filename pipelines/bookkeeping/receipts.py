@@ -41,7 +41,6 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
     names = ", ".join(f'"{name}"' for name in schema.names)
     connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
     connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # as above
-    connection.unregister("receipt")
 
 
 def _next_number(connection: Session, account: str) -> int:

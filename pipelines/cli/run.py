@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import typer
 
 from pipelines import json_logs
 from pipelines.cli.console import format_receipt, report_error, show_progress
 from pipelines.config.accounts import unused_credentials_warning
 from pipelines.config.project import find_project, project_context
-from pipelines.errors import Interrupted, worst_exit_code
+from pipelines.errors import worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts
@@ -70,14 +68,7 @@ def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float) -> list[Receipt
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts) as on_progress:
         receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
-    _raise_if_interrupted(receipts)
     for receipt in receipts:
         facts = receipt.numbers()
         json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **facts)
     return receipts
-
-
-def _raise_if_interrupted(receipts: Sequence[Receipt]) -> None:
-    for receipt in receipts:
-        if isinstance(receipt.failure, Interrupted):
-            raise receipt.failure

@@ -47,22 +47,18 @@ def print_status(*, as_json: bool = False, max_age_hours: float | None = None) -
 
 def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
     failed = json.loads(account["checks_failed"] or "{}")
+    last_run = f"{account['last_outcome']}, {_format_age(account['last_run_at'])}" if account["last_run_at"] else NEVER
+    back_to = f"{account['oldest']:%Y-%m-%d}" if account["oldest"] else "–"
     return [
         *([] if account["is_configured"] else [("configured", NOT_CONFIGURED)]),
-        (
-            "last run",
-            f"{account['last_outcome']}, {_format_age(account['last_run_at'])}" if account["last_run_at"] else NEVER,
-        ),
+        ("last run", last_run),
         *([("error", account["last_error"])] if account["last_error"] else []),
         ("last good run", f"{_format_age(account['last_success_at'])}{', TOO OLD' if account['is_stale'] else ''}"),
         ("pickups", f"{account['pickups']:,}"),
         ("open", f"{account['open_pickups'] or 0:,}"),
         ("newest", _format_instant(account["newest_created_at"])),
         ("frontier", _format_instant(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
-        (
-            "history",
-            "complete" if account["history_complete"] else f"back to {_format_day(account['oldest'])}, not complete",
-        ),
+        ("history", "complete" if account["history_complete"] else f"back to {back_to}, not complete"),
         ("last sweep", _sweep_text(account)),
         ("quarantine", f"{account['quarantined']:,} records"),
         ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
@@ -70,11 +66,8 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sweep_text(account: dict[str, Any]) -> str:
-    last = (
-        _format_instant(account["last_sweep_at"])
-        if account["last_sweep_at"]
-        else "never (pickups run --sweep, once a week)"
-    )
+    last_at = account["last_sweep_at"]
+    last = _format_instant(last_at) if last_at else "never (pickups run --sweep, once a week)"
     return f"under way; previous sweep: {last}" if account["is_sweep_under_way"] else last
 
 
@@ -87,7 +80,3 @@ def _format_age(instant: datetime | None) -> str:
 
 def _format_instant(instant: datetime | None) -> str:
     return "–" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _format_day(instant: datetime | None) -> str:
-    return "–" if instant is None else f"{instant:%Y-%m-%d}"

@@ -172,14 +172,16 @@ def api_version_of(account: str) -> str:
     Raises:
         SettingsError: the setting is empty or not text, or the configured accounts are invalid.
     """
-    own = (
-        configured_value(f"{account_section(account)}.api_version", like=f"{SOURCE_SECTION}.api_version")
-        if configured_accounts()
-        else None
+    return str(
+        _setting_of(account, "api_version") if configured_accounts() else get_setting(f"{SOURCE_SECTION}.api_version")
     )
-    return str(own or get_setting(f"{SOURCE_SECTION}.api_version"))
 
 
 def _api_origin(account: str) -> str:
-    own: str | None = configured_value(f"{account_section(account)}.base_url", like=f"{SOURCE_SECTION}.base_url")
-    return origin_of(own or get_setting(f"{SOURCE_SECTION}.base_url"))
+    return origin_of(_setting_of(account, "base_url"))
+
+
+def _setting_of(account: str, name: str) -> Any:
+    """Returns a setting from the account's own section if it is set there, else from the common section."""
+    like = f"{SOURCE_SECTION}.{name}"
+    return configured_value(f"{account_section(account)}.{name}", like=like) or get_setting(like)

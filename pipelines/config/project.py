@@ -58,15 +58,8 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
         SettingsError: a configuration file can't be read.
     """
     project = Path(project_dir).resolve() if project_dir else find_project()
-    before = os.environ.get("DLT_PROJECT_DIR")
-    os.environ["DLT_PROJECT_DIR"] = str(project)
-    try:
-        with _dlt_settings(project):
-            yield project
-    finally:
-        os.environ.pop("DLT_PROJECT_DIR")
-        if before is not None:
-            os.environ["DLT_PROJECT_DIR"] = before
+    with environment_variables({"DLT_PROJECT_DIR": str(project)}), _dlt_settings(project):
+        yield project
 
 
 @contextmanager

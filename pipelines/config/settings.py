@@ -61,17 +61,17 @@ def _is_safe_address(address: str) -> bool:
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
 
+def _choice(default: str, *others: str, note: str = "") -> Setting:
+    """Returns the setting that takes one of these words."""
+    words = (default, *others)
+    return Setting(str, default, f"one of {', '.join(words)}{note}", lambda word: word in words)
+
+
 ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
-DESTINATIONS = ("duckdb", "postgres", "delta")
 OWN_SETTINGS = {
-    "pipeline.destination": Setting(
-        str,
-        "duckdb",
-        f"one of {', '.join(DESTINATIONS)} (delta was called filesystem before 0.2)",
-        lambda kind: kind in DESTINATIONS,
-    ),
+    "pipeline.destination": _choice("duckdb", "postgres", "delta", note=" (delta was called filesystem before 0.2)"),
     "publish.path": Setting(str, "data/pickups.duckdb"),
-    "publish.views": Setting(str, "computed", "one of computed, built", lambda how: how in ("computed", "built")),
+    "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS_SETTING,
     "retention.receipt_days": Setting(
@@ -94,10 +94,9 @@ DLT_PLATFORM_KEYS = (
     "ai_context_api_url",
     "invite_code",
 )
-LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 DLT_SETTINGS = {  # for these settings, this project's rules are stricter than dlt's
     "slack_incoming_hook": ADDRESS_SETTING,
-    "log_level": Setting(str, "CRITICAL", f"one of {', '.join(LOG_LEVELS)}", lambda level: level in LOG_LEVELS),
+    "log_level": _choice("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"),
 }
 
 
@@ -110,11 +109,7 @@ def known_settings() -> dict[str, Setting]:
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
-    theirs = {
-        "runtime": RuntimeConfiguration(),
-        "destination.duckdb": DuckDbClientConfiguration(),
-    }
-    for place, spec in theirs.items():
+    for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
         for name, hint in spec.get_resolvable_fields().items():
             found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
                 _type_of_hint(hint), is_secret=is_secret_hint(hint)

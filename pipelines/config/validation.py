@@ -25,19 +25,10 @@ from pipelines.dlt_workarounds import whole_document
 from sources.sendcloud.errors import SettingsError
 
 # every key in these sections must be a known setting; other sections of dlt's files may contain unrelated keys
-OWN_SECTIONS = (
-    *sorted({key.rsplit(".", 1)[0] for key in OWN_SETTINGS}),
-    "runtime",
-    "destination.duckdb",
-    SOURCE_SECTION,
-)
-DLT_SECTIONS = (
-    "extract",
-    "normalize",
-    "load",
-    "data_writer",
-    "schema",
-)  # dlt allows these sections within a source's section
+SECTIONS_OF_SETTINGS = sorted({key.rsplit(".", 1)[0] for key in OWN_SETTINGS})
+OWN_SECTIONS = (*SECTIONS_OF_SETTINGS, "runtime", "destination.duckdb", SOURCE_SECTION)
+# dlt allows these sections within a source's section
+DLT_SECTIONS = ("extract", "normalize", "load", "data_writer", "schema")
 CREDENTIALS_PREFIX = f"{SOURCE_SECTION}.credentials."
 DUCKDB_CREDENTIALS = "destination.duckdb.credentials"  # dlt accepts a path or a section; project.py reads both
 

@@ -36,9 +36,7 @@ class Session(Protocol):
         """Returns the query's result, which has `to_arrow_table()` and, for large results, `to_arrow_reader()`."""
 
     def register(self, name: str, rows: Any, /) -> Any:
-        """Makes an Arrow table available to statements by name, until the name is registered again or unregistered."""
-
-    def unregister(self, name: str, /) -> Any: ...
+        """Makes an Arrow table available to statements by name until the name is registered again."""
 
     def has_table(self, name: str) -> bool:
         """Returns whether the `sendcloud` dataset has this table."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
+from pipelines.config.project import find_project
 from pipelines.destinations.base import DATASET
 
 PREFIX = f"{DATASET}_of_"
@@ -23,3 +26,19 @@ def account_dataset(account: str) -> str:
     readable = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
     mark = hashlib.sha256(account.encode()).hexdigest()[:8]
     return PREFIX + "_".join(filter(None, [readable, mark]))
+
+
+class AccountDatasets:
+    """Implements what PostgreSQL servers and lakes have in common as a Backend (destinations/base.py)."""
+
+    def dataset_name(self, account: str) -> str:
+        return account_dataset(account)
+
+    def is_demo(self) -> bool:
+        return False
+
+
+def working_dir(kind: str, where: str) -> Path:
+    """Returns the local folder for dlt's working files, whose name contains a digest of the destination."""
+    base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
+    return base / "pipelines" / f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"

@@ -201,7 +201,7 @@ def _number_as_bigint(node: Node) -> Node:
 
 
 RULES = (
-    Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts through a double and keeps the time zone"),
+    Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts via a double and returns a timestamptz"),
     Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
     Rule("postgres", exp.Explode, _series_alone, "generate_series returns rows, not a list to unnest"),

@@ -11,32 +11,38 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
+
 from pipelines.analytics.views import query_of, view_files
+from pipelines.bookkeeping.receipts import receipt_schema
 from pipelines.destinations.migrations import RENAMED_COLUMNS
 from pipelines.dialects.translate import translate
 from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
 from pipelines.export.spark_session import spark_errors, spark_session
+from sources.sendcloud.records.tables import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 
 DIALECT = "spark"
 OWN_SCHEMAS = re.compile(r"('(?:[^'\\]|\\.)*')|\b(sendcloud|analytics)\.(\w+)")  # string literals stay unchanged
 
+SPARK_TYPES = {
+    pa.string(): "string",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    INSTANT: "timestamp",
+}
+
+
+def _ddl(schema: pa.Schema) -> str:
+    return ", ".join(f"`{field.name}` {SPARK_TYPES[field.type]}" for field in schema)
+
+
 # These are the columns that views and checks read. They are added to tables that have no files yet, or only files from
 # older versions.
 TABLE_COLUMNS = {
-    "pickups": """account string, id bigint, carrier string, country string, tracking_number string,
-        pickup_from timestamp, pickup_until timestamp, pickup_status string, created_at timestamp,
-        cancelled_at timestamp, contract bigint, _dlt_load_id string, time_slots string, api_version string""",
-    "pickup_runs": """run_id string, run_number bigint, account string, started_at timestamp, finished_at timestamp,
-        observed_at timestamp, clock_difference_seconds double, open_missing bigint,
-        frontier_pickup_id bigint, outcome string, error string, pages bigint, requests bigint, retries bigint,
-        waited_seconds double, rows_read bigint, rows_new bigint, rows_changed bigint, rows_unchanged bigint,
-        rows_cancelled bigint,
-        rows_in_table bigint, quarantined bigint, order string, stopped_because string, open_pickups bigint,
-        open_beyond_lookback bigint, history_complete boolean, sweep string, rows_missed bigint, rows_unlisted bigint,
-        seconds_read double, seconds_loaded double, seconds_published double, checks_failed string,
-        unexpected_values string, unknown_fields string, must_pass_failed boolean, version string""",
-    "pickups_quarantine": """account string, record_hash string, reason string, first_seen_at timestamp,
-        last_seen_at timestamp""",
+    "pickups": f"{_ddl(ROW_SCHEMA)}, _dlt_load_id string",
+    "pickup_runs": _ddl(receipt_schema()),
+    "pickups_quarantine": _ddl(QUARANTINE_SCHEMA),
     "pickups_quarantine_resolved": "account string, record_hash string, resolved_at timestamp",
     "pickups_unlisted": "account string, id bigint, unlisted_since timestamp",
 }
@@ -100,11 +106,6 @@ class SparkSession:
             if old in frame.columns and new not in frame.columns:
                 frame = frame.withColumnRenamed(old, new)
         return frame.unionByName(nothing, allowMissingColumns=True) if name in TABLE_COLUMNS else frame
-
-    def show_views(self) -> None:
-        """Makes the views available to statements. Spark computes a view each time it is read."""
-        for path in view_files():
-            self.show(f"analytics.{path.stem}", self.query(translate(query_of(path), DIALECT)))
 
 
 def flatten_names(text: str) -> str:

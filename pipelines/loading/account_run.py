@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
 import dlt
 from dlt.extract import DltSource
@@ -112,19 +113,12 @@ class AccountRun:
         self.receipt.failure, self.receipt.error = failure, f"{type(failure).__name__}: {failure}"
 
 
-@dataclass
-class _Steps:
+class _Steps(NamedTuple):
     """The steps that an account's rows pass through between the source and a load package."""
 
     detector: ChangeDetector
     recorder: SightingRecorder
     first_seen: FirstSeenKeeper
-
-    def attach(self, source: DltSource) -> None:
-        source.resources["pickups"].add_map(self.detector)
-        source.resources["pickups"].add_map(self.recorder)
-        source.resources["pickups_quarantine"].add_map(self.recorder.open_pickups.note_rejected)
-        source.resources["pickups_quarantine"].add_map(self.first_seen)
 
 
 def _load_packages(one: AccountRun) -> None:
@@ -177,7 +171,9 @@ def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
     one.backend.adapt_source(source)
-    steps.attach(source)
+    source.resources["pickups"].add_map(steps.detector).add_map(steps.recorder)
+    note_rejected = steps.recorder.open_pickups.note_rejected
+    source.resources["pickups_quarantine"].add_map(note_rejected).add_map(steps.first_seen)
     started, changed = time.monotonic(), steps.detector.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

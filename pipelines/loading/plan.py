@@ -10,7 +10,7 @@ from pipelines.config.accounts import AccountSections, configured_accounts, defa
 
 
 class RunPlan(NamedTuple):
-    """The plan of one run.
+    """The plan for a run.
 
     Attributes:
         project: the project folder.
@@ -26,7 +26,7 @@ class RunPlan(NamedTuple):
 
 
 def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> RunPlan:
-    """Returns the plan of a run. Requires an active project.
+    """Returns the plan for a run. Requires an active project.
 
     Args:
         project: the project folder.

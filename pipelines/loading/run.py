@@ -90,11 +90,7 @@ def run_accounts(
         raise ValueError(f"accounts must be a list: [{accounts!r}]")
     with project_context(project_dir) as project:
         plan = plan_run(project, accounts)
-        receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
-    for receipt in receipts:
-        if isinstance(receipt.failure, Interrupted):
-            raise receipt.failure
-    return receipts
+        return execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
 
 
 def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress: ProgressCallback) -> list[Receipt]:
@@ -113,6 +109,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
         DestinationError: the lock can't be acquired.
+        Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)
     write_lock, on_progress = WriteLock(), _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
@@ -126,6 +123,9 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         if any(receipt.outcome == "succeeded" for receipt in receipts):
             on_progress("publishing", _total_stats(parts))
         _finish(receipts, backend)
+    for receipt in receipts:
+        if isinstance(receipt.failure, Interrupted):
+            raise receipt.failure
     return receipts
 
 

@@ -49,20 +49,20 @@ class SightingRecorder:
         return listed.to_load()
 
 
+@dataclass
 class FirstSeenKeeper:
     """A dlt step for the quarantine that preserves a record's first-seen time when the record is rejected again."""
 
-    def __init__(self, backend: Backend, account: str, write_lock: WriteLock) -> None:
-        self._backend = backend
-        self._account = account
-        self._write_lock = write_lock
+    backend: Backend
+    account: str
+    write_lock: WriteLock
 
     def __call__(self, refused: pa.Table) -> pa.Table:
         """Returns the rejected records, with the stored `first_seen_at` for records already in the table."""
         if not refused.num_rows:
             return refused
-        with self._write_lock, self._backend.session() as session:
-            connection = session.for_account(self._account)
+        with self.write_lock, self.backend.session() as session:
+            connection = session.for_account(self.account)
             if not connection.has_table("pickups_quarantine"):
                 return refused
             connection.register("refused", refused)

@@ -61,10 +61,7 @@ _JSON = ("extra", "record", "time_slots")
 def _columns(schema: pa.Schema) -> Any:
     """Returns dlt column hints, so that an account without pickups gets the same tables as every other account."""
     return {
-        field.name: {
-            "data_type": "json" if field.name in _JSON else _TYPES[field.type],
-            "nullable": field.nullable,
-        }
+        field.name: {"data_type": "json" if field.name in _JSON else _TYPES[field.type], "nullable": field.nullable}
         for field in schema
     }
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] of .dlt/secrets.toml"
+CREDENTIALS_LOCATION = "[sources.sendcloud.credentials] in .dlt/secrets.toml"
 
 
 class SendcloudError(Exception):
@@ -56,42 +56,39 @@ class MissingCredentials(SettingsError):
 class AuthError(SendcloudError):
     """Raised when the API refuses the keys with 401 or 403."""
 
-    def __init__(
-        self, status: int, path: str, message: str, method: str = "GET", what: str = "the keys", remedy: str = ""
-    ) -> None:
+    method, what = "GET", "the keys"
+    remedy = (
+        f"Check public_key and secret_key in {CREDENTIALS_LOCATION} "
+        "(Sendcloud panel: Settings, Integrations, your API integration). "
+        "If the integration uses OAuth2, set client_id and client_secret instead."
+    )
+
+    def __init__(self, status: int, path: str, message: str) -> None:
         response = f" with the message {message!r}" if message else ""
         super().__init__(
-            f"Sendcloud refused {what}: {method} {path} returned {status}{response}. "
-            + (
-                remedy
-                or f"Check public_key and secret_key in {CREDENTIALS_LOCATION} "
-                "(Sendcloud panel: Settings, Integrations, your API integration). "
-                "If the integration uses OAuth2, set client_id and client_secret instead."
-            )
+            f"Sendcloud refused {self.what}: {self.method} {path} returned {status}{response}. {self.remedy}"
         )
 
 
 class ClientAuthError(AuthError):
     """Raised when the token endpoint refuses the client id and secret."""
 
-    def __init__(self, status: int, address: str, message: str) -> None:
-        remedy = (
-            f"Check client_id and client_secret in {CREDENTIALS_LOCATION} "
-            "(Sendcloud panel: Settings, Integrations, your API integration with OAuth2). "
-            "If the integration does not use OAuth2, set public_key and secret_key instead."
-        )
-        super().__init__(status, address, message, "POST", "client_id and client_secret", remedy)
+    method, what = "POST", "client_id and client_secret"
+    remedy = (
+        f"Check client_id and client_secret in {CREDENTIALS_LOCATION} "
+        "(Sendcloud panel: Settings, Integrations, your API integration with OAuth2). "
+        "If the integration does not use OAuth2, set public_key and secret_key instead."
+    )
 
 
 class TokenAuthError(AuthError):
     """Raised when the API refuses a newly issued access token."""
 
-    def __init__(self, status: int, path: str, message: str) -> None:
-        remedy = (
-            f"The token was issued for client_id and client_secret in {CREDENTIALS_LOCATION}. Check that "
-            "the integration may read pickups, and that base_url and token_url belong to the same Sendcloud service."
-        )
-        super().__init__(status, path, message, what="a fresh access token", remedy=remedy)
+    what = "a fresh access token"
+    remedy = (
+        f"The token was issued for client_id and client_secret in {CREDENTIALS_LOCATION}. Check that "
+        "the integration may read pickups, and that base_url and token_url belong to the same Sendcloud service."
+    )
 
 
 class Unavailable(SendcloudError):
@@ -108,38 +105,29 @@ class Unavailable(SendcloudError):
 class BadResponse(SendcloudError):
     """Raised when a response contradicts the API's documentation. Nothing from the response was loaded."""
 
-    def __init__(
-        self, path: str, evidence: str, remedy: str = "", method: str = "GET", setting: str = "base_url"
-    ) -> None:
-        super().__init__(
-            f"Sendcloud's response can't be used: {method} {path}: {evidence}. "
-            + (
-                remedy
-                or f"The response was not loaded. If {setting} is correct and the next run fails too, please report it."
-            )
-        )
+    remedy = "The response was not loaded. If {setting} is correct and the next run fails too, please report it."
+
+    def __init__(self, path: str, evidence: str, method: str = "GET", setting: str = "base_url") -> None:
+        remedy = self.remedy.format(setting=setting)
+        super().__init__(f"Sendcloud's response can't be used: {method} {path}: {evidence}. {remedy}")
 
 
 class ExpiredLink(BadResponse):
     """Raised when a link from the API returns 404."""
 
+    remedy = "The next run starts again from the newest page, which is safe because rows are merged."
+
     def __init__(self, path: str, message: str) -> None:
-        super().__init__(
-            path,
-            f"404 {message}".strip(),
-            "The next run starts again from the newest page, which is safe because rows are merged.",
-        )
+        super().__init__(path, f"404 {message}".strip())
 
 
 class ForeignLink(BadResponse):
     """Raised when a link or redirect leads to another origin. No request was sent to that origin."""
 
+    remedy = "No request was sent to that address. If Sendcloud has moved, set base_url in [sources.sendcloud]."
+
     def __init__(self, path: str, kind: str, there: str, here: str) -> None:
-        super().__init__(
-            path,
-            f"its {kind} leads to {there}, but the credentials may be sent only to {here}",
-            "No request was sent to that address. If Sendcloud has moved, set base_url in [sources.sendcloud].",
-        )
+        super().__init__(path, f"its {kind} leads to {there}, but the credentials may be sent only to {here}")
 
 
 class LoopingLink(BadResponse):

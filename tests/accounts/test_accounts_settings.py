@@ -96,7 +96,7 @@ def test_account_without_its_own_keys_never_uses_the_common_keys(
     assert done.returncode == 3
     (said,) = [line for line in lines_of(done.stderr) if "south: " in line]
     assert "Account 'south' lacks credentials of its own: public_key, secret_key." in said
-    assert "[sources.sendcloud.accounts.south.credentials] of " in said
+    assert "[sources.sendcloud.accounts.south.credentials] in " in said
     assert ".dlt/secrets.toml" in said
     assert "SOURCES__SENDCLOUD__ACCOUNTS__SOUTH__CREDENTIALS__PUBLIC_KEY" in said
     assert outcomes(installation) == {"north": "succeeded", "south": "failed", "east": "succeeded"}
@@ -130,7 +130,7 @@ def test_common_keys_in_the_environment_never_replace_missing_keys_of_an_account
     assert (
         f"{place} secret_key is empty" in done.stderr
         if where == "secret_key is empty"
-        else f"{place} of " in done.stderr
+        else f"{place} in " in done.stderr
     )
     assert "secret_key" in done.stderr
 
@@ -165,7 +165,7 @@ def test_accounts_that_share_a_public_key_are_rejected_and_a_third_account_is_re
 
     assert done.returncode == 3
     assert "Accounts 'north' and 'south' have the same public_key" in done.stderr
-    assert "[sources.sendcloud.accounts.south.credentials] of " in done.stderr
+    assert "[sources.sendcloud.accounts.south.credentials] in " in done.stderr
     assert outcomes(installation) == {"north": "failed", "south": "failed", "east": "succeeded"}
     with nothing_is_sent_to(apis["north"]):
         assert installation.command("run", "--account", "north").returncode == 3

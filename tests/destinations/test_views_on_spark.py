@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.analytics.checks import run_checks
-from pipelines.analytics.views import view_files
+from pipelines.analytics.views import query_of, view_files
 from pipelines.config.project import project_context
+from pipelines.dialects.translate import translate
 from pipelines.errors import ViewsNotExported
 from pipelines.export.parquet import export_views
 from pipelines.export.spark import SparkSession, export_with_spark, flatten_names
@@ -99,7 +100,8 @@ def spark_with(spark: Any, tmp_path: Path) -> Callable[..., SparkSession]:
             connection.spark.conf.set(name, "UTC")
         with fill(duckdb.connect(), pickups) as tables:
             connection.show_tables(files_of(tables, tmp_path / "tables"))
-        connection.show_views()
+        for path in view_files():
+            connection.show(f"analytics.{path.stem}", connection.query(translate(query_of(path), "spark")))
         return connection
 
     return filled

@@ -90,7 +90,7 @@ def test_page_shows_pictures_and_sentences_but_no_code(page: Path) -> None:
     assert "Most windows open on" in text
     assert "1 of 1 runs succeeded" in text
     assert "import matplotlib" not in text
-    assert "the only cell to edit" not in text
+    assert "the only cell that you need to edit" not in text
     assert len(found.of("img")) >= 12
     assert all(image["alt"].startswith("Picture: ") and len(image["alt"]) > 15 for image in found.of("img"))
 

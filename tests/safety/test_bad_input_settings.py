@@ -30,7 +30,7 @@ def test_wrong_keys_exit_3_and_the_receipt_records_the_error(loaded: Installatio
 
     assert code == 3
     assert "401 with the message 'Invalid username/password.'" in message
-    assert "[sources.sendcloud.credentials] of .dlt/secrets.toml" in message
+    assert "[sources.sendcloud.credentials] in .dlt/secrets.toml" in message
     assert as_before(loaded, api)
     assert loaded.rows(
         "select outcome, pages, coalesce(error, '') like 'AuthError:%' as told from sendcloud.pickup_runs order by 1"

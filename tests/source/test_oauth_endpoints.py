@@ -42,7 +42,7 @@ def test_a_refused_client_id_and_secret_end_the_run_without_a_retry(
     assert code == 3
     assert f"refused client_id and client_secret: POST {api.token_url} returned" in message
     assert evidence in message
-    assert "Check client_id and client_secret in [sources.sendcloud.credentials] of .dlt/secrets.toml" in message
+    assert "Check client_id and client_secret in [sources.sendcloud.credentials] in .dlt/secrets.toml" in message
     assert asked(api) == [("POST", status)]
 
 

@@ -145,7 +145,7 @@ def test_a_run_ends_if_the_api_refuses_a_fresh_token(installation: Installation,
 
     assert code == 3
     assert f"Sendcloud refused a fresh access token: GET /api/v2/pickups returned {status}" in message
-    assert "client_id and client_secret in [sources.sendcloud.credentials] of .dlt/secrets.toml" in message
+    assert "client_id and client_secret in [sources.sendcloud.credentials] in .dlt/secrets.toml" in message
     once = [("POST", 200), ("GET", status)]
     assert asked(api) == (once * 2 if status == 401 else once)
 

@@ -131,7 +131,7 @@ def test_a_start_date_from_the_environment_is_refused_because_it_is_text(
 ) -> None:
     monkeypatch.setenv("SOURCES__SENDCLOUD__PICKUPS__CREATED_AT__INITIAL_VALUE", "2026-01-01T00:00:00Z")
 
-    with pytest.raises(SettingsError, match="not a time with an offset"):
+    with pytest.raises(SettingsError, match="not a time with a UTC offset"):
         load(api, monkeypatch, folder)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +43,18 @@ PLAIN = {
 
 def page_of(*records: Any, link: str = "") -> Page:
     return decode_page(json.dumps({"data": list(records)}).encode(), "default", V3, link)
+
+
+def errors_as(form: Any, status: str | int, detail: str) -> faults.Fault:
+    """Sends a v3 error as the documented list, or as one object instead of the list."""
+    error = {"status": status, "code": "invalid", "detail": detail}
+    body = json.dumps({"errors": [error] if form == "list" else error}).encode()
+    return lambda due: replace(due, status=400, body=body)
+
+
+def on_page(change: Callable[[list[Any]], Any]) -> faults.Fault:
+    """Sends a v3 page with changed `data`."""
+    return lambda due: replace(due, body=json.dumps({"data": change(json.loads(due.body)["data"])}).encode())
 
 
 def row_of(record: Any) -> dict[str, Any]:
@@ -307,7 +320,7 @@ def test_a_v3_run_requests_only_the_scope_read_pickup(installation: Installation
     )
 
     assert done.returncode == 0, done.stderr
-    assert api._api.tokens._scopes[api.access_token] == {"read:pickup"}
+    assert api.tokens._scopes[api.access_token] == {"read:pickup"}
 
 
 @pytest.mark.parametrize("shape", ["list", "object"])
@@ -315,7 +328,7 @@ def test_a_v3_run_requests_only_the_scope_read_pickup(installation: Installation
 def test_a_v3_error_message_is_reported_for_every_format_of_the_error_body(
     installation: Installation, api: Sandbox, shape: Any, status: Any
 ) -> None:
-    api.fault(faults.errors_as(shape, status, detail="That page is closed."))
+    api.fault(errors_as(shape, status, detail="That page is closed."))
     done = installation.command("run", api=api, SOURCES__SENDCLOUD__API_VERSION="v3")
 
     assert done.returncode == 4
@@ -326,7 +339,7 @@ def test_a_page_with_a_single_pickup_in_place_of_a_list_is_loaded(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    api.fault(faults.lone_record())
+    api.fault(on_page(lambda records: records[0]))
     installation.run(api, api_version="v3")
 
     assert installation.pickups() == as_rows(world.records(), api_version="v3")
@@ -371,7 +384,7 @@ def test_pickups_without_time_slots_are_loaded_and_counted(
     """
     for days in (9, 6):
         world.book(created_at=NOW - timedelta(days=days))
-    api.fault(faults.without_slots(), times=None)
+    api.fault(on_page(lambda records: [{k: v for k, v in r.items() if k != "time_slots"} for r in records]), times=None)
     installation.run(api, api_version="v3")
 
     query = "select has_window, is_mature, window_hours from analytics.pickups order by created_at_utc"

@@ -6,7 +6,6 @@ filled from the lake, and its changes are written back to the lake (destinations
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from deltalake.exceptions import DeltaError
 
-from pipelines.config.project import find_project
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.delta import object_store
@@ -28,7 +26,7 @@ from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import PREFIX, account_dataset
+from pipelines.destinations.naming import PREFIX, AccountDatasets, account_dataset, working_dir
 from pipelines.dlt_workarounds import check_before_each_job, resolve_configuration
 from pipelines.errors import DestinationError, NoData
 from pipelines.finding import Finding, error_finding
@@ -43,7 +41,7 @@ VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of process
 REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentials, network, disk) and run again."
 
 
-class DeltaBackend:
+class DeltaBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with Delta tables."""
 
     def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
@@ -138,13 +136,8 @@ class DeltaBackend:
             how: Any = {"disposition": "merge", "strategy": "upsert"}
             resource.apply_hints(table_format="delta", write_disposition=how)
 
-    def dataset_name(self, account: str) -> str:
-        return account_dataset(account)
-
     def working_dir(self) -> Path:
-        mark = hashlib.sha256(str(self).encode()).hexdigest()[:8]
-        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
-        return base / "pipelines" / f"lake-{mark}"
+        return working_dir("lake", str(self))
 
     def publish(self) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
@@ -163,9 +156,6 @@ class DeltaBackend:
 
     def data_dir(self) -> Path:
         return Path(self.tables.root) if self.tables.is_local else self.working_dir().parent
-
-    def is_demo(self) -> bool:
-        return False
 
     @contextmanager
     def snapshot(self) -> Iterator[Mapping[str, str]]:
@@ -201,7 +191,7 @@ class DeltaBackend:
         """
         with open_database(IN_MEMORY) as connection:
             if not self.tables.is_local:
-                connection.use_filesystem(object_store.caching_filesystem(self.tables.filesystem))
+                connection.connection.register_filesystem(object_store.caching_filesystem(self.tables.filesystem))
             yield connection
 
     @contextmanager
@@ -221,14 +211,10 @@ def delta_backend() -> DeltaBackend:
         SettingsError: a setting is missing, or the address contains a character that would be read as a wildcard.
     """
     import dlt
-    from dlt.common.configuration.exceptions import ConfigurationException
 
     unblock()
     destination = dlt.destinations.filesystem()
-    try:
-        found = DeltaBackend(destination, resolve_configuration(destination, DATASET))
-    except ConfigurationException as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+    found = DeltaBackend(destination, resolve_configuration(destination, DATASET))
     if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
         raise SettingsError(
             f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "

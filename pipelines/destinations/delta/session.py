@@ -16,16 +16,13 @@ from pipelines.destinations.duckdb.session import DuckDBSession
 from pipelines.destinations.migrations import current_columns
 from pipelines.destinations.naming import PREFIX, account_dataset
 
-RESOLVED_TABLE = (
-    "pickups_quarantine_resolved"  # a separate table, because dlt's merge would keep old values of `resolved_at`
-)
+# a separate table, because dlt's merge would keep old values of `resolved_at`
+RESOLVED_TABLE = "pickups_quarantine_resolved"
 # in the order in which they are written: the history before the record of its loads, and the receipts last
 OWN_TABLES = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
 SWEPT_TABLE = "pickups_swept"
-WRITTEN_BEFORE_LOAD = {
-    "pickup_states_recorded",
-    "pickup_runs",
-}  # record_states and write_receipt write these tables when a package is complete
+# record_states and write_receipt write these tables when a package is complete
+WRITTEN_BEFORE_LOAD = {"pickup_states_recorded", "pickup_runs"}
 _QUARANTINE = """
     select refused.*, resolved.resolved_at
     from {refused} as refused
@@ -44,58 +41,34 @@ _EMPTY_DLT_TABLES = """
 """
 
 
-class _MemorySession:
-    """Delegates the calls that both kinds of session share to the in-memory database."""
+class AccountTables(DuckDBSession):
+    """Implements Session (destinations/base.py) for one account, with a separate catalog in the in-memory database.
 
-    def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
-        self._connection, self._tables = connection, tables
+    Nothing is published by hand: `flush` writes to the lake, and readers create the views (`create_filtered_views`).
+    """
 
-    def execute(self, sql: str, parameters: Any = None, /) -> Any:
-        return self._connection.execute(sql, parameters)
-
-    def sql(self, query: str, /) -> Any:
-        return self._connection.sql(query)
-
-    def register(self, name: str, rows: Any, /) -> None:
-        self._connection.register(name, rows)
-
-    def unregister(self, name: str, /) -> None:
-        self._connection.unregister(name)
-
-    def columns(self, table: str) -> list[str]:
-        return self._connection.columns(table)
-
-    def has_table(self, name: str) -> bool:
-        """Returns whether a table or view has this name. Views count because `pickups` is a view over its files."""
-        return bool(self.columns(name))
-
-    def publish_account(self, account: str) -> None:
-        """Does nothing, because `flush` writes to the lake."""
-
-    def publish_views(self) -> None:
-        """Does nothing, because readers create the views themselves (`create_filtered_views`)."""
-
-
-class AccountTables(_MemorySession):
-    """Implements Session (destinations/base.py) for one account, with a separate catalog in the in-memory database."""
-
-    def __init__(self, connection: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
-        super().__init__(connection, tables)
+    def __init__(self, database: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
+        super().__init__(database.in_catalog(dataset).connection)
+        self._tables = tables
         self._dataset = dataset
         self._versions: dict[str, int] = {}
         self._before: dict[str, pa.Table] = {}
         self._touched: set[str] = set()
-        connection.execute("create schema sendcloud")
-        connection.execute(_EMPTY_DLT_TABLES)
+        super().execute("create schema sendcloud")
+        super().execute(_EMPTY_DLT_TABLES)
         for name in OWN_TABLES:
             if table := tables.table(dataset, name):
-                _copy_table(connection, name, table, tables)
+                super().execute(f"create table sendcloud.{name} as select * from {_from_clause(table, tables)}")  # noqa: S608
                 self._before[name] = self._all_rows(name)
         self.refresh()
 
     def execute(self, sql: str, parameters: Any = None, /) -> Any:
         self._touched |= {name for name in (*OWN_TABLES, "pickups_quarantine") if name in sql}
-        return self._connection.execute(sql, parameters)
+        return super().execute(sql, parameters)
+
+    def has_table(self, name: str) -> bool:
+        """Returns whether a table or view has this name. Views count because `pickups` is a view over its files."""
+        return bool(self.columns(name))
 
     def refresh(self) -> None:
         """Makes the rows that dlt has loaded since the last call available to statements."""
@@ -106,14 +79,12 @@ class AccountTables(_MemorySession):
                 self._expose(name, table)
 
     def _expose(self, name: str, table: DeltaTable) -> None:
-        source = _from_clause(table, self._tables)
         if name == "pickups":
-            self._connection.execute(f"create or replace view sendcloud.pickups as select * from {source}")  # noqa: S608
+            rows = f"select * from {_from_clause(table, self._tables)}"  # noqa: S608
+            super().execute(f"create or replace view sendcloud.pickups as {rows}")
             return
-        resolved = self._tables.table(self._dataset, RESOLVED_TABLE)
-        kept = _from_clause(resolved, self._tables) if resolved else _NO_RESOLVED
-        query = _QUARANTINE.format(refused=source, resolved=kept)
-        self._connection.execute(f"create or replace table sendcloud.pickups_quarantine as {query}")
+        rows = _quarantine_query(table, self._tables, self._dataset)
+        super().execute(f"create or replace table sendcloud.pickups_quarantine as {rows}")
         self._before[RESOLVED_TABLE] = self._resolved()
 
     def flush(self, *, is_between_pages: bool = False) -> None:
@@ -144,34 +115,29 @@ class AccountTables(_MemorySession):
             or not rows.slice(0, before.num_rows).equals(before)
         ):
             self._tables.write(self._dataset, name, rows, "overwrite")
-        elif before is not None and rows.num_rows > before.num_rows:
+        elif rows.num_rows > before.num_rows:
             self._tables.write(self._dataset, name, rows.slice(before.num_rows), "append")
         self._before[name] = rows
 
     def _all_rows(self, name: str) -> pa.Table:
-        return self._connection.sql(f"select * from sendcloud.{name}").to_arrow_table()  # noqa: S608  # the name is a constant
+        return self.sql(f"select * from sendcloud.{name}").to_arrow_table()  # noqa: S608  # the name is a constant
 
     def _resolved(self) -> pa.Table:
-        return self._connection.sql(_RESOLVED_ROWS).to_arrow_table()
-
-    def for_account(self, account: str) -> AccountTables:
-        return self
-
-    def for_checks(self, accounts: Sequence[str]) -> AccountTables:
-        return self
+        return self.sql(_RESOLVED_ROWS).to_arrow_table()
 
 
-class DeltaSession(_MemorySession):
+class DeltaSession(DuckDBSession):
     """Provides a session for each account of the run, and a session with the run's data as readers will see it."""
 
-    def __init__(self, connection: DuckDBSession, tables: DeltaTables) -> None:
-        super().__init__(connection, tables)
+    def __init__(self, database: DuckDBSession, tables: DeltaTables) -> None:
+        super().__init__(database.connection)
+        self._tables = tables
         self._accounts: dict[str, AccountTables] = {}
 
     def for_account(self, account: str) -> AccountTables:
         dataset = account_dataset(account)
         if dataset not in self._accounts:
-            self._accounts[dataset] = AccountTables(self._connection.in_catalog(dataset), self._tables, dataset)
+            self._accounts[dataset] = AccountTables(self, self._tables, dataset)
         return self._accounts[dataset]
 
     def refresh(self) -> None:
@@ -184,7 +150,7 @@ class DeltaSession(_MemorySession):
 
     def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
         """Returns a session with this run's accounts in memory. Other accounts would have to be read from the lake."""
-        checked = self._connection.in_catalog("for_checks")
+        checked = self.in_catalog("for_checks")
         found: dict[str, list[str]] = {}
         for dataset, account in self._accounts.items():
             for name in (*OWN_TABLES, "pickups", "pickups_quarantine"):
@@ -196,31 +162,30 @@ class DeltaSession(_MemorySession):
 
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
     """Creates views over the tables of all accounts in the connection's `published` catalog."""
-    _create_views(connection.in_catalog("published"), _published_queries(tables, tables.datasets(PREFIX)))
+    found: dict[str, list[str]] = {}
+    for dataset in tables.datasets(PREFIX):
+        for name in tables.names(dataset):
+            if name == RESOLVED_TABLE or not (table := tables.table(dataset, name)):
+                continue
+            columns = current_columns(_schema(table).names, name)
+            query = f"select {columns} from {_from_clause(table, tables)}"  # noqa: S608  # the names come from the lake
+            is_quarantine = name == "pickups_quarantine"
+            found.setdefault(name, []).append(_quarantine_query(table, tables, dataset) if is_quarantine else query)
+    _create_views(connection.in_catalog("published"), found)
 
 
 def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> None:
+    """Creates a view over the rows of all queries for each table."""
     connection.execute("create schema if not exists sendcloud")
     for name, queries in found.items():
         union = " union all by name ".join(queries)
         connection.execute(f"create or replace view sendcloud.{name} as {union}")
 
 
-def _published_queries(tables: DeltaTables, datasets: Sequence[str]) -> dict[str, list[str]]:
-    """Returns, for each table, the queries that select the rows of these datasets."""
-    found: dict[str, list[str]] = {}
-    for dataset in datasets:
-        for name in tables.names(dataset):
-            if name == RESOLVED_TABLE or not (table := tables.table(dataset, name)):
-                continue
-            columns = current_columns(_schema(table).names, name)
-            query = f"select {columns} from {_from_clause(table, tables)}"  # noqa: S608  # the names come from the lake
-            if name == "pickups_quarantine":
-                resolved = tables.table(dataset, RESOLVED_TABLE)
-                kept = _from_clause(resolved, tables) if resolved else _NO_RESOLVED
-                query = _QUARANTINE.format(refused=_from_clause(table, tables), resolved=kept)
-            found.setdefault(name, []).append(query)
-    return found
+def _quarantine_query(refused: DeltaTable, tables: DeltaTables, dataset: str) -> str:
+    resolved = tables.table(dataset, RESOLVED_TABLE)
+    kept = _from_clause(resolved, tables) if resolved else _NO_RESOLVED
+    return _QUARANTINE.format(refused=_from_clause(refused, tables), resolved=kept)
 
 
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
@@ -237,7 +202,3 @@ def _schema(table: DeltaTable) -> pa.Schema:
 
 
 _SQL_TYPES = {"int64": "bigint", "double": "double", "bool": "boolean", "timestamp[us, tz=UTC]": "timestamptz"}
-
-
-def _copy_table(connection: DuckDBSession, name: str, table: DeltaTable, tables: DeltaTables) -> None:
-    connection.execute(f"create table sendcloud.{name} as select * from {_from_clause(table, tables)}")  # noqa: S608

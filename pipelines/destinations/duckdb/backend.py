@@ -21,7 +21,6 @@ from pipelines.destinations.duckdb.publish import compact, publish, remove_compa
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
-    checkpoint,
     create_database,
     dlt_destination,
     open_database,
@@ -70,7 +69,8 @@ class DuckDBBackend:
         return True
 
     def checkpoint(self) -> None:
-        checkpoint(self.warehouse, self.published)
+        with self.session() as connection:
+            connection.execute("checkpoint")
 
     def dlt_destination(self) -> Destination[Any, Any]:
         return dlt_destination(self.warehouse)

@@ -18,7 +18,6 @@ from pipelines.errors import DestinationError, NoData
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
-    from fsspec import AbstractFileSystem
 
 DatabaseError = duckdb.Error
 
@@ -33,19 +32,16 @@ class DuckDBSession:
     """Implements Session (destinations/base.py) with a connection to a DuckDB database."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
-        return self._connection.execute(sql, parameters)
+        return self.connection.execute(sql, parameters)
 
     def sql(self, query: str, /) -> duckdb.DuckDBPyRelation:
-        return self._connection.sql(query)
+        return self.connection.sql(query)
 
     def register(self, name: str, rows: Any, /) -> None:
-        self._connection.register(name, rows)
-
-    def unregister(self, name: str, /) -> None:
-        self._connection.unregister(name)
+        self.connection.register(name, rows)
 
     def has_table(self, name: str) -> bool:
         return (name,) in self.execute(f"select table_name from duckdb_tables() where {_DATASET_CONDITION}").fetchall()  # noqa: S608
@@ -59,13 +55,9 @@ class DuckDBSession:
         quoted = str(file).replace("'", "''")
         self.execute(f"attach '{quoted}' as {catalogue} (read_only)")
 
-    def use_filesystem(self, filesystem: AbstractFileSystem) -> None:
-        """Lets statements read the filesystem's files by their addresses (`s3://…`)."""
-        self._connection.register_filesystem(filesystem)
-
     def in_catalog(self, catalogue: str) -> DuckDBSession:
         """Returns another session on this database, with its own in-memory catalog, which is created if necessary."""
-        connection = self._connection.cursor()
+        connection = self.connection.cursor()
         connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         connection.execute(f'use "{catalogue}"')
         connection.execute("set timezone = 'UTC'")
@@ -154,17 +146,6 @@ def dlt_destination(path: Path) -> Destination[Any, Any]:
     import dlt
 
     return dlt.destinations.duckdb(str(path))
-
-
-def checkpoint(path: Path, backup: Path) -> None:
-    """Moves data from the log and from memory into the file.
-
-    Raises:
-        DestinationError: the file can't be opened.
-        duckdb.Error: the data can't be written.
-    """
-    with open_database(path, backup=backup) as connection:
-        connection.execute("checkpoint")
 
 
 @contextmanager

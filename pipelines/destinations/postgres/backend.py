@@ -7,7 +7,6 @@ the `sendcloud` and `analytics` schemas.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config.project import find_project
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import account_dataset
+from pipelines.destinations.naming import AccountDatasets, account_dataset, working_dir
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
 
 
-class PostgresBackend:
+class PostgresBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with a PostgreSQL server.
 
     A run uses one connection, which holds its locks. dlt opens its own connections.
@@ -126,13 +124,8 @@ class PostgresBackend:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
         source.resources["pickups"].add_map(_replace_nul)
 
-    def dataset_name(self, account: str) -> str:
-        return account_dataset(account)
-
     def working_dir(self) -> Path:
-        mark = hashlib.sha256(self._where.encode()).hexdigest()[:8]
-        base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
-        return base / "pipelines" / f"postgres-{mark}"
+        return working_dir("postgres", self._where)
 
     def publish(self) -> bool:
         """Returns False, because the run's transaction has already published everything."""
@@ -168,9 +161,6 @@ class PostgresBackend:
 
     def data_dir(self) -> Path:
         return self.working_dir().parent
-
-    def is_demo(self) -> bool:
-        return False
 
     @contextmanager
     def snapshot(self) -> Iterator[Mapping[str, str]]:
@@ -221,14 +211,10 @@ def postgres_backend() -> PostgresBackend:
         SettingsError: a setting is missing, or the password contains an @ that is not percent-encoded.
     """
     import dlt
-    from dlt.common.configuration.exceptions import ConfigurationException
 
     copy_parquet_by_row_group()
     destination = dlt.destinations.postgres()
-    try:
-        config = resolve_configuration(destination, DATASET)
-    except ConfigurationException as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+    config = resolve_configuration(destination, DATASET)
     keys = config.credentials
     if "@" in str(keys.host):  # the text before the @ is part of the password and must not appear in a message
         raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")

@@ -62,7 +62,7 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
     Raises:
         DestinationError: a statement failed.
     """
-    tables = {table: _columns(session, own, table) for table in PUBLISHED_TABLES}
+    tables = {table: column_types(session, own, table) for table in PUBLISHED_TABLES}
     for table, columns in tables.items():
         if columns:
             _create_table(session, table, columns)
@@ -111,12 +111,12 @@ def create_indexes(session: PostgresSession, own: str) -> None:
             session.execute_native(f'create index {name} on "{own}".{table} ({", ".join(columns)})')
 
 
-def _columns(session: PostgresSession, own: str, table: str) -> dict[str, str]:
-    """Returns the column names and types of the account's own table.
+def column_types(session: PostgresSession, schema: str, table: str) -> dict[str, str]:
+    """Returns the names and types of the table's columns, in order. The dict is empty if the table doesn't exist.
 
     JSON columns are published as jsonb, which supports more operators.
     """
-    found = session.execute_native(_COLUMN_TYPES, {"schema": own, "table": table}).fetchall()
+    found = session.execute_native(_COLUMN_TYPES, {"schema": schema, "table": table}).fetchall()
     return {name: "jsonb" if kind == "json" else kind for name, kind in found}
 
 
@@ -125,9 +125,7 @@ def _create_table(session: PostgresSession, table: str, columns: dict[str, str])
 
     Waits for other runs that are changing published tables, and up to 10 s for readers of this table.
     """
-    there = {
-        name for name, _ in session.execute_native(_COLUMN_TYPES, {"schema": "sendcloud", "table": table}).fetchall()
-    }
+    there = column_types(session, "sendcloud", table).keys()
     renamed = RENAMED_COLUMNS.get(table, {})
     if columns.keys() <= there and not there & renamed.keys():
         return

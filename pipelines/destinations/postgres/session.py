@@ -26,7 +26,7 @@ from pipelines.analytics.views import create_views, views_are_current
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.filtered_views import checked_session
-from pipelines.destinations.postgres.publish import PUBLISH_LOCK, publish_account
+from pipelines.destinations.postgres.publish import PUBLISH_LOCK, column_types, publish_account
 from pipelines.destinations.postgres.results import Query, Result, configure_types
 from pipelines.dialects.translate import translate
 from pipelines.errors import DestinationError
@@ -71,7 +71,7 @@ class PostgresSession:
     def register(self, name: str, rows: pa.Table, /) -> None:
         """Copies the rows to a temporary table in this connection. Empty strings stay distinct from null."""
         kinds = ", ".join(f'"{field.name}" {SQL_TYPES.get(field.type, "timestamptz")}' for field in rows.schema)
-        self.unregister(name)
+        self.execute_native(f"drop table if exists pg_temp.{name}")
         self.execute_native(f"create temp table {name} ({kinds})")
         lines = io.BytesIO()
         pyarrow.csv.write_csv(rows, lines, pyarrow.csv.WriteOptions(include_header=False))
@@ -79,15 +79,11 @@ class PostgresSession:
         with self._translate_errors(), self._raw.cursor() as cursor:
             cursor.copy_expert(f"copy pg_temp.{name} from stdin with (format csv)", lines)
 
-    def unregister(self, name: str, /) -> None:
-        self.execute_native(f"drop table if exists pg_temp.{name}")
-
     def has_table(self, name: str) -> bool:
         return bool(self.columns(name))
 
     def columns(self, table: str) -> list[str]:
-        found = self.execute_native(TABLE_COLUMNS, {"schema": self._schema, "table": table})
-        return [name for (name,) in found.fetchall()]
+        return list(column_types(self, self._schema, table))
 
     def for_account(self, account: str) -> PostgresSession:
         if account not in self._sessions:
@@ -118,9 +114,9 @@ class PostgresSession:
         A query locks the views that it reads. If a view stays locked for LOCK_TIMEOUT, the old views remain and the
         next run tries again.
         """
-        if views_are_current(_NativeSession(self)):
-            return
         with self._translate_errors(), self._raw.cursor() as cursor:
+            if views_are_current(_Cursor(cursor)):
+                return
             cursor.execute(PUBLISH_LOCK)  # another machine may be updating the views too
             cursor.execute("savepoint views")
             try:
@@ -149,17 +145,11 @@ class PostgresSession:
         try:
             yield
         except psycopg2.Error as error:
-            self._rollback_if_failed()
+            if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
+                # until the rollback, the server rejects every statement, so a failed run could not write its receipt
+                with self._raw.cursor() as cursor:
+                    cursor.execute("rollback")
             raise DestinationError(self._where, str(error).strip().split("\n")[0], REMEDY) from error
-
-    def _rollback_if_failed(self) -> None:
-        """Rolls back a failed transaction.
-
-        The server rejects every statement until the rollback, so without one, a failed run could not write its receipt.
-        """
-        if self._raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR:
-            with self._raw.cursor() as cursor:
-                cursor.execute("rollback")
 
 
 class _Cursor:
@@ -171,20 +161,6 @@ class _Cursor:
     def execute(self, text: str, parameters: Any = None) -> Any:
         self._cursor.execute(text, parameters)
         return self._cursor
-
-
-class _NativeSession:
-    """Executes statements that are already in the server's dialect."""
-
-    def __init__(self, session: PostgresSession) -> None:
-        self.execute = session.execute_native
-
-
-TABLE_COLUMNS = """
-    select attname from pg_attribute
-    join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = %(schema)s and relname = %(table)s and attnum > 0 and not attisdropped order by attnum
-"""
 
 
 def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSession:

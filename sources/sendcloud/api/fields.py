@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# Every time must have a UTC offset. Records without an offset are rejected, because a guess could be wrong.
+# Every timestamp must have a UTC offset. Records without an offset are rejected, because a guess could be wrong.
 Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1)]
 ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]

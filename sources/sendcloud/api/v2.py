@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 import requests
@@ -58,20 +57,11 @@ class Envelope(Struct, gc=False):
     next: str | None
 
 
-def _next(envelope: Any, _link: str) -> str | None:
-    link: str | None = envelope.next
-    return link
-
-
 def _message(response: requests.Response) -> str | None:
     try:
         return str(msgspec.json.decode(response.content)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
         return None
-
-
-def _no_slots(_pickups: Sequence[Any]) -> None:
-    """Returns None, because v2 pickups have no time slots."""
 
 
 V2 = Version(
@@ -84,7 +74,7 @@ V2 = Version(
     lone_record=False,
     known=KnownPickup,
     pickup=Pickup,
-    encode_slots=_no_slots,
-    next_link=_next,
+    encode_slots=lambda _pickups: None,  # pickups of this version have no time slots
+    next_link=lambda envelope, _link: envelope.next,
     error_message=_message,
 )

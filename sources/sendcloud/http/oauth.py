@@ -6,17 +6,15 @@ import re
 import time
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 from requests.auth import AuthBase
 
 from ..errors import ClientAuthError, SendcloudError, SettingsError
 from .origins import origin_of, resolve_link
 from .redaction import SecretMask
-from .responses import oauth_error_message
+from .responses import decode_object, oauth_error_message
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
@@ -101,7 +99,7 @@ class TokenSource:
         response = self._session.request("POST", self._url, self._address, self._pair.pair, data=self._form)
         if response.status_code != 200:
             raise self._error_of(response)
-        answer = _decode(response.content)
+        answer = decode_object(response.content)
         token, kind = answer.get("access_token"), answer.get("token_type", "bearer")
         if not isinstance(token, str) or not HEADER_SAFE.fullmatch(token):
             raise self._unusable("200, but without an access_token that can be sent in a header")
@@ -130,13 +128,6 @@ class TokenSource:
 
     def _unusable(self, evidence: str) -> SendcloudError:
         return self._session.unusable("POST", self._address, evidence)
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        return {}
 
 
 def _lifetime_seconds(expires_in: object) -> float:

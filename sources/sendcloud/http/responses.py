@@ -94,9 +94,14 @@ def oauth_error_message(response: requests.Response) -> str:
 
     Other fields are omitted, because the body may contain a token.
     """
-    try:
-        answer = msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return ""
+    answer = decode_object(response.content)
     texts = (answer.get(name) for name in ("error", "error_description"))
     return ": ".join(text for text in texts if isinstance(text, str) and text)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Returns the JSON object in the body, or an empty one if the body is something else."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}

@@ -90,7 +90,7 @@ class RetryingSession:
 
     def unusable(self, method: str, path: str, evidence: str) -> BadResponse:
         """Returns the error for a response that contradicts the API's documentation."""
-        return BadResponse(path, evidence, "", method, self._setting)
+        return BadResponse(path, evidence, method, self._setting)
 
     def _send(
         self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any

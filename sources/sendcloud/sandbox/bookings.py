@@ -146,7 +146,7 @@ def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]
     If the window is open-ended, the closing time is None. Business hours are in the country's local time.
     """
     zone = ZONES[booking.country]
-    hour, until = random.choice(booking.carrier.windows)
+    hour, *until = random.choice(booking.carrier.windows)
     day = booking.at.astimezone(zone).date()
     for _ in range(random.choice(booking.carrier.lead_days)):
         day = next_working_day(day)
@@ -158,7 +158,7 @@ def window(booking: Booking, random: Random) -> tuple[datetime, datetime | None]
     if opens < booking.at + timedelta(hours=1):
         day = next_working_day(day)
         opens = datetime.combine(day, time(hour), zone).astimezone(UTC)
-    closes = datetime.combine(day, time(until), zone).astimezone(UTC) if until else None
+    closes = datetime.combine(day, time(until[0]), zone).astimezone(UTC) if until else None
     if random.random() < booking.carrier.odd_minutes:
         late = timedelta(milliseconds=random.randrange(3_600_000))
         return opens + late, closes + late if closes else None

@@ -6,10 +6,9 @@ If a fault returns the response object that it received, the fault does not appl
 from __future__ import annotations
 
 import json
-import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Literal
@@ -135,28 +134,6 @@ def expired_cursor() -> Fault:
     return given
 
 
-def errors_as(form: Literal["list", "object"], status: str | int, code: int = 400, detail: str = "No.") -> Fault:
-    """Sends a v3 error as the documented list or as a single object.
-
-    `status` is the status in the body, as text or as a number. `code` is the HTTP status.
-    """
-    error = {"status": status, "code": "invalid", "detail": detail}
-    body = json.dumps({"errors": [error] if form == "list" else error}).encode()
-    return lambda due: Answer(code, body, url=due.url)
-
-
-def lone_record() -> Fault:
-    """Sends a v3 page with a single record instead of a list in `data`, as in a published example."""
-    return lambda due: _with(due, "data", lambda records: records[0])
-
-
-def without_slots() -> Fault:
-    """Sends a v3 page on which no pickup has time slots, as in the published FedEx examples."""
-    return lambda due: _with(
-        due, "data", lambda records: [{k: v for k, v in r.items() if k != "time_slots"} for r in records]
-    )
-
-
 def token(**fields: Any) -> Fault:
     """Adds or overrides fields in a response that contains a token. Other responses are unchanged."""
 
@@ -189,58 +166,6 @@ def _edited(due: Answer, link: str, records: list[Any] | None = None) -> Answer:
     return replace(due, body=json.dumps(page).encode(), headers={**due.headers, "Link": f'<{link}>; rel="next"'})
 
 
-def _with(due: Answer, key: str, change: Callable[[list[Any]], Any]) -> Answer:
-    page = _page_of(due)
-    return (
-        due
-        if not page or not page.get(key)
-        else replace(due, body=json.dumps({**page, key: change(page[key])}).encode())
-    )
-
-
 def _page_of(due: Answer) -> dict[str, Any] | None:
     page = json.loads(due.body) if due.status == 200 and due.body else None
     return page if isinstance(page, dict) and page.keys() & {"pickups", "data"} else None
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A queued fault, the page that it applies to, and how many more times it applies."""
-
-    fault: Fault
-    page: Page | None
-    times: int | None
-
-
-class Trouble:
-    """The queue of faults."""
-
-    def __init__(self) -> None:
-        self._line: list[Waiting] = []
-        self._lock = threading.Lock()
-
-    def add(self, fault: Fault, page: Page | None, times: int | None) -> None:
-        """Adds a fault to the end of the queue."""
-        with self._lock:
-            self._line.append(Waiting(fault, page, times))
-
-    def clear(self) -> None:
-        """Removes all faults."""
-        with self._lock:
-            self._line.clear()
-
-    def spoil(self, due: Answer, page: Page | None) -> Answer:
-        """Returns the response as changed by the first fault that applies, or `due` if no fault applies."""
-        with self._lock:
-            for waiting in self._line:
-                given = waiting.fault(due) if waiting.page in (None, page) else due
-                if given is not due:
-                    self._use(waiting)
-                    return given
-        return due
-
-    def _use(self, waiting: Waiting) -> None:
-        if waiting.times is not None:
-            waiting.times -= 1
-            if waiting.times <= 0:
-                self._line.remove(waiting)

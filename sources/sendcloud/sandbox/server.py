@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
 from .answer import Answer
 from .api import Api
-from .faults import Fault, Page, Trouble
+from .faults import Fault, Page
 from .forms import V2, V3
 from .paging import Order
 from .tokens import PATH as TOKEN_PATH
@@ -29,47 +30,43 @@ class Request(NamedTuple):
     authorization: str | None
 
 
-class Sandbox:
+@dataclass(eq=False, slots=True)
+class QueuedFault:
+    """A queued fault, the page that it applies to, and how often it applies. None means every page, or always."""
+
+    fault: Fault
+    page: Page | None
+    times: int | None
+
+
+@dataclass(eq=False)
+class Sandbox(Api):
     """A running sandbox: its addresses and credentials, the requests it received, and its faults."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self.world = api.world
-        self.base_url = api.origin + V2.root
-        self.base_url_v3 = api.origin + V3.root
-        self.public_key = api.public_key
-        self.secret_key = api.secret_key
-        self.token_url = api.tokens.url
-        self.client_id = api.tokens.client_id
-        self.client_secret = api.tokens.client_secret
-        self.requests: list[Request] = []
-        """All requests so far, oldest first."""
-        self.on_request: Callable[[Sandbox, int], object] | None = None
-        """A function that is called before each response, with the sandbox and the request number (from 1).
+    requests: list[Request] = field(default_factory=list)
+    """All requests so far, oldest first."""
+    on_request: Callable[[Sandbox, int], object] | None = None
+    """A function that is called before each response, with the sandbox and the request number (from 1).
 
-        The function may book and cancel pickups and move the clock.
-        """
-        self._numbers = count(1)
-        self._trouble = Trouble()
-        self._lock = threading.Lock()
+    The function may book and cancel pickups and move the clock.
+    """
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _faults: list[QueuedFault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
-    def order(self) -> Order:
-        """The order of the list. If you change the order, the API may refuse cursors that were issued earlier."""
-        return self._api.order
-
-    @order.setter
-    def order(self, order: Order) -> None:
-        self._api.order = order
+    def __post_init__(self) -> None:
+        self.base_url, self.base_url_v3 = self.origin + V2.root, self.origin + V3.root
+        self.token_url = self.tokens.url
+        self.client_id, self.client_secret = self.tokens.client_id, self.tokens.client_secret
 
     @property
     def access_token(self) -> str:
         """The most recently issued access token, or an empty string if there is none."""
-        return self._api.tokens.newest
+        return self.tokens.newest
 
     def revoke_tokens(self) -> None:
         """Revokes all access tokens issued so far."""
-        self._api.tokens.revoke()
+        self.tokens.revoke()
 
     def fault(self, fault: Fault, *, page: Page | None = None, times: int | None = 1) -> None:
         """Queues a fault. For each request, the first queued fault that applies changes the response.
@@ -79,11 +76,13 @@ class Sandbox:
             page: the page of a walk (from 1), or `token` for the token endpoint. None selects every request.
             times: the number of requests that the fault affects. None repeats the fault until you call `heal`.
         """
-        self._trouble.add(fault, page, times)
+        with self._lock:
+            self._faults.append(QueuedFault(fault, page, times))
 
     def heal(self) -> None:
         """Removes all faults."""
-        self._trouble.clear()
+        with self._lock:
+            self._faults.clear()
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
         """Returns the response to a request, and records the request in `requests`."""
@@ -91,10 +90,25 @@ class Sandbox:
         if self.on_request:
             self.on_request(self, number)
         with self._lock:
-            due = self._api.answer(method, path, authorization, body)
-            given = self._trouble.spoil(due, self._api.page_number(path))
+            due = super().answer(method, path, authorization, body)
+            given = self._spoil(due, self.page_number(path))
             self.requests.append(Request(method, path, 0 if given.reset else given.status, authorization))
         return given
+
+    def _spoil(self, due: Answer, page: Page | None) -> Answer:
+        """Returns the response after the first fault that applies, or `due` if no fault applies."""
+        for queued in self._faults:
+            given = queued.fault(due) if queued.page in (None, page) else due
+            if given is not due:
+                self._use(queued)
+                return given
+        return due
+
+    def _use(self, queued: QueuedFault) -> None:
+        if queued.times is not None:
+            queued.times -= 1
+            if queued.times <= 0:
+                self._faults.remove(queued)
 
 
 @contextmanager
@@ -130,7 +144,7 @@ def serve(
     with nullcontext(on) if on else listening(port) as server:
         origin = f"http://127.0.0.1:{server.server_port}"
         tokens = Tokens(client_id, client_secret, token_seconds, origin + TOKEN_PATH)
-        sandbox = Sandbox(Api(world, origin, public_key, secret_key, tokens, default_limit, max_limit, order))
+        sandbox = Sandbox(world, origin, public_key, secret_key, tokens, default_limit, max_limit, order)
         server.answer, server.clock = sandbox.answer, lambda: world.clock
         yield sandbox
 

@@ -50,7 +50,7 @@ class World:
         world = cls(clock=clock)
         world._goes_by_id, world._newest = False, 0
         for record in reversed(list(records)):
-            world._put(record, ALWAYS)
+            world.put(record, ALWAYS)
         return world
 
     @property
@@ -149,7 +149,11 @@ class World:
         Returns:
             The number that identifies the record in `change`, `cancel` and `remove`. An integer id is also this number.
         """
-        return self._put(record, self._instant(at))
+        with self._lock:
+            own, position = record.get("id"), self._newest + 1
+            number = own if type(own) is int else position
+            self._add(Pickup(position, self._instant(at), wire(record)), number)
+        return number
 
     def change(self, id: int, at: datetime | None = None, **fields: Any) -> None:  # noqa: A002
         """Changes any fields of a pickup, including unknown fields, at the given time (default: the clock)."""
@@ -177,13 +181,6 @@ class World:
         with self._lock:
             self._by_id[number].change(at, fields, final=final)
             self.version += 1
-
-    def _put(self, record: Record, at: datetime) -> int:
-        with self._lock:
-            own, position = record.get("id"), self._newest + 1
-            number = own if type(own) is int else position
-            self._add(Pickup(position, at, wire(record)), number)
-        return number
 
     def _add(self, pickup: Pickup, number: int) -> None:
         with self._lock:
