@@ -14,6 +14,7 @@ from pipelines.config.project import command_path, demo_folder, environment_vari
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.loading.run import run
 from pipelines.output import print_text
+from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
 BETWEEN_RUNS = timedelta(days=7)
@@ -49,7 +50,11 @@ def _remove_earlier_demo(folder: Path) -> None:
 def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
-    with serve(world) as api, environment_variables(_demo_settings(api, folder)):
+    with (
+        serve(world) as api,
+        environment_variables(_demo_settings(api, folder)),
+        simulated_machine_clock(lambda: world.clock),
+    ):
         print_text(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
         first = _run_once("First run: everything")
         world.clock += BETWEEN_RUNS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pipelines.config.account_settings import (
     SourceSettings,
@@ -18,6 +19,7 @@ from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
 from sources.sendcloud.http.credentials import BASIC, OAUTH2
+from sources.sendcloud.reading.clocks import ClockReading, judge
 from sources.sendcloud.records.decode import Page, decode_page
 from sources.sendcloud.settings import address_of, version_of
 
@@ -55,7 +57,7 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
     yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
     yield from _record_findings(page, account)
-    yield _clock_finding(reply.served_at, account)
+    yield _clock_finding(reply.served_at, page.rows["created_at"], account)
 
 
 def _explain(error: Exception, settings: SourceSettings, account: str) -> Exception:
@@ -111,12 +113,15 @@ def _record_findings(page: Page, account: str) -> Iterator[Finding]:
         yield Finding("records", "warning", f"{message} and keeps their values in extra: ask Sendcloud", account)
 
 
-def _clock_finding(served_at: datetime, account: str) -> Finding:
-    ahead = _now() - served_at
+def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
+    now = _now()
+    ahead = now - served_at
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
-    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected."
+    as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
+    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
+    message += f" A run would take {as_of:%Y-%m-%d %H:%M} UTC as its time."
     return Finding(
         "clock",
         "warning",

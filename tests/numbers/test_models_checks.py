@@ -9,12 +9,21 @@ pytestmark = pytest.mark.duckdb2
 NO_FINDINGS = {check: [] for check in CHECKS}
 
 
+# the checks that report a run, and a change that makes a receipt wrong
+WRONG_RECEIPTS = {
+    "clocks_agree": "clock_difference_seconds = -3601",
+    "open_pickups_listed": "open_missing = 1",
+    "frontier_held_back": "frontier_pickup_id = 901",
+    "refused_records": "rows_read = 199, quarantined = 2",
+}
+
+
 def findings(con):
     """Returns the (account, id) pairs that each check reports."""
     found = {}
     for check, text in CHECKS.items():
         result = con.execute(text)
-        key = "run_id" if check == "refused_records" else "id"
+        key = "run_id" if check in WRONG_RECEIPTS else "id"
         assert [name for name, *_ in result.description[:2]] == ["account", key], check
         found[check] = sorted(row[:2] for row in result.fetchall())
     return found
@@ -51,12 +60,22 @@ WRONG_ROWS = {
     "status_conflict": [pickup(id=901, cancelled_at=SUNDAY)],
     "missing_tracking_number": [pickup(id=901, tracking_number="")],
     "unreadable_fields": [pickup(id=901, extra='{"contract":"57"}')],
-    "refused_records": [],  # the wrong row is a receipt
 }
 
 
 def test_every_check_has_an_example_of_wrong_rows():
-    assert WRONG_ROWS.keys() == CHECKS.keys()
+    assert WRONG_ROWS.keys() | WRONG_RECEIPTS.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("check", WRONG_RECEIPTS)
+def test_only_the_check_for_a_wrong_receipt_reports_it_if_it_is_the_last(warehouse, check):
+    con = warehouse(pickup(), runs=[run(run_number=1, run_id="1"), run(run_number=2, run_id="2")])
+    change = f"update sendcloud.pickup_runs set {WRONG_RECEIPTS[check]} where run_id = ?"
+
+    con.execute(change, ["1"])
+    assert findings(con) == NO_FINDINGS
+    con.execute(change, ["2"])
+    assert NO_FINDINGS | {check: [("shop", "2")]} == findings(con)
 
 
 @pytest.mark.parametrize("check", WRONG_ROWS)
@@ -64,11 +83,8 @@ def test_only_the_check_for_a_wrong_row_reports_that_row(warehouse, check):
     con = warehouse(pickup(), cancelled(), *WRONG_ROWS[check])
     if check == "no_longer_listed":
         con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
-    if check == "refused_records":
-        con.execute("update sendcloud.pickup_runs set run_id = '901', rows_read = 199, quarantined = 2")
 
-    reported = "901" if check == "refused_records" else 901
-    assert NO_FINDINGS | {check: [("shop", reported)]} == findings(con)
+    assert NO_FINDINGS | {check: [("shop", 901)]} == findings(con)
 
 
 def read_and_refused(rows_read, quarantined, hour=1):
@@ -131,15 +147,18 @@ def test_unique_key_check_does_not_group_keys_if_the_row_counts_add_up(warehouse
     assert duplicates_found(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 
 
-def test_unique_key_check_groups_keys_if_the_machine_clock_was_set_back(warehouse):
-    """At 10:15, 2 rows and 1 new row made 3. A later run added a fourth row with a new id, but its clock said 09:30."""
+@pytest.mark.parametrize(("new", "duplicates"), [(2, []), (1, [("shop", 901)])])
+def test_unique_key_check_compares_the_last_two_runs_even_if_the_machine_clock_was_set_back(warehouse, new, duplicates):
+    """The run that was made last says 09:30, and 2 rows were in the table before it.
+
+    If it added 2 rows, the counts add up, and the check is skipped. If it added 1, it groups the keys.
+    """
     runs = [
-        run(started_at="2026-03-31 10:00Z", rows_in_table=2),
-        run(started_at="2026-03-31 10:15Z", rows_new=1, rows_in_table=3),
-        run(started_at="2026-03-31 09:30Z", rows_new=1, rows_in_table=4),
+        run(run_number=1, started_at="2026-03-31 10:15Z", rows_in_table=2),
+        run(run_number=2, started_at="2026-03-31 09:30Z", rows_new=new, rows_in_table=4),
     ]
     con = warehouse(pickup(), pickup(), *WRONG_ROWS["unique_key"], runs=runs)
-    assert findings(con)["unique_key"] == [("shop", 901)]
+    assert findings(con)["unique_key"] == duplicates
 
 
 @pytest.mark.parametrize(

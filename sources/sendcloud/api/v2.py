@@ -47,11 +47,14 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
 
 
 class Envelope(Struct, gc=False):
-    """One page of the list. If `next` is absent or null, the page is the last one."""
+    """A page. If `next` is null, the page is the last one in the list.
+
+    The document requires `next`. If it is absent, the rest of the list may be missing, so this is not a page.
+    """
 
     key: ClassVar[str] = "pickups"
     records: Raw = field(name=key)
-    next: str | None = None
+    next: str | None
 
 
 def _message(response: requests.Response) -> str | None:

@@ -15,7 +15,8 @@ from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
 from ..records.tables import RejectedRecord, keep_latest
-from .frontier import OrderCheck, is_before
+from .clocks import ClockReading, judge, largest_difference, machine_time
+from .order import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
@@ -37,7 +38,7 @@ class ListedPage(NamedTuple):
 
     page: Page
     next: str | None
-    served_at: datetime
+    clocks: ClockReading
 
 
 class StopRule(NamedTuple):
@@ -73,8 +74,9 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     """
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
-    for number, (page, following, served_at) in enumerate(_page_source(link, client, stop, stats), start=1):
-        stats.observed_at = stats.observed_at or served_at
+    for number, (page, following, clocks) in enumerate(_page_source(link, client, stop, stats), start=1):
+        if not stats.settled_by:
+            _note_clocks(clocks, page.rows, stats)
         _update_stats(page, stats)
         order.add_page(page.rows)
         if stats.order != "unsorted":
@@ -86,6 +88,14 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
             stats.stopped_because = because
             break
     return PagesRead(keep_latest(tables), rejected, order, following)
+
+
+def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
+    """Adds the page's clocks to those of the walk. The first page tells the time of a walk that fails."""
+    stats.clocks.append(clocks)
+    stats.clock_difference_seconds = largest_difference(stats.clocks)
+    if stats.observed_at is None:
+        stats.observed_at = judge(stats.clocks, rows["created_at"], stats.last_as_of).as_of
 
 
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
@@ -120,10 +130,10 @@ def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[Listed
         if link in followed:
             raise LoopingLink(client.path_of(link), pages_before + len(followed))
         followed.add(link)
-        reply = _request_page(client, link, stats)
+        reply, machine_at = _request_page(client, link, stats), machine_time()
         page = _decode_page(reply, client, client.path_of(link), stats)
         link = resolve_link(link, page.next) if page.next else ""
-        yield ListedPage(page, link or None, reply.served_at)
+        yield ListedPage(page, link or None, ClockReading(reply.served_at, machine_at))
 
 
 def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ..http.oauth import Tokens
+from .clocks import ClockReading, is_after
 from .prefetch import Prefetcher
 
 
@@ -19,6 +20,7 @@ class ReadFacts:
     account: str = ""
     api_version: str = "v2"
     api_version_before: str | None = None  # the API version that filled the table, set only during a version change
+    clock_difference_seconds: float | None = None  # by how much this machine's clock was ahead of the API's, at most
     observed_at: datetime | None = None  # time at which the first page was served; every row was read then or later
     pages: int = 0
     requests: int = 0
@@ -37,6 +39,7 @@ class ReadFacts:
     frontier: datetime | None = None  # the walk had to read back to this time, or the whole list if None
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
+    frontier_pickup_id: int | None = None  # the pickup that holds back the frontier by more than a month
     oldest_read_at: datetime | None = None  # oldest created_at read so far
 
 
@@ -48,6 +51,12 @@ class ReadStats(ReadFacts):
     """
 
     run_id: str = ""  # the caller's name for the run, for progress displays
+    last_as_of: datetime | None = None  # what the caller knows: when the last good run observed the list,
+    highest_as_of: datetime | None = None  # and the latest time that any run recorded
+    clocks: list[ClockReading] = field(default_factory=list, repr=False)  # of each page of the run's first walk
+    is_window: bool = False  # only a scheduler's time window is read
+    settled_by: datetime | None = None  # the earlier plausible clock; None until the first walk is complete
+    latest_clock: datetime | None = None  # the later plausible clock; None if there is none
     history_complete: bool | None = None  # whether the list has been read to its end at least once
     has_more: bool = False  # whether rows remain to be read: history, a sweep, or an unsorted list
     sweep: str | None = None  # complete | incomplete | not_begun; None without a sweep
@@ -63,6 +72,11 @@ class ReadStats(ReadFacts):
     tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run
     history_links_read: set[str] = field(default_factory=set, repr=False)  # links where history packages started
     prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # reads the next package during loading
+
+    @property
+    def has_future_times(self) -> bool:
+        """Whether an earlier run recorded times that are well after every plausible clock."""
+        return is_after(self.last_as_of, self.latest_clock) or is_after(self.highest_as_of, self.latest_clock)
 
     def stop_prefetch(self) -> None:
         """Stops the prefetcher if one is running."""

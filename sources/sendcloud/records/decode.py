@@ -104,7 +104,7 @@ def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) ->
         listed = page.get(key)
         is_lone = version.lone_record and isinstance(listed, dict)
         records = msgspec.convert([listed] if is_lone else listed, list[Any])
-        envelope = _decoders(version).envelope.decode(join_as_sent({"next": page.get("next"), key: []}))
+        envelope = _decoders(version).envelope.decode(join_as_sent({**page, key: []}))
         return envelope, [join_as_sent(record) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None

@@ -8,7 +8,9 @@ with runs as (
         run_id,
         rows_read,
         quarantined,
-        row_number() over (partition by account order by started_at desc, run_id desc) as runs_ago
+        row_number() over (
+            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
+        ) as runs_ago
     from sendcloud.pickup_runs
 )
 
