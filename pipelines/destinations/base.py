@@ -68,6 +68,33 @@ class Session(Protocol):
         """
 
 
+class Recovery(Protocol):
+    """Repairs what a run can't work with. Each method returns what was done, or None if there was nothing to do.
+
+    The run must hold the lock. Both methods raise DestinationError if a person must decide.
+    """
+
+    def before_run(self) -> str | None:
+        """Replaces a warehouse that is missing although it has published pickups."""
+
+    def after_failure(self, errors: Sequence[Exception], /) -> str | None:
+        """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
+
+        Args:
+            errors: the accounts' errors.
+        """
+
+
+class NoRecovery:
+    """Implements Recovery for a server or a lake, which keep copies themselves (docs/how-to/back-up.md)."""
+
+    def before_run(self) -> str | None:
+        return None
+
+    def after_failure(self, _errors: Sequence[Exception], /) -> str | None:
+        return None
+
+
 class Backend(Protocol):
     """Gives runs and readers access to a destination. `str(backend)` names the destination without any secrets."""
 
@@ -87,6 +114,9 @@ class Backend(Protocol):
 
     def check_lock(self) -> None:
         """Raises DestinationError if another run may have acquired the lock. A run calls this method before a merge."""
+
+    def recovery(self, accounts: Sequence[str]) -> Recovery:
+        """Returns what repairs the destination during a run. `accounts` are the names of all configured accounts."""
 
     def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
         """Checks that a run would touch nothing that isn't ours. The run begins inside the block.

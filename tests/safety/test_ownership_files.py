@@ -245,20 +245,19 @@ def test_a_moved_project_publishes_to_the_same_file(
     assert len(rows_of(dashboards, "from sendcloud.pickups")) == 2
 
 
-def test_the_published_file_of_a_lost_warehouse_is_not_replaced_by_an_empty_one(
+def test_the_published_file_of_a_lost_warehouse_becomes_the_warehouse(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """It is the last copy of vanished pickups, states and receipts. Once it is copied, the next run goes on from it."""
+    """It is the last copy of vanished pickups, states and receipts."""
     world.book()
     installation.run(api)
     installation.warehouse.unlink()
 
-    said = refused(installation, api)
+    receipt = installation.run(api)
 
-    assert "which doesn't exist, copy it to that path" in said
-    assert str(installation.warehouse) in said
-    shutil.copy(installation.published, installation.warehouse)
-    assert installation.run(api).rows_new == 0
+    assert receipt.rows_new == 0
+    assert "is missing. It was replaced with the published copy" in str(receipt.warehouse_restored)
+    assert len(installation.rows("from sendcloud.pickup_runs")) == 2
 
 
 @pytest.fixture

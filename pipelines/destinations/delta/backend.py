@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deltalake.exceptions import DeltaError
 
 from pipelines.config.settings import get_setting
+from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.delta import object_store
 from pipelines.destinations.delta.built_views import use_exported_views
 from pipelines.destinations.delta.ownership import check_lake, read_lake_mark, write_lake_mark
@@ -79,6 +80,9 @@ class DeltaBackend(AccountDatasets):
                         self._lock_checks.append(held.enter_context(lock))
             self._locked = list(accounts)
             yield
+
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:

@@ -18,6 +18,7 @@ from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
+from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
@@ -60,6 +61,9 @@ class DuckDBBackend:
     def check_lock(self) -> None:
         """Does nothing, because the operating system holds the lock until this process ends."""
 
+    def recovery(self, accounts: Sequence[str]) -> FileRecovery:
+        return FileRecovery(self.warehouse, self.published, accounts)
+
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
         """Keeps the warehouse open during the block, because opening it again would take time."""
@@ -88,7 +92,7 @@ class DuckDBBackend:
         create_database(self.warehouse)
 
     def session(self) -> AbstractContextManager[DuckDBSession]:
-        return open_database(self.warehouse, backup=self.published, names=self.names)
+        return open_database(self.warehouse, names=self.names)
 
     def has_atomic_loads(self) -> bool:
         return True
@@ -133,7 +137,7 @@ class DuckDBBackend:
         return open_published(self.read, only)
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
-        return file_findings(self.warehouse, self.published, self.names)
+        return file_findings(self.recovery(accounts), self.names)
 
     def data_dir(self) -> Path:
         return self.published.parent

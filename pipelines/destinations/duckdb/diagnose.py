@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
+from pipelines.destinations.duckdb.contents import find_damage
 from pipelines.destinations.duckdb.ownership import Files, check_published, check_warehouse
+from pipelines.destinations.duckdb.recovery import FileRecovery, index_problem
 from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
@@ -21,12 +23,13 @@ SPACE_MB = 1_000  # a first load of a million pickups takes 400 MB, including dl
 HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open
 
 
-def file_findings(warehouse: Path, published: Path, names: SchemaNames = DEFAULT_NAMES) -> Iterator[Finding]:
+def file_findings(recovery: FileRecovery, names: SchemaNames = DEFAULT_NAMES) -> Iterator[Finding]:
     """Yields the findings about both files and their disks."""
-    files = Files(warehouse, published)
+    files = Files(recovery.warehouse, recovery.published)
+    warehouse, published = files
     found = {what: _place_finding(what, path) for what, path in files._asdict().items()}
     if all(finding.outcome == "ok" for finding in found.values()):
-        found |= {finding.subject: finding for finding in _content_findings(files, names)}
+        found |= {finding.subject: finding for finding in _content_findings(recovery, files, names)}
     yield from found.values()
     size_mb = warehouse.stat().st_size / MB if warehouse.exists() else 0.0
     for folder in dict.fromkeys(_nearest_existing(path.parent) for path in (warehouse, published)):
@@ -59,22 +62,22 @@ def _nearest_existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _content_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
-    """Yields whether DuckDB can open the warehouse, and everything in both files that isn't ours.
+def _content_findings(recovery: FileRecovery, files: Files, names: SchemaNames) -> Iterator[Finding]:
+    """Yields whether a run can use both files, what it would do about a damaged one, and what isn't ours in them.
 
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
-    warehouse = files.warehouse
-    if not warehouse.exists():
-        yield from _ownership_findings(files, names, None)
+    warehouse, published = files
+    if not warehouse.exists() and not published.exists() and not recovery.had_log:
         return
     try:
-        with (
-            exclusive_lock(warehouse),
-            open_database(warehouse, read_only=True, backup=files.published, names=names) as session,
-        ):
-            yield Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
-            yield from _ownership_findings(files, names, session)
+        with exclusive_lock(warehouse):
+            if repair := recovery.finding():
+                yield Finding("warehouse", "warning", f"{warehouse}: {repair}")
+            elif not warehouse.exists():
+                yield from _ownership_findings(files, names, None)
+            else:
+                yield from _open_findings(files, names)
     except RunInProgress as error:
         yield Finding("warehouse", "ok", str(error))
     except DestinationError as error:
@@ -82,6 +85,17 @@ def _content_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
         holder = HOLDER_PID.search(found.message)
         command = _command_of(int(holder[1])) if holder else ""
         yield found._replace(message=f"{found.message} Held by: {command}") if command else found
+
+
+def _open_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
+    warehouse, published = files
+    with open_database(warehouse, read_only=True, names=names) as session:
+        yield Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
+        if problem := index_problem(session):
+            yield Finding("warehouse", "warning", f"{warehouse}: {'. '.join(problem)}")
+        if damage := find_damage(published, warehouse):
+            yield Finding("published", "warning", f"{published} is damaged ({damage}); the next run publishes it anew")
+        yield from _ownership_findings(files, names, session)
 
 
 def _ownership_findings(files: Files, names: SchemaNames, session: DuckDBSession | None) -> Iterator[Finding]:

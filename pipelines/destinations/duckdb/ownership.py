@@ -30,7 +30,7 @@ SECOND_WAREHOUSE = (
     "keep a second warehouse in another file ([destination.duckdb] credentials, with its own [publish] path)."
 )
 RESTORE_REMEDY = (
-    "If it is what is left of the warehouse {warehouse}, which doesn't exist, copy it to that path. Otherwise set "
+    "If it is what is left of the warehouse {warehouse}, which doesn't exist, run: pickups restore. Otherwise set "
     "[publish] path to another file."
 )
 PUBLISH_REMEDY = "Set [publish] path to another file, or move this file away."
@@ -168,12 +168,12 @@ def _problem(
     if mark is None or other.warehouse_id != mark.warehouse_id:
         of = other.warehouse_path or "another database"
         return f"is the published file of another warehouse, {of} (created {other.created_at:%Y-%m-%d %H:%M} UTC)"
-    if _is_published_by_original(files, other):
+    if is_published_by_original(files, other):
         return f"is published by {other.warehouse_path}, of which {files.warehouse} is a copy"
     return None
 
 
-def _is_published_by_original(files: Files, other: WarehouseMark) -> bool:
+def is_published_by_original(files: Files, other: WarehouseMark) -> bool:
     """Returns whether this project is a copy of another, and both would publish to the same file.
 
     A project that was moved is not a copy: the original is gone. A copy with its own published file does no harm.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
@@ -83,6 +84,9 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             for account in self._locked:
                 lock.check_held(session, account, self._where)
+
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
