@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from pipelines.output import visible
 from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, SettingsError, Unavailable
 
 
@@ -51,9 +52,20 @@ class IdMismatch(PipelineError):
 
 
 class RunInProgress(PipelineError):
-    """Raised when another run holds the lock. `holder` describes that run, as recorded in the lock."""
+    """Raised when another run holds the lock.
 
-    def __init__(self, lock: Path | str, holder: str) -> None:
+    `holder` describes that run, as recorded in the lock. It is None if no run is recorded: a run that has just started,
+    or a program that is not a run.
+    """
+
+    def __init__(self, lock: Path | str, holder: str | None) -> None:
+        self.is_holder_known = holder is not None
+        if holder is None:
+            super().__init__(
+                f"The lock {lock} is held, but no run is recorded as its holder. This run did nothing. If this happens "
+                f"again, find the program that holds the lock: fuser -v {lock}"
+            )
+            return
         super().__init__(
             f"Another run is under way ({holder}; lock {lock}). This run did nothing; the other run loads the pickups."
         )
@@ -182,4 +194,4 @@ def one_line(error: BaseException) -> str:
     message = str(error)
     if exit_code_of(error) == EXIT_BUG:
         message = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
-    return " ".join(message.split())
+    return visible(" ".join(message.split()))

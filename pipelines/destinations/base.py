@@ -171,6 +171,9 @@ class Backend(Protocol):
         Returns False if the run's session has already published everything.
         """
 
+    def note_published(self) -> None:
+        """Stores which version of a published file is ours. Call it after `publish` has returned True."""
+
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         """Yields errors that would stop a run of the accounts, warnings and confirmations. Writes nothing."""
 

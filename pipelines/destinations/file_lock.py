@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipelines.errors import DestinationError, ForeignObject, RunInProgress
+from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
 
 HOLDER = "process "  # the beginning of a holder file
 
@@ -37,11 +38,13 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     """
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
-    lock = FileLock(lock_path, timeout=wait_seconds)
+    lock = FileLock(lock_path, timeout=wait_seconds, mode=PRIVATE_FILE_MODE)
     _check_own(lock_path, "")
     _check_own(holder_path, HOLDER)
     try:
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(warehouse.parent)
+        if is_own(lock_path):  # whoever can open the file can hold the lock, and every user could before 2026-11-28
+            lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
         holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
@@ -77,8 +80,9 @@ def _check_own(path: Path, beginning: str) -> None:
             raise ForeignObject(str(path), "was not created by this program", remedy)
 
 
-def _read_holder(path: Path) -> str:
+def _read_holder(path: Path) -> str | None:
+    """Returns the description of the run that holds the lock, or None if no run is recorded."""
     try:
-        return path.read_text() or "holder unknown"
+        return path.read_text() or None
     except OSError:
-        return "holder unknown"
+        return None

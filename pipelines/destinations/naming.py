@@ -48,6 +48,9 @@ class AccountDatasets:
     def is_demo(self) -> bool:
         return False
 
+    def note_published(self) -> None:
+        """Does nothing, because there is no published file."""
+
 
 def working_dir(kind: str, where: str) -> Path:
     """Returns the local folder for dlt's working files, whose name contains a digest of the destination."""

@@ -36,6 +36,7 @@ class WarehouseMark:
         analytics_schema: the schema with the views.
         warehouse_path: the DuckDB file that runs write, or None on a server.
         published_path: the DuckDB file that people read, or None on a server.
+        published_file: identifies the version of that file that the last run published, or None on a server.
     """
 
     warehouse_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -45,16 +46,18 @@ class WarehouseMark:
     analytics_schema: str = ANALYTICS
     warehouse_path: str | None = None
     published_path: str | None = None
+    published_file: str | None = None
 
 
 _COLUMNS = ", ".join(column.name for column in fields(WarehouseMark))
 _CREATE = f"""
     create table if not exists sendcloud.{MARK_TABLE} (
         warehouse_id text not null, layout_version bigint not null, program_version text not null,
-        created_at timestamptz not null, analytics_schema text not null, warehouse_path text, published_path text
+        created_at timestamptz not null, analytics_schema text not null, warehouse_path text, published_path text,
+        published_file text
     )
 """
-_INSERT = f"insert into sendcloud.{MARK_TABLE} ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
+_INSERT = f"insert into sendcloud.{MARK_TABLE} ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
 
 
 def read_mark(session: Session, where: str) -> WarehouseMark | None:
@@ -105,6 +108,11 @@ def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda
     session.execute(f"delete from sendcloud.{MARK_TABLE}")  # noqa: S608  # as above
     session.execute(_INSERT, astuple(mark))
     session.execute("commit")
+
+
+def note_published_file(session: Session, identity: str) -> None:
+    """Stores which version of the published file is ours, so that the next run need not open the file to find out."""
+    session.execute(f"update sendcloud.{MARK_TABLE} set published_file = ?", [identity])  # noqa: S608  # as above
 
 
 def mark_from_json(text: str, where: str) -> WarehouseMark | None:

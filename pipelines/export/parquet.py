@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, NoData
 from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, check_folder, manifest_text
 from pipelines.export.spark import export_with_spark
+from pipelines.output import to_json
 from pipelines.warehouse import reading
 from sources.sendcloud.errors import SettingsError
 
@@ -76,7 +76,7 @@ def export_views(
 def format_export(folder: str, rows: dict[str, int], *, as_json: bool) -> str:
     """Returns the number of rows in each view and the folder, as lines for a terminal or as one JSON object."""
     if as_json:
-        return json.dumps({"folder": folder, "rows": rows}, ensure_ascii=False)
+        return to_json({"folder": folder, "rows": rows})
     return "\n".join([*(f"{count:>12,}  {view}" for view, count in rows.items()), f"in {folder}"])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,20 @@ def test_texts_are_stored_as_the_api_sent_them_except_for_nul(
     expected[-1]["tracking_number"] = "a\ufffdb"
     expected[-1]["extra"] = '{"note":"a\\ufffdb"}'
     assert rows == expected
+
+
+def test_numbers_in_extra_are_published_digit_by_digit(
+    installation: Installation, world: World, api: Sandbox, ask: Any
+) -> None:
+    """As jsonb, a number with an exponent is written out."""
+    world.book(price="PRICE", far="FAR", contract="57")
+    api.fault(lambda due: replace(due, body=due.body.replace(b'"PRICE"', b"1.10").replace(b'"FAR"', b"1e20")))
+
+    assert installation.run(api).checks_failed == {"unreadable_fields": 1}
+
+    assert ask("select extra::text from sendcloud.pickups") == [
+        ('{"far": 100000000000000000000, "price": 1.10, "contract": "57"}',)
+    ]
 
 
 def test_checks_read_only_the_accounts_of_the_run(

@@ -16,7 +16,7 @@ from uuid import uuid4
 from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.diagnose import file_findings
-from pipelines.destinations.duckdb.ownership import Files, check_files
+from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
 from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.session import (
@@ -29,7 +29,7 @@ from pipelines.destinations.duckdb.session import (
 )
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
-from pipelines.destinations.warehouse_mark import write_mark
+from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class DuckDBBackend:
             left = "The pickups are loaded; the published file is unchanged. Fix the cause and run again."
             raise DestinationError(str(self.published), str(error).split("\n")[0], left) from error
         return True
+
+    def note_published(self) -> None:
+        with self.session() as session:
+            note_published_file(session, file_identity(self.published))
 
     def read_session(self, only: PickupFilter) -> AbstractContextManager[DuckDBSession]:
         return open_published(self.read, only)

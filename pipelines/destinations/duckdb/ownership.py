@@ -138,6 +138,9 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
     """
     if not files.published.exists() or not files.published.stat().st_size:  # an empty file sets only the permissions
         return
+    is_known = mark is not None and mark.published_file == file_identity(files.published)
+    if is_known and mark and mark.warehouse_path == str(files.warehouse):
+        return  # opening the file takes 3 % of the time of a run without changes (2026-11)
     with ExitStack() as stack:
         connection = warehouse or stack.enter_context(open_database(IN_MEMORY))
         if attached := stack.enter_context(_attached(files.published, connection, mark)):
@@ -146,6 +149,12 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
                 is_lost = warehouse is None and attached.columns("pickup_runs")
                 remedy = RESTORE_REMEDY.format(warehouse=files.warehouse) if is_lost else PUBLISH_REMEDY
                 raise ForeignObject(str(files.published), problem, remedy)
+
+
+def file_identity(path: Path) -> str:
+    """Returns what changes whenever a file is replaced or written."""
+    about = path.stat()
+    return f"{about.st_dev}:{about.st_ino}:{about.st_mtime_ns}:{about.st_size}"
 
 
 def _problem(

@@ -16,6 +16,7 @@ from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
 from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
+from pipelines.file_access import new_file_mode
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -184,6 +185,7 @@ def create_database(warehouse: Path) -> None:
     try:
         with open_database(IN_MEMORY) as session:
             session.execute(f"attach '{quote_path(fresh)}' as fresh (storage_version '{STORAGE_VERSION}')")
+        fresh.chmod(new_file_mode(warehouse.parent))
         fresh.replace(warehouse)
     finally:
         fresh.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items(
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
+    "pickups_by_booking": ("pickups", ["created_at"]),  # for the few open pickups (loading/open_pickups.py)
 }
 _TABLES_AND_INDEXES = """
     select tablename from pg_tables where schemaname = %(schema)s
