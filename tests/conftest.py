@@ -42,6 +42,7 @@ OURS = (
     "STATUS__",
     "ALERTS__",
     "RETENTION__",
+    "SCHEMAS__",
     "RUNTIME__",
     "NORMALIZE__",
     "DLT_",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from pipelines import json_logs
 from pipelines.cli.console import format_receipt, report_error, show_progress
 from pipelines.config.accounts import unused_credentials_warning
@@ -12,6 +10,7 @@ from pipelines.errors import worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts
+from pipelines.output import print_text
 from pipelines.receipt import Receipt
 
 
@@ -33,9 +32,9 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
     receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds)
     for receipt in receipts:
         if as_json:
-            typer.echo(receipt.as_json())
+            print_text(receipt.as_json())
         elif not receipt.failure:
-            typer.echo(format_receipt(receipt, several=len(receipts) > 1))
+            print_text(format_receipt(receipt, several=len(receipts) > 1))
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for failure in {id(receipt.failure): receipt.failure for receipt in receipts if receipt.failure}.values():
@@ -68,6 +67,8 @@ def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float) -> list[Receipt
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts) as on_progress:
         receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
+    for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
+        json_logs.print_or_log("warning", restored)
     for receipt in receipts:
         facts = receipt.numbers()
         json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **facts)

@@ -28,6 +28,7 @@ from pipelines.loading.dlt_pipeline import create_pipeline
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
 from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
+from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 
@@ -110,7 +111,7 @@ class AccountRun:
             seen = seen.__cause__ or seen.__context__
         if failure is not error:
             failure.__cause__ = error
-        self.receipt.failure, self.receipt.error = failure, f"{type(failure).__name__}: {failure}"
+        self.receipt.failure, self.receipt.error = failure, visible(f"{type(failure).__name__}: {failure}")
 
 
 class _Steps(NamedTuple):

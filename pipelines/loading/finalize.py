@@ -15,6 +15,7 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 
+OUTDATED_VIEWS = "outdated_views"  # in the receipt, beside the names of the checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
 _LAST_VERSION = f"""
     select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
@@ -60,12 +61,11 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         loaded = [receipt for receipt in receipts if _finish_account(connection, receipt)]
         if loaded:
             _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
+            _publish_views(connection, receipts)
         for receipt in receipts:
             write_receipt(connection.for_account(receipt.account), receipt)
         for receipt in loaded:
             connection.publish_account(receipt.account)
-        if loaded:
-            connection.publish_views()
         connection.execute("commit")
         tables = {receipt.account: connection.for_account(receipt.account) for receipt in loaded}
         for own in dict.fromkeys(tables.values()):
@@ -76,6 +76,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
 def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
     """Adds the duration of publishing, in seconds, and the end time of the run to each receipt."""
     with backend.session() as session:
+        backend.note_published()
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
             update_publish_time(session, receipt)
@@ -122,6 +123,14 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.unexpected_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
+
+
+def _publish_views(session: Session, receipts: Sequence[Receipt]) -> None:
+    """Publishes the views. If the old ones remain, notes what depends on them as a finding in every receipt."""
+    if in_the_way := session.publish_views():
+        for receipt in receipts:
+            receipt.checks_failed[OUTDATED_VIEWS] = len(in_the_way)
+            receipt.unexpected_values[OUTDATED_VIEWS] = in_the_way[: checks.MAX_VALUES]
 
 
 def _previous_version(connection: Session, receipt: Receipt) -> str | None:

@@ -14,6 +14,7 @@ WRONG_RECEIPTS = {
     "clocks_agree": "clock_difference_seconds = -3601",
     "open_pickups_listed": "open_missing = 1",
     "frontier_held_back": "frontier_pickup_id = 901",
+    "refused_records": "rows_read = 199, quarantined = 2",
 }
 
 
@@ -58,6 +59,7 @@ WRONG_ROWS = {
     "window_before_booking": [pickup(id=901, created_at="2026-03-10 09:00:01Z")],
     "status_conflict": [pickup(id=901, cancelled_at=SUNDAY)],
     "missing_tracking_number": [pickup(id=901, tracking_number="")],
+    "unreadable_fields": [pickup(id=901, extra='{"contract":"57"}')],
 }
 
 
@@ -83,6 +85,48 @@ def test_only_the_check_for_a_wrong_row_reports_that_row(warehouse, check):
         con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
 
     assert NO_FINDINGS | {check: [("shop", 901)]} == findings(con)
+
+
+def read_and_refused(rows_read, quarantined, hour=1):
+    return run(observed_at=f"2026-04-01 0{hour}:00Z", rows_read=rows_read, quarantined=quarantined, run_id=str(hour))
+
+
+@pytest.mark.parametrize(
+    ("runs", "reported"),
+    [
+        ([read_and_refused(100, 1)], []),
+        ([read_and_refused(99, 1)], ["1"]),
+        ([read_and_refused(1, 1)], ["1"]),
+        ([read_and_refused(0, 0)], []),
+        ([read_and_refused(10, 10), read_and_refused(10, 0, hour=2)], []),
+        ([read_and_refused(10, 0), read_and_refused(10, 10, hour=2)], ["2"]),
+    ],
+)
+def test_refused_records_counts_those_of_the_last_run_and_allows_one_in_a_hundred(warehouse, runs, reported):
+    assert findings(warehouse(pickup(), runs=runs))["refused_records"] == [("shop", run_id) for run_id in reported]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "extra", "fields"),
+    [
+        ("v2", '{"contract":"57"}', "contract"),
+        (None, '{"contract":"57"}', "contract"),
+        ("v2", '{"contract_id":"57","time_slots":[]}', None),
+        ("v3", '{"contract_id":"57","time_slots":[{"start_at":"soon"}]}', "contract_id, time_slots"),
+        ("v3", '{"contract":"57","pickup_from":"soon","pickup_until":"soon"}', None),
+        (
+            "v2",
+            '{"cancelled_at":"soon","country":7,"pickup_from":false,"pickup_until":[],"tracking_number":1.10}',
+            "cancelled_at, country, pickup_from, pickup_until, tracking_number",
+        ),
+        ("v2", '{"colour":"green","depot":{"contract":1},"note":"\\"contract\\":"}', None),
+        ("v2", '{"contract_number":1}', None),
+    ],
+)
+def test_unreadable_fields_names_the_fields_of_the_pickups_own_version(warehouse, api_version, extra, fields):
+    con = warehouse(pickup(api_version=api_version, extra=extra))
+
+    assert [word for _, _, word in con.execute(CHECKS["unreadable_fields"]).fetchall()] == ([fields] if fields else [])
 
 
 def duplicates_found(warehouse, *, before=None, this):

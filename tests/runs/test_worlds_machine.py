@@ -92,7 +92,7 @@ class Life(RuleBasedStateMachine):
         booked = self.world.clock - timedelta(minutes=minutes)
         self.account.book(lead_hours, created_at=booked, listed_from=self.world.clock)
 
-    @rule(what=st.sampled_from(["cancel", "fail", "relabel", "move", "break"]), where=somewhere)
+    @rule(what=st.sampled_from(["cancel", "fail", "relabel", "move", "break", "blur"]), where=somewhere)
     def change(self, what: str, where: float) -> None:
         self.account.happen(what, where)
 

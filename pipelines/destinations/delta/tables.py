@@ -13,8 +13,9 @@ from dlt.common.libs.deltalake import deltalake_storage_options
 from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
+
 DLT_TABLES = ("pickups", "pickups_quarantine")
-OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
 COMPACT_EVERY_VERSIONS = 100  # a table's files are compacted after this many new versions
 RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
 
@@ -22,7 +23,8 @@ RETENTION = timedelta(days=7)  # how long replaced files stay available to reade
 class DeltaTables:
     """Accesses the Delta tables under `[destination.filesystem] bucket_url`."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, names: SchemaNames = DEFAULT_NAMES) -> None:
+        self.schemas = names
         self.filesystem, root = fsspec_from_config(config)
         self.is_local: bool = config.is_local_filesystem
         # dlt 1.31 converts a folder to a URL, in which special characters are percent-encoded (a space as %20)
@@ -32,19 +34,42 @@ class DeltaTables:
         self._first_seen: dict[str, int] = {}
         self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
-    def datasets(self, prefix: str) -> list[str]:
-        """Returns the names of the folders that begin with `prefix`. The list is empty if there is no lake yet."""
-        return sorted(name for name in self._entries(self.root) if name.startswith(prefix) and "." not in name)
+    @property
+    def own_folder(self) -> str:
+        """The folder of the bookkeeping tables, because dlt refuses to use a folder that it didn't create."""
+        return f"{self.schemas.data}_notes"
+
+    def datasets(self) -> list[str]:
+        """Returns the names of the accounts' folders. The list is empty if there is no lake yet."""
+        prefix = self.schemas.account_prefix
+        return sorted(name for name in self.entries(self.root) if name.startswith(prefix) and "." not in name)
 
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
-        names = [*self._entries(f"{self.root}/{dataset}"), *self._entries(f"{self.root}/{OWN_FOLDER}/{dataset}")]
+        loaded = self.entries(f"{self.root}/{dataset}")
+        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so it is somebody else's
+            return []
+        names = [*loaded, *self.entries(f"{self.root}/{self.own_folder}/{dataset}")]
         return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
 
-    def _entries(self, folder: str) -> list[str]:
+    def entries(self, folder: str) -> list[str]:
+        """Returns the names of the files and folders in a folder, which may be missing."""
         if not self.filesystem.isdir(folder):
             return []
         return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in self.filesystem.ls(folder, detail=True)]
+
+    def read_text(self, name: str) -> str | None:
+        """Returns the text of a file of the lake, or None if the file doesn't exist."""
+        try:
+            return bytes(self.filesystem.cat_file(f"{self.root}/{name}")).decode()
+        except FileNotFoundError:
+            return None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file of the lake. A missing folder is created."""
+        place = f"{self.root}/{name}"
+        self.filesystem.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
+        self.filesystem.pipe_file(place, text.encode())
 
     def remove_empty_folder(self, dataset: str) -> None:
         """Removes the dataset's folder if it is empty.
@@ -52,7 +77,7 @@ class DeltaTables:
         A run that crashed before dlt wrote its first file leaves an empty folder, which dlt 1.31 refuses to use.
         """
         folder = f"{self.root}/{dataset}"
-        if self.filesystem.isdir(folder) and not self._entries(folder):
+        if self.filesystem.isdir(folder) and not self.entries(folder):
             self.filesystem.rmdir(folder)
 
     def table(self, dataset: str, name: str) -> DeltaTable | None:
@@ -112,5 +137,5 @@ class DeltaTables:
         return (
             f"{self.address}/{dataset}/{name}"
             if name in DLT_TABLES
-            else f"{self.address}/{OWN_FOLDER}/{dataset}/{name}"
+            else f"{self.address}/{self.own_folder}/{dataset}/{name}"
         )

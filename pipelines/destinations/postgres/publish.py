@@ -44,8 +44,7 @@ _TABLES_AND_INDEXES = """
 """
 _PUBLISHED_MARK = """
     select obj_description(to_regclass(%(shown)s), 'pg_class'),
-        'shown in ' || to_regclass('sendcloud.pickups')::oid || ' '
-        || to_regclass('sendcloud.pickup_status_history')::oid
+        'shown in ' || to_regclass(%(pickups)s)::oid || ' ' || to_regclass(%(history)s)::oid
 """
 
 
@@ -92,7 +91,10 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
     The tables are new in the first run and after they have been dropped or replaced with other tables. The function
     compares the tables' OIDs with the OIDs recorded for the account.
     """
-    ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, {"shown": f'"{own}".pickup_loads_shown'}).fetchall()
+    data = session.names.data
+    tables = {"pickups": f'"{data}".pickups', "history": f'"{data}".pickup_status_history'}
+    shown = {"shown": f'"{own}".pickup_loads_shown', **tables}
+    ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, shown).fetchall()
     if marked == mark:
         return False
     session.execute_native(f'drop table if exists "{own}".pickup_loads_shown')
@@ -125,7 +127,7 @@ def _create_table(session: PostgresSession, table: str, columns: dict[str, str])
 
     Waits for other runs that are changing published tables, and up to 10 s for readers of this table.
     """
-    there = column_types(session, "sendcloud", table).keys()
+    there = column_types(session, session.names.data, table).keys()
     renamed = RENAMED_COLUMNS.get(table, {})
     if columns.keys() <= there and not there & renamed.keys():
         return

@@ -29,7 +29,7 @@ class _Sent(Struct, gc=False, kw_only=True):
 
 
 class Pickup(_Sent, gc=False, kw_only=True):
-    """A pickup that can be loaded, possibly with unknown fields."""
+    """A pickup in which every field can be read. It may have unknown fields."""
 
     created_at: Instant
     pickup_from: Instant | None = None
@@ -74,6 +74,8 @@ V2 = Version(
     lone_record=False,
     known=KnownPickup,
     pickup=Pickup,
+    partial=Pickup,
+    readable_slots=None,
     encode_slots=lambda _pickups: None,  # pickups of this version have no time slots
     next_link=lambda envelope, _link: envelope.next,
     error_message=_message,

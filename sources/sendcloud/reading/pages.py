@@ -139,12 +139,14 @@ def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[Listed
 def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:
     wire = client.wire
     sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
+    by_https = client.links_by_https
     try:
         return client.get(link)
     finally:
         stats.requests += wire.sent - sent
         stats.retries += wire.retries - retries
         stats.waited_seconds += wire.waited_seconds - waited_seconds
+        stats.links_by_https += client.links_by_https - by_https
 
 
 def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStats) -> Page:
@@ -158,14 +160,19 @@ def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStat
     return page
 
 
+def _add(counts: dict[str, int], totals: dict[str, int]) -> None:
+    for name, count in counts.items():
+        totals[name] = totals.get(name, 0) + count
+
+
 def _update_stats(page: Page, stats: ReadStats) -> None:
     stats.pages += 1
     stats.rows_read += page.rows.num_rows + len(page.rejected)
     stats.quarantined += len(page.rejected)
     if page.rejected and not stats.first_rejection:
         stats.first_rejection = page.rejected[0].reason
-    for name, count in page.unknown_fields.items():
-        stats.unknown_fields[name] = stats.unknown_fields.get(name, 0) + count
+    _add(page.unknown_fields, stats.unknown_fields)
+    _add(page.unreadable_fields, stats.unreadable_fields)
     oldest = pc.min(page.rows["created_at"]).as_py()
     stats.oldest_read_at = min(filter(None, [stats.oldest_read_at, oldest]), default=None)
     if stats.on_page:

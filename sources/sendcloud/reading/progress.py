@@ -26,11 +26,13 @@ class ReadFacts:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
+    links_by_https: int = 0  # next links to our own origin that said http and were requested by https
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
     is_first_read: bool = False  # this is the account's first read, so there are no earlier rows to compare with
     unknown_fields: dict[str, int] = field(default_factory=dict)
+    unreadable_fields: dict[str, int] = field(default_factory=dict)  # optional fields of pickups that were loaded
     order: str | None = None  # newest_first | unsorted
     stopped_because: str | None = None  # frontier | end | chunk
     watermark: datetime | None = None  # newest created_at ever loaded
@@ -60,6 +62,8 @@ class ReadStats(ReadFacts):
     sweep: str | None = None  # complete | incomplete | not_begun; None without a sweep
     open_within_lookback: int = 0  # open pickups within the lookback that have been read so far
     since: datetime | None = None  # the start date that the user set
+    # a pickup that is not in the table is new to the API only if it was booked from here on; None on a first read
+    new_from: datetime | None = None
     sweep_began_at: datetime | None = None  # start time of the last sweep, even if that sweep is complete
     consecutive_empty_pages: int = 0
     resumes_unsorted: bool = False  # an earlier run stopped in the middle of an unsorted list

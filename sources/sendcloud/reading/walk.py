@@ -6,7 +6,7 @@ pages at a time. History is the remainder of a first load, a sweep or an unsorte
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ..errors import BadResponse, ExpiredLink, LoopingLink, SettingsError
 from ..http.client import Client
@@ -17,6 +17,8 @@ from .order import OrderCheck
 from .outcome import ReadPart, Span, WalkResult, as_of_run, conclude, remember, tell_progress
 from .pages import PagesRead, StopRule, read_pages
 from .progress import ReadStats
+
+START_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 def walk(
@@ -41,6 +43,8 @@ def walk(
     Raises:
         SendcloudError: reading a page failed. The possible errors are listed in `read_pages`.
     """
+    if part != "history" and memory:
+        stats.new_from = memory.get("newest_listed_at", START_OF_TIME + rules.overlap) - rules.overlap
     memory = _still_good(memory, client.version.name, span, stats)
     if part == "history":
         return _history(client, memory, rules, span, stats)
