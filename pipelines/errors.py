@@ -2,6 +2,7 @@
 
 PipelineError
 ├── IdMismatch         two versions of the API use different ids for the same pickups
+├── AccountMismatch    two accounts that should become one have different pickups
 ├── RunInProgress      another run holds the lock
 ├── DestinationError   the warehouse or the published tables can't be written or read
 ├── NoData             there are no published pickups to read
@@ -43,6 +44,22 @@ class IdMismatch(PipelineError):
             f"pickups read with it were merged, because every pickup of account {account!r} would be duplicated. Set "
             f"its api_version back to {version_before}, or configure {version} as an account with a new name in "
             f"[sources.sendcloud.accounts]. Please report this."
+        )
+
+
+class AccountMismatch(PipelineError):
+    """Raised when an account should get the name of another account whose pickups are different ones."""
+
+    def __init__(self, old: str, new: str, common: int, same: int) -> None:
+        evidence = (
+            f"{common - same:,} of the {common:,} ids that both have were booked at different times"
+            if common
+            else "no id occurs in both"
+        )
+        super().__init__(
+            f"Nothing was renamed: {old!r} and {new!r} both have pickups, but they are different Sendcloud accounts, "
+            f"because {evidence}. Choose a name that has no rows, or check the credentials of {new!r}. See which "
+            "accounts have rows: pickups accounts list."
         )
 
 
@@ -114,6 +131,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     AuthError: 3,
     SettingsError: 3,
     IdMismatch: 3,
+    AccountMismatch: 3,
     NoData: 3,
     ViewsNotExported: 3,
     StaleData: 1,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines import json_logs
+from pipelines.cli import accounts
 
 app = typer.Typer(
     name="pickups",
@@ -17,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(accounts.app, name="accounts")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+    from pipelines.destinations.account_rows import Renaming, RowCounts
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
@@ -67,6 +68,29 @@ class Session(Protocol):
         """
 
 
+class AccountEditor(Protocol):
+    """Changes the rows of whole accounts. The caller holds the accounts' locks.
+
+    Each change is atomic: after a crash, it is either done or not. `RowCounts` maps accounts to tables to rows.
+    """
+
+    def count_rows(self) -> RowCounts:
+        """Returns the rows of every account in every table. Writes nothing."""
+
+    def rename(self, names: Renaming, *, is_trial: bool) -> None:
+        """Gives the rows of the old name to the new name, or only tries to if `is_trial`.
+
+        Raises:
+            AccountMismatch: both names have pickups, but they are not the same pickups.
+        """
+
+    def remove(self, account: str) -> None:
+        """Deletes all rows of the account and its position in the list."""
+
+    def publish(self) -> None:
+        """Shows the changes to readers. Must be called after a change, and does no harm without one."""
+
+
 class Backend(Protocol):
     """Gives runs and readers access to a destination. `str(backend)` names the destination without any secrets."""
 
@@ -107,6 +131,9 @@ class Backend(Protocol):
 
         If so, a run can append new rows without a merge.
         """
+
+    def account_editor(self) -> AccountEditor:
+        """Returns an object that changes the rows of whole accounts."""
 
     def dlt_destination(self) -> Destination[Any, Any]:
         """Returns dlt's destination object."""

@@ -19,7 +19,9 @@ from deltalake.exceptions import DeltaError
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.delta import object_store
+from pipelines.destinations.delta.accounts import DeltaAccountEditor
 from pipelines.destinations.delta.built_views import use_exported_views
+from pipelines.destinations.delta.hidden import finish_changes
 from pipelines.destinations.delta.session import DeltaSession, attach_published
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
@@ -80,8 +82,9 @@ class DeltaBackend(AccountDatasets):
             yield
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Removes empty folders left behind by crashed runs. dlt itself creates everything that a run requires."""
+        """Removes what crashed runs and commands left behind. dlt itself creates everything that a run requires."""
         with self._translate_errors():
+            finish_changes(self.tables, map(account_dataset, accounts))
             for account in accounts:
                 self.tables.remove_empty_folder(account_dataset(account))
 
@@ -100,6 +103,9 @@ class DeltaBackend(AccountDatasets):
                 self._flush(self._session)
             finally:
                 self._session = None
+
+    def account_editor(self) -> DeltaAccountEditor:
+        return DeltaAccountEditor(self.tables, self._memory_session, account_dataset)
 
     def has_atomic_loads(self) -> bool:
         """Returns False for a bucket, because the response to a successful write can be lost."""

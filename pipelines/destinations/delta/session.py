@@ -188,6 +188,11 @@ def _quarantine_query(refused: DeltaTable, tables: DeltaTables, dataset: str) ->
     return _QUARANTINE.format(refused=_from_clause(refused, tables), resolved=kept)
 
 
+def table_query(table: DeltaTable, tables: DeltaTables) -> str:
+    """Returns a query for all rows of the table."""
+    return f"select * from {_from_clause(table, tables)}"  # noqa: S608  # the names come from the lake
+
+
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
     """Returns a `from` item that reads the table's files or, if there are none, an empty relation with its columns."""
     if files := tables.files(table):

@@ -13,6 +13,8 @@ from dlt.common.libs.deltalake import deltalake_storage_options
 from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
+from pipelines.destinations.delta.hidden import hidden_datasets
+
 DLT_TABLES = ("pickups", "pickups_quarantine")
 OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
 COMPACT_EVERY_VERSIONS = 100  # a table's files are compacted after this many new versions
@@ -33,15 +35,21 @@ class DeltaTables:
         self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
     def datasets(self, prefix: str) -> list[str]:
-        """Returns the names of the folders that begin with `prefix`. The list is empty if there is no lake yet."""
-        return sorted(name for name in self._entries(self.root) if name.startswith(prefix) and "." not in name)
+        """Returns the names of the folders that begin with `prefix`. The list is empty if there is no lake yet.
+
+        Folders that a command is changing (hidden.py) are left out.
+        """
+        there = self.entries(self.root)
+        hidden = hidden_datasets(there)
+        return sorted(name for name in there if name.startswith(prefix) and "." not in name and name not in hidden)
 
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
-        names = [*self._entries(f"{self.root}/{dataset}"), *self._entries(f"{self.root}/{OWN_FOLDER}/{dataset}")]
+        names = [*self.entries(f"{self.root}/{dataset}"), *self.entries(f"{self.root}/{OWN_FOLDER}/{dataset}")]
         return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
 
-    def _entries(self, folder: str) -> list[str]:
+    def entries(self, folder: str) -> list[str]:
+        """Returns the names of the files and folders in a folder, which may be missing."""
         if not self.filesystem.isdir(folder):
             return []
         return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in self.filesystem.ls(folder, detail=True)]
@@ -52,8 +60,28 @@ class DeltaTables:
         A run that crashed before dlt wrote its first file leaves an empty folder, which dlt 1.31 refuses to use.
         """
         folder = f"{self.root}/{dataset}"
-        if self.filesystem.isdir(folder) and not self._entries(folder):
+        if self.filesystem.isdir(folder) and not self.entries(folder):
             self.filesystem.rmdir(folder)
+
+    def files_in(self, dataset: str, folder: str = "") -> list[str]:
+        """Returns the paths of all files in the dataset's folder, or in a folder inside it."""
+        place = f"{self.root}/{dataset}/{folder}".rstrip("/")
+        found: list[str] = self.filesystem.find(place) if self.filesystem.isdir(place) else []
+        return found
+
+    def copy_dataset(self, source: str, target: str) -> None:
+        """Copies every file of a dataset to another dataset, which must not exist."""
+        for before, after in ((source, target), (f"{OWN_FOLDER}/{source}", f"{OWN_FOLDER}/{target}")):
+            for path in self.files_in(before):
+                copy = f"{self.root}/{after}{path.removeprefix(f'{self.root}/{before}')}"
+                self.filesystem.makedirs(copy.rpartition("/")[0], exist_ok=True)
+                self.filesystem.cp_file(path, copy)
+
+    def remove_dataset(self, dataset: str) -> None:
+        """Deletes the dataset's folders."""
+        for folder in (f"{self.root}/{dataset}", f"{self.root}/{OWN_FOLDER}/{dataset}"):
+            if self.filesystem.isdir(folder):
+                self.filesystem.rm(folder, recursive=True)
 
     def table(self, dataset: str, name: str) -> DeltaTable | None:
         """Returns the current version of the table, or the version that `pin_versions` set.

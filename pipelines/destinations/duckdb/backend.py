@@ -16,6 +16,7 @@ from uuid import uuid4
 from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.base import DATASET
+from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
 from pipelines.destinations.duckdb.session import (
@@ -64,6 +65,9 @@ class DuckDBBackend:
 
     def session(self) -> AbstractContextManager[DuckDBSession]:
         return open_database(self.warehouse, backup=self.published)
+
+    def account_editor(self) -> DuckDBAccountEditor:
+        return DuckDBAccountEditor(self.session, self.dataset_name(""), self.publish)
 
     def has_atomic_loads(self) -> bool:
         return True

@@ -21,6 +21,7 @@ from pipelines.destinations.base import DATASET
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, account_dataset, working_dir
 from pipelines.destinations.postgres import lock
+from pipelines.destinations.postgres.accounts import PostgresAccountEditor
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
 from pipelines.destinations.postgres.session import PostgresSession, connect
@@ -102,6 +103,9 @@ class PostgresBackend(AccountDatasets):
         finally:
             session, self._session = self._session, None
             session.close()
+
+    def account_editor(self) -> PostgresAccountEditor:
+        return PostgresAccountEditor(self.session, account_dataset)
 
     def has_atomic_loads(self) -> bool:
         """Returns False, because the response to a commit can be lost, in which case dlt repeats the load."""

@@ -85,6 +85,11 @@ def publish_account(session: PostgresSession, own: str, account: str) -> None:
             _replace_changed(session, own, account, table, key, columns)
 
 
+def show_all_rows_again(session: PostgresSession, own: str) -> None:
+    """Makes the next `publish_account` replace all published rows of the account."""
+    session.execute_native(f'drop table if exists "{own}".pickup_loads_shown')
+
+
 def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool:
     """Deletes the account's published rows if the published tables are new, and returns whether they are new.
 

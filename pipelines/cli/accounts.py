@@ -1,0 +1,91 @@
+"""Defines `pickups accounts`, which lists, renames and removes accounts in the destination."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="List, rename or remove accounts in the destination.")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would change.")]
+Wait = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for a run to end.", min=0)]
+
+
+@app.command("list")
+def list_accounts(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    wait: Wait = 0,
+) -> None:
+    """Print each account, whether the settings name it, and its rows by table."""
+    from pipelines.operations import accounts
+
+    found = accounts.list_accounts(wait)
+    if json:
+        typer.echo(json_format.dumps([one._asdict() for one in found], ensure_ascii=False))
+        return
+    for one in found:
+        word = "configured" if one.is_configured else "not configured"
+        typer.echo(f"{one.account} ({word}): {_format_rows(one.rows)}")
+
+
+@app.command()
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the rows have.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that the settings have.")],
+    dry_run: DryRun = False,
+    wait: Wait = 0,
+) -> None:
+    """Give an account's rows, states and receipts to its new name, before or after the new name's first run.
+
+    Rename the account's sections in the settings first. For example: pickups accounts rename south west
+    """
+    from pipelines.operations import accounts
+
+    change = accounts.rename_account(old, new, wait_seconds=wait, is_trial=dry_run)
+    verb = "Would rename" if dry_run else "Renamed"
+    typer.echo(f"{verb} {old} to {new}: {_format_rows(change.rows)}")
+    if change.merged:
+        typer.echo(f"  merged with the rows that {new} already has: {_format_rows(change.merged)}")
+
+
+@app.command()
+def remove(
+    account: Annotated[str, typer.Argument(metavar="NAME", help="The account whose rows to delete.")],
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    wait: Wait = 0,
+) -> None:
+    """Delete an account's rows, states and receipts. Pickups that the API no longer lists can't be loaded again.
+
+    For example: pickups accounts remove south --dry-run
+    """
+    from pipelines.operations import accounts
+
+    change = accounts.remove_account(account, wait_seconds=wait, is_trial=True)
+    typer.echo(f"Account {account}: {_format_rows(change.rows)}")
+    if change.is_configured:
+        typer.echo(f"  The settings still name {account}, so the next run loads what the API lists again.")
+    if dry_run:
+        return
+    confirm(f"Delete these rows of {account}?", yes=yes)
+    accounts.remove_account(account, wait_seconds=wait)
+    typer.echo(f"Removed {account}.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ends the command unless the user agrees. Without a terminal, nobody can be asked, so the option `--yes` is required."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
+    if not typer.confirm(question):
+        typer.echo("Nothing was deleted.")
+        raise typer.Exit
+
+
+def _format_rows(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{table} {count:,}" for table, count in rows.items()) or "no rows"

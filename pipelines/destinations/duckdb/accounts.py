@@ -1,0 +1,42 @@
+"""Implements AccountEditor (destinations/base.py) for a DuckDB file, in which all accounts share their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from pipelines.destinations.account_rows import Renaming, RowCounts, count_rows, delete_rows, rename_rows
+from pipelines.destinations.duckdb.session import DuckDBSession
+
+
+@dataclass(frozen=True)
+class DuckDBAccountEditor:
+    """Changes rows in one transaction of the warehouse. `publish_file` copies the warehouse for readers."""
+
+    open_session: Callable[[], AbstractContextManager[DuckDBSession]]
+    schema: str
+    publish_file: Callable[[], bool]
+
+    def count_rows(self) -> RowCounts:
+        with self.open_session() as session:
+            return count_rows(session, self.schema)
+
+    def rename(self, names: Renaming, *, is_trial: bool) -> None:
+        with self._transaction(is_trial=is_trial) as session:
+            rename_rows(session, self.schema, names)
+
+    def remove(self, account: str) -> None:
+        with self._transaction() as session:
+            delete_rows(session, self.schema, account)
+
+    def publish(self) -> None:
+        self.publish_file()
+
+    @contextmanager
+    def _transaction(self, *, is_trial: bool = False) -> Iterator[DuckDBSession]:
+        """Opens a transaction, which a failure or a trial rolls back."""
+        with self.open_session() as session:
+            session.execute("begin")
+            yield session
+            session.execute("rollback" if is_trial else "commit")
