@@ -147,8 +147,10 @@ class Backend(Protocol):
     def working_dir(self) -> Path:
         """Returns the folder for dlt's working files. Each destination has its own folder."""
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Publishes the warehouse as a whole and returns True.
+
+        If not `is_last`, the run's session is still open, and only other accounts go on.
 
         Returns False if the run's session has already published everything.
         """

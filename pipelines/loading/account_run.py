@@ -28,6 +28,7 @@ from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
+from sources.sendcloud.reading.walk import ReadPart
 
 # arguments: the phase (reading, loading or publishing) and the statistics so far
 ProgressCallback = Callable[[str, ReadStats], None]
@@ -45,6 +46,7 @@ class AccountRun:
     write_lock: WriteLock
     on_progress: ProgressCallback
     settings: SourceSettings = field(default_factory=dict, repr=False)
+    part: ReadPart = "head"
     source: DltSource = field(init=False, repr=False)  # reads the head; further sources read the history
 
     @classmethod
@@ -67,6 +69,11 @@ class AccountRun:
         return cls(receipt, backend, write_lock, on_progress)
 
     @property
+    def is_over(self) -> bool:
+        """Whether the account has been loaded completely or has failed."""
+        return self.receipt.outcome == "succeeded" or bool(self.receipt.failure)
+
+    @property
     def stats(self) -> ReadStats:
         """Statistics about what has been read so far."""
         return self.receipt.stats
@@ -82,9 +89,15 @@ class AccountRun:
         """
         try:
             self.settings = resolve_account_settings(self.receipt.account, sections)
-            self.source = build_source(self.settings, "sweep" if sweep else "head", self.stats)
+            self.part = "sweep" if sweep else "head"
+            self.source = build_source(self.settings, self.part, self.stats)
         except Exception as error:
             self.fail(error)
+
+    def try_once(self) -> None:
+        """Makes the account give up after one attempt per request. Must be called before `load`."""
+        self.settings["request_max_attempts"] = 1
+        self.source = build_source(self.settings, self.part, self.stats)
 
     def load(self) -> None:
         """Reads and loads the account. Afterwards, the account has either succeeded or failed."""

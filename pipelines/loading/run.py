@@ -17,8 +17,10 @@ from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, Interrupted
 from pipelines.loading.account_run import AccountRun, ProgressCallback
 from pipelines.loading.concurrency import WriteLock, run_concurrently
+from pipelines.loading.early_publishing import EarlyPublisher, first_loads_last
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
 from pipelines.loading.plan import RunPlan, plan_run
+from pipelines.loading.unreachable import UnreachableOrigins
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
@@ -119,10 +121,11 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     if not ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
         return receipts
     with backend.lock(plan.accounts, wait_seconds):
-        _load_all(ready, parts, backend, write_lock)
+        publisher = EarlyPublisher(parts, write_lock, lambda some: _finish(some, backend, is_last=False))
+        _load_all(ready, publisher, backend)
         if any(receipt.outcome == "succeeded" for receipt in receipts):
             on_progress("publishing", _total_stats(parts))
-        _finish(receipts, backend)
+        _finish(publisher.left(), backend)
     for receipt in receipts:
         if isinstance(receipt.failure, Interrupted):
             raise receipt.failure
@@ -142,9 +145,8 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
     return [part for part in parts if not part.receipt.failure]
 
 
-def _load_all(
-    ready: Sequence[AccountRun], parts: Sequence[AccountRun], backend: Backend, write_lock: WriteLock
-) -> None:
+def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: Backend) -> None:
+    parts, write_lock = publisher.parts, publisher.write_lock
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
@@ -153,7 +155,8 @@ def _load_all(
         with backend.session() as session:
             for account in accounts:
                 migrate(session.for_account(account))
-            run_concurrently(ready, AccountRun.load, write_lock)
+            in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
+            run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher)
     except (Exception, KeyboardInterrupt) as error:
         write_lock.close()  # the last writer must finish before the run reads the file again
         for part in parts:
@@ -178,7 +181,7 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
     return ReadStats(pages=sum(each.pages for each in every), rows_read=sum(each.rows_read for each in every))
 
 
-def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
+def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True) -> None:
     """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
 
     If one of these steps fails, every account that has not failed yet fails with its error. An earlier failure is kept,
@@ -193,7 +196,7 @@ def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
         if not finalize_run(backend, receipts):
             return
         started = time.monotonic()
-        if not backend.publish():
+        if not backend.publish(is_last=is_last):
             return
         remedy = "The pickups are loaded and published; only the receipt is incomplete. Fix the cause."
         record_publish_time(backend, receipts, time.monotonic() - started)

@@ -12,8 +12,9 @@ from pipelines.config.project import project_context
 from pipelines.config.settings import SOURCE_SECTION, list_alternatives, setting_location, settings_file
 from pipelines.destinations.account_rows import Renaming, RowCounts
 from pipelines.destinations.base import AccountEditor, Backend
+from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.select import select_backend
-from pipelines.errors import NoData
+from pipelines.errors import DestinationError, NoData
 from sources.sendcloud.errors import SettingsError
 
 
@@ -113,7 +114,11 @@ def _editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Ite
     if not backend.exists():
         raise NoData(str(backend))
     with backend.lock(accounts, wait_seconds):
-        yield backend.account_editor()
+        try:
+            yield backend.account_editor()
+        except DatabaseError as error:
+            remedy = "Nothing was changed. Fix the cause (disk, permissions, another program) and try again."
+            raise DestinationError(str(backend), str(error).split("\n")[0], remedy) from error
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:

@@ -26,14 +26,22 @@ LOADS_TABLE = "pickup_states_recorded"  # has no column `account`
 
 @dataclass(frozen=True)
 class DeltaAccountEditor:
-    """Changes an account's folders. `open_memory` opens an in-memory database that can read the lake's files."""
+    """Changes accounts' folders.
+
+    Attributes:
+        tables: the lake.
+        open_memory: opens an in-memory database that can read the lake's files, and translates errors.
+        dataset_of: returns the name of an account's folder.
+        locked: the folders of the accounts whose locks the caller holds.
+    """
 
     tables: DeltaTables
     open_memory: Callable[[], AbstractContextManager[DuckDBSession]]
     dataset_of: Callable[[str], str]
+    locked: Sequence[str]
 
     def count_rows(self) -> RowCounts:
-        """Returns the rows of all accounts, including those that a killed command has hidden."""
+        """Returns the rows of all accounts, including those that a killed rename has hidden."""
         found: RowCounts = {}
         with self.open_memory() as session:
             for dataset in self._datasets():
@@ -45,7 +53,6 @@ class DeltaAccountEditor:
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
         old, new = self.dataset_of(names.old), self.dataset_of(names.new)
-        finish_changes(self.tables, [new, old])
         with self._renamed(names, old, new) as session:
             if not is_trial:
                 self._write_renamed(names, old, new, session)
@@ -65,16 +72,20 @@ class DeltaAccountEditor:
         finish_changes(self.tables, [old])
 
     def remove(self, account: str) -> None:
-        hide(self.tables, self.dataset_of(account), LEFTOVER)
-        finish_changes(self.tables, [self.dataset_of(account)])
+        with self.open_memory():
+            hide(self.tables, self.dataset_of(account), LEFTOVER)
+            finish_changes(self.tables, [self.dataset_of(account)])
 
     def publish(self) -> None:
-        """Does nothing, because readers use the tables directly."""
+        """Finishes what a killed command has begun. Readers use the tables directly."""
+        with self.open_memory():
+            finish_changes(self.tables, self.locked)
 
     @contextmanager
     def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
         """Yields an in-memory database with the renamed rows of both names."""
         with self.open_memory() as session:
+            finish_changes(self.tables, [new, old])
             session.execute("create schema sendcloud")
             for table in self._tables(old):
                 there = [dataset for dataset in (new, old) if self.tables.table(dataset, table)]
@@ -85,8 +96,7 @@ class DeltaAccountEditor:
 
     def _datasets(self) -> list[str]:
         hidden = hidden_datasets(self.tables.entries(self.tables.root))
-        copies = {name for name, kind in hidden.items() if kind.startswith(COPY_OF)}
-        return sorted({*self.tables.datasets(PREFIX), *hidden} - copies)
+        return sorted({*self.tables.datasets(PREFIX), *(name for name, kind in hidden.items() if kind == MERGING)})
 
     def _tables(self, dataset: str, without: Sequence[str] = ()) -> list[str]:
         names = [name for name in self.tables.names(dataset) if name not in without]

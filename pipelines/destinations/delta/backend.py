@@ -105,7 +105,7 @@ class DeltaBackend(AccountDatasets):
                 self._session = None
 
     def account_editor(self) -> DeltaAccountEditor:
-        return DeltaAccountEditor(self.tables, self._memory_session, account_dataset)
+        return DeltaAccountEditor(self.tables, self._guarded_memory, account_dataset, [*map(account_dataset, self._locked)])
 
     def has_atomic_loads(self) -> bool:
         """Returns False for a bucket, because the response to a successful write can be lost."""
@@ -145,10 +145,10 @@ class DeltaBackend(AccountDatasets):
     def working_dir(self) -> Path:
         return working_dir("lake", str(self))
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
         with suppress(DeltaError, OSError):  # nothing is lost, and a later run tries again
-            self.tables.compact(map(account_dataset, self._locked))
+            self.tables.compact(map(account_dataset, self._locked if is_last else []))
         return False
 
     def findings(self) -> Iterator[Finding]:
@@ -187,6 +187,11 @@ class DeltaBackend(AccountDatasets):
             create_filtered_views(connection, only)
             if only == ALL_PICKUPS and get_setting("publish.views") == "built":
                 use_exported_views(connection, f"{self}/analytics")
+            yield connection
+
+    @contextmanager
+    def _guarded_memory(self) -> Iterator[DuckDBSession]:
+        with self._translate_errors(), self._memory_session() as connection:
             yield connection
 
     @contextmanager

@@ -20,9 +20,16 @@ LEFTOVER, MERGING, COPY_OF = "leftover", "merging", "copy-of-"
 
 
 def hidden_datasets(entries: Iterable[str]) -> dict[str, str]:
-    """Returns the hidden folders and their markers, from the names of the entries beside them."""
-    marked = (name.partition(".") for name in entries)
-    return {dataset: kind for dataset, _, kind in marked if kind in (LEFTOVER, MERGING) or kind.startswith(COPY_OF)}
+    """Returns the hidden folders and their markers, from the names of the entries beside them.
+
+    A folder has two markers for an instant. LEFTOVER is the later one, and counts.
+    """
+    marked = sorted((name.partition(".")[::2] for name in entries), key=lambda one: one[1] == LEFTOVER)
+    return {dataset: kind for dataset, kind in marked if _is_marker(kind)}
+
+
+def _is_marker(kind: str) -> bool:
+    return kind in (LEFTOVER, MERGING) or kind.startswith(COPY_OF)
 
 
 def hide(tables: DeltaTables, dataset: str, kind: str) -> None:
@@ -37,10 +44,13 @@ def show(tables: DeltaTables, dataset: str, kind: str) -> None:
 
 def finish_changes(tables: DeltaTables, datasets: Iterable[str]) -> None:
     """Finishes or undoes what a killed command has begun. The caller must hold the accounts' locks."""
-    hidden = hidden_datasets(tables.entries(tables.root))
+    there = tables.entries(tables.root)
+    hidden = hidden_datasets(there)
     for dataset in [name for name in datasets if name in hidden]:
         kind = hidden[dataset]
         is_complete = kind.startswith(COPY_OF) and hidden.get(kind.removeprefix(COPY_OF)) == LEFTOVER
         if kind != MERGING and not is_complete:
             tables.remove_dataset(dataset)
-        show(tables, dataset, kind)
+        for marker in [name.partition(".")[2] for name in there if name.startswith(f"{dataset}.")]:
+            if _is_marker(marker):
+                show(tables, dataset, marker)

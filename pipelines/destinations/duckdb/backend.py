@@ -95,8 +95,11 @@ class DuckDBBackend:
             return Path(base) / "pipelines" / f"{self.warehouse.stem}-{mark}"
         return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
 
-    def publish(self) -> bool:
-        compact(self.warehouse)
+    def publish(self, *, is_last: bool = True) -> bool:
+        if is_last:  # compacting replaces the file, which an open session would not notice
+            compact(self.warehouse)
+        else:
+            self.checkpoint()
         try:
             publish(self.warehouse, self.published)
         except (OSError, DatabaseError) as error:

@@ -131,7 +131,7 @@ class PostgresBackend(AccountDatasets):
     def working_dir(self) -> Path:
         return working_dir("postgres", self._where)
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Returns False, because the run's transaction has already published everything."""
         return False
 

@@ -48,6 +48,7 @@ class PostgresSession:
         self._raw, self._where, self._schema_of, self._schema = raw, where, schema_of, schema
         self._schema_names = {"sendcloud.": f'"{schema}".', "sendcloud.pickups": f'"{schema}".pickups'}
         self._sessions: dict[str, PostgresSession] = {}
+        self._compared: set[str] = set()
 
     def execute(self, sql: str, parameters: Any = None, /) -> Result:
         """Executes the statements and returns the rows.
@@ -106,7 +107,8 @@ class PostgresSession:
 
     def publish_account(self, account: str) -> None:
         lock.check_held(self, account, self._where)
-        publish_account(self, self._schema_of(account), account)
+        publish_account(self, self._schema_of(account), account, compares=account not in self._compared)
+        self._compared.add(account)  # once a run is enough
 
     def publish_views(self) -> None:
         """Updates the published views if they are missing or outdated.

@@ -66,6 +66,8 @@ def walk(
     Raises:
         SendcloudError: reading a page failed. The possible errors are listed in `read_pages`.
     """
+    if stats.cut_short_by:
+        raise stats.cut_short_by
     memory = _still_good(memory, client.version.name, span, stats)
     if part == "history":
         return _history(client, memory, rules, span, stats)
