@@ -22,6 +22,8 @@ def tables_with_rows_of(installation: Installation, account: str) -> list[str]:
     tables = "select table_name as t from duckdb_columns() where schema_name = 'sendcloud' and column_name = 'account'"
     names = [row["t"] for row in installation.rows(tables)]
     found = [n for n in names if installation.rows(f"select 1 from sendcloud.{n} where account = '{account}'")]
+    if not installation.rows("select 1 from duckdb_tables() where table_name = '_dlt_pipeline_state'"):
+        return found  # a lake keeps it in files
     state = f"select 1 from sendcloud._dlt_pipeline_state where pipeline_name = 'sendcloud_pickups_{account}'"
     return found + (["_dlt_pipeline_state"] if installation.rows(state) else [])
 
