@@ -77,7 +77,7 @@ def remove(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ends the command unless the user agrees. Without a terminal, nobody can be asked, so the option `--yes` is required."""
+    """Ends the command unless the user agrees. Without a terminal, nobody can be asked, so `--yes` is required."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -67,6 +67,7 @@ def run(
         ),
     ] = None,
     json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
     _log_format: Annotated[
         Literal["text", "json"],
         typer.Option(json_logs.OPTION, help="json writes each line on stderr as an object with an event and numbers."),
@@ -83,7 +84,7 @@ def run(
         raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
     from pipelines.cli.run import run_and_report
 
-    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json))
+    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json, is_quiet=quiet))
 
 
 @app.command()

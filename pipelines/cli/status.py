@@ -52,10 +52,7 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
     back_to = f"{account['oldest']:%Y-%m-%d}" if account["oldest"] else "–"
     return [
         *([] if account["is_configured"] else [("configured", NOT_CONFIGURED.format(account["account"]))]),
-        (
-            "last run",
-            f"{account['last_outcome']}, {_format_age(account['last_run_at'])}" if account["last_run_at"] else NEVER,
-        ),
+        ("last run", last_run),
         *([("error", account["last_error"])] if account["last_error"] else []),
         ("last good run", f"{_format_age(account['last_success_at'])}{', TOO OLD' if account['is_stale'] else ''}"),
         ("pickups", f"{account['pickups']:,}"),

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from pipelines.atomic_file import remove_leftovers, replace_atomically
 
 ALL_ACCOUNTS = "*"  # represents a run that fails before its accounts are known; not a valid account name
+LOCKED_OUT = "*locked"  # represents runs that find the lock held by another run; not a valid account name
 ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
 
 
@@ -61,14 +62,23 @@ def update_incidents(
     if known:
         if every := incidents.pop(ALL_ACCOUNTS, None):
             incidents = {name: copy(every) for name in known} | incidents
-        incidents = {name: incident for name, incident in incidents.items() if name in {*known, *failing}}
+        incidents = {name: one for name, one in incidents.items() if name in {*known, *failing, LOCKED_OUT}}
     for name in failing:
         if name not in incidents or incidents[name].well_at:
             incidents[name] = Incident(now)
         incidents[name].failed_runs += 1
     for name in incidents.keys() & well:
         incidents[name].well_at = incidents[name].well_at or now
-    return incidents
+    return {name: one for name, one in incidents.items() if name != LOCKED_OUT or one.is_told or not one.well_at}
+
+
+def is_due(name: str, incident: Incident, locked_out_hours: float, now: datetime) -> bool:
+    """Returns whether the start of the incident must be reported now.
+
+    A single run may find another run at work. It becomes an incident if no run has ended for `locked_out_hours`.
+    """
+    is_long = name != LOCKED_OUT or now - incident.since >= timedelta(hours=locked_out_hours)
+    return is_long and not incident.is_told
 
 
 def fallback_path(project: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import run_accounts
 from sources.sendcloud.sandbox import Sandbox
-from tests.support.accounts import configure, oldest, rows_of_worlds
+from tests.support.accounts import configure, rows_of_worlds
 from tests.support.installation import Installation, nothing_is_sent_to
 from tests.support.three_accounts import apis as apis
 from tests.support.three_accounts import loaded as loaded

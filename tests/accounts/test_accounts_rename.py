@@ -68,7 +68,9 @@ def test_account_renamed_one_run_late_has_every_pickup_and_every_state_once(
     """The cancelled pickup has two states: `Created` under the old name, `Cancelled` under the new one."""
     vanished = apis["south"].world.records()[-2]["id"]
     cancelled = cancelled_in_south(apis)
-    before = loaded.rows(f"select * exclude (_dlt_load_id) from sendcloud.pickups where id = {vanished} and account = 'south'")
+    before = loaded.rows(
+        f"select * exclude (_dlt_load_id) from sendcloud.pickups where id = {vanished} and account = 'south'"
+    )
     apis["south"].world.remove(vanished)
     run_accounts(loaded.folder)
     assert len(loaded.rows("select 1 from sendcloud.pickups where account in ('south', 'west')")) == 4 + 3
@@ -87,11 +89,16 @@ def test_account_renamed_one_run_late_has_every_pickup_and_every_state_once(
     assert [row["pickup_status"] for row in states if row["id"] == cancelled] == ["Cancelled", "Created"]
     assert len(loaded.rows("select 1 from sendcloud.pickup_runs where account = 'west'")) == 2
     receipts = {one.account: one for one in run_accounts(loaded.folder)}
-    assert (receipts["west"].rows_new, receipts["west"].is_first_read, receipts["west"].must_pass_failed) == (0, False, False)
+    assert (receipts["west"].rows_new, receipts["west"].is_first_read, receipts["west"].must_pass_failed) == (
+        0,
+        False,
+        False,
+    )
     assert loaded.pickups() == kept
 
 
-def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox], renamed: dict[str, Sandbox]) -> None:
+@pytest.mark.usefixtures("renamed")
+def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox]) -> None:
     done = rename(loaded, "--dry-run")
 
     assert done.returncode == 0
@@ -110,7 +117,10 @@ def test_account_with_other_pickups_is_not_merged(loaded: Installation, apis: di
     done = loaded.command("accounts", "rename", "south", "north")
 
     assert done.returncode == 3
-    assert "different Sendcloud accounts, because 1 of the 3 ids that both have were booked at different times" in done.stderr
+    assert (
+        "different Sendcloud accounts, because 1 of the 3 ids that both have were booked at different times"
+        in done.stderr
+    )
     assert loaded.pickups() == before
 
 
@@ -125,18 +135,15 @@ def test_settings_must_have_the_new_name_only(loaded: Installation, apis: dict[s
     assert loaded.pickups() == rows_of_worlds(apis)
 
 
-def test_account_without_rows_is_named_with_the_accounts_that_have_some(
-    loaded: Installation, renamed: dict[str, Sandbox]
-) -> None:
+@pytest.mark.usefixtures("renamed")
+def test_account_without_rows_is_named_with_the_accounts_that_have_some(loaded: Installation) -> None:
     done = loaded.command("accounts", "rename", "suoth", "west")
 
     assert done.returncode == 3
     assert "Account 'suoth' has no rows; valid names: east, north, south (did you mean south?)" in done.stderr
 
 
-def test_new_name_whose_first_run_failed_takes_over_the_rows(
-    loaded: Installation, apis: dict[str, Sandbox], renamed: dict[str, Sandbox]
-) -> None:
+def test_new_name_whose_first_run_failed_takes_over_the_rows(loaded: Installation, renamed: dict[str, Sandbox]) -> None:
     configure(loaded, renamed, own={"west": {"base_url": "http://127.0.0.1:9/api/v2", "request_max_attempts": 1}})
     assert loaded.command("run", "--account", "west").returncode == 4
     configure(loaded, renamed)
@@ -162,7 +169,8 @@ def test_only_account_gets_another_label(installation: Installation, api: Sandbo
     assert (receipt.rows_new, receipt.is_first_read, len(installation.pickups())) == (0, False, 1)
 
 
-def test_list_names_every_account_with_its_rows(loaded: Installation, renamed: dict[str, Sandbox]) -> None:
+@pytest.mark.usefixtures("renamed")
+def test_list_names_every_account_with_its_rows(loaded: Installation) -> None:
     told = {one["account"]: one for one in json.loads(loaded.command("accounts", "list", "--json").stdout)}
 
     assert {name: one["is_configured"] for name, one in told.items()} == {
@@ -193,9 +201,7 @@ def test_remove_asks_and_changes_nothing_without_an_answer(loaded: Installation,
 
 @of_files
 @pytest.mark.slow
-def test_rename_that_is_killed_is_done_or_not(
-    loaded: Installation, renamed: dict[str, Sandbox], apis: dict[str, Sandbox]
-) -> None:
+def test_rename_that_is_killed_is_done_or_not(loaded: Installation, renamed: dict[str, Sandbox]) -> None:
     """The process is killed at ever later instants, then the command is given again."""
     import time
 

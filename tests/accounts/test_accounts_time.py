@@ -132,8 +132,7 @@ def test_origin_that_several_accounts_found_unreachable_is_tried_once_by_the_oth
     monkeypatch.setattr("pipelines.loading.concurrency.MAX_CONCURRENT", 1)
     with serving({f"account{number}": World(clock=NOW) for number in range(4)}) as apis:
         alive = apis["account3"]
-        dead: Any = dict.fromkeys(apis, {"base_url": "http://127.0.0.1:9/api/v2"})
-        del dead["account3"]
+        dead = {name: {"base_url": "http://127.0.0.1:9/api/v2"} for name in apis if name != "account3"}
         configure(installation, apis, own=dead, common={"request_max_attempts": 3})
         receipts = run_accounts(installation.folder)
 

@@ -1,4 +1,4 @@
-"""Renames, removals and lost rows on a PostgreSQL server. `make test-places` runs accounts/test_accounts_rename.py there."""
+"""Renames, removals and lost rows on a PostgreSQL server. accounts/test_accounts_rename.py also runs there."""
 
 from __future__ import annotations
 

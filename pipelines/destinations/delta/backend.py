@@ -105,7 +105,9 @@ class DeltaBackend(AccountDatasets):
                 self._session = None
 
     def account_editor(self) -> DeltaAccountEditor:
-        return DeltaAccountEditor(self.tables, self._guarded_memory, account_dataset, [*map(account_dataset, self._locked)])
+        return DeltaAccountEditor(
+            self.tables, self._guarded_memory, account_dataset, [*map(account_dataset, self._locked)]
+        )
 
     def has_atomic_loads(self) -> bool:
         """Returns False for a bucket, because the response to a successful write can be lost."""

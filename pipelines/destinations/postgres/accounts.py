@@ -120,7 +120,8 @@ def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
             if table == _LOADS_WITHOUT_ACCOUNT
             else ""
         )
-        session.execute_native(f'insert into "{target}".{table} ({names}) select {names} from "{source}".{table} {unknown}')  # noqa: S608  # as above
+        copied = f'insert into "{target}".{table} ({names}) select {names} from "{source}".{table} {unknown}'  # noqa: S608  # as above
+        session.execute_native(copied)
 
 
 _COLUMNS = """

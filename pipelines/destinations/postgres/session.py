@@ -35,6 +35,15 @@ DIALECT = "postgres"
 # string literals are matched first, so that they stay unchanged
 OWN_SCHEMAS = re.compile(r"('(?:[^']|'')*')|\b(sendcloud\.pickups\b|sendcloud\.|analytics\.)")
 SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
+# Both sides notice a lost machine within two minutes. By default, a server keeps the locks of a lost machine for two
+# hours, and every other run ends with exit code 5 until then.
+KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
+SERVER_KEEPALIVES = {
+    "tcp_keepalives_idle": 60,
+    "tcp_keepalives_interval": 15,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": 120_000,
+}
 LOCK_TIMEOUT = "10s"  # how long to wait for readers of a view that is to be replaced
 REMEDY = "Previously loaded data is unchanged. Fix the cause (server, network, privileges) and run again."
 
@@ -178,7 +187,9 @@ def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSe
     """
     who = f"pickups, process {os.getpid()} on {socket.gethostname()}"
     try:
-        raw = psycopg2.connect(dsn, application_name=who)
+        given = psycopg2.extensions.parse_dsn(dsn)
+        alive: dict[str, Any] = {name: value for name, value in KEEPALIVES.items() if name not in given}
+        raw = psycopg2.connect(dsn, application_name=who, **alive)
     except psycopg2.Error as error:
         remedy = (
             "Check that the server is running, and check the host, port, database, user and password in "
@@ -188,5 +199,7 @@ def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSe
     raw.autocommit = True
     with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own
         cursor.execute("set timezone = 'UTC'")
+        for name, value in SERVER_KEEPALIVES.items():
+            cursor.execute(f"set {name} = {value}")
     configure_types(raw)
     return PostgresSession(raw, where, schema_of)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from math import inf
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
