@@ -1,4 +1,4 @@
-"""Defines `pickups accounts`, which lists, renames and removes accounts in the destination."""
+"""Defines `pickups accounts` and `pickups forget`, which change rows that are already loaded."""
 
 from __future__ import annotations
 
@@ -76,6 +76,29 @@ def remove(
     typer.echo(f"Removed {account}.")
 
 
+def forget(
+    tracking_number: Annotated[str, typer.Argument(metavar="TRACKING_NUMBER", help="The number to mask.")],
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Mask without asking.")] = False,
+    wait: Wait = 0,
+) -> None:
+    """Mask a tracking number in all tables and in later runs. The pickups keep their ids, states and times.
+
+    For example: pickups forget JVGL0123456789 --dry-run
+    """
+    from pipelines.operations.forget import forget_tracking_number
+
+    for account, rows in forget_tracking_number(tracking_number, wait_seconds=wait, is_trial=True).items():
+        typer.echo(f"Account {account}: {_format_rows(rows)}")
+    if dry_run:
+        return
+    confirm("Mask the tracking number in these rows?", yes=yes)
+    forget_tracking_number(tracking_number, wait_seconds=wait)
+    typer.echo(
+        "Masked and published. Backups, exports and reports still have it: see docs/explanation/personal-data.md"
+    )
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ends the command unless the user agrees. Without a terminal, nobody can be asked, so `--yes` is required."""
     if yes:
@@ -83,7 +106,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
     if not typer.confirm(question):
-        typer.echo("Nothing was deleted.")
+        typer.echo("Nothing was changed.")
         raise typer.Exit
 
 

@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(accounts.app, name="accounts")
+app.command()(accounts.forget)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.finding import Finding
 
 DATASET = "sendcloud"
+Result = TypeVar("Result")
 
 
 class Session(Protocol):
@@ -86,6 +87,16 @@ class AccountEditor(Protocol):
 
     def remove(self, account: str) -> None:
         """Deletes all rows of the account and its position in the list."""
+
+    def edit(self, account: str, change: Callable[[Session], None]) -> None:
+        """Calls `change` with a session over the account's tables, and stores what it has changed.
+
+        Unlike the session of a run, this session can change every table. The change is atomic for each table, and must
+        do no harm if it is made again.
+        """
+
+    def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
+        """Returns the result of `ask`, which gets a session over the account's tables and changes nothing."""
 
     def publish(self) -> None:
         """Shows the changes to readers. Must be called after a change, and does no harm without one."""

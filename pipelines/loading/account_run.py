@@ -25,6 +25,7 @@ from pipelines.loading.concurrency import WriteLock
 from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.dlt_pipeline import create_pipeline
 from pipelines.loading.finalize import record_loaded_states
+from pipelines.loading.privacy import PrivacyFilter
 from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
@@ -130,6 +131,7 @@ class _Steps(NamedTuple):
     detector: ChangeDetector
     recorder: SightingRecorder
     first_seen: FirstSeenKeeper
+    privacy: PrivacyFilter
 
 
 def _load_packages(one: AccountRun) -> None:
@@ -144,6 +146,7 @@ def _load_packages(one: AccountRun) -> None:
         ChangeDetector(one.backend, one.stats, one.write_lock),
         SightingRecorder(one.backend, one.stats, one.write_lock),
         FirstSeenKeeper(one.backend, one.receipt.account, one.write_lock),
+        PrivacyFilter(one.backend, one.stats, one.write_lock),
     )
     earlier = timedelta(microseconds=1)  # a crashed run's rows were read before this run's rows
     while True:
@@ -165,8 +168,8 @@ def _load_packages(one: AccountRun) -> None:
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
     one.backend.adapt_source(source)
-    source.resources["pickups"].add_map(steps.detector).add_map(steps.recorder)
-    source.resources["pickups_quarantine"].add_map(steps.first_seen)
+    source.resources["pickups"].add_map(steps.privacy).add_map(steps.detector).add_map(steps.recorder)
+    source.resources["pickups_quarantine"].add_map(steps.privacy.records).add_map(steps.first_seen)
     started, changed = time.monotonic(), steps.detector.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

@@ -20,6 +20,7 @@ from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.loading.early_publishing import EarlyPublisher, first_loads_last
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
 from pipelines.loading.plan import RunPlan, plan_run
+from pipelines.loading.privacy import delete_expired
 from pipelines.loading.unreachable import UnreachableOrigins
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
@@ -195,6 +196,7 @@ def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = Tr
             receipt.finished_at = datetime.now(UTC)
         if not finalize_run(backend, receipts):
             return
+        delete_expired(backend, receipts)
         started = time.monotonic()
         if not backend.publish(is_last=is_last):
             return

@@ -70,7 +70,7 @@ def rename_account(old: str, new: str, *, wait_seconds: float = 0, is_trial: boo
     """
     with project_context() as project:
         _check_is_renamed(old, new)
-        with _editing(project, [old, new], wait_seconds) as editor:
+        with editing(project, [old, new], wait_seconds) as editor:
             found = _rows_of(editor, old)
             change = Change(found[old], found.get(new, {}), is_configured=False)
             editor.rename(Renaming(old, new), is_trial=is_trial)
@@ -93,7 +93,7 @@ def remove_account(account: str, *, wait_seconds: float = 0, is_trial: bool = Fa
     """
     with project_context() as project:
         is_configured = account in account_names()
-        with _editing(project, [account], wait_seconds) as editor:
+        with editing(project, [account], wait_seconds) as editor:
             change = Change(_rows_of(editor, account)[account], {}, is_configured)
             if not is_trial:
                 editor.remove(account)
@@ -109,7 +109,13 @@ def _count(backend: Backend, names: Sequence[str], wait_seconds: float) -> RowCo
 
 
 @contextmanager
-def _editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iterator[AccountEditor]:
+def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iterator[AccountEditor]:
+    """Yields an editor of the project's destination, and holds the accounts' locks during the block.
+
+    Raises:
+        NoData: nothing has been loaded yet.
+        RunInProgress: a run still holds a lock after `wait_seconds`.
+    """
     backend = select_backend(project)
     if not backend.exists():
         raise NoData(str(backend))

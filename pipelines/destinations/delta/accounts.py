@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pipelines.destinations.account_rows import PIPELINE_PREFIX, Renaming, RowCounts, rename_rows, renamed_state
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import DATASET, Result, Session
 from pipelines.destinations.delta.hidden import COPY_OF, LEFTOVER, MERGING, finish_changes, hidden_datasets, hide, show
 from pipelines.destinations.delta.session import table_query
 from pipelines.destinations.delta.tables import DeltaTables
@@ -76,6 +76,19 @@ class DeltaAccountEditor:
             hide(self.tables, self.dataset_of(account), LEFTOVER)
             finish_changes(self.tables, [self.dataset_of(account)])
 
+    def edit(self, account: str, change: Callable[[Session], None]) -> None:
+        dataset = self.dataset_of(account)
+        with self._in_memory([dataset]) as session:
+            change(session)
+            for table in self._tables_in(session):
+                rows = session.sql(f"select * from sendcloud.{table}").to_arrow_table()  # noqa: S608  # as above
+                self.tables.write(dataset, table, rows, "overwrite")
+                self.tables.delete_old_files(dataset, table)
+
+    def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
+        with self._in_memory([self.dataset_of(account)]) as session:
+            return ask(session)
+
     def publish(self) -> None:
         """Finishes what a killed command has begun. Readers use the tables directly."""
         with self.open_memory():
@@ -84,15 +97,26 @@ class DeltaAccountEditor:
     @contextmanager
     def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
         """Yields an in-memory database with the renamed rows of both names."""
-        with self.open_memory() as session:
+        with self.open_memory():
             finish_changes(self.tables, [new, old])
-            session.execute("create schema sendcloud")
-            for table in self._tables(old):
-                there = [dataset for dataset in (new, old) if self.tables.table(dataset, table)]
-                union = " union by name " if table == LOADS_TABLE else " union all by name "
-                session.execute(f"create table sendcloud.{table} as {union.join(self._query(d, table) for d in there)}")
+        with self._in_memory([old, new]) as session:
             rename_rows(session, DATASET, names)
             yield session
+
+    @contextmanager
+    def _in_memory(self, datasets: Sequence[str]) -> Iterator[DuckDBSession]:
+        """Yields an in-memory database with the tables of the first dataset, and the rows of all datasets."""
+        with self.open_memory() as session:
+            session.execute("create schema sendcloud")
+            for table in self._tables(datasets[0]):
+                there = [dataset for dataset in datasets if self.tables.table(dataset, table)]
+                union = " union by name " if table == LOADS_TABLE else " union all by name "
+                session.execute(f"create table sendcloud.{table} as {union.join(self._query(d, table) for d in there)}")
+            yield session
+
+    def _tables_in(self, session: DuckDBSession) -> list[str]:
+        tables = "select table_name from duckdb_tables() where schema_name = 'sendcloud' order by 1"
+        return [name for (name,) in session.execute(tables).fetchall()]
 
     def _datasets(self) -> list[str]:
         hidden = hidden_datasets(self.tables.entries(self.tables.root))

@@ -19,7 +19,14 @@ from pipelines.destinations.naming import PREFIX, account_dataset
 # a separate table, because dlt's merge would keep old values of `resolved_at`
 RESOLVED_TABLE = "pickups_quarantine_resolved"
 # in the order in which they are written: the history before the record of its loads, and the receipts last
-OWN_TABLES = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
+OWN_TABLES = (
+    "pickup_status_history",
+    "pickup_states_recorded",
+    "pickups_swept",
+    "pickups_unlisted",
+    "pickups_forgotten",
+    "pickup_runs",
+)
 SWEPT_TABLE = "pickups_swept"
 # record_states and write_receipt write these tables when a package is complete
 WRITTEN_BEFORE_LOAD = {"pickup_states_recorded", "pickup_runs"}

@@ -119,6 +119,11 @@ class DeltaTables:
         kind: Literal["merge", "overwrite"] = "merge" if mode == "append" else "overwrite"
         write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
 
+    def delete_old_files(self, dataset: str, name: str) -> None:
+        """Deletes the files that earlier versions of the table need, because they still contain deleted rows."""
+        if table := self.table(dataset, name):
+            table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+
     def compact(self, datasets: Iterable[str]) -> None:
         """Merges the small files of each table after every COMPACT_EVERY_VERSIONS versions.
 

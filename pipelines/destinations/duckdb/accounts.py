@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.destinations.account_rows import Renaming, RowCounts, count_rows, delete_rows, rename_rows
+from pipelines.destinations.base import Result, Session
+from pipelines.destinations.duckdb.publish import rewrite
 from pipelines.destinations.duckdb.session import DuckDBSession
 
 
@@ -16,6 +19,7 @@ class DuckDBAccountEditor:
 
     open_session: Callable[[], AbstractContextManager[DuckDBSession]]
     schema: str
+    warehouse: Path
     publish_file: Callable[[], bool]
 
     def count_rows(self) -> RowCounts:
@@ -30,7 +34,17 @@ class DuckDBAccountEditor:
         with self._transaction() as session:
             delete_rows(session, self.schema, account)
 
+    def edit(self, account: str, change: Callable[[Session], None]) -> None:  # noqa: ARG002  # all accounts share the tables
+        with self._transaction() as session:
+            change(session)
+
+    def query(self, account: str, ask: Callable[[Session], Result]) -> Result:  # noqa: ARG002  # as above
+        with self.open_session() as session:
+            return ask(session)
+
     def publish(self) -> None:
+        """Rewrites the warehouse, whose free space would still contain the deleted rows, and copies it for readers."""
+        rewrite(self.warehouse)
         self.publish_file()
 
     @contextmanager

@@ -67,7 +67,7 @@ class DuckDBBackend:
         return open_database(self.warehouse, backup=self.published)
 
     def account_editor(self) -> DuckDBAccountEditor:
-        return DuckDBAccountEditor(self.session, self.dataset_name(""), self.publish)
+        return DuckDBAccountEditor(self.session, self.dataset_name(""), self.warehouse, self.publish)
 
     def has_atomic_loads(self) -> bool:
         return True

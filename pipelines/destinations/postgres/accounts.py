@@ -18,7 +18,7 @@ from pipelines.destinations.account_rows import (
     has_pickups,
     rename_rows,
 )
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import DATASET, Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES, show_all_rows_again
 from pipelines.errors import DestinationError
@@ -56,6 +56,17 @@ class PostgresAccountEditor:
         with self._transaction() as session:
             self._drop_schema(session, account)
             self._delete_published(session, account)
+
+    def edit(self, account: str, change: Callable[[Session], None]) -> None:
+        with self._transaction() as session:
+            own = session.for_account(account)
+            change(own)
+            show_all_rows_again(session, self.schema_of(account))
+            own.publish_account(account)
+
+    def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
+        with self.open_session() as session:
+            return ask(session.for_account(account))
 
     def publish(self) -> None:
         """Does nothing, because the transaction has already published the change."""
