@@ -64,8 +64,9 @@ CODE = {page: "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)) for
 
 
 def options(command: str) -> set[str]:
-    """Returns the long options of a command, except --help."""
-    return {opt for param in COMMANDS[command].params for opt in param.opts if opt.startswith("--")} - {"--help"}
+    """Returns the long options of a command and of the commands below it, except --help."""
+    group = [COMMANDS[command], *getattr(COMMANDS[command], "commands", {}).values()]
+    return {opt for one in group for param in one.params for opt in param.opts if opt.startswith("--")} - {"--help"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
