@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from pipelines.destinations.account_rows import PIPELINE_PREFIX, Renaming, RowCounts, rename_rows, renamed_state
+from pipelines.destinations.account_rows import (
+    PIPELINE_PREFIX,
+    Renaming,
+    RowCounts,
+    account_tables,
+    rename_rows,
+    renamed_state,
+)
 from pipelines.destinations.base import DATASET, Result, Session
 from pipelines.destinations.delta.hidden import COPY_OF, LEFTOVER, MERGING, finish_changes, hidden_datasets, hide, show
 from pipelines.destinations.delta.session import table_query
@@ -80,7 +87,7 @@ class DeltaAccountEditor:
         dataset = self.dataset_of(account)
         with self._in_memory([dataset]) as session:
             change(session)
-            for table in self._tables_in(session):
+            for table in account_tables(session, DATASET):
                 rows = session.sql(f"select * from sendcloud.{table}").to_arrow_table()  # noqa: S608  # as above
                 self.tables.write(dataset, table, rows, "overwrite")
                 self.tables.delete_old_files(dataset, table)
@@ -113,10 +120,6 @@ class DeltaAccountEditor:
                 union = " union by name " if table == LOADS_TABLE else " union all by name "
                 session.execute(f"create table sendcloud.{table} as {union.join(self._query(d, table) for d in there)}")
             yield session
-
-    def _tables_in(self, session: DuckDBSession) -> list[str]:
-        tables = "select table_name from duckdb_tables() where schema_name = 'sendcloud' order by 1"
-        return [name for (name,) in session.execute(tables).fetchall()]
 
     def _datasets(self) -> list[str]:
         hidden = hidden_datasets(self.tables.entries(self.tables.root))
