@@ -72,24 +72,6 @@ def test_account_out_of_time_keeps_what_was_read_and_the_next_run_resumes(
     assert len(installation.pickups()) == 20
 
 
-def test_what_was_read_of_a_package_is_loaded_if_the_api_then_fails(
-    installation: Installation, world: World, api: Sandbox
-) -> None:
-    for day in range(12):
-        world.book(created_at=NOW - timedelta(days=30 - day))
-    api.fault(faults.status(503), page=9, times=None)
-    done = installation.command(
-        "run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="1", SOURCES__SENDCLOUD__REQUEST_MAX_ATTEMPTS="2"
-    )
-
-    assert done.returncode == 4
-    assert "503" in done.stderr
-    assert 1 <= len(installation.pickups()) <= 8
-    api.heal()
-    assert installation.run(api, page_size=1).history_complete
-    assert len(installation.pickups()) == 12
-
-
 def test_request_that_is_never_answered_ends_with_the_time_of_the_account(
     installation: Installation, world: World, api: Sandbox
 ) -> None:

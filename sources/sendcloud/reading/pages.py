@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import BadResponse, LoopingLink, Unavailable
+from ..errors import BadResponse, LoopingLink, OutOfTime
 from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
@@ -77,7 +77,7 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     """
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
-    pages = _until_unavailable(_page_source(link, client, stop, stats), order, stop, stats)
+    pages = _until_out_of_time(_page_source(link, client, stop, stats), order, stop, stats)
     for number, (page, following, served_at) in enumerate(pages, start=1):
         stats.observed_at = stats.observed_at or served_at
         _update_stats(page, stats)
@@ -93,10 +93,10 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     return PagesRead(keep_latest(tables), rejected, order, following)
 
 
-def _until_unavailable(
+def _until_out_of_time(
     pages: Iterator[ListedPage], order: OrderCheck, stop: StopRule, stats: ReadStats
 ) -> Iterator[ListedPage]:
-    """Yields the pages until one can't be read. If the package may be shorter, what was read before is still loaded.
+    """Yields the pages until the time is up. If the package may be shorter, what was read before is still loaded.
 
     The error is then raised when the next package is requested (`stats.cut_short_by`).
     """
@@ -105,7 +105,7 @@ def _until_unavailable(
         for page in pages:
             yield page
             is_begun = True
-    except Unavailable as error:
+    except OutOfTime as error:
         if not (is_begun and stop.may_stop_early(order)):
             raise
         stats.stopped_because, stats.cut_short_by = "chunk", error
