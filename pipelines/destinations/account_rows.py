@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.destinations.base import DATASET, Session
+from pipelines.destinations.naming import STAGING_SUFFIX
 from pipelines.errors import AccountMismatch
 
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
@@ -106,6 +107,19 @@ class Renaming:
 def account_tables(session: Session, schema: str) -> list[str]:
     """Returns the names of the schema's tables that have a column `account`."""
     return [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
+
+
+def clear_staging(session: Session, schema: str) -> None:
+    """Deletes the rows that dlt's last merge has left in its staging schema. The next load replaces them anyway."""
+    staging = f"{schema}{STAGING_SUFFIX}"
+    for (table,) in session.execute(_TABLES, {"schema": staging}).fetchall():
+        session.execute(f'delete from "{staging}"."{table}"')  # noqa: S608  # from the catalog
+
+
+_TABLES = """
+    select table_name from information_schema.tables
+    where table_catalog = current_database() and table_schema = $schema and table_type = 'BASE TABLE'
+"""
 
 
 def count_rows(session: Session, schema: str) -> RowCounts:

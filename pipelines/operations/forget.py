@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from functools import partial
 
 from pipelines.config.accounts import account_names
 from pipelines.config.project import project_context
+from pipelines.destinations.account_rows import PIPELINE_PREFIX
+from pipelines.destinations.base import Backend
 from pipelines.destinations.forgotten import count_matches, forget_number
+from pipelines.destinations.select import select_backend
 from pipelines.operations.accounts import editing
 from sources.sendcloud.errors import SettingsError
 
@@ -38,4 +43,13 @@ def forget_tracking_number(
             editor.edit(account, partial(forget_number, account=account, number=number))
         if not is_trial:
             editor.publish()
+            _remove_packages(select_backend(project), found)
     return found
+
+
+def _remove_packages(backend: Backend, accounts: Iterable[str]) -> None:
+    """Deletes the load packages of the accounts' last runs, and those of crashed runs. No run needs them."""
+    for account in accounts:
+        for folder in backend.working_dir().glob(f"{PIPELINE_PREFIX}{account}*"):
+            if folder.name in (f"{PIPELINE_PREFIX}{account}", f"{PIPELINE_PREFIX}{account}.left"):
+                shutil.rmtree(folder, ignore_errors=True)

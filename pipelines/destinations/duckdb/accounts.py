@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.destinations.account_rows import Renaming, RowCounts, count_rows, delete_rows, rename_rows
+from pipelines.destinations.account_rows import Renaming, RowCounts, clear_staging, count_rows, delete_rows, rename_rows
 from pipelines.destinations.base import Result, Session
 from pipelines.destinations.duckdb.publish import rewrite
 from pipelines.destinations.duckdb.session import DuckDBSession
@@ -33,10 +33,12 @@ class DuckDBAccountEditor:
     def remove(self, account: str) -> None:
         with self._transaction() as session:
             delete_rows(session, self.schema, account)
+            clear_staging(session, self.schema)
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:  # noqa: ARG002  # all accounts share the tables
         with self._transaction() as session:
             change(session)
+            clear_staging(session, self.schema)
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:  # noqa: ARG002  # as above
         with self.open_session() as session:

@@ -14,6 +14,7 @@ from pipelines.destinations.account_rows import (
     Renaming,
     RowCounts,
     account_tables,
+    clear_staging,
     count_rows,
     has_pickups,
     rename_rows,
@@ -61,6 +62,7 @@ class PostgresAccountEditor:
         with self._transaction() as session:
             own = session.for_account(account)
             change(own)
+            clear_staging(session, self.schema_of(account))
             show_all_rows_again(session, self.schema_of(account))
             own.publish_account(account)
 
