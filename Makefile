@@ -20,13 +20,13 @@ setup: $(READY)  ## create .venv from uv.lock (every other target does this firs
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is required, but python3 is $$(python3 --version 2>&1). Install a later version and run make again." >&2; exit 1; }
 	@python3 -m venv .venv || { echo "python3 cannot create an environment: install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
-	@.venv/bin/pip install -qq --disable-pip-version-check --target .venv/uv 'uv>=0.5'
+	@.venv/bin/pip install -qq --disable-pip-version-check --target .venv/uv 'uv>=0.8'
 
 $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-v3 test-places lint docs check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-lowest test-newest test-v3 test-places lint docs check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## run twice against a sandbox and print the table of carriers (no account needed)
 	@$(RUN)/pickups demo
@@ -36,7 +36,7 @@ test: $(READY)  ## run the default tests (three minutes); the last line counts t
 
 test-all: $(READY)  ## run every test in every suite (more than an hour); CI does this every night
 	@HYPOTHESIS_PROFILE=thorough $(RUN)/pytest -q -n auto --dist worksteal -m "not engines"
-	@HYPOTHESIS_PROFILE=thorough $(MAKE) SLOW=yes test-duckdb2 test-v3 test-engines test-places
+	@HYPOTHESIS_PROFILE=thorough $(MAKE) SLOW=yes test-duckdb2 test-lowest test-newest test-v3 test-engines test-places
 
 test-order: $(READY)  ## run the tests in random order in Python's development mode, then each file alone
 	@$(RUN)/python -X dev -m pytest -q -n auto --random-order-seed=$${SEED:-$$PPID}
@@ -58,6 +58,19 @@ test-duckdb2: $(READY)  ## run the database tests on DuckDB 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'
 	@.venv/duckdb2/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)duckdb2"
+
+# Users who install the wheel without uv.lock may get any version that pyproject.toml allows.
+.venv/lowest/ready: RESOLUTION = --resolution lowest-direct
+.venv/lowest/ready .venv/newest/ready: pyproject.toml | $(READY)
+	@$(UV) venv --quiet --clear $(@D)
+	@$(UV) pip install --quiet --no-config --python $(@D)/bin/python $(RESOLUTION) --group dev --editable '.[notebooks]'
+	@touch $@
+
+test-lowest: .venv/lowest/ready  ## run some of the tests with the lowest versions that pyproject.toml allows
+	@.venv/lowest/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)versions"
+
+test-newest: .venv/newest/ready  ## run some of the tests with the newest versions that pyproject.toml allows
+	@.venv/newest/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)versions"
 
 # Tests the promise again with the other version of the API. Tests of v3 alone are in test_v3*.py and run with `make test`.
 test-v3: $(READY)  ## run the tests of the promise with version 3 of the API

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipelines.file_access import create_folder, set_mode
+
 DAY_SECONDS = 86_400  # writing or reading a file never takes a day, so an older temporary file is a leftover
 WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open
 # `pipelines.warehouse.read` closes the published file in less than the sum of these delays
@@ -37,14 +39,14 @@ def replace_atomically(target: Path) -> Iterator[Path]:
         FileInUse: on Windows, a program still has `target` open after the last retry.
         OSError: the file can't be written or renamed.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    create_folder(target.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
     fresh = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield fresh
             os.fsync(file.fileno())
-        fresh.chmod(0o666 & ~_umask())
+        set_mode(fresh, target)
         _replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
@@ -77,9 +79,3 @@ def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: f
             # a hard link has the mtime of its original; only ctime changes when the link is created
             if leftover.stat().st_ctime <= time.time() - older_than_seconds:
                 leftover.unlink()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -5,9 +5,11 @@ The tests are in tests/project/test_dlt_workarounds.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sources.sendcloud.errors import SettingsError
@@ -29,19 +31,44 @@ def ignore_global_folder(context: RunContextBase, project: Path) -> None:
     context._global_dir = str(project / ".dlt" / MISSING_GLOBAL_FOLDER)
 
 
-def hide_foreign_keys(provider: ConfigProvider) -> None:
-    """Hides from dlt the `[pipelines]` section and all keys that belong to no section.
+@contextmanager
+def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
+    """Inside the block, dlt calls `read` for the content of each settings file; None means that there is no file.
+
+    dlt reads the files while it constructs a provider, and has no argument for the function that reads them.
+    """
+    from dlt.common.configuration.providers.toml import SettingsTomlProvider
+
+    before = SettingsTomlProvider._read_toml_file
+    SettingsTomlProvider._read_toml_file = lambda _, toml_path: read(toml_path)  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        SettingsTomlProvider._read_toml_file = before  # type: ignore[method-assign]
+
+
+def hide_foreign_keys(
+    provider: ConfigProvider, is_read: Callable[..., bool], given: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Makes dlt read only the settings for which `is_read` returns True, and no setting for a pipeline's name.
 
     dlt looks up a key under progressively shorter section paths, so a REFRESH variable meant for another dlt project
-    emptied the tables (2026-11). This project has no settings in these places, because it passes pipeline settings as
-    arguments.
+    emptied the tables (2026-11).
+
+    Args:
+        provider: the provider that looks up the settings.
+        is_read: called with the key and its sections.
+        given: values by dotted key, which dlt gets whatever is configured.
     """
+    from dlt.common.configuration.providers import EnvironProvider
+
     look_up = provider.get_value
 
     def get_value(key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
-        if not sections or sections[0] == "pipelines":
-            return None, key
-        return look_up(key, hint, pipeline_name, *sections)
+        if pipeline_name or not is_read(key, *sections):
+            return given.get(".".join((*sections, key))), key
+        # for the type of a secret, dlt's provider of environment variables also reads a file in /run/secrets
+        return look_up(key, Any if isinstance(provider, EnvironProvider) else hint, pipeline_name, *sections)
 
     provider.get_value = get_value  # type: ignore[method-assign]
 

@@ -6,6 +6,10 @@ PipelineError
 ├── RunInProgress      another run holds the lock
 ├── RunTimedOut        `--timeout` ended the run
 ├── DestinationError   the warehouse or the published tables can't be written or read
+│   └── NewerLayout    a newer version of this program wrote the tables
+├── OwnershipError     a run would touch something that isn't ours
+│   ├── ForeignObject  a table, view or file in the place of ours was not created by this program
+│   └── OtherSchema    the tables are in a schema with another name than the settings say
 ├── NoData             there are no published pickups to read
 ├── ViewsNotExported   `publish.views` is `built`, but the views were never built
 ├── StaleData          the last good run is too old, or there is none
@@ -24,6 +28,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipelines.output import visible
 from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, SettingsError, Unavailable
 
 
@@ -66,9 +71,20 @@ class AccountMismatch(PipelineError):
 
 
 class RunInProgress(PipelineError):
-    """Raised when another run holds the lock. `holder` describes that run, as recorded in the lock."""
+    """Raised when another run holds the lock.
 
-    def __init__(self, lock: Path | str, holder: str) -> None:
+    `holder` describes that run, as recorded in the lock. It is None if no run is recorded: a run that has just started,
+    or a program that is not a run.
+    """
+
+    def __init__(self, lock: Path | str, holder: str | None) -> None:
+        self.is_holder_known = holder is not None
+        if holder is None:
+            super().__init__(
+                f"The lock {lock} is held, but no run is recorded as its holder. This run did nothing. If this happens "
+                f"again, find the program that holds the lock: fuser -v {lock}"
+            )
+            return
         super().__init__(
             f"Another run is under way ({_with_age(holder)}; lock {lock}). This run did nothing; the other run loads "
             "the pickups."
@@ -99,6 +115,36 @@ class DestinationError(PipelineError):
 
     def __init__(self, where: str, evidence: str, remedy: str) -> None:
         super().__init__(f"The destination failed: {where}: {evidence}. {remedy}")
+
+
+class NewerLayout(DestinationError):
+    """Raised when the tables have a layout that this version doesn't know, because a newer version wrote them."""
+
+    def __init__(self, where: str, found: int, known: int, program_version: str) -> None:
+        evidence = f"its tables have layout {found}, written by version {program_version} of this program"
+        remedy = f"This version knows layouts up to {known}, so it read and wrote nothing. Install the newer version."
+        super().__init__(where, evidence, remedy)
+
+
+class OwnershipError(PipelineError):
+    """The base class of errors that stop a run before it touches something that isn't ours."""
+
+
+class OtherSchema(OwnershipError):
+    """Raised when `[schemas] data` has been changed, so that a run would begin a second, empty warehouse."""
+
+    def __init__(self, where: str, configured: str, found: str, remedy: str) -> None:
+        super().__init__(
+            f"[schemas] data is {configured!r}, but the pickups in {where} are in schema {found!r}. Nothing was "
+            f"loaded. Set [schemas] data to {found!r}, or {remedy}"
+        )
+
+
+class ForeignObject(OwnershipError):
+    """Raised when a table, view, file or folder in the place of ours was not created by this program."""
+
+    def __init__(self, what: str, evidence: str, remedy: str) -> None:
+        super().__init__(f"{what} {evidence}. It is unchanged, and nothing was loaded or written. {remedy}")
 
 
 class NoData(PipelineError):
@@ -154,6 +200,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     SettingsError: 3,
     IdMismatch: 3,
     AccountMismatch: 3,
+    OwnershipError: 3,
     NoData: 3,
     ViewsNotExported: 3,
     StaleData: 1,
@@ -188,4 +235,4 @@ def one_line(error: BaseException) -> str:
     message = str(error)
     if exit_code_of(error) == EXIT_BUG:
         message = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"
-    return " ".join(message.split())
+    return visible(" ".join(message.split()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from pipelines.errors import exit_code_of
+from pipelines.output import visible
 
 
 class Finding(NamedTuple):
@@ -27,4 +28,4 @@ class Finding(NamedTuple):
 
 def error_finding(what: str, error: Exception, account: str | None = None) -> Finding:
     """Returns an `error` finding with the error's text on one line and the exit code that a run would end with."""
-    return Finding(what, "error", " ".join(str(error).split()), account, exit_code_of(error))
+    return Finding(what, "error", visible(" ".join(str(error).split())), account, exit_code_of(error))

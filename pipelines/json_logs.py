@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, TextIO
 
+from pipelines.output import print_text, visible
+
 OPTION = "--log-format"
 
 
@@ -97,4 +99,4 @@ def print_or_log(event: str, text: str, **facts: Any) -> None:
     if is_enabled():
         log_event(event, text=text, **facts)
     else:
-        print(f"pickups: {text}", file=sys.stderr)  # noqa: T201  # stderr is where messages belong
+        print_text(f"pickups: {visible(text)}", err=True)

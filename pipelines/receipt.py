@@ -13,13 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
+from pipelines.output import to_json
+from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
 READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
 NOT_STORED = ("stats", "failure", "has_new_findings")
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Returns this package's version, or `unknown` if the package is not installed."""
     try:
         return version("sendcloud-pickups")
     except PackageNotFoundError:
@@ -40,6 +43,7 @@ class Receipt:
 
     stats: ReadStats = field(default_factory=lambda: ReadStats(account="default"))
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_number: int | None = None  # counts the account's receipts; set when the receipt is first written
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished_at: datetime | None = None
     outcome: str = "failed"
@@ -54,6 +58,8 @@ class Receipt:
     rows_missed: int | None = None
     missed_ids: list[int] = field(default_factory=list)
     rows_unlisted: int | None = None
+    warehouse_restored: str | None = None
+    open_missing: int | None = None  # known open pickups that the list lacks; None if the run could not tell
     discarded_packages: int = 0
     discarded_dir: str | None = None
     seconds_read: float = 0.0
@@ -62,7 +68,7 @@ class Receipt:
     checks_failed: dict[str, int] = field(default_factory=dict)
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
-    version: str = field(default_factory=_version)
+    version: str = field(default_factory=program_version)
     has_new_findings: bool = True  # the checks found something else than in the account's last good run; not stored
     failure: Exception | None = None  # the exception that `error` describes; not stored in the table
 
@@ -95,7 +101,7 @@ class Receipt:
 
     def as_json(self) -> str:
         """Returns the receipt as one JSON object, with timestamps in ISO 8601."""
-        return json.dumps(self._facts(), default=datetime.isoformat, ensure_ascii=False)
+        return to_json(self._facts(), default=datetime.isoformat)
 
     def _facts(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_STORED}
@@ -115,19 +121,30 @@ class Receipt:
 
     def remarks(self) -> list[str]:
         """Returns one remark for each unusual fact about the run. The list is empty for an ordinary run."""
-        remarks = []
+        remarks = [self.warehouse_restored] if self.warehouse_restored else []
         if self.quarantined:
             kept = "kept in sendcloud.pickups_quarantine"
             records = _rows(self.quarantined, "record")
             remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
         if self.unknown_fields:
             remarks.append(f"unknown fields, kept in extra: {', '.join(sorted(self.unknown_fields))}")
+        if self.unreadable_fields:
+            named = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unreadable_fields.items()))
+            remarks.append(f"fields that could not be read, null in their column and kept in extra: {named}")
         if self.api_version_before:
             # a run over a scheduler's time window reads only that window, so `history_complete` stays None
             all_of_it = "" if self.history_complete is None else "; everything is read again"
             remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
+        if self.open_missing:
+            missing = _rows(self.open_missing, "open pickup")
+            remarks.append(f"{missing} missing from the list, which may have been cut short; the last state is kept")
+        if abs(self.clock_difference_seconds or 0) > MAX_CLOCK_DIFFERENCE.total_seconds():
+            remarks.append(self._clocks())
         if self.order == "unsorted":
             remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
+        if self.links_by_https:
+            links = _rows(self.links_by_https, "next link")
+            remarks.append(f"{links} of Sendcloud began with http; the pages were requested by https")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
@@ -148,6 +165,12 @@ class Receipt:
     def _wrong(self, check: str) -> str:
         values = ", ".join(self.unexpected_values.get(check, []))
         return _rows(self.checks_failed[check]) + (f": {values}" if values else "")
+
+    def _clocks(self) -> str:
+        seconds = self.clock_difference_seconds
+        differs = f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'}"
+        believed = f"; the run took {self.observed_at:%Y-%m-%d %H:%M} UTC as its time" if self.observed_at else ""
+        return f"clocks: this machine's is {differs} the API's{believed}"
 
     def _sweep(self) -> str:
         if self.sweep == "not_begun":

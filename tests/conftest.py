@@ -22,6 +22,7 @@ from tests.support.by_hand import warehouse as warehouse
 from tests.support.by_hand import without_rows as without_rows
 from tests.support.destinations import BUCKETS, DESTINATION, SERVER, made_place, postgres_server
 from tests.support.installation import AT_ONCE, Installation
+from tests.support.machine_clock import machine_clock_of_apis
 from tests.support.templates import Templates
 from tests.support.walking import Walking
 from tests.support.worlds import NOW
@@ -41,6 +42,7 @@ OURS = (
     "STATUS__",
     "ALERTS__",
     "RETENTION__",
+    "SCHEMAS__",
     "RUNTIME__",
     "NORMALIZE__",
     "DLT_",
@@ -77,6 +79,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name, value in AT_ONCE.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _machine_clock_agrees_with_the_api() -> Iterator[None]:
+    with machine_clock_of_apis():
+        yield
 
 
 @pytest.fixture

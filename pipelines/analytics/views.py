@@ -56,7 +56,7 @@ def grain_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
 
 
-def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: bool = True) -> None:
+def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str = "analytics") -> None:
     """Creates every `analytics` view, with its grain as the view's comment.
 
     On PostgreSQL, creating or dropping a view waits for its readers and blocks new readers. The views are therefore
@@ -66,29 +66,25 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, *, replace: b
     Args:
         connection: a connection to the database.
         dialect: the connection's SQL dialect, as sqlglot names it.
-        replace: whether to replace the views in place. If false, drops the views first, along with their grants and all
-            dependent views. PostgreSQL can't replace a view whose columns were renamed or removed.
+        schema: the name of the views' schema. The connection puts it into the statements, which say `analytics`.
     """
     connection.execute("create schema if not exists analytics")
     comments = _view_comments(dialect)
-    if dialect != DUCKDB and views_are_current(connection):
+    if dialect != DUCKDB and views_are_current(connection, schema):
         return
-    if not replace:
-        for name in reversed(comments):
-            connection.execute(f"drop view if exists analytics.{name} cascade")
     for path in view_files():
         connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
         comment = comments[path.stem].replace("'", "''")
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
 
 
-def views_are_current(connection: SqlConnection) -> bool:
+def views_are_current(connection: SqlConnection, schema: str = "analytics") -> bool:
     """Returns whether a PostgreSQL server has the current views, or views of a later version of this package.
 
     A later version's views count as current because two versions that share a server must not keep replacing each
     other's views.
     """
-    there = dict(connection.execute(_COMMENTS).fetchall())
+    there = dict(connection.execute(_COMMENTS.format(schema=schema)).fetchall())
     ours = _numbers(version("sendcloud-pickups")), _current_digest()
     marks = [_mark_of(there.get(path.stem) or "") for path in view_files()]
     return all(digest == ours[1] or numbers > ours[0] for numbers, digest in marks)
@@ -118,7 +114,7 @@ def _current_digest() -> str:
 _COMMENTS = """
     select relname, obj_description(pg_class.oid, 'pg_class')
     from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = 'analytics' and relkind = 'v'
+    where nspname = '{schema}' and relkind = 'v'
 """
 
 

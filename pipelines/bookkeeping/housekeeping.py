@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from pipelines.bookkeeping.receipts import RUN_ORDER
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DatabaseError
@@ -20,21 +21,32 @@ from pipelines.receipt import Receipt
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
 # These receipts are kept even if they are older than a year. They are needed for `pickups status`, the views' as_of and
 # the comparison of API versions (loading/finalize.py).
-_PRUNE_RECEIPTS = """
+_PRUNE_RECEIPTS = f"""
+    with placed as (
+        select *, coalesce(observed_at, started_at) as seen_at,
+            row_number() over (partition by account order by {RUN_ORDER}) as place
+        from sendcloud.pickup_runs
+    ),
+    aged as (
+        select run_id, max(case when seen_at <= $now then seen_at end) over (
+            partition by account order by place
+        ) as made_after
+        from placed
+    )
     delete from sendcloud.pickup_runs
-    where coalesce(observed_at, started_at) < $receipts_from and run_id not in (
+    where run_id in (select run_id from aged where made_after < $receipts_from) and run_id not in (
         select needed from (
             select unnest([
-                arg_max(run_id, started_at),
-                arg_max(run_id, started_at) filter (where outcome = 'succeeded'),
-                arg_max(run_id, observed_at) filter (where outcome = 'succeeded'),
-                arg_max(run_id, started_at) filter (where history_complete is not null),
-                arg_max(run_id, observed_at) filter (where sweep = 'complete')
+                arg_max(run_id, place),
+                arg_max(run_id, place) filter (where outcome = 'succeeded'),
+                arg_max(run_id, place) filter (where outcome = 'succeeded' and observed_at is not null),
+                arg_max(run_id, place) filter (where history_complete is not null),
+                arg_max(run_id, place) filter (where sweep = 'complete')
             ]) as needed
-            from sendcloud.pickup_runs where run_id not in (select unnest($these)) group by account
+            from placed where run_id not in (select unnest($these)) group by account
         ) where needed is not null
     )
-"""
+"""  # noqa: S608  # the order is a constant
 # dlt restores the state of the completed load with the highest id (dlt 1.31, get_stored_state)
 _PRUNE_STATES = """
     delete from sendcloud._dlt_pipeline_state
@@ -96,7 +108,7 @@ def _prune_old_rows(connection: Session, receipts: Sequence[Receipt], now: datet
     receipts_from = now - timedelta(days=get_setting("retention.receipt_days"))
     bookkeeping_from = now - timedelta(days=get_setting("retention.bookkeeping_days"))
     connection.execute("begin")
-    connection.execute(_PRUNE_RECEIPTS, {"receipts_from": receipts_from, "these": these})
+    connection.execute(_PRUNE_RECEIPTS, {"now": now, "receipts_from": receipts_from, "these": these})
     for old in (_PRUNE_STATES, _PRUNE_LOADS, _PRUNE_SCHEMAS):
         connection.execute(old, {"bookkeeping_from": bookkeeping_from})
     connection.execute(_PRUNE_RECORDED)

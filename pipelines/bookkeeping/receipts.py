@@ -15,13 +15,22 @@ from sources.sendcloud.records.tables import INSTANT
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
+# The order in which an account's receipts were written. No clock decides it, because a clock may be set back. Receipts
+# of versions before 2026-11-28 have no number, and come first.
+RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
+LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
+
 
 def write_receipt(connection: Session, receipt: Receipt) -> None:
     """Writes the receipt to `sendcloud.pickup_runs`, replacing any earlier row for the same run.
 
+    The first time, the receipt gets the account's next run number.
+
     If the table was created by an older version, missing columns are added.
     """
     schema, table = receipt_schema(), f"{DATASET}.pickup_runs"
+    if receipt.run_number is None:
+        receipt.run_number = _next_number(connection, receipt.account)
     connection.register("receipt", pa.Table.from_pylist([receipt.as_row()], schema=schema))
     connection.execute(f"create schema if not exists {DATASET}")
     connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608  # constant name
@@ -32,6 +41,36 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
     names = ", ".join(f'"{name}"' for name in schema.names)
     connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
     connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # as above
+
+
+def _next_number(connection: Session, account: str) -> int:
+    if "run_number" not in connection.columns("pickup_runs"):
+        return 1
+    last = f"select coalesce(max(run_number), 0) from {DATASET}.pickup_runs where account = ?"  # noqa: S608  # constant name
+    ((number,),) = connection.execute(last, [account]).fetchall()
+    return int(number) + 1
+
+
+def observed_before(connection: Session, account: str) -> tuple[datetime | None, datetime | None]:
+    """Returns when the account's last good run observed the list, and the latest time that any run recorded.
+
+    The latter is in the future if an earlier run believed a wrong clock.
+    """
+    existing = connection.columns("pickup_runs")
+    if "observed_at" not in existing:
+        return None, None
+    order = LATEST_FIRST if "run_number" in existing else "started_at desc"
+    times = f"""
+        select
+            (
+                select observed_at from {DATASET}.pickup_runs
+                where account = $account and outcome = 'succeeded' and observed_at is not null
+                order by {order} limit 1
+            ),
+            (select max(observed_at) from {DATASET}.pickup_runs where account = $account)
+    """  # noqa: S608  # constant text
+    ((last, latest),) = connection.execute(times, {"account": account}).fetchall()
+    return last, latest
 
 
 def update_publish_time(connection: Session, receipt: Receipt) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+
+from pipelines.output import print_json, print_text
 
 app = typer.Typer(no_args_is_help=True, help="List, rename or remove accounts in the destination.")
 
@@ -25,11 +26,11 @@ def list_accounts(
 
     found = accounts.list_accounts(wait)
     if json:
-        typer.echo(json_format.dumps([one._asdict() for one in found], ensure_ascii=False))
+        print_json([one._asdict() for one in found])
         return
     for one in found:
         word = "configured" if one.is_configured else "not configured"
-        typer.echo(f"{one.account} ({word}): {_format_rows(one.rows)}")
+        print_text(f"{one.account} ({word}): {_format_rows(one.rows)}")
 
 
 @app.command()
@@ -47,9 +48,9 @@ def rename(
 
     change = accounts.rename_account(old, new, wait_seconds=wait, is_trial=dry_run)
     verb = "Would rename" if dry_run else "Renamed"
-    typer.echo(f"{verb} {old} to {new}: {_format_rows(change.rows)}")
+    print_text(f"{verb} {old} to {new}: {_format_rows(change.rows)}")
     if change.merged:
-        typer.echo(f"  merged with the rows that {new} already has: {_format_rows(change.merged)}")
+        print_text(f"  merged with the rows that {new} already has: {_format_rows(change.merged)}")
 
 
 @app.command()
@@ -66,14 +67,14 @@ def remove(
     from pipelines.operations import accounts
 
     change = accounts.remove_account(account, wait_seconds=wait, is_trial=True)
-    typer.echo(f"Account {account}: {_format_rows(change.rows)}")
+    print_text(f"Account {account}: {_format_rows(change.rows)}")
     if change.is_configured:
-        typer.echo(f"  The settings still name {account}, so the next run loads what the API lists again.")
+        print_text(f"  The settings still name {account}, so the next run loads what the API lists again.")
     if dry_run:
         return
     confirm(f"Delete these rows of {account}?", yes=yes)
     accounts.remove_account(account, wait_seconds=wait)
-    typer.echo(f"Removed {account}.")
+    print_text(f"Removed {account}.")
 
 
 def forget(
@@ -89,14 +90,20 @@ def forget(
     from pipelines.operations.forget import forget_tracking_number
 
     for account, rows in forget_tracking_number(tracking_number, wait_seconds=wait, is_trial=True).items():
-        typer.echo(f"Account {account}: {_format_rows(rows)}")
+        print_text(f"Account {account}: {_format_rows(rows)}")
     if dry_run:
         return
     confirm("Mask the tracking number in these rows?", yes=yes)
     forget_tracking_number(tracking_number, wait_seconds=wait)
-    typer.echo(
+    print_text(
         "Masked and published. Backups, exports and reports still have it: see docs/explanation/personal-data.md"
     )
+
+
+def add_commands(to: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    to.add_typer(app, name="accounts")
+    to.command()(forget)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -106,7 +113,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
     if not typer.confirm(question):
-        typer.echo("Nothing was changed.")
+        print_text("Nothing was changed.")
         raise typer.Exit
 
 

@@ -10,6 +10,8 @@ import typer
 
 from pipelines import json_logs
 from pipelines.cli import accounts
+from pipelines.cli.backup import backup, restore
+from pipelines.output import print_text, visible
 
 app = typer.Typer(
     name="pickups",
@@ -19,9 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(accounts.app, name="accounts")
-app.command()(accounts.forget)
-
+accounts.add_commands(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 
 
@@ -29,7 +29,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"sendcloud-pickups {version('sendcloud-pickups')}")
+        print_text(f"sendcloud-pickups {version('sendcloud-pickups')}")
         raise typer.Exit
 
 
@@ -95,7 +95,7 @@ def init(
     """Create a project folder with settings, a file for the keys, and notebooks. For example: pickups init sendcloud"""
     from pipelines.config.scaffold import create_project
 
-    typer.echo(create_project(folder))
+    print_text(create_project(folder))
 
 
 @app.command()
@@ -134,7 +134,6 @@ def report(
     ] = None,
 ) -> None:
     """Write the notebooks as one page for a browser or printer. For example: pickups report --since 2026-01-01"""
-    from pipelines.cli import console
     from pipelines.destinations.filter import PickupFilter, UnknownCarrier
     from pipelines.report.build import build_report as write_report
 
@@ -142,12 +141,11 @@ def report(
         only = PickupFilter.parse(carrier or None, since)
     except ValueError:
         raise typer.BadParameter(f"{since!r} is not a day such as 2026-01-01", param_hint="--since") from None
-    on_screen = console.console(stderr=True)
     try:
-        page = write_report(to, only=only, on_progress=lambda name: on_screen.print(f"running {name}"))
+        page = write_report(to, only=only, on_progress=lambda name: print_text(f"running {name}", err=True))
     except UnknownCarrier as error:
-        raise typer.BadParameter(str(error), param_hint="--carrier") from None
-    typer.echo(page)
+        raise typer.BadParameter(visible(error), param_hint="--carrier") from None
+    print_text(page)
 
 
 @app.command()
@@ -165,12 +163,10 @@ def models(
     json: AsJson = False,
 ) -> None:
     """Export every view as Parquet files, for large tables or many readers. For example: pickups models --to views"""
-    from pipelines.cli import console
     from pipelines.export.parquet import export_views, format_export
 
-    on_screen = console.console(stderr=True)
-    folder, rows = export_views(engine, to, master, on_progress=lambda view: on_screen.print(f"built {view}"))
-    typer.echo(format_export(folder, rows, as_json=json))
+    folder, rows = export_views(engine, to, master, on_progress=lambda view: print_text(f"built {view}", err=True))
+    print_text(format_export(folder, rows, as_json=json))
 
 
 @app.command()
@@ -182,6 +178,10 @@ def check(
     from pipelines.cli.check import run_preflight as look
 
     raise typer.Exit(look(account, as_json=json))
+
+
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()
@@ -229,9 +229,9 @@ def schedule(
     from pipelines.scheduling import render
 
     texts = render.render_schedule(kind, user)
-    typer.echo(render.write_files(texts, to) if to else render.format_files(texts), nl=bool(to))
+    print_text(render.write_files(texts, to) if to else render.format_files(texts).removesuffix("\n"))
     if names := render.shell_only_settings():
-        typer.echo(
+        print_text(
             f"pickups: scheduled runs do not see these settings in this shell's environment: {', '.join(names)}. "
             "Move settings to .dlt/config.toml and keys to .dlt/secrets.toml.",
             err=True,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
-from pipelines.cli.console import console
 from pipelines.config.project import project_context
 from pipelines.errors import worst_exit_code
 from pipelines.finding import Finding
 from pipelines.operations.preflight import preflight_findings
+from pipelines.output import print_json, print_styled
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -30,13 +28,11 @@ def run_preflight(account: str | None, *, as_json: bool = False) -> int:
             if not as_json:
                 _print_finding(finding)
     if as_json:
-        print(json.dumps([finding._asdict() for finding in found], ensure_ascii=False))  # noqa: T201  # stdout is for results
+        print_json([finding._asdict() for finding in found])
     return worst_exit_code(finding.exit_code for finding in found)
 
 
 def _print_finding(finding: Finding) -> None:
-    from rich.text import Text
-
     whose = f"{finding.account}: " if finding.account else ""
-    word = Text(f"{finding.outcome:<8}", style=STYLES[finding.outcome])
-    console().print(word + Text(f"{finding.subject:<10} {whose}{finding.message}"), soft_wrap=True)
+    message = f"{finding.subject:<10} {whose}{finding.message}"
+    print_styled((f"{finding.outcome:<8}", STYLES[finding.outcome]), (message, ""))

@@ -5,37 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import typer
-
 from pipelines import json_logs
 from pipelines.errors import Interrupted, exit_code_of, one_line
+from pipelines.output import console, print_text, print_traceback, visible
 
-if TYPE_CHECKING:  # importing rich takes 40 ms and 4 MB, so only commands that draw import it
-    from rich.console import Console
+if TYPE_CHECKING:
     from rich.progress import Progress
-    from rich.table import Table
 
     from pipelines.receipt import Receipt
     from sources.sendcloud import ReadStats
 
 SECONDS_BETWEEN_LINES = 10.0
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Returns a rich console for stdout or stderr.
-
-    If the output is not a terminal, the width is 160 characters, so tables written to pipes and files are not wrapped.
-    """
-    from rich.console import Console
-
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 @contextmanager
@@ -64,7 +49,7 @@ def show_progress(
         return
     if not sys.stderr.isatty():
         yield _throttled(
-            lambda phase, reading: typer.echo(f"{_now()} {_progress_line(phase, reading, several)}", err=True)
+            lambda phase, reading: print_text(f"{_now()} {_progress_line(phase, reading, several)}", err=True)
         )
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -127,7 +112,7 @@ def format_receipt(receipt: Receipt, *, several: bool = False) -> str:
         several: whether the run covered several accounts; if so, the text begins with the account's name.
     """
     whose = f"{receipt.account}: " if several else ""
-    return "\n".join([f"{whose}{receipt}", *(f"  {remark}" for remark in receipt.remarks())])
+    return "\n".join([f"{whose}{receipt}", *(f"  {visible(remark)}" for remark in receipt.remarks())])
 
 
 def report_error(error: BaseException, accounts: str = "") -> int:
@@ -135,20 +120,7 @@ def report_error(error: BaseException, accounts: str = "") -> int:
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted()
     if os.environ.get("PICKUPS_DEBUG"):
-        traceback.print_exception(error)
+        print_traceback(error)
     code = exit_code_of(error)
     json_logs.print_or_log("error", f"{accounts}: {one_line(error)}" if accounts else one_line(error), exit_code=code)
     return code
-
-
-def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Returns a rich table with text in the first column and right-aligned numbers in all others."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        made.add_column(column, justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        made.add_row(*row)
-    return made

@@ -13,6 +13,8 @@ from pipelines.cli.show import print_view
 from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.loading.run import run
+from pipelines.output import print_text
+from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox, World, serve
 
 BETWEEN_RUNS = timedelta(days=7)
@@ -34,30 +36,40 @@ def run_demo(pickups: int, seed: int) -> int:
     with project_context() as project:
         folder = demo_folder(project)
         with exclusive_lock(folder.with_suffix(".duckdb")):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_earlier_demo(folder)
             return _run_twice(project, folder, pickups, seed)
 
 
+def _remove_earlier_demo(folder: Path) -> None:
+    """Removes what an earlier demo wrote to the folder, and nothing else."""
+    for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "pickups.duckdb"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / ".dlt-pipelines", ignore_errors=True)
+
+
 def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
-    out = console.console()
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC))
     world.clock -= BETWEEN_RUNS
-    with serve(world) as api, environment_variables(_demo_settings(api, folder)):
-        out.print(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
+    with (
+        serve(world) as api,
+        environment_variables(_demo_settings(api, folder)),
+        simulated_machine_clock(lambda: world.clock),
+    ):
+        print_text(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
         first = _run_once("First run: everything")
         world.clock += BETWEEN_RUNS
         second = _run_once("\nA week later, pickups have been booked, cancelled and settled. Second run: the changes")
-        out.print()
+        print_text()
         print_view("carriers")
-    out.print(_next_steps(project, folder.relative_to(project)))
+    print_text(_next_steps(project, folder.relative_to(project)))
     return max(first, second)
 
 
 def _run_once(title: str) -> int:
-    console.console().print(title)
+    print_text(title)
     with console.show_progress() as on_progress:
         receipt = run(on_progress=on_progress)
-    console.console().print("  " + console.format_receipt(receipt).replace("\n", "\n  "))
+    print_text("  " + console.format_receipt(receipt).replace("\n", "\n  "))
     return receipt.exit_code
 
 
@@ -101,7 +113,7 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
     world = World.seeded(pickups, seed=seed, until=datetime.now(UTC) + timedelta(days=30), days=210)
     world.clock = datetime.now(UTC)
     with suppress(KeyboardInterrupt), serve(world, port=port) as api:
-        console.console().print(
+        print_text(
             f"A Sendcloud sandbox with {pickups:,} pickups. Stop it with Ctrl-C. To use it:\n"
             f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 from pipelines import json_logs
+from pipelines.cli import streams
 from pipelines.cli.app import app
+from pipelines.config.dlt_settings import forget_variables
 
 
 def main(*, own_process: bool = False) -> None:
@@ -14,18 +15,27 @@ def main(*, own_process: bool = False) -> None:
 
     Args:
         own_process: whether nothing else runs in this process. If so, the command may block imports (see
-            `pipelines/lean_imports.py`) and handle signals (see `pipelines/cli/termination.py`).
+            `pipelines/lean_imports.py`), handle signals (see `pipelines/cli/termination.py`) and change the
+            environment.
 
     Raises:
         SystemExit: always; its code is the exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that can't show "·" must not make a run fail
+    if own_process:
+        streams.prepare_streams()
+        forget_variables()
     with json_logs.log_format(sys.argv):
         try:
-            app(prog_name="pickups", obj={"own_process": own_process})
+            _run_command(own_process=own_process)
         except (Exception, KeyboardInterrupt) as error:
             from pipelines.cli.console import report_error
 
             sys.exit(report_error(error))
+
+
+def _run_command(*, own_process: bool) -> None:
+    try:
+        app(prog_name="pickups", obj={"own_process": own_process})
+    finally:
+        if own_process:
+            streams.check_output()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import typer
-
 from pipelines import json_logs
 from pipelines.cli import termination
 from pipelines.cli.console import format_receipt, report_error, show_progress
@@ -15,6 +13,7 @@ from pipelines.errors import RunTimedOut, worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts
+from pipelines.output import print_text
 from pipelines.receipt import Receipt
 
 
@@ -39,9 +38,9 @@ def run_and_report(
     receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
     for receipt in [one for one in receipts if one.is_remarkable() or not is_quiet]:
         if as_json:
-            typer.echo(receipt.as_json())
+            print_text(receipt.as_json())
         elif not receipt.failure:
-            typer.echo(format_receipt(receipt, several=len(receipts) > 1))
+            print_text(format_receipt(receipt, several=len(receipts) > 1))
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for failure in {id(receipt.failure): receipt.failure for receipt in receipts if receipt.failure}.values():
@@ -79,6 +78,8 @@ def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float, is_quiet: bool)
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts, is_quiet=is_quiet) as on_progress:
         receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
+    for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
+        json_logs.print_or_log("warning", restored)
     for receipt in receipts:
         facts = receipt.numbers()
         json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **facts)

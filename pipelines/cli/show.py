@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.cli.console import build_table, console
+from pipelines.output import print_csv, print_json, print_table, print_text
 from pipelines.warehouse import read_rows
 
 Row = dict[str, Any]
@@ -26,11 +23,9 @@ def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> No
     """
     rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
     if form == "json":
-        print(json.dumps([_serializable(row) for row in rows], ensure_ascii=False))  # noqa: T201  # stdout is for results
+        print_json([_serializable(row) for row in rows])
     elif form == "csv":
-        csv_file = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-        csv_file.writeheader()
-        csv_file.writerows(map(_serializable, rows))
+        print_csv(rows)
     elif name == "carriers":
         _print_carriers([row for row in rows if row["country"] == "all"])
     else:
@@ -58,8 +53,8 @@ def _print_carriers(rows: list[Row]) -> None:
         for r in ordered
     ]
     as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
-    console().print(build_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells))
-    console().print("Rates cover mature pickups (window over), excluding failed and pending pickups.")
+    print_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells)
+    print_text("Rates cover mature pickups (window over), excluding failed and pending pickups.")
 
 
 def _print_windows(rows: list[Row]) -> None:
@@ -84,8 +79,8 @@ def _print_windows(rows: list[Row]) -> None:
         ]
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
     ]
-    console().print(build_table("Pickup windows per carrier", columns, cells))
-    console().print("Opening times are local to the pickup's country. Lead time: hours from booking to opening.")
+    print_table("Pickup windows per carrier", columns, cells)
+    print_text("Opening times are local to the pickup's country. Lead time: hours from booking to opening.")
 
 
 def _as_of(instant: Any) -> str:

@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.cli.console import console
 from pipelines.config.project import project_context
 from pipelines.config.settings import get_setting
 from pipelines.errors import StaleData
 from pipelines.operations.status import read_status
+from pipelines.output import print_json, print_styled, print_text, visible
 
 NOT_CONFIGURED = (
     "no; the account was removed or renamed. Its rows have not changed since its last good run and are included in "
@@ -36,12 +36,12 @@ def print_status(*, as_json: bool = False, max_age_hours: float | None = None) -
         limit: float = get_setting("status.max_age_hours") if max_age_hours is None else max_age_hours
     accounts = read_status(limit)
     if as_json:
-        print(json.dumps(accounts, default=str, ensure_ascii=False))  # noqa: T201  # stdout is for results
+        print_json(accounts)
     else:
         for account in accounts:
-            console().print(f"[bold]account {account['account']}[/bold]")
+            print_styled((f"account {account['account']}", "bold"))
             for what, value in _status_lines(account):
-                console().print(f"  {what:<14} {value}", markup=False)
+                print_text(f"  {what:<14} {visible(value)}")
     if stale := {one["account"]: _format_age(one["last_success_at"]) for one in accounts if one["is_stale"]}:
         raise StaleData(limit, stale)
 

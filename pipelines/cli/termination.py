@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 
 from pipelines import json_logs
+from pipelines.output import print_at_once
 
 EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process ended by SIGTERM
 MESSAGE_SECONDS = 1.0  # if stderr is a full pipe that nobody reads, writing the message would block forever
@@ -82,7 +83,7 @@ def _print_end(why: str) -> None:
     if json_logs.is_enabled():
         json_logs.log_event("error", text=text, exit_code=EXIT_TERMINATED)
     else:
-        os.write(sys.stderr.fileno(), f"{SHOW_CURSOR if sys.stderr.isatty() else ''}pickups: {text}\n".encode())
+        print_at_once(f"pickups: {text}", before=SHOW_CURSOR if sys.stderr.isatty() else "")
 
 
 def _block_sigterm() -> None:

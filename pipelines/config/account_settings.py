@@ -30,7 +30,7 @@ from pipelines.config.validation import validate_account
 from sources.sendcloud import ReadStats, SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import MissingCredentials, SendcloudError, SettingsError
 from sources.sendcloud.http.origins import origin_of
-from sources.sendcloud.reading.walk import ReadPart
+from sources.sendcloud.reading.outcome import ReadPart
 from sources.sendcloud.settings import NEVER_DROP_SECONDS
 
 IDENTIFYING_KEYS = ("public_key", "client_id")  # two accounts with the same key on the same server are the same account

@@ -1,15 +1,15 @@
 """Limits dlt's configuration to one project's `.dlt` folder and the environment.
 
 By default, dlt 1.31 also reads a config.toml and a secrets.toml from a global folder: `/var/dlt`, `~/.dlt` or, for a
-user without a home directory, `$TMPDIR/dlt`. Any other user of the machine can create files in `$TMPDIR/dlt`. dlt also
-looks up a key under progressively shorter section paths, and finally without any section. A REFRESH variable meant for
-another dlt project therefore emptied the pickup tables (2026-11).
+user without a home directory, `$TMPDIR/dlt`. Any other user of the machine can create files in `$TMPDIR/dlt`.
+dlt_settings.py decides which of dlt's own settings take effect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from dlt.common.configuration import plugins
@@ -18,18 +18,21 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+from pipelines.config.dlt_settings import GIVEN, use_of
+from pipelines.config.settings import ACCOUNTS_SECTION, OWN_SETTINGS, SOURCE_SECTION, known_settings
+from pipelines.config.settings_file import read_document
 from pipelines.dlt_workarounds import (
     create_no_anonymous_id,
     forget_resolved_settings,
     hide_foreign_keys,
     ignore_global_folder,
+    read_settings_files,
 )
 
 # a run uses these values for dlt's settings unless the configuration overrides them
 DEFAULTS: dict[tuple[str, ...], bool | str] = {
     ("runtime", "dlthub_telemetry"): False,
     ("runtime", "log_level"): "CRITICAL",  # errors are printed as one line; --debug shows dlt's own log
-    ("normalize", "parquet_normalizer", "add_dlt_load_id"): True,
 }
 
 
@@ -75,9 +78,10 @@ def _activate(context: PluggableRunContext) -> None:
 def _build_context(project: Path) -> PluggableRunContext:
     context = plugins.manager().hook.plug_run_context(run_dir=str(project), runtime_kwargs=None)
     ignore_global_folder(context, project)
-    plugged = PluggableRunContext(context)
+    with read_settings_files(read_document):
+        plugged = PluggableRunContext(context)
     for provider in plugged.providers.providers:
-        hide_foreign_keys(provider)
+        hide_foreign_keys(provider, _is_read, GIVEN)
     _set_defaults(plugged.providers.providers)
     return plugged
 
@@ -90,3 +94,17 @@ def _set_defaults(providers: Sequence[ConfigProvider]) -> None:
     for (*sections, name), value in DEFAULTS.items():
         if all(provider.get_value(name, type(value), "", *sections)[0] is None for provider in providers):
             providers[-1].set_value(name, value, "", *sections)
+
+
+def _is_read(key: str, *sections: str) -> bool:
+    """Returns whether a value that is configured for the key reaches dlt or this project's code."""
+    path = ".".join((*sections, key))
+    if path.startswith(f"{SOURCE_SECTION}."):
+        of_accounts = path == ACCOUNTS_SECTION or path.startswith(f"{ACCOUNTS_SECTION}.")
+        return of_accounts or path == f"{SOURCE_SECTION}.credentials" or path in known_settings()
+    return path.split(".")[0] in _own_sections() or use_of(path) == "read"
+
+
+@cache
+def _own_sections() -> frozenset[str]:
+    return frozenset(path.split(".")[0] for path in OWN_SETTINGS)

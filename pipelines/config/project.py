@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 
+from pipelines.file_access import foreign_owner
 from sources.sendcloud.errors import SettingsError
 
 
@@ -16,11 +18,24 @@ def find_project() -> Path:
 
     If DLT_PROJECT_DIR is set, it names the project folder. Otherwise, the project folder is the nearest folder with
     `.dlt` at or above the working directory. If there is no such folder, the working directory is used.
+
+    Raises:
+        SettingsError: another user has created `.dlt` in a folder that is not theirs, such as `/tmp`.
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+    try:
+        here = Path.cwd()
+    except OSError:
+        remedy = "Change to the project folder, or name it (--project-dir)."
+        raise SettingsError(f"The working folder no longer exists or can't be read. {remedy}") from None
+    found = next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
+    if (found / ".dlt").is_dir() and (owner := foreign_owner(found / ".dlt")) is not None:
+        raise SettingsError(
+            f"{found}/.dlt belongs to another user (id {owner}) than {found}, so nothing was read from it. "
+            f"If you trust it, name the project folder: --project-dir {quote(str(found))}"
+        )
+    return found
 
 
 def packaged_folder() -> Path:
@@ -55,40 +70,48 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
         The absolute path of the project folder.
 
     Raises:
-        SettingsError: a configuration file can't be read.
+        SettingsError: a configuration file can't be read, or a variable changes dlt in a way that a run can't undo.
     """
+    from pipelines.config.dlt_settings import check_variables, variables_to_remove
+
     project = Path(project_dir).resolve() if project_dir else find_project()
-    with environment_variables({"DLT_PROJECT_DIR": str(project)}), _dlt_settings(project):
+    check_variables()
+    with environment_variables({"DLT_PROJECT_DIR": str(project), **variables_to_remove()}), _dlt_settings(project):
         yield project
 
 
 @contextmanager
-def environment_variables(settings: Mapping[str, str]) -> Iterator[None]:
-    """Sets these environment variables for this process and its child processes inside the block."""
+def environment_variables(settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Inside the block, these variables are set for this process and its child processes, or removed if None."""
     before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
+    _set_variables(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _set_variables(before)
+
+
+def _set_variables(settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager
 def _dlt_settings(project: Path) -> Iterator[None]:
     """Activates the project's dlt configuration inside the block. Raises SettingsError if a file can't be read."""
     from dlt.common.configuration.exceptions import ConfigurationException
-    from dlt.common.configuration.providers.toml import TomlProviderReadException
 
     from pipelines.config.dlt_context import dlt_context
 
     with ExitStack() as stack:
         try:
             stack.enter_context(dlt_context(project))
-        except TomlProviderReadException as error:
-            remedy = "Grant this user read access (chgrp and chmod 0640). " if "Errno 13" in str(error) else ""
-            raise SettingsError(f"The configuration can't be read. {remedy}{_one_line(error)}") from None
         except (ConfigurationException, ValueError) as error:
+            if isinstance(error.__context__, SettingsError):  # dlt wraps the error of a settings file in its own
+                raise error.__context__ from None
             raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
         yield
 
@@ -105,7 +128,11 @@ def warehouse_path(project: Path) -> Path:
     """
     import dlt
 
+    from pipelines.config.settings import env_variable
+
     key = "destination.duckdb.credentials"
+    if env_variable(key) not in os.environ and env_variable(f"{key}.database") in os.environ:
+        key = f"{key}.database"  # a variable for one key of the section, as dlt writes it
     configured: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
     # dlt also accepts a section with `database` as one of its keys
     return _resolve_file(project, key, configured.get("database") if isinstance(configured, Mapping) else configured)

@@ -7,7 +7,6 @@ program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -22,8 +21,11 @@ from dlt.common.configuration.inject import get_fun_spec
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.utils import deserialize_value
-from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
+from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration, DuckDbCredentials
 
+from pipelines.config.dlt_settings import use_of
+from pipelines.config.schema_rule import SCHEMA_RULE, is_schema_name
+from pipelines.config.settings_file import readable_content
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import SettingsError
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
@@ -70,6 +72,8 @@ def _choice(default: str, *others: str, note: str = "") -> Setting:
 ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
 OWN_SETTINGS = {
     "pipeline.destination": _choice("duckdb", "postgres", "delta", note=" (delta was called filesystem before 0.2)"),
+    "schemas.data": Setting(str, "sendcloud", SCHEMA_RULE, is_schema_name),
+    "schemas.analytics": Setting(str, "analytics", SCHEMA_RULE, is_schema_name),
     "publish.path": Setting(str, "data/pickups.duckdb"),
     "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
@@ -85,16 +89,6 @@ OWN_SETTINGS = {
 
 # since 0.2, using an old name (key) stops the command with a message that gives the new name (value)
 RENAMED_SETTINGS = {f"keep.{name}": f"retention.{name}" for name in ("receipt_days", "bookkeeping_days", "free_share")}
-# dlt's own platform also stores these keys in [runtime] (dlt 1.31, WorkspaceRuntimeConfiguration)
-DLT_PLATFORM_KEYS = (
-    "workspace_id",
-    "organization_id",
-    "auth_token",
-    "api_key",
-    "api_base_url",
-    "ai_context_api_url",
-    "invite_code",
-)
 DLT_SETTINGS = {  # for these settings, this project's rules are stricter than dlt's
     "slack_incoming_hook": ADDRESS_SETTING,
     "log_level": _choice("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"),
@@ -105,17 +99,20 @@ DLT_SETTINGS = {  # for these settings, this project's rules are stricter than d
 def known_settings() -> dict[str, Setting]:
     """Returns every valid setting by its dotted key.
 
-    These are the project's own settings, the source's settings, and dlt's settings in `[runtime]` and
-    `[destination.duckdb]`. An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
+    These are the project's own settings, the source's settings, and those of dlt's in `[runtime]` and
+    `[destination.duckdb]` that have an effect.
+    An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
-    for place, spec in (("runtime", RuntimeConfiguration()), ("destination.duckdb", DuckDbClientConfiguration())):
+    destination = "destination.duckdb"
+    theirs = {destination: DuckDbClientConfiguration(), f"{destination}.credentials": DuckDbCredentials()}
+    for place, spec in {"runtime": RuntimeConfiguration(), **theirs}.items():
         for name, hint in spec.get_resolvable_fields().items():
-            found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
-                _type_of_hint(hint), is_secret=is_secret_hint(hint)
-            )
-    found |= {f"runtime.{name}": Setting(object, is_secret=True) for name in DLT_PLATFORM_KEYS}
+            if use_of(f"{place}.{name}") == "read":
+                found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
+                    _type_of_hint(hint), is_secret=is_secret_hint(hint)
+                )
     for name, hint in source.get_resolvable_fields().items():
         if name not in INTERNAL_ARGUMENTS:
             found[f"{SOURCE_SECTION}.{name}"] = Setting(_type_of_hint(hint), getattr(source, name))
@@ -166,8 +163,8 @@ def readable_value(key: str, project: Path) -> str | None:
     *sections, name = key.split(".")
     found: object = os.environ.get(env_variable(key))
     for where in get_args(SettingsFile) if found is None else ():
-        with suppress(OSError, ValueError, AttributeError):
-            tree = tomllib.loads((project / ".dlt" / f"{where}.toml").read_text("utf-8"))
+        with suppress(AttributeError):  # a section may be a plain value
+            tree = readable_content(project / ".dlt" / f"{where}.toml")
             found = reduce(lambda inner, section: inner.get(section, {}), sections, tree).get(name, found)
     return found if isinstance(found, str) and known_settings()[key].is_valid(found) else None
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import dlt
 
+from pipelines.config.dlt_settings import use_of
 from pipelines.config.settings import (
     OWN_SETTINGS,
     RENAMED_SETTINGS,
@@ -27,8 +28,6 @@ from sources.sendcloud.errors import SettingsError
 # every key in these sections must be a known setting; other sections of dlt's files may contain unrelated keys
 SECTIONS_OF_SETTINGS = sorted({key.rsplit(".", 1)[0] for key in OWN_SETTINGS})
 OWN_SECTIONS = (*SECTIONS_OF_SETTINGS, "runtime", "destination.duckdb", SOURCE_SECTION)
-# dlt allows these sections within a source's section
-DLT_SECTIONS = ("extract", "normalize", "load", "data_writer", "schema")
 CREDENTIALS_PREFIX = f"{SOURCE_SECTION}.credentials."
 DUCKDB_CREDENTIALS = "destination.duckdb.credentials"  # dlt accepts a path or a section; project.py reads both
 
@@ -57,6 +56,11 @@ def validate_runtime() -> None:
     for key in known_settings():
         if key.startswith("runtime."):
             configured_value(key)
+
+
+def ignored_settings() -> list[str]:
+    """Returns the locations of the settings that are dlt's but have no effect in this project. Call it inside it."""
+    return [place for place, path in _all_configured() if use_of(path) == "ignored"]
 
 
 def validate_account(section: str) -> None:
@@ -141,12 +145,11 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 
 
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
-    first = path.split(".")[0]
-    if first == "credentials" and path not in names:
-        return "credentials" in names or (path == first and isinstance(value, str))  # one string may contain both keys
-    if section == SOURCE_SECTION and first in ("accounts", *DLT_SECTIONS):  # accounts.py and dlt check these sections
+    if path == "credentials" and "credentials.public_key" in names:
+        return isinstance(value, str)  # one string may hold both keys
+    if section == SOURCE_SECTION and path.startswith("accounts."):  # accounts.py checks this section
         return True
-    return path in names
+    return path in names or use_of(f"{section}.{path}") == "ignored"
 
 
 def _section_content(where: SettingsFile, section: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from pipelines.destinations.base import DATASET, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
+from pipelines.destinations.ownership import PIPELINE_PREFIX
 from pipelines.errors import AccountMismatch
 
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
-PIPELINE_PREFIX = "sendcloud_pickups_"
 STATE_TABLE = "_dlt_pipeline_state"
 
 # Every table with this column belongs to the accounts named in it, including tables of later versions.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
-DATASET = "sendcloud"
+DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL of this package; schemas.py puts in other names
 Result = TypeVar("Result")
 
 
@@ -62,10 +62,11 @@ class Session(Protocol):
         Does nothing if the destination has no separate published tables.
         """
 
-    def publish_views(self) -> None:
+    def publish_views(self) -> list[str]:
         """Updates the published views, unless `for_checks` has already done so.
 
-        Call this method last in a transaction.
+        Returns:
+            The objects of other people that depend on the old views. If there are any, the old views remain.
         """
 
 
@@ -102,6 +103,33 @@ class AccountEditor(Protocol):
         """Shows the changes to readers. Must be called after a change, and does no harm without one."""
 
 
+class Recovery(Protocol):
+    """Repairs what a run can't work with. Each method returns what was done, or None if there was nothing to do.
+
+    The run must hold the lock. Both methods raise DestinationError if a person must decide.
+    """
+
+    def before_run(self) -> str | None:
+        """Replaces a warehouse that is missing although it has published pickups."""
+
+    def after_failure(self, errors: Sequence[Exception], /) -> str | None:
+        """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
+
+        Args:
+            errors: the accounts' errors.
+        """
+
+
+class NoRecovery:
+    """Implements Recovery for a server or a lake, which keep copies themselves (docs/how-to/back-up.md)."""
+
+    def before_run(self) -> str | None:
+        return None
+
+    def after_failure(self, _errors: Sequence[Exception], /) -> str | None:
+        return None
+
+
 class Backend(Protocol):
     """Gives runs and readers access to a destination. `str(backend)` names the destination without any secrets."""
 
@@ -121,6 +149,23 @@ class Backend(Protocol):
 
     def check_lock(self) -> None:
         """Raises DestinationError if another run may have acquired the lock. A run calls this method before a merge."""
+
+    def recovery(self, accounts: Sequence[str]) -> Recovery:
+        """Returns what repairs the destination during a run. `accounts` are the names of all configured accounts."""
+
+    def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
+        """Checks that a run would touch nothing that isn't ours. The run begins inside the block.
+
+        The caller must hold the lock. Nothing has been created, requested or loaded before.
+
+        Raises:
+            ForeignObject: a table, view, file or folder with one of our names was not created by this program.
+            OtherSchema: the tables are in a schema with another name than the settings say.
+            NewerLayout: a newer version of this program wrote the tables.
+        """
+
+    def write_mark(self) -> None:
+        """Creates or updates the warehouse's mark (warehouse_mark.py). A run calls it before it loads anything."""
 
     def prepare(self, accounts: Sequence[str]) -> None:
         """Creates whatever a run requires and removes files left behind by a crashed run.
@@ -166,8 +211,11 @@ class Backend(Protocol):
         Returns False if the run's session has already published everything.
         """
 
-    def findings(self) -> Iterator[Finding]:
-        """Yields errors that would stop a run from writing, as well as warnings and confirmations. Writes nothing."""
+    def note_published(self) -> None:
+        """Stores which version of a published file is ours. Call it after `publish` has returned True."""
+
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
+        """Yields errors that would stop a run of the accounts, warnings and confirmations. Writes nothing."""
 
     def data_dir(self) -> Path:
         """Returns the local folder of the published data or, if there is none, the folder in which runs work."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.errors import DestinationError, RunInProgress
+from pipelines.errors import DestinationError, ForeignObject, RunInProgress
+from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
+
+HOLDER = "process "  # the beginning of a holder file
 
 
 @contextmanager
@@ -30,15 +33,20 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
     Raises:
         RunInProgress: another process still holds the lock after `wait_seconds`.
+        ForeignObject: another program's file has the name of the lock file or of the holder file.
         DestinationError: the lock file or the holder file can't be written.
     """
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
-    lock = FileLock(lock_path, timeout=wait_seconds)
+    lock = FileLock(lock_path, timeout=wait_seconds, mode=PRIVATE_FILE_MODE)
+    _check_own(lock_path, "")
+    _check_own(holder_path, HOLDER)
     try:
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(warehouse.parent)
+        if is_own(lock_path):  # whoever can open the file can hold the lock, and every user could before 2026-11-28
+            lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
-        holder_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
@@ -58,8 +66,23 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         lock.release()
 
 
-def _read_holder(path: Path) -> str:
+def _check_own(path: Path, beginning: str) -> None:
+    """Raises ForeignObject if the file has any other content: a lock `uv.lock` may belong to another program.
+
+    A lock file is always empty.
+    """
+    with suppress(OSError):
+        text = path.read_bytes()[:80].decode("utf-8", "replace")
+        if text and not (beginning and text.startswith(beginning)):
+            remedy = (
+                "Give the warehouse another name ([destination.duckdb] credentials), because its lock has this name."
+            )
+            raise ForeignObject(str(path), "was not created by this program", remedy)
+
+
+def _read_holder(path: Path) -> str | None:
+    """Returns the description of the run that holds the lock, or None if no run is recorded."""
     try:
-        return path.read_text() or "holder unknown"
+        return path.read_text() or None
     except OSError:
-        return "holder unknown"
+        return None

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pipelines.destinations.base import Session
 
 # Columns and types by table. dlt adds new columns only with the next load, and a run without new rows loads nothing.
-ADDED_COLUMNS = {"pickups": {"time_slots": "json", "api_version": "text"}}
+ADDED_COLUMNS = {
+    "pickups": {"time_slots": "json", "api_version": "text"},
+    "pickup_runs": {
+        "run_number": "bigint",
+        "clock_difference_seconds": "double",
+        "open_missing": "bigint",
+        "frontier_pickup_id": "bigint",
+    },
+}
 # columns that were renamed in 2026-11, from old name to new name, by table
 RENAMED_COLUMNS = {
     "pickup_runs": {

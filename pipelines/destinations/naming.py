@@ -6,36 +6,50 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.config.project import find_project
 from pipelines.destinations.base import DATASET
 
-PREFIX = f"{DATASET}_of_"
+if TYPE_CHECKING:
+    from pipelines.destinations.schemas import SchemaNames
+
+ACCOUNT_INFIX = "_of_"
 MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit
 SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers don't change names of this form
 STAGING_SUFFIX = "_staging"  # dlt's own suffix; an account's staging schema must not be another account's schema
 
 
-def account_dataset(account: str) -> str:
+def account_dataset(account: str, data: str = DATASET) -> str:
     """Returns the name of the account's dataset, which no other account shares.
 
     If the account's name must be changed to fit, a digest of the original name is appended.
+
+    Args:
+        account: the name of the account.
+        data: the name that `[schemas] data` sets.
     """
+    prefix = data + ACCOUNT_INFIX
     if SAFE_NAME.fullmatch(account) and len(account) <= MAX_LENGTH and not account.endswith(STAGING_SUFFIX):
-        return PREFIX + account
+        return prefix + account
     readable = re.sub(r"[^a-z0-9]+", "_", account.lower()[: MAX_LENGTH - 9]).strip("_")
     mark = hashlib.sha256(account.encode()).hexdigest()[:8]
-    return PREFIX + "_".join(filter(None, [readable, mark]))
+    return prefix + "_".join(filter(None, [readable, mark]))
 
 
 class AccountDatasets:
     """Implements what PostgreSQL servers and lakes have in common as a Backend (destinations/base.py)."""
 
+    _names: SchemaNames
+
     def dataset_name(self, account: str) -> str:
-        return account_dataset(account)
+        return self._names.of_account(account)
 
     def is_demo(self) -> bool:
         return False
+
+    def note_published(self) -> None:
+        """Does nothing, because there is no published file."""
 
 
 def working_dir(kind: str, where: str) -> Path:

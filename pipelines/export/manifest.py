@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+
+from pipelines.errors import ForeignObject
 
 # The largest views are written to folders such as month=2026-11, in UTC. A query for specific months therefore reads
 # only their folders. The files don't contain the month, so they have exactly the view's columns.
@@ -27,3 +29,33 @@ def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, 
     facts = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
     facts |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
     return json.dumps({**facts, "rows": dict(rows)}, indent=2) + "\n"
+
+
+def check_folder(folder: str, there: Iterable[str], manifest: str | None, views: Sequence[str]) -> bool:
+    """Returns whether the manifest names all the views already. Otherwise, write it before the first view.
+
+    The next export then knows all views of an export that crashed between two of them.
+
+    Args:
+        folder: the target of the export.
+        there: the names of the files and folders in it.
+        manifest: the text of its `_built.json`, or None if there is none.
+        views: the names of the views to export.
+
+    Raises:
+        ForeignObject: the folder holds a view's name that no earlier export has written.
+    """
+    ours = _exported_views(manifest) if manifest else set()
+    for name in there:
+        if name in {*views, MANIFEST} and name not in ours:
+            remedy = "Name another folder (--to FOLDER), or move this one away."
+            raise ForeignObject(f"{folder}/{name}", "was not written by an earlier export", remedy)
+    return ours >= set(views)
+
+
+def _exported_views(manifest: str) -> set[str]:
+    try:
+        facts = json.loads(manifest)
+        return {*facts["rows"], MANIFEST} if "engine" in facts else set()
+    except (ValueError, KeyError, TypeError):
+        return set()

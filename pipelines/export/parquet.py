@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +13,15 @@ from pipelines.config.project import environment_variables, project_context
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.schemas import configured_names
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, NoData
-from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
+from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, check_folder, manifest_text
 from pipelines.export.spark import export_with_spark
+from pipelines.output import to_json
 from pipelines.warehouse import reading
 from sources.sendcloud.errors import SettingsError
 
-FOLDER = "analytics"  # the default folder, relative to the lake's address
 Engine = Literal["duckdb", "spark"]
 
 
@@ -46,7 +46,7 @@ def export_views(
         DestinationError: files can't be read or written, or Spark can't start.
     """
     with project_context() as project:
-        backend = select_backend(project)
+        backend, names = select_backend(project), configured_names()
         is_lake = get_setting("pipeline.destination") == "delta"
     if engine == "spark" and not is_lake:
         raise SettingsError(
@@ -56,7 +56,7 @@ def export_views(
         raise SettingsError(
             "The export needs a folder, because only a lake has a default folder. Specify one with --to FOLDER."
         )
-    place = to or f"{backend}/{FOLDER}"
+    place = to or f"{backend}/{names.analytics}"
     if "://" not in place:
         place = str(Path(place).resolve())
     if engine == "duckdb":
@@ -65,7 +65,7 @@ def export_views(
     from pipelines.destinations.delta.built_views import parquet_files
 
     with project_context():
-        files = parquet_files(delta_backend().tables)
+        files = parquet_files(delta_backend(names).tables)
     if not files.get("pickups"):
         raise NoData(str(backend))
     return place, export_with_spark(
@@ -76,7 +76,7 @@ def export_views(
 def format_export(folder: str, rows: dict[str, int], *, as_json: bool) -> str:
     """Returns the number of rows in each view and the folder, as lines for a terminal or as one JSON object."""
     if as_json:
-        return json.dumps({"folder": folder, "rows": rows}, ensure_ascii=False)
+        return to_json({"folder": folder, "rows": rows})
     return "\n".join([*(f"{count:>12,}  {view}" for view, count in rows.items()), f"in {folder}"])
 
 
@@ -99,6 +99,7 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     Raises:
         SettingsError: `to` is a URL.
         NoData: there are no pickups.
+        ForeignObject: the folder holds a view's name that no earlier export has written.
         DestinationError: files can't be read or written.
     """
     if "://" in to:
@@ -108,14 +109,21 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     folder, mark, counts = Path(to), uuid4().hex[:8], {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        manifest = folder / MANIFEST
+        text = manifest.read_text(encoding="utf-8", errors="replace") if manifest.is_file() else None
+        is_claimed = check_folder(
+            to, [path.name for path in folder.iterdir()], text, [path.stem for path in view_files()]
+        )
         with environment_variables({"PUBLISH__VIEWS": "computed"}), reading() as connection:
             for path in view_files():
                 counts[path.stem] = _copy(connection, path.stem, folder / f".{path.stem}.{mark}")
                 on_progress(path.stem)
             ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
+        if not is_claimed:
+            manifest.write_text(manifest_text("duckdb", counts, as_of), encoding="utf-8")
         for view in counts:
             _replace(folder / f".{view}.{mark}", folder / view)
-        (folder / MANIFEST).write_text(manifest_text("duckdb", counts, as_of), encoding="utf-8")
+        manifest.write_text(manifest_text("duckdb", counts, as_of), encoding="utf-8")
     except (OSError, DatabaseError) as error:
         raise DestinationError(
             to,

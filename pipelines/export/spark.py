@@ -17,7 +17,7 @@ from pipelines.analytics.views import query_of, view_files
 from pipelines.bookkeeping.receipts import receipt_schema
 from pipelines.destinations.migrations import RENAMED_COLUMNS
 from pipelines.dialects.translate import translate
-from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, manifest_text
+from pipelines.export.manifest import MANIFEST, MONTH_COLUMNS, check_folder, manifest_text
 from pipelines.export.spark_session import spark_errors, spark_session
 from sources.sendcloud.records.tables import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 
@@ -140,11 +140,14 @@ def export_with_spark(
 
     Raises:
         SettingsError: pyspark or Java is missing.
+        ForeignObject: the folder holds a view's name that no earlier export has written.
         DestinationError: Spark can't start, or it fails to read, compute or write.
     """
     mark, counts = uuid4().hex[:8], {}
     with spark_session(master) as spark, spark_errors(master):
         connection, folder = SparkSession(spark), _Folder(spark, to)
+        views = [path.stem for path in view_files()]
+        is_claimed = check_folder(to, folder.names([*views, MANIFEST]), folder.read(MANIFEST), views)
         connection.show_tables(files)
         try:
             for path in view_files():
@@ -155,6 +158,8 @@ def export_with_spark(
                 counts[path.stem] = written.count()
                 on_progress(path.stem)
             ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
+            if not is_claimed:
+                folder.write(MANIFEST, manifest_text("spark", counts, as_of, master))
             for view in counts:
                 folder.replace(f".{view}.{mark}", view)
         finally:
@@ -206,6 +211,21 @@ class _Folder:
     def _move(self, what: Any, to: Any) -> None:
         if not self._files.rename(what, to):
             raise OSError(f"{what} can't be renamed to {to.getName()}")
+
+    def names(self, wanted: Sequence[str]) -> list[str]:
+        """Returns which of the names exist in the folder."""
+        return [name for name in wanted if self._files.exists(self._path(f"{self._to}/{name}"))]
+
+    def read(self, name: str) -> str | None:
+        """Returns the text of a file, or None if it doesn't exist."""
+        place = self._path(f"{self._to}/{name}")
+        if not self._files.exists(place):
+            return None
+        stream = self._files.open(place)
+        try:
+            return bytes(stream.readAllBytes()).decode("utf-8", "replace")
+        finally:
+            stream.close()
 
     def remove_all(self, pattern: str) -> None:
         for found in self._files.globStatus(self._path(f"{self._to}/{pattern}")) or ():

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import dlt
 from dlt.extract import DltSource
 
+from pipelines.bookkeeping.receipts import observed_before
 from pipelines.config.account_settings import (
     SourceSettings,
     build_source,
@@ -25,11 +26,13 @@ from pipelines.loading.concurrency import WriteLock
 from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.dlt_pipeline import create_pipeline
 from pipelines.loading.finalize import record_loaded_states
+from pipelines.loading.open_pickups import OpenPickups
 from pipelines.loading.privacy import PrivacyFilter
 from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
+from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
-from sources.sendcloud.reading.walk import ReadPart
+from sources.sendcloud.reading.outcome import ReadPart
 
 # arguments: the phase (reading, loading or publishing) and the statistics so far
 ProgressCallback = Callable[[str, ReadStats], None]
@@ -122,7 +125,7 @@ class AccountRun:
             seen = seen.__cause__ or seen.__context__
         if failure is not error:
             failure.__cause__ = error
-        self.receipt.failure, self.receipt.error = failure, f"{type(failure).__name__}: {failure}"
+        self.receipt.failure, self.receipt.error = failure, visible(f"{type(failure).__name__}: {failure}")
 
 
 class _Steps(NamedTuple):
@@ -142,9 +145,11 @@ def _load_packages(one: AccountRun) -> None:
     source = one.source
     with one.write_lock:
         pipeline = create_pipeline(one.backend, one.receipt)
+        _recall(one)
+    open_pickups = OpenPickups(one.stats, timedelta(days=one.settings["settle_days"]))
     steps = _Steps(
         ChangeDetector(one.backend, one.stats, one.write_lock),
-        SightingRecorder(one.backend, one.stats, one.write_lock),
+        SightingRecorder(one.backend, one.stats, one.write_lock, open_pickups),
         FirstSeenKeeper(one.backend, one.receipt.account, one.write_lock),
         PrivacyFilter(one.backend, one.stats, one.write_lock),
     )
@@ -154,10 +159,11 @@ def _load_packages(one: AccountRun) -> None:
         with one.write_lock:
             # without an extracted package, there are no rows, so no state can have changed
             if one.stats.observed_at and pipeline.list_extracted_load_packages():
-                record_loaded_states(one.backend, one.receipt.account, one.stats.observed_at - earlier)
+                record_loaded_states(one.backend, one.stats, one.stats.observed_at - earlier)
                 earlier = timedelta(0)
             _load_extracted(pipeline, steps.detector, one)
             if not one.stats.has_more:
+                _count_missing(one, open_pickups)
                 return
             # DuckDB writes a checkpoint only when its last connection closes; until then, the rows stay in memory
             one.backend.checkpoint()
@@ -166,10 +172,26 @@ def _load_packages(one: AccountRun) -> None:
         steps.recorder.unread_before = one.stats.frontier if is_swept else None
 
 
+def _recall(one: AccountRun) -> None:
+    """Tells the source when earlier runs observed the list. Clocks are judged by it."""
+    with one.backend.session() as session:
+        own = session.for_account(one.receipt.account)
+        one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)
+
+
+def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
+    one.receipt.open_missing = open_pickups.count_missing()
+    if one.receipt.open_missing:
+        with one.backend.session() as session:
+            open_pickups.note_removed(session.for_account(one.receipt.account))
+
+
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
     one.backend.adapt_source(source)
     source.resources["pickups"].add_map(steps.privacy).add_map(steps.detector).add_map(steps.recorder)
-    source.resources["pickups_quarantine"].add_map(steps.privacy.records).add_map(steps.first_seen)
+    note_rejected = steps.recorder.open_pickups.note_rejected
+    rejected = source.resources["pickups_quarantine"].add_map(note_rejected)
+    rejected.add_map(steps.privacy.records).add_map(steps.first_seen)
     started, changed = time.monotonic(), steps.detector.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

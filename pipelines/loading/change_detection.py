@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.errors import IdMismatch
 from pipelines.loading.concurrency import WriteLock
 from sources.sendcloud import ReadStats
-from sources.sendcloud.records.tables import ROW_SCHEMA
+from sources.sendcloud.records.tables import INSTANT, ROW_SCHEMA
 
 
 class ListedRows(NamedTuple):
@@ -54,7 +55,8 @@ class ChangeDetector:
         new: the number of pickups that are not in the table.
         changed: the number of pickups that differ from their row in the table.
         unchanged: the number of pickups that are identical to their row in the table.
-        cancelled: the number of cancelled pickups that are new or not yet cancelled in the table.
+        cancelled: the number of pickups cancelled since the last run: those that are not cancelled in the table, and
+            those that were booked since then. The older pickups of a first load don't count.
     """
 
     backend: Backend
@@ -83,8 +85,8 @@ class ChangeDetector:
         self.new += _count_ids(found.filter(found["is_new"]))
         self.changed += found["is_new"].to_pylist().count(False)
         self.unchanged += rows.num_rows - found.num_rows
-        self.cancelled += found["newly_cancelled"].to_pylist().count(True)
-        return ListedRows(rows, found, creates_table=False)
+        self.cancelled += _count_cancelled(found, self.stats.new_from)
+        return ListedRows(rows, found.select(["id"]), creates_table=False)
 
 
 def _check_ids(connection: Session, stats: ReadStats) -> None:
@@ -98,6 +100,14 @@ def _check_ids(connection: Session, stats: ReadStats) -> None:
     if found:
         version_before, id_before, id_, carrier, created_at = found[0]
         raise IdMismatch(stats.account, version_before, stats.api_version, id_before, id_, carrier, created_at)
+
+
+def _count_cancelled(found: pa.Table, new_from: datetime | None) -> int:
+    """Returns the number of newly cancelled pickups. A new one counts only if it was booked after the last run."""
+    counts = pc.invert(found["is_new"])
+    if new_from:
+        counts = pc.or_(counts, pc.greater_equal(found["created_at"], pa.scalar(new_from, INSTANT)))
+    return int(pc.sum(pc.and_(found["newly_cancelled"], counts)).as_py() or 0)
 
 
 def _count_ids(rows: pa.Table) -> int:
@@ -143,6 +153,7 @@ _ID_MISMATCHES = f"""
 """  # noqa: S608  # the inserted names are constants
 _CHANGED_ROWS = f"""
     select listed.id,
+           listed.created_at,
            stored.id is null as is_new,
            {_IS_CANCELLED.format("listed")}
                and (stored.id is null or not {_IS_CANCELLED.format("stored")}) as newly_cancelled

@@ -9,6 +9,7 @@ import dlt
 
 from pipelines.destinations.base import Backend
 from pipelines.dlt_workarounds import cache_capabilities, unsafe_character
+from pipelines.file_access import PRIVATE_FOLDER_MODE, create_folder, foreign_owner
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
 
@@ -30,6 +31,7 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
     """
     name, folder = f"sendcloud_pickups_{receipt.account}", backend.working_dir()
     _check_path(folder)
+    _check_owner(folder)
     left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
     if left:
         receipt.discarded_packages = len({package.name for package in left})
@@ -57,6 +59,19 @@ def _set_aside(working: Path) -> str | None:
     except OSError:  # for example, the disk is full; nothing is lost, because the pickups are read again
         return None
     return str(aside)
+
+
+def _check_owner(folder: Path) -> None:
+    """Creates the working folder, which contains rows for a moment, so that only this user can access it.
+
+    Raises:
+        SettingsError: another user has created the folder, and could put a load package into it.
+    """
+    create_folder(folder.parent)
+    create_folder(folder, PRIVATE_FOLDER_MODE)
+    if (owner := foreign_owner(folder)) is not None:
+        remedy = "Set DLT_DATA_DIR to a folder of this user's own, or remove it from the environment."
+        raise SettingsError(f"dlt's working folder {folder} belongs to another user (id {owner}). {remedy}")
 
 
 def _check_path(folder: Path) -> None:

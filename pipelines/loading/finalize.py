@@ -8,13 +8,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipelines.analytics import checks
-from pipelines.bookkeeping import housekeeping, quarantine, status_history, sweep
-from pipelines.bookkeeping.receipts import update_publish_time, write_receipt
+from pipelines.bookkeeping import future_times, housekeeping, quarantine, status_history, sweep
+from pipelines.bookkeeping.receipts import LATEST_FIRST, update_publish_time, write_receipt
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
+from sources.sendcloud import ReadStats
 
+OUTDATED_VIEWS = "outdated_views"  # in the receipt, beside the names of the checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
 _LAST_FINDINGS = f"""
     select checks_failed, unexpected_values from {DATASET}.pickup_runs
@@ -24,25 +26,26 @@ _LAST_FINDINGS = f"""
 _LAST_VERSION = f"""
     select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
     where account = ? and run_id <> ? and outcome = 'succeeded'
-    order by started_at desc limit 1
+    order by {LATEST_FIRST} limit 1
 """  # noqa: S608  # as above
 
 
-def record_loaded_states(backend: Backend, account: str, observed_at: datetime) -> None:
+def record_loaded_states(backend: Backend, stats: ReadStats, observed_at: datetime) -> None:
     """Adds the states of loaded rows to the account's status history, in a separate transaction.
 
     Does nothing if the account has no table yet.
 
     Args:
         backend: the run's destination.
-        account: the name of the account.
+        stats: the account's read statistics.
         observed_at: the time to record for the states, in UTC, taken from the API's clock.
     """
     with backend.session() as session:
-        connection = session.for_account(account)
+        connection = session.for_account(stats.account)
         if connection.has_table("pickups"):
             connection.execute("begin")
-            status_history.record_states(connection, account, observed_at)
+            future_times.correct_tables(connection, stats)
+            status_history.record_states(connection, stats.account, observed_at)
             connection.execute("commit")
 
 
@@ -64,14 +67,13 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         loaded = [receipt for receipt in receipts if _finish_account(connection, receipt)]
         if loaded:
             _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
+            _publish_views(connection, receipts)
         for receipt in loaded:
             receipt.has_new_findings = _has_new_findings(connection.for_account(receipt.account), receipt)
         for receipt in receipts:
             write_receipt(connection.for_account(receipt.account), receipt)
         for receipt in loaded:
             connection.publish_account(receipt.account)
-        if loaded:
-            connection.publish_views()
         connection.execute("commit")
         tables = {receipt.account: connection.for_account(receipt.account) for receipt in loaded}
         for own in dict.fromkeys(tables.values()):
@@ -82,6 +84,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
 def record_publish_time(backend: Backend, receipts: Sequence[Receipt], seconds: float) -> None:
     """Adds the duration of publishing, in seconds, and the end time of the run to each receipt."""
     with backend.session() as session:
+        backend.note_published()
         for receipt in receipts:
             receipt.seconds_published, receipt.finished_at = seconds, datetime.now(UTC)
             update_publish_time(session, receipt)
@@ -108,11 +111,13 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
     sweep.create_tables(connection)
+    future_times.correct_tables(connection, receipt.stats)
     if receipt.observed_at:  # without a page, the API's time is unknown; this machine's clock must not date states
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
     write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
+    future_times.correct_receipts(connection, receipt.stats)
     stats = receipt.stats
     stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
     connection.publish_account(receipt.account)
@@ -140,6 +145,14 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.unexpected_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
+
+
+def _publish_views(session: Session, receipts: Sequence[Receipt]) -> None:
+    """Publishes the views. If the old ones remain, notes what depends on them as a finding in every receipt."""
+    if in_the_way := session.publish_views():
+        for receipt in receipts:
+            receipt.checks_failed[OUTDATED_VIEWS] = len(in_the_way)
+            receipt.unexpected_values[OUTDATED_VIEWS] = in_the_way[: checks.MAX_VALUES]
 
 
 def _previous_version(connection: Session, receipt: Receipt) -> str | None:

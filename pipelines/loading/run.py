@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.config.project import project_context
-from pipelines.config.validation import validate_settings
-from pipelines.destinations.base import Backend
-from pipelines.destinations.duckdb.session import DatabaseError
-from pipelines.destinations.migrations import migrate
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, Interrupted
-from pipelines.loading.account_run import AccountRun, ProgressCallback
-from pipelines.loading.concurrency import WriteLock, run_concurrently
-from pipelines.loading.early_publishing import EarlyPublisher, first_loads_last
-from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
+from pipelines.loading.account_run import ProgressCallback
+from pipelines.loading.attempt import Attempt
 from pipelines.loading.plan import RunPlan, plan_run
-from pipelines.loading.privacy import delete_expired
-from pipelines.loading.unreachable import UnreachableOrigins
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
-from sources.sendcloud.errors import SettingsError
 
 
 def run(
@@ -111,57 +100,33 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     Raises:
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
-        DestinationError: the lock can't be acquired.
+        DestinationError: the lock can't be acquired, the destination can't be checked, or a person must decide what
+            replaces a damaged warehouse.
+        OwnershipError: the run would touch something that isn't ours.
         Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)
-    write_lock, on_progress = WriteLock(), _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
-    parts = [AccountRun.create(account, backend, write_lock, on_progress) for account in plan.accounts]
-    ready = _configure(parts, plan, sweep=sweep)
-    receipts = [part.receipt for part in parts]
-    if not ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
-        return receipts
+    on_progress = _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
+    attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
+    if not attempt.ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
+        return attempt.receipts
     with backend.lock(plan.accounts, wait_seconds):
-        publisher = EarlyPublisher(parts, write_lock, lambda some: _finish(some, backend, is_last=False))
-        _load_all(ready, publisher, backend)
-        if any(receipt.outcome == "succeeded" for receipt in receipts):
-            on_progress("publishing", _total_stats(parts))
-        _finish(publisher.left(), backend)
-    for receipt in receipts:
+        recovery = backend.recovery(plan.configured)
+        try:
+            errors = attempt.execute(restored=recovery.before_run())
+        except DestinationError as error:
+            errors = [error]
+            if not (restored := recovery.after_failure(errors)):
+                raise
+        else:
+            restored = recovery.after_failure(errors) if errors else None
+        if restored:
+            attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
+            attempt.execute(restored=restored)
+    for receipt in attempt.receipts:
         if isinstance(receipt.failure, Interrupted):
             raise receipt.failure
-    return receipts
-
-
-def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> list[AccountRun]:
-    """Returns the accounts with valid settings. If a common setting is invalid, every account fails."""
-    try:
-        validate_settings()
-    except SettingsError as error:
-        for part in parts:
-            part.fail(error)
-        return []
-    for part in parts:
-        part.configure(plan.sections, sweep=sweep)
-    return [part for part in parts if not part.receipt.failure]
-
-
-def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: Backend) -> None:
-    parts, write_lock = publisher.parts, publisher.write_lock
-    accounts = [part.receipt.account for part in parts]
-    try:
-        backend.prepare(accounts)
-        # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
-        # without changes (2026-11).
-        with backend.session() as session:
-            for account in accounts:
-                migrate(session.for_account(account))
-            in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
-            run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher)
-    except (Exception, KeyboardInterrupt) as error:
-        write_lock.close()  # the last writer must finish before the run reads the file again
-        for part in parts:
-            part.fail(error)
+    return attempt.receipts
 
 
 def _serialized(on_progress: ProgressCallback) -> ProgressCallback:
@@ -172,37 +137,3 @@ def _serialized(on_progress: ProgressCallback) -> ProgressCallback:
             on_progress(phase, stats)
 
     return called
-
-
-def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
-    """Returns the combined counts of all accounts, for the progress display."""
-    if len(parts) == 1:
-        return parts[0].stats
-    every = [part.stats for part in parts]
-    return ReadStats(pages=sum(each.pages for each in every), rows_read=sum(each.rows_read for each in every))
-
-
-def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True) -> None:
-    """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
-
-    If one of these steps fails, every account that has not failed yet fails with its error. An earlier failure is kept,
-    because the first error is the one to report.
-    """
-    if not backend.exists():  # the destination could not be created, and a receipt would leave an incomplete one
-        return
-    remedy = "The pickups are loaded; the published data is unchanged. Fix the cause and run again."
-    try:
-        for receipt in receipts:
-            receipt.finished_at = datetime.now(UTC)
-        if not finalize_run(backend, receipts):
-            return
-        delete_expired(backend, receipts)
-        started = time.monotonic()
-        if not backend.publish(is_last=is_last):
-            return
-        remedy = "The pickups are loaded and published; only the receipt is incomplete. Fix the cause."
-        record_publish_time(backend, receipts, time.monotonic() - started)
-    except (OSError, DatabaseError, DestinationError) as error:
-        failure = DestinationError(str(backend), str(error).split("\n")[0], remedy)
-        failure.__cause__ = error
-        record_failure(backend, receipts, error if isinstance(error, DestinationError) else failure)

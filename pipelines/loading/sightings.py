@@ -11,6 +11,7 @@ from pipelines.bookkeeping import quarantine, sweep
 from pipelines.destinations.base import Backend
 from pipelines.loading.change_detection import ListedRows
 from pipelines.loading.concurrency import WriteLock
+from pipelines.loading.open_pickups import OpenPickups
 from sources.sendcloud import ReadStats
 from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
 
@@ -32,6 +33,7 @@ class SightingRecorder:
     backend: Backend
     stats: ReadStats
     write_lock: WriteLock
+    open_pickups: OpenPickups
     unread_before: datetime | None = None
 
     def __call__(self, listed: ListedRows) -> pa.Table | None:
@@ -41,6 +43,7 @@ class SightingRecorder:
             own.register("listed", listed.rows)
             own.register("found", listed.changed_ids)
             sweep.note_listed_rows(own, self.stats, self.unread_before)
+            self.open_pickups.note_listed(own, listed.rows, creates_table=listed.creates_table)
             assert self.stats.observed_at  # noqa: S101  # rows come from a page, and every page has a time
             quarantine.mark_resolved(own, self.stats.observed_at)
         return listed.to_load()
@@ -69,7 +72,7 @@ class FirstSeenKeeper:
 _FIRST = "refused.first_seen_at"
 _LATEST = ", ".join(f"refused.{name}" for name in QUARANTINE_SCHEMA.names)
 _FIRST_SEEN = f"""
-    select {_LATEST.replace(_FIRST, f"coalesce(stored.first_seen_at, {_FIRST}) as first_seen_at")}
+    select {_LATEST.replace(_FIRST, f"least(stored.first_seen_at, {_FIRST}) as first_seen_at")}
     from refused
     left join sendcloud.pickups_quarantine as stored
         on stored.account = refused.account and stored.record_hash = refused.record_hash

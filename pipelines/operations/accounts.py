@@ -120,6 +120,8 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
     if not backend.exists():
         raise NoData(str(backend))
     with backend.lock(accounts, wait_seconds):
+        with backend.ownership_checked(accounts):
+            pass  # the check holds the warehouse open, and a change may replace the file
         try:
             yield backend.account_editor()
         except DatabaseError as error:

@@ -23,9 +23,11 @@ from pipelines.config.settings import get_setting, readable_value
 from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
-from pipelines.operations.incidents import ALL_ACCOUNTS, LOCKED_OUT, Incident, Incidents, is_due
+from pipelines.operations.incidents import ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER, Incident, Incidents, is_due
+from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
+from sources.sendcloud.http.network_variables import check_certificates, check_proxies
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
@@ -77,6 +79,8 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
         receipts: the receipts of the run. An account fails if its receipt's exit code is not 0.
         configured: the names of all configured accounts.
     """
+    if settings.hook and (restored := next((r.warehouse_restored for r in receipts if r.warehouse_restored), None)):
+        _post(settings.hook, [_heading(settings), restored], "[runtime] slack_incoming_hook: {}. See the receipt.")
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, [*well, LOCKED_OUT], configured)
@@ -91,14 +95,15 @@ def notify_failure(
 
     Args:
         settings: the project's alert settings, or `fallback_settings`.
-        error: the error. Errors in IGNORED_ERRORS are not reported. A lock is reported once it has been held for long.
+        error: the error. Errors in IGNORED_ERRORS are not reported. A lock is reported once it has been held for long,
+            or if an unknown program still holds it at the second run.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
         configured: the names of all configured accounts; empty if they are unknown.
     """
-    if isinstance(error, IGNORED_ERRORS):
-        return
     if isinstance(error, RunInProgress):
-        accounts = [LOCKED_OUT]
+        accounts = [LOCKED_OUT if error.is_holder_known else UNKNOWN_HOLDER]
+    elif isinstance(error, IGNORED_ERRORS):
+        return
     if isinstance(error, SettingsError) and not settings.hook:  # another setting was rejected before the hook was read
         settings = settings._replace(hook=readable_value(HOOK_SETTING, settings.project))
     _notify(settings, dict.fromkeys(accounts or [ALL_ACCOUNTS], one_line(error)), [], configured)
@@ -146,19 +151,23 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
     over = {name: one for name, one in current.items() if one.well_at}
     if not settings.hook or not (began or over):
         return set()
-    lines = [
-        f"Sendcloud pickups on {platform.node()}, {settings.project}",
-        *_failing_lines(began, failing),
-        *_recovered_lines(over),
-    ]
-    text = "\n".join(html.escape(line, quote=False) for line in lines)  # Slack requires & < > to be escaped
-    # dlt's send_slack_message has no timeout, follows redirects and includes the address in errors (dlt 1.31, 2026-11)
-    content = {"text": text, "mrkdwn": False}
+    lines = [_heading(settings), *_failing_lines(began, failing), *_recovered_lines(over)]
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
-    if not _is_accepted(settings.hook, "POST", "alert_failed", problem, json=content):
+    if not _post(settings.hook, lines, problem):
         return set()
     log_event("alerted", failing=sorted(began), well=sorted(over))
     return began.keys() | over.keys()
+
+
+def _heading(settings: AlertSettings) -> str:
+    return f"Sendcloud pickups on {platform.node()}, {settings.project}"
+
+
+def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
+    """Sends one message and returns whether the hook accepted it. `problem` is the line to print if it did not."""
+    text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires & < > to be escaped
+    # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
+    return _is_accepted(hook, "POST", "alert_failed", problem, json={"text": text, "mrkdwn": False})
 
 
 def _failing_lines(began: Incidents, failing: Mapping[str, str]) -> Iterator[str]:
@@ -183,7 +192,7 @@ def _duration(one: Incident) -> timedelta:
 
 
 def _format_accounts(names: Sequence[str]) -> str:
-    return ", ".join("all accounts" if name in (ALL_ACCOUNTS, LOCKED_OUT) else name for name in names)
+    return ", ".join("all accounts" if name in (ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER) else name for name in names)
 
 
 def _ping(address: str) -> None:
@@ -204,8 +213,14 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
             with requests.Session() as session:
                 # a request to this machine must not go through a proxy
                 session.trust_env = urlsplit(normalize_url(address)).hostname not in LOOPBACK
+                if session.trust_env:
+                    check_certificates()
+                    check_proxies(address)
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
+                how["auth"] = lambda request: request  # otherwise requests would send the host's password in ~/.netrc
                 answers.append(session.request(method, address, **how).status_code)
+        except SettingsError as error:  # names a variable, and not the address
+            answers.append(str(error).removesuffix("."))
         except Exception as error:  # an alert must never make the run fail
             answers.append(_innermost(error))
 

@@ -8,9 +8,9 @@ from functools import partial
 
 from pipelines.config.accounts import account_names
 from pipelines.config.project import project_context
-from pipelines.destinations.account_rows import PIPELINE_PREFIX
 from pipelines.destinations.base import Backend
 from pipelines.destinations.forgotten import count_matches, forget_number
+from pipelines.destinations.ownership import PIPELINE_PREFIX
 from pipelines.destinations.select import select_backend
 from pipelines.operations.accounts import editing
 from sources.sendcloud.errors import SettingsError

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import copy
@@ -18,8 +17,11 @@ from pathlib import Path
 import msgspec
 
 from pipelines.atomic_file import remove_leftovers, replace_atomically
+from pipelines.file_access import PRIVATE_FILE_MODE, is_own, is_own_folder, temporary_folder
 
+UNKNOWN_HOLDER = "?"  # stands for runs that find the lock held by an unknown program; not a valid account name
 ALL_ACCOUNTS = "*"  # represents a run that fails before its accounts are known; not a valid account name
+TEMPORARY_NAME = "sendcloud-pickups"
 LOCKED_OUT = "*locked"  # represents runs that find the lock held by another run; not a valid account name
 ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
 
@@ -49,7 +51,8 @@ def update_incidents(
     """Returns the incidents after a run.
 
     An incident for ALL_ACCOUNTS, which began before the accounts were known, becomes an incident for every known
-    account. Incidents for accounts that are no longer configured are dropped.
+    account. Incidents for accounts that are no longer configured are dropped, and so is an UNKNOWN_HOLDER that was not
+    reported, because a run that has just started has not recorded itself yet.
 
     Args:
         before: the incidents before the run.
@@ -59,10 +62,15 @@ def update_incidents(
         now: the time of the run, in UTC.
     """
     incidents = {name: copy(incident) for name, incident in before.items()}
+    if UNKNOWN_HOLDER in incidents and UNKNOWN_HOLDER not in failing:
+        incidents[UNKNOWN_HOLDER].well_at = now
+        if not incidents[UNKNOWN_HOLDER].is_told:
+            del incidents[UNKNOWN_HOLDER]
     if known:
         if every := incidents.pop(ALL_ACCOUNTS, None):
             incidents = {name: copy(every) for name in known} | incidents
-        incidents = {name: one for name, one in incidents.items() if name in {*known, *failing, LOCKED_OUT}}
+        kept = {*known, *failing, LOCKED_OUT, UNKNOWN_HOLDER}
+        incidents = {name: incident for name, incident in incidents.items() if name in kept}
     for name in failing:
         if name not in incidents or incidents[name].well_at:
             incidents[name] = Incident(now)
@@ -77,8 +85,9 @@ def is_due(name: str, incident: Incident, locked_out_hours: float, now: datetime
 
     A single run may find another run at work. It becomes an incident if no run has ended for `locked_out_hours`.
     """
-    is_long = name != LOCKED_OUT or now - incident.since >= timedelta(hours=locked_out_hours)
-    return is_long and not incident.is_told
+    if name == LOCKED_OUT and now - incident.since < timedelta(hours=locked_out_hours):
+        return False
+    return not incident.is_told and incident.failed_runs > (name == UNKNOWN_HOLDER)
 
 
 def fallback_path(project: Path) -> Path:
@@ -87,7 +96,7 @@ def fallback_path(project: Path) -> Path:
     The file is used if the warehouse is unknown or its disk is read-only.
     """
     mark = hashlib.sha256(str(project).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"sendcloud-pickups-{mark}.incidents.json"
+    return temporary_folder(TEMPORARY_NAME) / f"{mark}.incidents.json"
 
 
 def read_incidents(places: Sequence[Path]) -> Incidents:
@@ -121,10 +130,11 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
     disk. An empty file means that all accounts have been failing since its modification time and that the failure was
     reported.
     """
+    if not incidents:
+        return _delete_file(path)
+    if not _is_in_own_folder(path, create=True):
+        return False
     try:
-        if not incidents:
-            path.unlink(missing_ok=True)
-            return True
         remove_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
         with replace_atomically(path) as fresh:
             fresh.write_bytes(msgspec.json.encode(incidents))
@@ -133,11 +143,38 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
         if incidents and all(incident.is_told for incident in incidents.values()):
             with suppress(OSError):
                 if not path.exists() or path.stat().st_size:  # rewriting an empty file would change its timestamp
-                    path.write_bytes(b"")
+                    _empty_file(path)
                 return True
         return False
 
 
+def _delete_file(path: Path) -> bool:
+    if not _is_in_own_folder(path):
+        return True
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent == temporary_folder(TEMPORARY_NAME) and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+        return True
+    except OSError:
+        return False
+
+
+def _empty_file(path: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(path, flags, PRIVATE_FILE_MODE))
+
+
 def _is_own_file(path: Path) -> bool:
-    """Returns whether the file exists and this user owns it. In a shared folder, another user may have created it."""
-    return path.is_file() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid())
+    """Returns whether the file exists and this user created it. In a shared folder, another user may have done so."""
+    return path.is_file() and is_own(path) and _is_in_own_folder(path)
+
+
+def _is_in_own_folder(path: Path, *, create: bool = False) -> bool:
+    """Returns whether only this user can write to the file's folder, if that is the one in the temporary folder."""
+    if path.parent != temporary_folder(TEMPORARY_NAME):
+        return True
+    try:
+        return is_own_folder(path.parent, create=create)
+    except OSError:
+        return False

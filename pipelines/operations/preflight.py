@@ -13,8 +13,9 @@ from packaging.version import Version
 from pipelines.config.account_settings import api_version_of
 from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
 from pipelines.config.settings import settings_file, settings_files_read
-from pipelines.config.validation import validate_settings
+from pipelines.config.validation import ignored_settings, validate_settings
 from pipelines.destinations.select import select_backend
+from pipelines.file_access import is_open_to_others
 from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
@@ -50,11 +51,13 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     except SettingsError as error:
         yield error_finding("settings", error)
         return
+    yield from _ignored_findings()
+    yield from _access_findings(project, backend.data_dir())
     yield from _secrets_findings()
     for name in names:
         yield from api_findings(name, str(backend))
     yield from _api_version_findings(names)
-    yield from backend.findings()
+    yield from backend.findings(names if account else account_names())
 
 
 def _project_finding(project: Path) -> Finding:
@@ -78,6 +81,23 @@ def _versions_finding() -> Finding:
     if outside:
         return Finding("versions", "warning", f"not tested with {', '.join(outside)}. See docs/how-to/upgrade.md")
     return Finding("versions", "ok", ", ".join(f"{name} {is_}" for name, is_ in there.items()))
+
+
+def _access_findings(project: Path, data: Path) -> Iterator[Finding]:
+    """Yields a warning if another user can change the settings or replace the data."""
+    places = [project / ".dlt", *map(Path, settings_files_read()), data]
+    open_places = [str(place) for place in places if place.exists() and is_open_to_others(place)]
+    if open_places:
+        remedy = "They could send the keys elsewhere or replace the data: chmod o-w"
+        yield Finding(
+            "access", "warning", f"every user of this machine can write to {', '.join(open_places)}. {remedy}"
+        )
+
+
+def _ignored_findings() -> Iterator[Finding]:
+    if ignored := ignored_settings():
+        about = "settings of dlt's that have no effect here (docs/reference/settings.md)"
+        yield Finding("settings", "warning", f"{about}: {', '.join(ignored)}")
 
 
 def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
-"""Checks an account's API access by requesting one pickup, and compares this machine's clock with the API's."""
+"""Checks an account's API access by requesting the first page, and compares this machine's clock with the API's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pipelines.config.account_settings import (
     SourceSettings,
@@ -18,7 +19,8 @@ from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
 from sources.sendcloud.http.credentials import BASIC, OAUTH2
-from sources.sendcloud.records.decode import decode_page
+from sources.sendcloud.reading.clocks import ClockReading, judge
+from sources.sendcloud.records.decode import Page, decode_page
 from sources.sendcloud.settings import address_of, version_of
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
@@ -54,7 +56,8 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
     newest = max(page.rows["created_at"].to_pylist(), default=None)
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
     yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
-    yield _clock_finding(reply.served_at, account)
+    yield from _record_findings(page, account)
+    yield _clock_finding(reply.served_at, page.rows["created_at"], account)
 
 
 def _explain(error: Exception, settings: SourceSettings, account: str) -> Exception:
@@ -70,10 +73,10 @@ def _explain(error: Exception, settings: SourceSettings, account: str) -> Except
 
 
 def _first_page(settings: SourceSettings) -> PageResponse:
-    """Requests a page with one pickup. Makes only one attempt, because `pickups check` is interactive."""
+    """Requests the first page as a run does, but makes only one attempt, because `pickups check` is interactive."""
     version, token_url = version_of(settings["api_version"]), settings["token_url"]
     client = Client(_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
-    return client.get(client.first_page(1))
+    return client.get(client.first_page(settings["page_size"]))
 
 
 def _address(settings: SourceSettings) -> str:
@@ -98,12 +101,27 @@ def _swapped_keys(settings: SourceSettings, account: str) -> SettingsError | Non
     )
 
 
-def _clock_finding(served_at: datetime, account: str) -> Finding:
-    ahead = _now() - served_at
+def _record_findings(page: Page, account: str) -> Iterator[Finding]:
+    """Yields a warning if the newest record can't be loaded, or can be loaded only without some of its fields."""
+    if page.rejected:
+        message = f"the newest record can't be loaded ({page.rejected[0].reason}); a run keeps it in quarantine"
+        remedy = "If more than 1 % of what a run reads is like this, the run exits 1: ask Sendcloud"
+        yield Finding("records", "warning", f"{message}. {remedy}", account)
+    if page.unreadable_fields:
+        named = ", ".join(sorted(page.unreadable_fields))
+        message = f"the newest record has fields that can't be read: {named}. A run loads it without them"
+        yield Finding("records", "warning", f"{message} and keeps their values in extra: ask Sendcloud", account)
+
+
+def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
+    now = _now()
+    ahead = now - served_at
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
-    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC). Loaded data is not affected."
+    as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
+    message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
+    message += f" A run would take {as_of:%Y-%m-%d %H:%M} UTC as its time."
     return Finding(
         "clock",
         "warning",

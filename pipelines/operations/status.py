@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipelines.bookkeeping.receipts import RUN_ORDER
 from pipelines.config.accounts import account_names, has_credentials
 from pipelines.config.project import project_context
+from pipelines.destinations.base import Session
 from pipelines.destinations.select import select_backend
 from pipelines.errors import NoData
 from pipelines.warehouse import reading
@@ -15,20 +17,26 @@ _SUCCEEDED = "filter (where outcome = 'succeeded')"
 # The facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a machine with a fast
 # clock would make the account look up to date until that time.
 _FACTS = {
-    "last_outcome": "arg_max(outcome, started_at)",
-    "last_error": "arg_max_null(error, started_at)",
-    "last_run_at": "max(started_at)",
+    "last_outcome": "arg_max(outcome, place)",
+    "last_error": "arg_max_null(error, place)",
+    "last_run_at": "arg_max(started_at, place)",
     "last_success_at": "max(finished_at) filter (where outcome = 'succeeded' and finished_at <= now())",
-    "open_pickups": f"arg_max(open_pickups, started_at) {_SUCCEEDED}",
-    "frontier": f"arg_max_null(frontier, started_at) {_SUCCEEDED}",
-    "newest_created_at": f"arg_max(watermark, started_at) {_SUCCEEDED}",
-    "history_complete": "arg_max(history_complete, started_at) filter (where history_complete is not null)",
-    "last_sweep_at": "max(observed_at) filter (where sweep = 'complete')",
-    "is_sweep_under_way": "arg_max(sweep, started_at) = 'incomplete'",
-    "checks_failed": f"arg_max(checks_failed, started_at) {_SUCCEEDED}",
+    "open_pickups": f"arg_max(open_pickups, place) {_SUCCEEDED}",
+    "frontier": f"arg_max_null(frontier, place) {_SUCCEEDED}",
+    "newest_created_at": f"arg_max(watermark, place) {_SUCCEEDED}",
+    "history_complete": "arg_max(history_complete, place) filter (where history_complete is not null)",
+    "last_sweep_at": "arg_max(observed_at, place) filter (where sweep = 'complete')",
+    "is_sweep_under_way": "arg_max(sweep, place) = 'incomplete'",
+    "checks_failed": f"arg_max(checks_failed, place) {_SUCCEEDED}",
 }
 _COLUMNS = ", ".join(f"{expression} as {name}" for name, expression in _FACTS.items())
-_STATUS_QUERY = f"select account, {_COLUMNS} from sendcloud.pickup_runs group by account"  # noqa: S608  # constant text
+_STATUS_QUERY = f"""
+    select account, {_COLUMNS}
+    from (
+        select *, row_number() over (partition by account order by {{order}}) as place from sendcloud.pickup_runs
+    ) as runs
+    group by account
+"""  # noqa: S608  # constant text
 _OLDEST_QUERY = "select account, min(created_at) from sendcloud.pickups group by account"
 _COUNT_QUERIES = {
     "pickups": "select account, count(*) as rows from sendcloud.pickups group by account",
@@ -68,7 +76,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
 def _read_published() -> list[dict[str, Any]]:
     try:
         with reading() as connection:
-            accounts: list[dict[str, Any]] = connection.sql(_STATUS_QUERY).to_arrow_table().to_pylist()
+            accounts: list[dict[str, Any]] = connection.sql(_status_query(connection)).to_arrow_table().to_pylist()
             oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
@@ -80,6 +88,12 @@ def _read_published() -> list[dict[str, Any]]:
             return accounts
     except NoData:
         return []
+
+
+def _status_query(connection: Session) -> str:
+    """Returns the query. Before the first run after an upgrade, the receipts have no numbers."""
+    has_numbers = "run_number" in connection.columns("pickup_runs")
+    return _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
 
 
 def _age_hours(instant: datetime | None) -> float | None:

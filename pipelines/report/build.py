@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from pipelines.atomic_file import remove_leftovers, replace_atomically
 from pipelines.config.project import environment_variables, notebooks_folder, project_context
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.select import select_backend
-from pipelines.errors import DestinationError, NotebookFailed
-from pipelines.report.html import chapter, render_page
+from pipelines.errors import DestinationError, ForeignObject, NotebookFailed
+from pipelines.report.html import chapter, is_own_page, render_page
 from pipelines.warehouse import read_rows
 from sources.sendcloud.errors import SettingsError
 
 CELL_TIMEOUT_SECONDS = 600
+SECRETS = ("SOURCES__", "ALERTS__", "RUNTIME__SLACK_INCOMING_HOOK")  # how the names of these variables begin
 REQUIRED_PACKAGES = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
 
@@ -47,6 +49,7 @@ def build_report(
         SettingsError: the packages that the notebooks import are not installed.
         NotebookFailed: a cell failed or timed out, or the kernel died.
         DestinationError: the report can't be written.
+        ForeignObject: the file exists, and this program did not create it.
         UnknownCarrier: `only` names a carrier that no pickup has.
     """
     if missing := [name for name in REQUIRED_PACKAGES if not find_spec(name)]:
@@ -54,9 +57,11 @@ def build_report(
             f"A report needs packages that are not installed: {', '.join(missing)}. "
             "Run: pip install 'sendcloud-pickups[notebooks]'"
         )
-    with project_context() as project, warnings.catch_warnings():
+    with project_context() as project, warnings.catch_warnings(), _jupyter_folder():
         warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in IPython's folders
         page, backend = Path(to or project / "data" / "report" / "index.html").absolute(), select_backend(project)
+        if page.is_file() and page.stat().st_size and not is_own_page(page):
+            raise ForeignObject(str(page), "was not created by this program", "Name another file (--to FILE).")
         with backend.read_session(only):
             pass  # raises NoData before a kernel is started
         try:
@@ -97,7 +102,7 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})
     folder = {"metadata": {"path": str(notebook.parent)}}
     client = NotebookClient(run, config=settings, timeout=CELL_TIMEOUT_SECONDS, resources=folder)
-    variables = {**os.environ, **still, "PYTHONPATH": _python_path()}
+    variables = {**_kernel_environment(), **still}
     try:
         # The notebook contains the output of its cells. Only ipykernel's errors at shutdown would appear on stderr.
         client.execute(env=variables, stderr=subprocess.DEVNULL)
@@ -110,6 +115,29 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
     finally:
         sockets.cleanup()
     return run
+
+
+@contextmanager
+def _jupyter_folder() -> Iterator[None]:
+    """Makes Jupyter and IPython use an empty folder instead of the user's own files inside the block.
+
+    A kernel, template or start-up script that a user has installed for other work could break the report.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        used = dict.fromkeys(("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), folder)
+        unused = dict.fromkeys(("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "PYTHONSTARTUP"))
+        with environment_variables({**used, **unused}):
+            yield
+
+
+def _kernel_environment() -> dict[str, str]:
+    """Returns a kernel's environment: without the API's keys and the alert addresses, which no notebook needs.
+
+    The settings of matplotlib are fixed, because an editor's console sets a backend that no other process can use.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
+    drawing = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": os.devnull}
+    return {**inherited, **drawing, "PYTHONPATH": _python_path()}
 
 
 def _python_path() -> str:

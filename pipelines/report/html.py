@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.destinations.filter import PickupFilter
+from pipelines.output import to_html, visible_page
 
 STYLE = Path(__file__).with_name("report.css")
 # The report contains names sent by the API. Even if a name were rendered as markup, this policy would keep the browser
 # from running scripts and from loading anything.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+GENERATOR, TITLE = "sendcloud-pickups", "<title>Sendcloud pickups"
+HEAD_BYTES = 2_000  # both are within the first bytes of a page
 
 
 class Chapter(NamedTuple):
@@ -64,10 +68,17 @@ def _describe_images(body: str) -> str:
         if part.startswith("<h"):
             heading = re.sub(r"<[^>]+>", "", part)
         elif part == "<img ":
-            part = f'<img data-heading="{escape(heading, quote=True)}" '
+            part = f'<img data-heading="{to_html(heading)}" '
         described.append(part)
     whole = "".join(described)
     return re.sub(r'<img data-heading="([^"]*)"([^>]*?) alt="[^"]*"', r'<img alt="Picture: \1"\2', whole)
+
+
+def is_own_page(page: Path) -> bool:
+    """Returns whether this program created the file. Pages without a generator, from before 0.2, have the title."""
+    with page.open("rb") as file:
+        head = file.read(HEAD_BYTES).decode("utf-8", "replace")
+    return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)
 
 
 def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: PickupFilter) -> str:
@@ -80,16 +91,17 @@ def render_page(chapters: list[Chapter], runs: list[dict[str, Any]], only: Picku
         runs: the rows of `analytics.runs`, which provide the accounts and the date of the data.
         only: the filter used in the notebooks, which the header describes.
     """
-    return "".join(_page_parts(chapters, runs, only))
+    return visible_page("".join(_page_parts(chapters, runs, only)))
 
 
 def _page_parts(chapters: list[Chapter], runs: list[dict[str, Any]], only: PickupFilter) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield f"<title>Sendcloud pickups, {datetime.now(UTC):%Y-%m-%d}</title>\n"
+    yield f'<meta name="generator" content="{GENERATOR} {version("sendcloud-pickups")}">\n'
+    yield f"{TITLE}, {datetime.now(UTC):%Y-%m-%d}</title>\n"
     yield f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<header>\n"
-    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{escape(_header_text(runs, only))}</p>\n</header>\n"
+    yield f"<p class='title'>Sendcloud pickups</p>\n<p>{to_html(_header_text(runs, only))}</p>\n</header>\n"
     yield '<nav aria-label="Contents">\n<ol>\n'
     for chapter in chapters:
         yield f'<li><a href="#{chapter.anchor}">{chapter.heading}</a>\n<ol>\n'
@@ -105,7 +117,9 @@ def _header_text(runs: list[dict[str, Any]], only: PickupFilter) -> str:
     """Returns the accounts, the time of the data, the time and version of the report, and the filter, if any."""
     runs = [run for run in runs if run["has_succeeded"]]
     accounts = sorted({run["account"] for run in runs})
-    as_of = min((max(r["observed_at_utc"] for r in runs if r["account"] == name) for name in accounts), default=None)
+    in_order = sorted(runs, key=lambda run: (run["run_number"] or 0, run["started_at_utc"]))
+    last = {run["account"]: run for run in in_order}
+    as_of = min((run["observed_at_utc"] for run in last.values() if run["observed_at_utc"]), default=None)
     parts = [
         f"{'Account' if len(accounts) == 1 else 'Accounts'} {', '.join(accounts)}",
         f"as of {as_of:%Y-%m-%d %H:%M} UTC" if as_of else "no successful run yet",

@@ -73,6 +73,8 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
         keys = _github_secrets(list(configured_accounts()))
     for path in paths.values():
         _check_path(kind, str(path), is_program=path is paths["COMMAND"])
+    if user and not user.isprintable():
+        raise SettingsError(f"--user {user!r} can't be used in a schedule: it has a control character. Name the user.")
     texts = {name: str(path) for name, path in paths.items()}
     texts |= {"USER": user or _owner(project), "HOMES": _protect_home([*paths.values()])}
     blanks = {name: ESCAPES[kind](text) for name, text in texts.items()}

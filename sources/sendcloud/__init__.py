@@ -24,8 +24,9 @@ from .http.credentials import SendcloudCredentials
 from .http.oauth import TOKEN_URL
 from .http.rate_limit import RateLimiter, TimeBudget
 from .reading.frontier import Rules
+from .reading.outcome import ReadPart, Span, WalkResult
 from .reading.progress import ReadStats
-from .reading.walk import ReadPart, Span, WalkResult, walk
+from .reading.walk import walk
 from .records.tables import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .settings import (
     BASE_URL,

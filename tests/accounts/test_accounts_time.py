@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines import run_accounts
-from pipelines.loading import early_publishing
+from pipelines.loading.several import early_publishing
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import configure, rows_of_worlds, serving
 from tests.support.installation import Installation

@@ -59,7 +59,7 @@ def test_without_a_problem_check_reports_ok_sends_one_request_and_writes_nothing
         "project", "versions", "settings", "keys", "api", "clock", "version", "warehouse", "published", "disk"
     ]  # fmt: skip
     assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in findings_of(done)["api"][0]
-    assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=1"]
+    assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=500"]
     assert everything_in(installation.folder) == before
 
 
@@ -132,6 +132,28 @@ def test_a_wrong_clock_is_reported(
     assert done.returncode == 0
     assert f" s {which} Sendcloud's" in findings_of(done)["clock"][0]
     assert "NTP" in findings_of(done)["clock"][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "evidence"),
+    [
+        ({"carrier": None}, "the newest record can't be loaded (Expected `str`, got `null` - at `$.carrier`)"),
+        (
+            {"contract": "57", "cancelled_at": "soon"},
+            "fields that can't be read: cancelled_at, contract. A run loads it",
+        ),
+    ],
+)
+def test_a_record_that_a_run_would_refuse_or_load_in_part_is_reported(
+    installation: Installation, now: World, api: Sandbox, fields: dict[str, object], evidence: str
+) -> None:
+    now.change(now.book(), **fields)
+    done = installation.command("check", api=api)
+
+    assert done.returncode == 0
+    (found,) = findings_of(done)["records"]
+    assert found.startswith("warning ")
+    assert evidence in found
 
 
 def test_a_certificate_that_seems_invalid_by_date_adds_a_hint_about_the_clock(

@@ -30,7 +30,7 @@ from tests.support.installation import REPOSITORY, Installation, environment
 from tests.support.templates import Templates
 from tests.support.worlds import NOW, ten
 
-pytestmark = pytest.mark.duckdb2
+pytestmark = [pytest.mark.duckdb2, pytest.mark.versions]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_texts_are_stored_as_the_api_sent_them_except_for_nul(
     assert rows == expected
 
 
+def test_numbers_in_extra_are_published_digit_by_digit(
+    installation: Installation, world: World, api: Sandbox, ask: Any
+) -> None:
+    """As jsonb, a number with an exponent is written out."""
+    world.book(price="PRICE", far="FAR", contract="57")
+    api.fault(lambda due: replace(due, body=due.body.replace(b'"PRICE"', b"1.10").replace(b'"FAR"', b"1e20")))
+
+    assert installation.run(api).checks_failed == {"unreadable_fields": 1}
+
+    assert ask("select extra::text from sendcloud.pickups") == [
+        ('{"far": 100000000000000000000, "price": 1.10, "contract": "57"}',)
+    ]
+
+
 def test_checks_read_only_the_accounts_of_the_run(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
@@ -58,7 +73,7 @@ def test_checks_read_only_the_accounts_of_the_run(
     for name in ("north", "south", "east"):
         installation.run(api, account=name)
 
-    session = connect(address, "the tests' server", account_dataset).for_checks(["south", "east"])
+    session = connect(address, "the tests' server").for_checks(["south", "east"])
 
     for table in ("sendcloud.pickups", "sendcloud.pickup_runs", "sendcloud.pickup_status_history", "analytics.pickups"):
         accounts = session.execute(f"select account from {table} order by account").fetchall()

@@ -98,12 +98,13 @@ def test_reader_that_locks_an_outdated_view_does_not_fail_a_run(
     installation: Installation, world: World, api: Sandbox, address: str, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an upgrade, readers keep the old view until no transaction holds a lock on it."""
-    from pipelines.destinations.postgres import session
+    from pipelines.destinations.postgres import views
 
     world.book()
     installation.run(api)
-    ask("comment on view analytics.pickups is 'of an older version'")
-    monkeypatch.setattr(session, "LOCK_TIMEOUT", "200ms")
+    older = "One row per pickup, of an older version. (0.0.1, 0123abcd)"
+    ask(f"comment on view analytics.pickups is '{older}'")
+    monkeypatch.setattr(views, "LOCK_TIMEOUT", "200ms")
     comment = "select obj_description('analytics.pickups'::regclass)"
     reader = psycopg2.connect(address)
     with reader.cursor() as cursor:
@@ -111,7 +112,7 @@ def test_reader_that_locks_an_outdated_view_does_not_fail_a_run(
         world.book()
         assert installation.run(api).outcome == "succeeded"
         assert ask("select count(*) from analytics.pickups") == [(2,)]
-        assert ask(comment) == [("of an older version",)]
+        assert ask(comment) == [(older,)]
     reader.close()
 
     installation.run(api)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.by_hand import FUTURE, OVER_PICKUPS, SUNDAY, cancelled, many, only, pickup, rows, run
 
-pytestmark = pytest.mark.duckdb2
+pytestmark = [pytest.mark.duckdb2, pytest.mark.versions]
 
 # --- analytics.carrier_cancellations
 

@@ -9,12 +9,22 @@ pytestmark = pytest.mark.duckdb2
 NO_FINDINGS = {check: [] for check in CHECKS}
 
 
+# the checks that report a run, and a change that makes a receipt wrong
+WRONG_RECEIPTS = {
+    "clocks_agree": "clock_difference_seconds = -3601",
+    "open_pickups_listed": "open_missing = 1",
+    "frontier_held_back": "frontier_pickup_id = 901",
+    "refused_records": "rows_read = 199, quarantined = 2",
+}
+
+
 def findings(con):
     """Returns the (account, id) pairs that each check reports."""
     found = {}
     for check, text in CHECKS.items():
         result = con.execute(text)
-        assert [name for name, *_ in result.description[:2]] == ["account", "id"], check
+        key = "run_id" if check in WRONG_RECEIPTS else "id"
+        assert [name for name, *_ in result.description[:2]] == ["account", key], check
         found[check] = sorted(row[:2] for row in result.fetchall())
     return found
 
@@ -49,11 +59,23 @@ WRONG_ROWS = {
     "window_before_booking": [pickup(id=901, created_at="2026-03-10 09:00:01Z")],
     "status_conflict": [pickup(id=901, cancelled_at=SUNDAY)],
     "missing_tracking_number": [pickup(id=901, tracking_number="")],
+    "unreadable_fields": [pickup(id=901, extra='{"contract":"57"}')],
 }
 
 
 def test_every_check_has_an_example_of_wrong_rows():
-    assert WRONG_ROWS.keys() == CHECKS.keys()
+    assert WRONG_ROWS.keys() | WRONG_RECEIPTS.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("check", WRONG_RECEIPTS)
+def test_only_the_check_for_a_wrong_receipt_reports_it_if_it_is_the_last(warehouse, check):
+    con = warehouse(pickup(), runs=[run(run_number=1, run_id="1"), run(run_number=2, run_id="2")])
+    change = f"update sendcloud.pickup_runs set {WRONG_RECEIPTS[check]} where run_id = ?"
+
+    con.execute(change, ["1"])
+    assert findings(con) == NO_FINDINGS
+    con.execute(change, ["2"])
+    assert NO_FINDINGS | {check: [("shop", "2")]} == findings(con)
 
 
 @pytest.mark.parametrize("check", WRONG_ROWS)
@@ -63,6 +85,48 @@ def test_only_the_check_for_a_wrong_row_reports_that_row(warehouse, check):
         con.execute("insert into sendcloud.pickups_unlisted values ('shop', 901, timestamptz '2026-03-29 03:11:00Z')")
 
     assert NO_FINDINGS | {check: [("shop", 901)]} == findings(con)
+
+
+def read_and_refused(rows_read, quarantined, hour=1):
+    return run(observed_at=f"2026-04-01 0{hour}:00Z", rows_read=rows_read, quarantined=quarantined, run_id=str(hour))
+
+
+@pytest.mark.parametrize(
+    ("runs", "reported"),
+    [
+        ([read_and_refused(100, 1)], []),
+        ([read_and_refused(99, 1)], ["1"]),
+        ([read_and_refused(1, 1)], ["1"]),
+        ([read_and_refused(0, 0)], []),
+        ([read_and_refused(10, 10), read_and_refused(10, 0, hour=2)], []),
+        ([read_and_refused(10, 0), read_and_refused(10, 10, hour=2)], ["2"]),
+    ],
+)
+def test_refused_records_counts_those_of_the_last_run_and_allows_one_in_a_hundred(warehouse, runs, reported):
+    assert findings(warehouse(pickup(), runs=runs))["refused_records"] == [("shop", run_id) for run_id in reported]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "extra", "fields"),
+    [
+        ("v2", '{"contract":"57"}', "contract"),
+        (None, '{"contract":"57"}', "contract"),
+        ("v2", '{"contract_id":"57","time_slots":[]}', None),
+        ("v3", '{"contract_id":"57","time_slots":[{"start_at":"soon"}]}', "contract_id, time_slots"),
+        ("v3", '{"contract":"57","pickup_from":"soon","pickup_until":"soon"}', None),
+        (
+            "v2",
+            '{"cancelled_at":"soon","country":7,"pickup_from":false,"pickup_until":[],"tracking_number":1.10}',
+            "cancelled_at, country, pickup_from, pickup_until, tracking_number",
+        ),
+        ("v2", '{"colour":"green","depot":{"contract":1},"note":"\\"contract\\":"}', None),
+        ("v2", '{"contract_number":1}', None),
+    ],
+)
+def test_unreadable_fields_names_the_fields_of_the_pickups_own_version(warehouse, api_version, extra, fields):
+    con = warehouse(pickup(api_version=api_version, extra=extra))
+
+    assert [word for _, _, word in con.execute(CHECKS["unreadable_fields"]).fetchall()] == ([fields] if fields else [])
 
 
 def duplicates_found(warehouse, *, before=None, this):
@@ -83,15 +147,18 @@ def test_unique_key_check_does_not_group_keys_if_the_row_counts_add_up(warehouse
     assert duplicates_found(warehouse, before={"rows_in_table": 2}, this={"rows_new": 1, "rows_in_table": 3}) == []
 
 
-def test_unique_key_check_groups_keys_if_the_machine_clock_was_set_back(warehouse):
-    """At 10:15, 2 rows and 1 new row made 3. A later run added a fourth row with a new id, but its clock said 09:30."""
+@pytest.mark.parametrize(("new", "duplicates"), [(2, []), (1, [("shop", 901)])])
+def test_unique_key_check_compares_the_last_two_runs_even_if_the_machine_clock_was_set_back(warehouse, new, duplicates):
+    """The run that was made last says 09:30, and 2 rows were in the table before it.
+
+    If it added 2 rows, the counts add up, and the check is skipped. If it added 1, it groups the keys.
+    """
     runs = [
-        run(started_at="2026-03-31 10:00Z", rows_in_table=2),
-        run(started_at="2026-03-31 10:15Z", rows_new=1, rows_in_table=3),
-        run(started_at="2026-03-31 09:30Z", rows_new=1, rows_in_table=4),
+        run(run_number=1, started_at="2026-03-31 10:15Z", rows_in_table=2),
+        run(run_number=2, started_at="2026-03-31 09:30Z", rows_new=new, rows_in_table=4),
     ]
     con = warehouse(pickup(), pickup(), *WRONG_ROWS["unique_key"], runs=runs)
-    assert findings(con)["unique_key"] == [("shop", 901)]
+    assert findings(con)["unique_key"] == duplicates
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from tests.support.by_hand import cancelled, fill, many, pickup, run
 from tests.support.cases import quick
 from tests.support.notebooks import executed
 
+pytestmark = pytest.mark.versions
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RATES, WINDOWS, HEALTH = "01-cancellation-rates", "02-pickup-windows", "03-is-the-data-healthy"
 COMMITTED = {

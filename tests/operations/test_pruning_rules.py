@@ -49,18 +49,42 @@ def prune_after(session: DuckDBSession, *receipts: Receipt) -> set[str]:
     return {run_id for (run_id,) in session.execute("select run_id from sendcloud.pickup_runs").fetchall()}
 
 
-def test_the_last_good_run_stays_by_either_clock(session: DuckDBSession) -> None:
-    """Started last, but with an API clock that was behind: `status` asks for one, the views' as_of for the other."""
+def test_the_last_good_run_stays_whatever_the_clocks_said(session: DuckDBSession) -> None:
+    """Both clocks were ahead during an earlier run. `status` and the views' as_of need the run that was made last."""
     kept = prune_after(
         session,
         receipt("oldest", 900),
-        receipt("observed last", 800),
-        receipt("started last", 700, observed_days_ago=850),
+        receipt("with clocks ahead", 600),
+        receipt("last good", 700, observed_days_ago=850),
         receipt("failed", 600, "failed"),
         receipt("now", 0, "failed"),
     )
 
-    assert kept == {"observed last", "started last", "failed", "now"}
+    assert kept == {"last good", "failed", "now"}
+
+
+def test_a_run_made_while_this_machines_clock_was_wrong_is_kept_as_long_as_its_neighbours(
+    session: DuckDBSession,
+) -> None:
+    """Receipts stay for 365 days. A failed run that read no page has no time but this machine's."""
+    year_2001 = (NOW - datetime(2001, 1, 1, tzinfo=NOW.tzinfo)).days
+    wrong = [receipt("yesterday, in 2001", year_2001, "failed"), receipt("in 2031", -4 * 365, "failed")]
+    for each in wrong:
+        each.stats.observed_at = None
+    old = receipt("two years ago, in 2031", -4 * 365, "failed")
+    old.stats.observed_at = None
+
+    kept = prune_after(
+        session,
+        receipt("oldest", 800),
+        old,
+        receipt("700 days ago", 700),
+        receipt("recent", 2),
+        *wrong,
+        receipt("now", 0),
+    )
+
+    assert kept == {"recent", "yesterday, in 2001", "in 2031", "now"}
 
 
 def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:

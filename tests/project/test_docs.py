@@ -171,6 +171,7 @@ def test_config_toml_contains_the_defaults_and_nothing_that_is_not_read() -> Non
         "pipeline",
         "destination",
         "publish",
+        "schemas",
         "status",
         "retention",
         "sources",
@@ -292,7 +293,7 @@ PROMISE = section((ROOT / "tests" / "README.md").read_text(), "The promise, and 
 def test_every_point_of_the_promise_names_its_tests() -> None:
     points = re.findall(r"^\| (\d)\. .* \| (.*) \|$", PROMISE, re.MULTILINE)
 
-    assert [number for number, _ in points] == list("1234567")
+    assert [number for number, _ in points] == list("12345678")
     assert all("`test_" in tests for _, tests in points)
 
 

@@ -16,6 +16,8 @@ EVERY_CHANGE = (REPOSITORY / ".ci" / "run").read_text()
 EVERY_NIGHT = (REPOSITORY / ".github" / "workflows" / "nightly.yml").read_text()
 NOT_BY_DEFAULT = {"slow", "engines"}
 SUITES = {"engines": "test-engines", "duckdb2": "test-duckdb2", "v3": "test-v3", "places": "test-places"}
+SUITES |= {"versions": "test-lowest"}
+ALSO = {"test-newest": "versions"}  # a second suite of a marker
 
 
 def marks(node: ast.AST) -> set[str]:
@@ -66,7 +68,7 @@ def test_every_file_is_in_the_default_run_or_in_a_suite_that_ci_runs(file: Path)
 
 
 def test_ci_runs_every_suite_and_each_chooses_by_its_marker() -> None:
-    for marker, target in SUITES.items():
+    for marker, target in [*SUITES.items(), *((marker, target) for target, marker in ALSO.items())]:
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
         assert recipe, target
         assert f'-m "$(QUICK){marker}"' in recipe[1]
@@ -77,7 +79,7 @@ def test_every_night_every_test_of_every_suite_runs() -> None:
     (recipe,) = re.findall(r"^test-all:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
 
     assert '-m "not engines"' in recipe
-    assert set(re.findall(r"test-\w+", recipe)) == set(SUITES.values())
+    assert set(re.findall(r"test-\w+", recipe)) == {*SUITES.values(), *ALSO}
     assert "SLOW=yes" in recipe
 
 

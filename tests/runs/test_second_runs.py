@@ -12,7 +12,7 @@ from tests.support.installation import Installation, as_rows, as_sent
 from tests.support.walking import walked, walked_here
 from tests.support.worlds import NOW, a_year_of_settled_pickups
 
-pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
+pytestmark = [pytest.mark.duckdb2, pytest.mark.versions, pytest.mark.v3, pytest.mark.places]
 
 
 def days(number: float) -> timedelta:

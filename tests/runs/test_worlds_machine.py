@@ -22,7 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pipelines import Receipt
 from sources.sendcloud import SendcloudError
+from sources.sendcloud.reading import clocks
 from sources.sendcloud.sandbox import faults, serve
+from tests.support import short_lists
 from tests.support.installation import Installation, rows_of
 from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END, happen_at
 from tests.support.invariants import differences_from, published_pickups, states_told
@@ -34,6 +36,8 @@ RUNS: Counter[str] = Counter()  # the number of runs by outcome, which the soak 
 # dlt merges in a thread, where Died cannot be raised
 INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]
 FAULTS = [faults.status(500), faults.html(), faults.cut(), faults.truncated(), faults.reset(), faults.expired_cursor()]
+SHORT_LISTS = [short_lists.nothing(), short_lists.ending(), short_lists.without_rows()]
+WRONG_HOURS = [-25 * 365 * 24, -30 * 24, -3, -0.5, 0.5, 3, 30 * 24, 73 * 365 * 24]
 HAS_PICKUPS = "from duckdb_tables() where schema_name = 'sendcloud' and table_name = 'pickups'"
 ORDERS = ["descending", "offset", "ascending", "shuffled"]
 leads = st.integers(-24, 24 * 20)
@@ -88,7 +92,7 @@ class Life(RuleBasedStateMachine):
         booked = self.world.clock - timedelta(minutes=minutes)
         self.account.book(lead_hours, created_at=booked, listed_from=self.world.clock)
 
-    @rule(what=st.sampled_from(["cancel", "fail", "relabel", "move", "break"]), where=somewhere)
+    @rule(what=st.sampled_from(["cancel", "fail", "relabel", "move", "break", "blur"]), where=somewhere)
     def change(self, what: str, where: float) -> None:
         self.account.happen(what, where)
 
@@ -143,6 +147,32 @@ class Life(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patched:
             happen_at(instant, number, die, patched.setattr)
             self.run_and_check(**way)
+
+    @rule(way=ways, hours=st.sampled_from(WRONG_HOURS), whose=st.sampled_from(["api", "machine", "both"]))
+    def run_with_a_wrong_clock(self, way: dict[str, int], hours: float, whose: str) -> None:
+        """If both clocks are wrong, the run believes them, and a later run must correct what it left."""
+        off = timedelta(hours=hours)
+        if whose != "machine":
+            self.api.on_request = lambda api, _: (api.heal(), api.fault(short_lists.date(api.world.clock + off)))
+        with clocks.simulated_machine_clock(lambda: self.world.clock + (timedelta(0) if whose == "api" else off)):
+            self.run_and_check(**way)
+        self.api.on_request = None
+        self.api.heal()
+
+    @rule(way=ways, fault=st.sampled_from(SHORT_LISTS), page=st.integers(1, 4))
+    def run_over_a_short_list(self, way: dict[str, int], fault: Any, page: int) -> None:
+        """Lists too few pickups, between two complete runs. Without the first one, nothing would tell."""
+        self.run_and_check(**way)
+        known = self.loaded_so_far()
+        self.api.fault(fault, page=page, times=None)
+        self.world.advance(minutes=1)
+        receipt = self.installation.run(self.api, **way)
+        RUNS["over a short list"] += 1
+        self.account.watched(succeeded=True)
+        assert receipt.must_pass_failed == bool(receipt.open_missing)
+        assert self.installation.pickups() == known
+        self.api.heal()
+        self.run_and_check(**way)
 
     def run_and_check(self, **way: int) -> None:
         """Starts a run and checks that readers have a complete file, whatever happens to the run.

@@ -19,7 +19,7 @@ from tests.support.installation import (
 )
 from tests.support.worlds import NOW
 
-pytestmark = pytest.mark.v3
+pytestmark = [pytest.mark.v3, pytest.mark.versions]
 
 
 def test_a_record_that_cannot_be_loaded_is_quarantined_and_the_rest_of_its_page_loads(
@@ -39,7 +39,7 @@ def test_a_record_that_cannot_be_loaded_is_quarantined_and_the_rest_of_its_page_
 
     done = loaded.command("run", api=api)
 
-    assert outcome(done) == (0, "")
+    assert outcome(done) == (1, "")  # four of 25 are more than one percent
     assert "4 records could not be loaded" in done.stdout
     assert any(reason in done.stdout for reason in broken)
     assert good in [row["id"] for row in loaded.pickups()]
@@ -55,7 +55,7 @@ def test_quarantined_records_and_unknown_fields_are_stored_and_counted_in_the_re
     installation: Installation, api: Sandbox, world: World
 ) -> None:
     """The API lists 23 records that can be loaded, two of them with an unknown field, and three that cannot."""
-    refused = [{"id": "seven", "carrier": "dpd"}, {"id": 8, "country": 7}, {"id": 9, "created_at": "2026-11-20"}]
+    refused = [{"id": "seven", "carrier": "dpd"}, {"id": 8, "country": "NL"}, {"id": 9, "created_at": "2026-11-20"}]
     for record in refused:
         world.put(record)
     loaded = [world.book(), world.book(colour="green"), world.book(colour="red")]

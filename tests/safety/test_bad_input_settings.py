@@ -49,7 +49,9 @@ def test_missing_keys_exit_3_and_the_message_names_both_places_for_them(installa
     assert "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY" in message
 
 
-@pytest.mark.parametrize(("key", "problem"), [("", "is empty"), ("“quoted”", "has invalid characters")])
+@pytest.mark.parametrize(
+    ("key", "problem"), [("", "is empty"), ("“quoted”", "has quotes around it"), ("clé", "has invalid characters")]
+)
 def test_an_empty_or_invalid_key_is_rejected_before_any_request(
     installation: Installation, api: Sandbox, key: str, problem: str
 ) -> None:

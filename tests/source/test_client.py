@@ -21,6 +21,8 @@ from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import SECRET
 from tests.support.worlds import NOW
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def api() -> Iterator[Sandbox]:
@@ -166,7 +168,7 @@ def test_proxy_variables_are_ignored_for_requests_to_loopback(api: Sandbox, monk
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_keys_raise_an_error_without_a_retry(api: Sandbox, status: int) -> None:
-    api.fault(faults.status(status), times=None)
+    api.fault(lambda due: replace(due, status=status, body=b'{"error": {"message": "No."}}'), times=None)
 
     with pytest.raises(AuthError):
         get(api)
@@ -183,8 +185,8 @@ def test_busy_and_failing_servers_are_retried_up_to_the_maximum_number_of_tries(
 
 
 def test_keys_echoed_by_the_server_are_masked_in_the_error(api: Sandbox) -> None:
-    echo = f"<h1>denied for {api.public_key}:{SECRET}</h1>".encode()
-    api.fault(lambda due: replace(due, status=401, body=echo, content_type="text/html"), times=None)
+    echo = f'{{"error": {{"message": "denied for {api.public_key}:{SECRET}"}}}}'.encode()
+    api.fault(lambda due: replace(due, status=401, body=echo), times=None)
 
     with pytest.raises(AuthError) as refused:
         get(api)
@@ -201,7 +203,7 @@ def test_a_key_in_a_header_redirect_or_requested_url_does_not_appear_in_the_erro
     with pytest.raises(ForeignLink) as stray:
         get(api)
     api.heal()
-    api.fault(faults.status(404), times=None)
+    api.fault(lambda due: replace(due, status=404, body=b"{}"), times=None)
     with pytest.raises(SettingsError) as lost:
         client_of(api).get(f"{api.base_url}/{SECRET}")
 

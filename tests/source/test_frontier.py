@@ -11,15 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from sources.sendcloud.reading.frontier import (
-    Memory,
-    OrderCheck,
-    Rules,
-    compute_frontier,
-    is_before,
-    next_memory,
-    open_rows,
-)
+from sources.sendcloud.reading.frontier import Memory, Rules, compute_frontier, next_memory, open_rows
+from sources.sendcloud.reading.order import OrderCheck, is_before
 from sources.sendcloud.records.tables import ROW_SCHEMA
 from tests.support.installation import as_row
 

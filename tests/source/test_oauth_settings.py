@@ -115,7 +115,8 @@ SETTINGS = {
     ),
     "one pair and a half": ({PUBLIC_KEY: "p"}, "credentials contain public_key, client_id, client_secret"),
     "half of each pair": ({PUBLIC_KEY: "p", CLIENT_ID: ""}, "credentials contain public_key, client_secret"),
-    "not allowed in a header": ({CLIENT_ID: "“quoted”"}, "has invalid characters"),
+    "not allowed in a header": ({CLIENT_ID: "clé"}, "has invalid characters"),
+    "with quotes": ({CLIENT_ID: "“quoted”"}, "has quotes around it"),
 }
 
 

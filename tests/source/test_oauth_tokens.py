@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -139,7 +140,7 @@ def test_a_token_that_expired_while_the_machine_was_suspended_is_renewed(clock: 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_run_ends_if_the_api_refuses_a_fresh_token(installation: Installation, api: Sandbox, status: int) -> None:
-    api.fault(faults.status(status), page=1, times=None)
+    api.fault(lambda due: replace(due, status=status, body=b'{"error": {"message": "No."}}'), page=1, times=None)
 
     code, message = outcome(run(installation, api))
 

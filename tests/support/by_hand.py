@@ -44,7 +44,8 @@ create table sendcloud.pickups (
     time_slots json, api_version text
 );
 create table sendcloud.pickup_runs (
-    run_id text, account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
+    run_id text, run_number bigint, clock_difference_seconds double, open_missing bigint, frontier_pickup_id bigint,
+    account text, started_at timestamptz, finished_at timestamptz, observed_at timestamptz, outcome text,
     sweep text, rows_new bigint, rows_in_table bigint, checks_failed text,
     error text, pages bigint, requests bigint, retries bigint, waited_seconds double, rows_read bigint,
     rows_changed bigint, rows_unchanged bigint, rows_cancelled bigint, quarantined bigint, "order" text,

@@ -63,6 +63,8 @@ def eventful(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             world.change(numbers[name][3], carrier="dpd")
             world.remove(numbers[name][40])
         assert installation.command("run", "--sweep").returncode == 0
+        for _ in range(30):
+            worlds["north"].put({"carrier": "dpd"})
         apis["east"].fault(faults.status(401))
         assert installation.command("run").returncode == 3
         with duckdb.connect(str(installation.warehouse), read_only=True) as connection:
@@ -76,6 +78,7 @@ def _book_odd_ones(world: World) -> None:
         world.book(**booked, pickup_status=status, country="nl")
     gone = booked["created_at"] + timedelta(hours=3, microseconds=1)
     world.book(**booked, pickup_status="Cancellation_requested", cancelled_at=gone)
+    world.book(**{**booked, "contract": 57.10}, depot=1.10, far=int("9" * 30))
     world.book(**booked, pickup_status="Created", cancelled_at=gone, carrier="a_new_one")
     world.book(created_at=gone + timedelta(hours=24), contract=57, carrier="a_new_one")
     for country, opens in (

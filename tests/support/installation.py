@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ import pytest
 from pipelines import Receipt, run
 from pipelines.cli.main import main
 from pipelines.loading.account_run import ProgressCallback
+from sources.sendcloud.reading import clocks
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.destinations import copied, copy_place, made_place
 from tests.support.processes import Begun
@@ -73,7 +74,7 @@ class Installation:
         self, api: Sandbox, *, sweep: bool = False, on_progress: ProgressCallback = lambda *_: None, **settings: Any
     ) -> Receipt:
         """Runs once in this process. `settings` are those of [sources.sendcloud]."""
-        with self.monkeypatch.context() as patched:
+        with self.monkeypatch.context() as patched, machine_clock_of(api):
             for name, value in environment(api, **settings).items():
                 patched.setenv(name, value)
             return run(self.folder, sweep=sweep, on_progress=on_progress)
@@ -81,7 +82,8 @@ class Installation:
     def command(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
         """Calls the entry point of `pickups …` in this process, which is a second faster than a new process."""
         out, err = io.StringIO(), io.StringIO()
-        with self.monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+        machine_clock = machine_clock_of(api) if api else nullcontext()
+        with self.monkeypatch.context() as patched, machine_clock, redirect_stdout(out), redirect_stderr(err):
             for name, value in {**self._variables(api), **variables}.items():
                 patched.setenv(name, value)
             patched.setattr(sys, "argv", ["pickups", *words])
@@ -91,8 +93,9 @@ class Installation:
 
     def process(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
         """Runs `pickups …` in a separate process, started from another folder."""
+        following = ["tests.support.machine_clock"] if api else []
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines", *words],
+            [sys.executable, "-m", *following, "pipelines", *words],
             env={**os.environ, **self._variables(api), **variables, "PYTHONPATH": str(REPOSITORY)},
             cwd=self.folder.parent,
             capture_output=True,
@@ -116,6 +119,13 @@ class Installation:
     def pickups(self) -> list[dict[str, Any]]:
         """Returns `sendcloud.pickups` as published, without the load id, in key order."""
         return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+
+
+@contextmanager
+def machine_clock_of(api: Sandbox) -> Iterator[None]:
+    """Sets this machine's clock to that of the sandbox, unless the test has set it already."""
+    with nullcontext() if clocks._machine_clock else clocks.simulated_machine_clock(lambda: api.world.clock):
+        yield
 
 
 @contextmanager

@@ -16,8 +16,17 @@ from multiprocessing import util
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tests.support.machine_clock import machine_clock_of_apis
+
 FROM_ONE = multiprocessing.get_context("forkserver")
-FROM_ONE.set_forkserver_preload(["pipelines.cli.main", "pipelines.loading.run", "dlt.destinations.impl.duckdb.duck"])
+FROM_ONE.set_forkserver_preload(
+    [
+        "pipelines.cli.main",
+        "pipelines.loading.run",
+        "dlt.destinations.impl.duckdb.duck",
+        "tests.support.machine_clock",
+    ]
+)
 # This call creates the folder for the server's socket before a test changes tempfile's folder, because a socket's path
 # must be short.
 util.get_temp_dir()
@@ -77,4 +86,5 @@ def _lead(module: str, words: tuple[str, ...], variables: dict[str, str], out: C
         there.close()
     sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
     sys.argv = [module, *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    with machine_clock_of_apis():
+        runpy.run_module(module, run_name="__main__", alter_sys=True)

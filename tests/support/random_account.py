@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sources.sendcloud.sandbox import Record, World
-from tests.support.installation import as_row, on_the_wire, utc
+from tests.support.installation import API_VERSION, as_row, compact, on_the_wire, utc
 from tests.support.invariants import State, state_of
 from tests.support.worlds import NOW
 
@@ -18,9 +18,42 @@ WEEK = timedelta(days=7)
 WAYS_TO_BREAK: list[Record] = [
     {"carrier": None},
     {"pickup_status": None},
-    {"pickup_from": "tomorrow"},
     {"created_at": "2026-11-20T12:00:00"},  # no offset, so the instant is unknown
 ]
+
+
+# optional fields that can't be read, each of which costs only its own value
+WAYS_TO_BLUR: Record = {
+    "pickup_from": "tomorrow",
+    "pickup_until": "2026-11-20T12:00:00",  # no offset
+    "cancelled_at": 1764590400,
+    "contract": "57",
+    "tracking_number": 1.5,
+    "country": 7,
+}
+WINDOW = {"pickup_from", "pickup_until"}
+
+
+def blurred_fields(record: Record) -> set[str]:
+    return {name for name, value in WAYS_TO_BLUR.items() if record.get(name) == value}
+
+
+def sharp(record: Record) -> Record:
+    """Returns the record with null for each field that can't be read."""
+    return record | dict.fromkeys(blurred_fields(record))
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """Returns the row that the table must hold: the unreadable values are in `extra`, under the API's names."""
+    blurred, row = blurred_fields(record), as_row(sharp(record))
+    if not blurred:
+        return row
+    sent = on_the_wire({name: record[name] for name in sorted(blurred | (WINDOW if blurred & WINDOW else set()))})
+    names = set(sent) if API_VERSION == "v3" else blurred
+    row["extra"] = compact({name: value for name, value in sent.items() if name in names})
+    if blurred & WINDOW and API_VERSION == "v3":
+        row["time_slots"] = None
+    return row
 
 
 def is_open(record: Record, now: datetime) -> bool:
@@ -28,7 +61,10 @@ def is_open(record: Record, now: datetime) -> bool:
 
     The rule was written by hand from docs/explanation/reading.md.
     """
-    last = max(utc(record[name]) for name in ("created_at", "pickup_from", "pickup_until") if record[name])
+    record = sharp(record)
+    booked = utc(record["created_at"])
+    window = [utc(record[name]) for name in sorted(WINDOW) if record[name]]
+    last = max([booked, *(window or [booked + WEEK])])
     return record["pickup_status"] not in ("Cancelled", "Failed") and now < last + WEEK
 
 
@@ -38,6 +74,7 @@ class Account:
     def __init__(self) -> None:
         self.world = World(clock=NOW)
         self.broken: dict[int, tuple[datetime, Record]] = {}  # the time of the change, and the original fields
+        self.blurred: dict[int, Record] = {}  # the original fields
         self.must_be_kept: list[Record] = []  # broken records that a successful run read
         self.may_be_kept: list[Record] = []  # broken records that a failed run may have read
         self.surely_seen: dict[int, list[State]] = {}
@@ -61,14 +98,19 @@ class Account:
         pickup = may_change[int(where * len(may_change))]
         if what == "relabel":
             self.world.change(pickup["id"], tracking_number=f"TN{where}", contract=int(where * 100))
-        elif what == "move":
+        elif what == "blur":
+            name = list(WAYS_TO_BLUR)[int(where * 100) % len(WAYS_TO_BLUR)]
+            if name not in blurred_fields(pickup):
+                self.blurred.setdefault(pickup["id"], {}).setdefault(name, pickup.get(name))
+                self.world.change(pickup["id"], **{name: WAYS_TO_BLUR[name]})
+        elif what == "move" and not blurred_fields(pickup) & WINDOW:
             moved = {name: utc(pickup[name]) + timedelta(days=2) for name in ("pickup_from", "pickup_until")}
             self.world.change(pickup["id"], **moved)
         elif what == "break":
             fields = WAYS_TO_BREAK[int(where * 100) % len(WAYS_TO_BREAK)]
             self.broken[pickup["id"]] = self.world.clock, {name: pickup[name] for name in fields}
             self.world.change(pickup["id"], **fields)
-        else:
+        elif what in ("cancel", "fail"):
             (self.world.cancel if what == "cancel" else self.world.fail)(pickup["id"])
 
     def settle_all(self) -> None:
@@ -79,12 +121,19 @@ class Account:
                 self.world.cancel(pickup["id"])
 
     def mend(self) -> None:
-        """Repairs the pickups that broke less than a week ago. Runs need not find later repairs."""
+        """Repairs the pickups that broke less than a week ago, and the fields of open ones that can't be read.
+
+        Runs need not find later repairs.
+        """
         self.world.advance(minutes=7)
         for number, (since, fields) in list(self.broken.items()):
             if self.world.clock < since + WEEK:
                 self.world.change(number, **fields)
                 del self.broken[number]
+        for record in self.readable():
+            original = self.blurred.get(record["id"], {})
+            if fields := {name: original[name] for name in blurred_fields(record) if is_open(record, self.world.clock)}:
+                self.world.change(record["id"], **fields)
 
     def readable(self) -> list[Record]:
         return [record for record in self.world.records() if record["id"] not in self.broken]
@@ -92,13 +141,13 @@ class Account:
     def table(self, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Returns the rows that the table must hold now. A broken pickup keeps its previous row."""
         kept = [row for row in before if row["id"] in self.broken]
-        return sorted([*map(as_row, self.readable()), *kept], key=lambda row: row["id"])
+        return sorted([*map(row_of, self.readable()), *kept], key=lambda row: row["id"])
 
     def watched(self, *, succeeded: bool) -> None:
         """Records the states and broken records that the API showed to a run."""
         unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
         (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
-        for row in map(as_row, self.readable()):
+        for row in map(row_of, self.readable()):
             for lists in (self.shown, self.surely_seen) if succeeded else (self.shown,):
                 states = lists.setdefault(row["id"], [])
                 if states[-1:] != [state_of(row)]:

@@ -11,6 +11,16 @@ import duckdb
 from tests.support.by_hand import fill, pickup, run
 from tests.support.engines import Row
 
+EXTRAS = (
+    None,
+    "{}",
+    '{"contract":"57"}',
+    '{"contract_id":1e400,"time_slots":[{"start_at":"soon"}]}',
+    '{"colour":"\\"contract\\":","contract":null,"depot":{"country":7}}',
+    '{"cancelled_at":false,"country":7,"pickup_from":"","pickup_until":[],"tracking_number":1.10}',
+    '{"a.country":1,"contract_number":2}',
+)
+
 
 def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
     """Returns an in-memory database with rows that no API would send.
@@ -20,6 +30,8 @@ def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
     """
     random = Random(seed)
     rows = [_unlikely_pickup(random) for _ in range(pickups)]
+    for place, row in enumerate(rows):
+        row["extra"] = EXTRAS[place % len(EXTRAS)]
     without = dict.fromkeys(("account", "carrier", "pickup_status", "created_at"))
     runs = [
         run(
@@ -28,6 +40,8 @@ def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
             outcome=random.choice(["succeeded", "failed"]),
             rows_in_table=random.randrange(3),
             checks_failed=random.choice([None, "{}", '{"unique_key": 3}']),
+            rows_read=random.choice([0, 99, 100]),
+            quarantined=random.choice([1, 2, None]),
         )
         for _ in range(8)
     ]

@@ -19,11 +19,12 @@ from sources.sendcloud import ReadStats, SendcloudCredentials
 from sources.sendcloud.http.client import Client
 from sources.sendcloud.http.rate_limit import RateLimiter
 from sources.sendcloud.reading.frontier import Memory, Rules
-from sources.sendcloud.reading.walk import Span, WalkResult, walk
+from sources.sendcloud.reading.outcome import Span, WalkResult
+from sources.sendcloud.reading.walk import walk
 from sources.sendcloud.sandbox import Sandbox
 from sources.sendcloud.settings import version_of
 from tests.support.destinations import DESTINATION
-from tests.support.installation import API_VERSION, address_of
+from tests.support.installation import API_VERSION, address_of, machine_clock_of
 
 Row = dict[str, Any]
 IS_HERE = DESTINATION == "duckdb" and duckdb.__version__ < "2"  # other suites test the destination
@@ -46,11 +47,17 @@ class Walking:
 
         Raises the walk's exceptions, and keeps the packages that were loaded before them.
         """
-        reading = ReadStats(account=account, api_version=API_VERSION)
+        reading = ReadStats(account=account, api_version=API_VERSION, highest_as_of=settings.pop("highest_as_of", None))
         client = _client(api, settings.pop("request_max_attempts", 7))
         rules = _rules(**settings)
         counts: Counter[str] = Counter(rows_new=0, rows_changed=0, rows_unchanged=0)
         part: Any = "sweep" if sweep else "head"
+        with machine_clock_of(api):
+            return self._walk(client, part, account, rules, reading, counts)
+
+    def _walk(
+        self, client: Client, part: Any, account: str, rules: Rules, reading: ReadStats, counts: Counter[str]
+    ) -> Any:
         try:
             while True:
                 memory = copy.deepcopy(self._memories.get(account, {}))

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pipelines.destinations.account_rows import (
-    PIPELINE_PREFIX,
     Renaming,
     RowCounts,
     account_tables,
@@ -24,7 +23,7 @@ from pipelines.destinations.delta.hidden import COPY_OF, LEFTOVER, MERGING, fini
 from pipelines.destinations.delta.session import table_query
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.session import DuckDBSession
-from pipelines.destinations.naming import PREFIX
+from pipelines.destinations.ownership import PIPELINE_PREFIX
 
 STATE_FOLDER = "_dlt_pipeline_state"
 NAME_SEPARATOR = "__"
@@ -37,15 +36,20 @@ class DeltaAccountEditor:
 
     Attributes:
         tables: the lake.
-        open_memory: opens an in-memory database that can read the lake's files, and translates errors.
-        dataset_of: returns the name of an account's folder.
+        memory: opens an in-memory database that can read the lake's files.
+        translate_errors: translates the errors of the lake.
         locked: the folders of the accounts whose locks the caller holds.
     """
 
     tables: DeltaTables
-    open_memory: Callable[[], AbstractContextManager[DuckDBSession]]
-    dataset_of: Callable[[str], str]
+    memory: Callable[[], AbstractContextManager[DuckDBSession]]
+    translate_errors: Callable[[], AbstractContextManager[None]]
     locked: Sequence[str]
+
+    @contextmanager
+    def open_memory(self) -> Iterator[DuckDBSession]:
+        with self.translate_errors(), self.memory() as session:
+            yield session
 
     def count_rows(self) -> RowCounts:
         """Returns the rows of all accounts, including those that a killed rename has hidden."""
@@ -59,7 +63,7 @@ class DeltaAccountEditor:
         return found
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
-        old, new = self.dataset_of(names.old), self.dataset_of(names.new)
+        old, new = self.tables.schemas.of_account(names.old), self.tables.schemas.of_account(names.new)
         with self._renamed(names, old, new) as session:
             if not is_trial:
                 self._write_renamed(names, old, new, session)
@@ -80,11 +84,11 @@ class DeltaAccountEditor:
 
     def remove(self, account: str) -> None:
         with self.open_memory():
-            hide(self.tables, self.dataset_of(account), LEFTOVER)
-            finish_changes(self.tables, [self.dataset_of(account)])
+            hide(self.tables, self.tables.schemas.of_account(account), LEFTOVER)
+            finish_changes(self.tables, [self.tables.schemas.of_account(account)])
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:
-        dataset = self.dataset_of(account)
+        dataset = self.tables.schemas.of_account(account)
         with self._in_memory([dataset]) as session:
             change(session)
             for table in account_tables(session, DATASET):
@@ -93,7 +97,7 @@ class DeltaAccountEditor:
                 self.tables.delete_old_files(dataset, table)
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
-        with self._in_memory([self.dataset_of(account)]) as session:
+        with self._in_memory([self.tables.schemas.of_account(account)]) as session:
             return ask(session)
 
     def publish(self) -> None:
@@ -123,7 +127,7 @@ class DeltaAccountEditor:
 
     def _datasets(self) -> list[str]:
         hidden = hidden_datasets(self.tables.entries(self.tables.root))
-        return sorted({*self.tables.datasets(PREFIX), *(name for name, kind in hidden.items() if kind == MERGING)})
+        return sorted({*self.tables.datasets(), *(name for name, kind in hidden.items() if kind == MERGING)})
 
     def _tables(self, dataset: str, without: Sequence[str] = ()) -> list[str]:
         names = [name for name in self.tables.names(dataset) if name not in without]

@@ -17,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 from deltalake.exceptions import DeltaError
 
 from pipelines.config.settings import get_setting
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.delta import object_store
 from pipelines.destinations.delta.accounts import DeltaAccountEditor
 from pipelines.destinations.delta.built_views import use_exported_views
 from pipelines.destinations.delta.hidden import finish_changes
+from pipelines.destinations.delta.ownership import check_lake, read_lake_mark, write_lake_mark
 from pipelines.destinations.delta.session import DeltaSession, attach_published
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import PREFIX, AccountDatasets, account_dataset, working_dir
+from pipelines.destinations.naming import AccountDatasets, working_dir
+from pipelines.destinations.schemas import SchemaNames
 from pipelines.dlt_workarounds import check_before_each_job, resolve_configuration
-from pipelines.errors import DestinationError, NoData
+from pipelines.errors import DestinationError, NoData, OwnershipError
 from pipelines.finding import Finding, error_finding
 from pipelines.lean_imports import unblock
 from sources.sendcloud.errors import SettingsError
@@ -46,9 +48,9 @@ REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentia
 class DeltaBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with Delta tables."""
 
-    def __init__(self, destination: Destination[Any, Any], config: Any) -> None:
-        self._destination = destination
-        self.tables = DeltaTables(config)
+    def __init__(self, destination: Destination[Any, Any], config: Any, names: SchemaNames) -> None:
+        self._destination, self._names = destination, names
+        self.tables = DeltaTables(config, names)
         if not self.tables.is_local:
             check_before_each_job(destination, self.check_lock)
         self._session: DeltaSession | None = None
@@ -59,7 +61,7 @@ class DeltaBackend(AccountDatasets):
         return self.tables.address
 
     def exists(self) -> bool:
-        return bool(self.tables.datasets(PREFIX))
+        return bool(self.tables.datasets())
 
     @contextmanager
     def lock(self, accounts: Sequence[str], wait_seconds: float) -> Iterator[None]:
@@ -71,7 +73,7 @@ class DeltaBackend(AccountDatasets):
         self._lock_checks.clear()
         with ExitStack() as held:
             for account in sorted(accounts):
-                place = f"{self.tables.root}/{account_dataset(account)}"
+                place = f"{self.tables.root}/{self._names.of_account(account)}"
                 if self.tables.is_local:
                     held.enter_context(exclusive_lock(Path(place), wait_seconds))
                 else:
@@ -81,12 +83,25 @@ class DeltaBackend(AccountDatasets):
             self._locked = list(accounts)
             yield
 
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
+
+    @contextmanager
+    def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
+        with self._translate_errors():
+            check_lake(self.tables, accounts)
+        yield
+
+    def write_mark(self) -> None:
+        with self._translate_errors():
+            write_lake_mark(self.tables)
+
     def prepare(self, accounts: Sequence[str]) -> None:
         """Removes what crashed runs and commands left behind. dlt itself creates everything that a run requires."""
         with self._translate_errors():
-            finish_changes(self.tables, map(account_dataset, accounts))
+            finish_changes(self.tables, map(self._names.of_account, accounts))
             for account in accounts:
-                self.tables.remove_empty_folder(account_dataset(account))
+                self.tables.remove_empty_folder(self._names.of_account(account))
 
     @contextmanager
     def session(self) -> Iterator[DeltaSession]:
@@ -105,9 +120,8 @@ class DeltaBackend(AccountDatasets):
                 self._session = None
 
     def account_editor(self) -> DeltaAccountEditor:
-        return DeltaAccountEditor(
-            self.tables, self._guarded_memory, account_dataset, [*map(account_dataset, self._locked)]
-        )
+        locked = [*map(self._names.of_account, self._locked)]
+        return DeltaAccountEditor(self.tables, self._memory_session, self._translate_errors, locked)
 
     def has_atomic_loads(self) -> bool:
         """Returns False for a bucket, because the response to a successful write can be lost."""
@@ -150,17 +164,18 @@ class DeltaBackend(AccountDatasets):
     def publish(self, *, is_last: bool = True) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
         with suppress(DeltaError, OSError):  # nothing is lost, and a later run tries again
-            self.tables.compact(map(account_dataset, self._locked if is_last else []))
+            self.tables.compact(map(self._names.of_account, self._locked if is_last else []))
         return False
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         try:
             with self._translate_errors():
-                accounts = len(self.tables.datasets(PREFIX))
-        except DestinationError as error:
+                check_lake(self.tables, accounts)
+                found = len(self.tables.datasets())
+        except (DestinationError, OwnershipError) as error:
             yield error_finding("destination", error)
         else:
-            yield Finding("destination", "ok", f"{self} is accessible; accounts: {accounts}")
+            yield Finding("destination", "ok", f"{self} is accessible; accounts: {found}")
 
     def data_dir(self) -> Path:
         return Path(self.tables.root) if self.tables.is_local else self.working_dir().parent
@@ -173,7 +188,7 @@ class DeltaBackend(AccountDatasets):
         """
         with self._translate_errors(), TemporaryDirectory(prefix="pickups-versions-") as folder:
             versions = Path(folder) / "versions.json"
-            versions.write_text(json.dumps(self.tables.versions(self.tables.datasets(PREFIX))), encoding="utf-8")
+            versions.write_text(json.dumps(self.tables.versions(self.tables.datasets())), encoding="utf-8")
             yield {VERSIONS_VARIABLE: str(versions)}
 
     @contextmanager
@@ -182,18 +197,14 @@ class DeltaBackend(AccountDatasets):
             with self._translate_errors():
                 if versions := os.environ.get(VERSIONS_VARIABLE):
                     self.tables.pin_versions(json.loads(Path(versions).read_text(encoding="utf-8")))
+                read_lake_mark(self.tables)  # raises NewerLayout
                 attach_published(connection, self.tables)
             there = connection.in_catalog("published")
             if not (there.columns("pickups") and there.columns("pickup_runs")):  # the first load is incomplete
                 raise NoData(str(self))
             create_filtered_views(connection, only)
             if only == ALL_PICKUPS and get_setting("publish.views") == "built":
-                use_exported_views(connection, f"{self}/analytics")
-            yield connection
-
-    @contextmanager
-    def _guarded_memory(self) -> Iterator[DuckDBSession]:
-        with self._translate_errors(), self._memory_session() as connection:
+                use_exported_views(connection, f"{self}/{self._names.analytics}")
             yield connection
 
     @contextmanager
@@ -202,7 +213,7 @@ class DeltaBackend(AccountDatasets):
 
         Files in a bucket are read through dlt's library, because DuckDB would have to download an extension.
         """
-        with open_database(IN_MEMORY) as connection:
+        with open_database(IN_MEMORY, names=self._names) as connection:
             if not self.tables.is_local:
                 connection.connection.register_filesystem(object_store.caching_filesystem(self.tables.filesystem))
             yield connection
@@ -217,8 +228,11 @@ class DeltaBackend(AccountDatasets):
             raise DestinationError(str(self), " ".join(str(error).split())[:300], REMEDY) from error
 
 
-def delta_backend() -> DeltaBackend:
+def delta_backend(names: SchemaNames) -> DeltaBackend:
     """Returns the backend of the configured lake.
+
+    Args:
+        names: the names of our datasets and of the views.
 
     Raises:
         SettingsError: a setting is missing, or the address contains a character that would be read as a wildcard.
@@ -227,7 +241,7 @@ def delta_backend() -> DeltaBackend:
 
     unblock()
     destination = dlt.destinations.filesystem()
-    found = DeltaBackend(destination, resolve_configuration(destination, DATASET))
+    found = DeltaBackend(destination, resolve_configuration(destination, names.data), names)
     if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
         raise SettingsError(
             f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pipelines.analytics.views import view_files
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession
-from pipelines.destinations.naming import PREFIX
 from pipelines.errors import ViewsNotExported
 
 
@@ -15,7 +14,7 @@ def parquet_files(tables: DeltaTables) -> dict[str, list[str]]:
     Resolved quarantine records are in a separate table (RESOLVED_TABLE in destinations/delta/session.py).
     """
     found: dict[str, list[str]] = {}
-    for dataset in tables.datasets(PREFIX):
+    for dataset in tables.datasets():
         for name in tables.names(dataset):
             if table := tables.table(dataset, name):
                 found.setdefault(name, []).extend(tables.files(table))

@@ -14,7 +14,6 @@ from deltalake import DeltaTable
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.session import DuckDBSession
 from pipelines.destinations.migrations import current_columns
-from pipelines.destinations.naming import PREFIX, account_dataset
 
 # a separate table, because dlt's merge would keep old values of `resolved_at`
 RESOLVED_TABLE = "pickups_quarantine_resolved"
@@ -55,7 +54,7 @@ class AccountTables(DuckDBSession):
     """
 
     def __init__(self, database: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
-        super().__init__(database.in_catalog(dataset).connection)
+        super().__init__(database.in_catalog(dataset).connection, database.names)
         self._tables = tables
         self._dataset = dataset
         self._versions: dict[str, int] = {}
@@ -137,12 +136,12 @@ class DeltaSession(DuckDBSession):
     """Provides a session for each account of the run, and a session with the run's data as readers will see it."""
 
     def __init__(self, database: DuckDBSession, tables: DeltaTables) -> None:
-        super().__init__(database.connection)
+        super().__init__(database.connection, database.names)
         self._tables = tables
         self._accounts: dict[str, AccountTables] = {}
 
     def for_account(self, account: str) -> AccountTables:
-        dataset = account_dataset(account)
+        dataset = self._tables.schemas.of_account(account)
         if dataset not in self._accounts:
             self._accounts[dataset] = AccountTables(self, self._tables, dataset)
         return self._accounts[dataset]
@@ -170,7 +169,7 @@ class DeltaSession(DuckDBSession):
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
     """Creates views over the tables of all accounts in the connection's `published` catalog."""
     found: dict[str, list[str]] = {}
-    for dataset in tables.datasets(PREFIX):
+    for dataset in tables.datasets():
         for name in tables.names(dataset):
             if name == RESOLVED_TABLE or not (table := tables.table(dataset, name)):
                 continue

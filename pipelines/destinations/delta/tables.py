@@ -14,9 +14,9 @@ from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
 from pipelines.destinations.delta.hidden import hidden_datasets
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 
 DLT_TABLES = ("pickups", "pickups_quarantine")
-OWN_FOLDER = "sendcloud_notes"  # bookkeeping tables; dlt refuses to use a folder that it didn't create
 COMPACT_EVERY_VERSIONS = 100  # a table's files are compacted after this many new versions
 RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
 
@@ -24,7 +24,8 @@ RETENTION = timedelta(days=7)  # how long replaced files stay available to reade
 class DeltaTables:
     """Accesses the Delta tables under `[destination.filesystem] bucket_url`."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, names: SchemaNames = DEFAULT_NAMES) -> None:
+        self.schemas = names
         self.filesystem, root = fsspec_from_config(config)
         self.is_local: bool = config.is_local_filesystem
         # dlt 1.31 converts a folder to a URL, in which special characters are percent-encoded (a space as %20)
@@ -34,18 +35,26 @@ class DeltaTables:
         self._first_seen: dict[str, int] = {}
         self._options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
 
-    def datasets(self, prefix: str) -> list[str]:
-        """Returns the names of the folders that begin with `prefix`. The list is empty if there is no lake yet.
+    @property
+    def own_folder(self) -> str:
+        """The folder of the bookkeeping tables, because dlt refuses to use a folder that it didn't create."""
+        return f"{self.schemas.data}_notes"
+
+    def datasets(self) -> list[str]:
+        """Returns the names of the accounts' folders. The list is empty if there is no lake yet.
 
         Folders that a command is changing (hidden.py) are left out.
         """
-        there = self.entries(self.root)
+        prefix, there = self.schemas.account_prefix, self.entries(self.root)
         hidden = hidden_datasets(there)
         return sorted(name for name in there if name.startswith(prefix) and "." not in name and name not in hidden)
 
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
-        names = [*self.entries(f"{self.root}/{dataset}"), *self.entries(f"{self.root}/{OWN_FOLDER}/{dataset}")]
+        loaded = self.entries(f"{self.root}/{dataset}")
+        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so it is somebody else's
+            return []
+        names = [*loaded, *self.entries(f"{self.root}/{self.own_folder}/{dataset}")]
         return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
 
     def entries(self, folder: str) -> list[str]:
@@ -53,6 +62,19 @@ class DeltaTables:
         if not self.filesystem.isdir(folder):
             return []
         return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in self.filesystem.ls(folder, detail=True)]
+
+    def read_text(self, name: str) -> str | None:
+        """Returns the text of a file of the lake, or None if the file doesn't exist."""
+        try:
+            return bytes(self.filesystem.cat_file(f"{self.root}/{name}")).decode()
+        except FileNotFoundError:
+            return None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file of the lake. A missing folder is created."""
+        place = f"{self.root}/{name}"
+        self.filesystem.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
+        self.filesystem.pipe_file(place, text.encode())
 
     def remove_empty_folder(self, dataset: str) -> None:
         """Removes the dataset's folder if it is empty.
@@ -71,7 +93,7 @@ class DeltaTables:
 
     def copy_dataset(self, source: str, target: str) -> None:
         """Copies every file of a dataset to another dataset, which must not exist."""
-        for before, after in ((source, target), (f"{OWN_FOLDER}/{source}", f"{OWN_FOLDER}/{target}")):
+        for before, after in ((source, target), (f"{self.own_folder}/{source}", f"{self.own_folder}/{target}")):
             for path in self.files_in(before):
                 copy = f"{self.root}/{after}{path.removeprefix(f'{self.root}/{before}')}"
                 self.filesystem.makedirs(copy.rpartition("/")[0], exist_ok=True)
@@ -79,7 +101,7 @@ class DeltaTables:
 
     def remove_dataset(self, dataset: str) -> None:
         """Deletes the dataset's folders."""
-        for folder in (f"{self.root}/{dataset}", f"{self.root}/{OWN_FOLDER}/{dataset}"):
+        for folder in (f"{self.root}/{dataset}", f"{self.root}/{self.own_folder}/{dataset}"):
             if self.filesystem.isdir(folder):
                 self.filesystem.rm(folder, recursive=True)
 
@@ -145,5 +167,5 @@ class DeltaTables:
         return (
             f"{self.address}/{dataset}/{name}"
             if name in DLT_TABLES
-            else f"{self.address}/{OWN_FOLDER}/{dataset}/{name}"
+            else f"{self.address}/{self.own_folder}/{dataset}/{name}"
         )

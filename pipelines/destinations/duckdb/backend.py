@@ -15,10 +15,11 @@ from uuid import uuid4
 
 from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
-from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
+from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
+from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
@@ -28,6 +29,8 @@ from pipelines.destinations.duckdb.session import (
     open_published,
 )
 from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
+from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class DuckDBBackend:
     warehouse: Path
     published: Path
     read: Path  # the demo's file until the first run has published data
+    names: SchemaNames = DEFAULT_NAMES
 
     def __str__(self) -> str:
         return str(self.warehouse)
@@ -58,13 +62,38 @@ class DuckDBBackend:
     def check_lock(self) -> None:
         """Does nothing, because the operating system holds the lock until this process ends."""
 
+    def recovery(self, accounts: Sequence[str]) -> FileRecovery:
+        return FileRecovery(self.warehouse, self.published, accounts)
+
+    @contextmanager
+    def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
+        """Keeps the warehouse open during the block, because opening it again would take time."""
+        files = Files(self.warehouse, self.published)
+        if not self.warehouse.exists():
+            check_files(files, self.names, None)
+            yield
+            return
+        with self.session() as session:
+            check_files(files, self.names, session)
+            yield
+
+    def write_mark(self) -> None:
+        with self.session() as session:
+            write_mark(
+                session,
+                str(self),
+                analytics_schema=self.names.analytics,
+                warehouse_path=str(self.warehouse),
+                published_path=str(self.published),
+            )
+
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)
         remove_compaction_files(self.warehouse)
         create_database(self.warehouse)
 
     def session(self) -> AbstractContextManager[DuckDBSession]:
-        return open_database(self.warehouse, backup=self.published)
+        return open_database(self.warehouse, names=self.names)
 
     def account_editor(self) -> DuckDBAccountEditor:
         return DuckDBAccountEditor(self.session, self.dataset_name(""), self.warehouse, self.publish)
@@ -83,7 +112,7 @@ class DuckDBBackend:
         """Does nothing, because the source's own settings apply."""
 
     def dataset_name(self, account: str) -> str:
-        return DATASET
+        return self.names.data
 
     def working_dir(self) -> Path:
         """Returns a folder beside the warehouse, or a folder under DLT_DATA_DIR.
@@ -107,11 +136,15 @@ class DuckDBBackend:
             raise DestinationError(str(self.published), str(error).split("\n")[0], left) from error
         return True
 
+    def note_published(self) -> None:
+        with self.session() as session:
+            note_published_file(session, file_identity(self.published))
+
     def read_session(self, only: PickupFilter) -> AbstractContextManager[DuckDBSession]:
         return open_published(self.read, only)
 
-    def findings(self) -> Iterator[Finding]:
-        return file_findings(self.warehouse, self.published)
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
+        return file_findings(self.recovery(accounts), self.names)
 
     def data_dir(self) -> Path:
         return self.published.parent

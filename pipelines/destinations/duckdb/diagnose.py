@@ -9,9 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import disk_usage
 
-from pipelines.destinations.duckdb.session import open_database
+from pipelines.destinations.duckdb.contents import find_damage
+from pipelines.destinations.duckdb.ownership import Files, check_published, check_warehouse
+from pipelines.destinations.duckdb.recovery import FileRecovery, index_problem
+from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.file_lock import exclusive_lock
-from pipelines.errors import DestinationError, RunInProgress
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
+from pipelines.errors import DestinationError, NewerLayout, OwnershipError, RunInProgress
 from pipelines.finding import Finding, error_finding
 
 MB = 10**6
@@ -19,18 +23,23 @@ SPACE_MB = 1_000  # a first load of a million pickups takes 400 MB, including dl
 HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open
 
 
-def file_findings(warehouse: Path, published: Path) -> Iterator[Finding]:
+def file_findings(recovery: FileRecovery, names: SchemaNames = DEFAULT_NAMES) -> Iterator[Finding]:
     """Yields the findings about both files and their disks."""
-    for what, path in (("warehouse", warehouse), ("published", published)):
-        if problem := _why_not_writable(path):
-            yield error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
-        elif what == "warehouse" and path.exists():
-            yield _warehouse_finding(path, published)
-        else:
-            yield Finding(what, "ok", f"{path}{'' if path.exists() else ' (not created yet)'}")
+    files = Files(recovery.warehouse, recovery.published)
+    warehouse, published = files
+    found = {what: _place_finding(what, path) for what, path in files._asdict().items()}
+    if all(finding.outcome == "ok" for finding in found.values()):
+        found |= {finding.subject: finding for finding in _content_findings(recovery, files, names)}
+    yield from found.values()
     size_mb = warehouse.stat().st_size / MB if warehouse.exists() else 0.0
     for folder in dict.fromkeys(_nearest_existing(path.parent) for path in (warehouse, published)):
         yield _space_finding(folder, size_mb)
+
+
+def _place_finding(what: str, path: Path) -> Finding:
+    if problem := _why_not_writable(path):
+        return error_finding(what, DestinationError(str(path), problem, "Grant this user write permission."))
+    return Finding(what, "ok", f"{path}{'' if path.exists() else ' (not created yet)'}")
 
 
 def _why_not_writable(path: Path) -> str | None:
@@ -53,21 +62,50 @@ def _nearest_existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _warehouse_finding(warehouse: Path, published: Path) -> Finding:
-    """Returns whether DuckDB can open the warehouse.
+def _content_findings(recovery: FileRecovery, files: Files, names: SchemaNames) -> Iterator[Finding]:
+    """Yields whether a run can use both files, what it would do about a damaged one, and what isn't ours in them.
 
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
+    warehouse, published = files
+    if not warehouse.exists() and not published.exists() and not recovery.had_log:
+        return
     try:
-        with exclusive_lock(warehouse), open_database(warehouse, read_only=True, backup=published):
-            return Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
+        with exclusive_lock(warehouse):
+            if repair := recovery.finding():
+                yield Finding("warehouse", "warning", f"{warehouse}: {repair}")
+            elif not warehouse.exists():
+                yield from _ownership_findings(files, names, None)
+            else:
+                yield from _open_findings(files, names)
     except RunInProgress as error:
-        return Finding("warehouse", "ok", str(error))
+        yield Finding("warehouse", "ok", str(error))
     except DestinationError as error:
         found = error_finding("warehouse", error)
         holder = HOLDER_PID.search(found.message)
         command = _command_of(int(holder[1])) if holder else ""
-        return found._replace(message=f"{found.message} Held by: {command}") if command else found
+        yield found._replace(message=f"{found.message} Held by: {command}") if command else found
+
+
+def _open_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
+    warehouse, published = files
+    with open_database(warehouse, read_only=True, names=names) as session:
+        yield Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
+        if problem := index_problem(session):
+            yield Finding("warehouse", "warning", f"{warehouse}: {'. '.join(problem)}")
+        if damage := find_damage(published, warehouse):
+            yield Finding("published", "warning", f"{published} is damaged ({damage}); the next run publishes it anew")
+        yield from _ownership_findings(files, names, session)
+
+
+def _ownership_findings(files: Files, names: SchemaNames, session: DuckDBSession | None) -> Iterator[Finding]:
+    what, mark = "warehouse", None
+    try:
+        mark = check_warehouse(files.warehouse, names, session) if session else None
+        what = "published"
+        check_published(files, session, mark)
+    except (OwnershipError, NewerLayout) as error:
+        yield error_finding(what, error)
 
 
 def _command_of(pid: int) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipelines.analytics.views import create_views
 from pipelines.destinations.base import Session
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter, check_carriers
 from pipelines.destinations.migrations import current_columns
 
+if TYPE_CHECKING:
+    from pipelines.destinations.duckdb.session import DuckDBSession
 
-def create_filtered_views(connection: Session, only: PickupFilter) -> None:
+
+def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None:
     """Creates views of the tables in the `published` catalog, and the analytics views, in an empty database.
 
     In that database, `sendcloud.pickups` contains only the pickups that match `only`.
@@ -17,7 +22,8 @@ def create_filtered_views(connection: Session, only: PickupFilter) -> None:
         UnknownCarrier: the filter names a carrier that no pickup has.
     """
     connection.execute("create schema sendcloud")
-    columns = {table: _columns(connection, table) for (table,) in connection.execute(_PUBLISHED_TABLES).fetchall()}
+    tables = connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall()
+    columns = {table: _columns(connection, table) for (table,) in tables}
     for table, selected in columns.items():
         connection.execute(f'create view sendcloud."{table}" as select {selected} from published.sendcloud."{table}"')  # noqa: S608  # the name comes from the catalog
     condition = "true"
@@ -38,7 +44,7 @@ def _columns(connection: Session, table: str) -> str:
 
 
 _PUBLISHED_TABLES = """
-    select table_name from information_schema.tables where table_catalog = 'published' and table_schema = 'sendcloud'
+    select table_name from information_schema.tables where table_catalog = 'published' and table_schema = ?
 """
 _CARRIERS = "select distinct carrier from published.sendcloud.pickups order by carrier"
 _MATCHES_FILTER = (

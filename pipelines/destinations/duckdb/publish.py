@@ -13,7 +13,15 @@ import duckdb
 
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
-from pipelines.destinations.duckdb.session import IN_MEMORY, open_database
+from pipelines.destinations.duckdb.blocks import may_be_damaged, read_format
+from pipelines.destinations.duckdb.contents import read_contents
+from pipelines.destinations.duckdb.session import (
+    IN_MEMORY,
+    NEWEST_READABLE,
+    STORAGE_VERSION,
+    open_database,
+    quote_path,
+)
 from pipelines.errors import DestinationError
 
 MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite
@@ -25,7 +33,7 @@ def publish(warehouse: Path, published: Path) -> None:
     Readers see either the old file or the new file.
 
     Raises:
-        OSError, duckdb.Error: the warehouse can't be copied. The published file is unchanged.
+        OSError, duckdb.Error: the warehouse can't be copied or is damaged. The published file is unchanged.
     """
     if warehouse.with_name(warehouse.name + ".wal").exists():
         # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
@@ -37,6 +45,8 @@ def publish(warehouse: Path, published: Path) -> None:
         with replace_atomically(published) as fresh:
             # copyfile lets the kernel copy the data, which takes a quarter of the time of reading and writing (2026-11)
             shutil.copyfile(warehouse, fresh)
+            if may_be_damaged(fresh, published):  # else a damaged copy would replace the only good one
+                read_contents(fresh)
     except FileInUse as error:
         raise PermissionError(
             f"{error}. Close the file in that program, or let the program read through pipelines.warehouse.read, "
@@ -50,11 +60,9 @@ def compact(warehouse: Path) -> None:
     The new file atomically replaces the old file. If the rewrite fails, the warehouse is unchanged and the next run
     tries again. The caller must hold the lock.
     """
-    if warehouse.stat().st_size <= MIN_FREE_BYTES:
-        return
     # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
     with suppress(OSError, duckdb.Error, DestinationError):
-        if _is_mostly_free(warehouse):
+        if _has_newer_format(warehouse) or _is_mostly_free(warehouse):
             rewrite(warehouse)
 
 
@@ -64,7 +72,15 @@ def remove_compaction_files(warehouse: Path) -> None:
         remove_leftovers(warehouse, suffix)
 
 
+def _has_newer_format(warehouse: Path) -> bool:
+    """Returns whether DuckDB 1.4 can't open the file, because DuckDB 2 created it for an earlier version of ours."""
+    found = read_format(warehouse)
+    return found is not None and found.version > NEWEST_READABLE
+
+
 def _is_mostly_free(warehouse: Path) -> bool:
+    if warehouse.stat().st_size <= MIN_FREE_BYTES:
+        return False
     sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
     with open_database(warehouse) as connection:
         ((free_bytes, share),) = connection.execute(sizes).fetchall()
@@ -80,10 +96,8 @@ def rewrite(warehouse: Path) -> None:
     remove_compaction_files(warehouse)
     try:
         with open_database(IN_MEMORY) as connection:
-            old, new = (str(path).replace("'", "''") for path in (warehouse, fresh))
-            connection.execute(f"attach '{old}' as old (read_only)")
-            ((kept,),) = connection.execute(_STORAGE_VERSION).fetchall()
-            connection.execute(f"attach '{new}' as new (storage_version '{kept}')")
+            connection.attach(warehouse, "old")
+            connection.execute(f"attach '{quote_path(fresh)}' as new (storage_version '{STORAGE_VERSION}')")
             connection.execute("copy from database old to new")
             connection.execute("checkpoint new")
         fresh.chmod(warehouse.stat().st_mode)
@@ -91,7 +105,3 @@ def rewrite(warehouse: Path) -> None:
             fresh.replace(warehouse)
     finally:
         remove_compaction_files(warehouse)
-
-
-# The new file keeps the storage version, so any older duckdb that can read the old file can also read the new one.
-_STORAGE_VERSION = "select rtrim(tags['storage_version'], '+') from duckdb_databases() where database_name = 'old'"

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from pipelines.analytics.views import create_views
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
+from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
+from pipelines.file_access import new_file_mode
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -22,46 +24,57 @@ if TYPE_CHECKING:
 DatabaseError = duckdb.Error
 
 
-IN_MEMORY = Path(":memory:")
-
-
-_DATASET_CONDITION = f"database_name = current_database() and schema_name = '{DATASET}'"
+IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # the second is the name of an attached file's catalog
+# DuckDB 1.4 and later read this format. DuckDB 2 would write files that no 1.x opens (2026-11).
+STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads
+HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
+NEWER_FORMAT = "database file with version number"
 
 
 class DuckDBSession:
     """Implements Session (destinations/base.py) with a connection to a DuckDB database."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, names: SchemaNames = DEFAULT_NAMES) -> None:
+        self.connection, self.names, self._words = connection, names, names.replacements()
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
-        return self.connection.execute(sql, parameters)
+        return self.connection.execute(rename_schemas(sql, self._words), parameters)
 
     def sql(self, query: str, /) -> duckdb.DuckDBPyRelation:
-        return self.connection.sql(query)
+        return self.connection.sql(rename_schemas(query, self._words))
 
     def register(self, name: str, rows: Any, /) -> None:
         self.connection.register(name, rows)
 
     def has_table(self, name: str) -> bool:
-        return (name,) in self.execute(f"select table_name from duckdb_tables() where {_DATASET_CONDITION}").fetchall()  # noqa: S608
+        return (name,) in self.connection.execute(_TABLES, [self.names.data]).fetchall()
 
     def columns(self, table: str) -> list[str]:
-        names = f"select column_name from duckdb_columns() where {_DATASET_CONDITION} and table_name = ?"  # noqa: S608
-        return [name for (name,) in self.execute(f"{names} order by column_index", [table]).fetchall()]
+        return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
 
     def attach(self, file: Path, catalogue: str) -> None:
         """Attaches the file read-only, so that statements can read its tables as `catalogue.schema.table`."""
-        quoted = str(file).replace("'", "''")
-        self.execute(f"attach '{quoted}' as {catalogue} (read_only)")
+        self.execute(f"attach '{quote_path(file)}' as {catalogue} (read_only)")
 
     def in_catalog(self, catalogue: str) -> DuckDBSession:
         """Returns another session on this database, with its own in-memory catalog, which is created if necessary."""
+        self.connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
+        return self.over_catalog(catalogue)
+
+    def over_catalog(self, catalogue: str) -> DuckDBSession:
+        """Returns another session on this database, in a catalog that exists."""
         connection = self.connection.cursor()
-        connection.execute(f"attach if not exists ':memory:' as \"{catalogue}\"")
         connection.execute(f'use "{catalogue}"')
         connection.execute("set timezone = 'UTC'")
-        return DuckDBSession(connection)
+        return self.with_names(self.names, connection)
+
+    def with_names(self, names: SchemaNames, connection: duckdb.DuckDBPyConnection | None = None) -> DuckDBSession:
+        """Returns a session with other schemas on this connection or another one."""
+        return DuckDBSession(connection or self.connection, names)
+
+    def close(self) -> None:
+        """Closes the connection. Other sessions on the database stay open."""
+        self.connection.close()
 
     def for_account(self, account: str) -> DuckDBSession:
         return self
@@ -77,18 +90,35 @@ class DuckDBSession:
     def publish_account(self, account: str) -> None:
         """Does nothing, because readers get a copy of the whole file (destinations/duckdb/publish.py)."""
 
-    def publish_views(self) -> None:
-        """Does nothing, because `for_checks` has already created the views in the file."""
+    def publish_views(self) -> list[str]:
+        """Returns an empty list, because `for_checks` has already created the views in the file."""
+        return []
+
+
+_IN_SCHEMA = "database_name = current_database() and schema_name = ?"
+_TABLES = f"select table_name from duckdb_tables() where {_IN_SCHEMA}"  # noqa: S608  # the condition is a constant
+_COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # as above
+_MARKED_SCHEMA = f"""
+    select schema_name from duckdb_tables()
+    where database_name = current_database() and table_name = '{MARK_TABLE}' order by schema_name limit 1
+"""  # noqa: S608  # the name is a constant
+
+
+def quote_path(path: Path) -> str:
+    """Returns the path for use inside an SQL text literal."""
+    return str(path).replace("'", "''")
 
 
 @contextmanager
-def open_database(path: Path, *, read_only: bool = False, backup: Path | None = None) -> Iterator[DuckDBSession]:
+def open_database(
+    path: Path, *, read_only: bool = False, names: SchemaNames = DEFAULT_NAMES
+) -> Iterator[DuckDBSession]:
     """Opens a session in UTC and closes it after the block, so that the file is released.
 
     Args:
         path: the database file, or IN_MEMORY.
         read_only: whether to open the file without write access.
-        backup: the copy that can replace the file if it is damaged.
+        names: the names of the schemas in the file.
 
     Raises:
         DestinationError: another process has the file open, or the file is not a DuckDB database.
@@ -96,29 +126,47 @@ def open_database(path: Path, *, read_only: bool = False, backup: Path | None = 
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        remedy = "If another program has the file open, close it in that program (readers use the published file). "
-        remedy += _damage_remedy(path, backup)
-        raise DestinationError(str(path), str(error).split("\n")[0], remedy) from None
+        raise _open_error(path, error) from None
     try:
         connection.execute("set timezone = 'UTC'")
-        yield DuckDBSession(connection)
+        yield DuckDBSession(connection, names)
     finally:
         connection.close()
 
 
-def _damage_remedy(path: Path, backup: Path | None) -> str:
-    """Returns instructions for a file that DuckDB can't read.
+@contextmanager
+def open_newest(path: Path) -> Iterator[DuckDBSession]:
+    """Opens a read-only session over the file that has this path now, and closes it after the block.
 
-    The file may contain the last copy of pickups that the API no longer lists.
+    `duckdb.connect` would return the old file in a process that keeps it open, even after a run has replaced it. An
+    attached file is always opened again (duckdb 1.5 and 2.0).
+
+    Raises:
+        DestinationError: the file can't be opened.
+        NewerLayout: a newer version of this program wrote the file.
     """
-    if backup is None:
-        return "If the file is damaged, keep it. The next run publishes a new file from the warehouse."
-    if not backup.exists():
-        return "If the file is damaged, keep it and restore a backup, because there is no published copy."
-    log = path.with_name(f"{path.name}.wal")
-    moved = [f"mv {quote(str(file))} {quote(f'{file}.damaged')}" for file in (path, log) if file.exists()]
-    commands = " && ".join([*moved, f"cp {quote(str(backup))} {quote(str(path))}"])
-    return f"If the file is damaged, keep it and continue from the published copy: {commands}"
+    with open_database(IN_MEMORY) as session:
+        try:
+            session.attach(path, ATTACHED)
+        except duckdb.Error as error:
+            raise _open_error(path, error) from error
+        session.execute(f"use {ATTACHED}")
+        yield own_names(session, str(path))
+
+
+def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
+    """Returns the error to report for a file that DuckDB can't open."""
+    evidence = str(error).split("\n")[0]
+    if any(words in evidence for words in HELD_HERE):
+        remedy = "Close that connection, or open it with duckdb.connect(path, read_only=True)."
+        return DestinationError(str(path), "a connection in this process has the file open for writing", remedy)
+    if NEWER_FORMAT in evidence and (found := read_format(path)):
+        problem = f"DuckDB {found.writer} wrote it in a format that DuckDB {duckdb.__version__} can't read"
+        remedy = f"Install DuckDB {found.writer} and run: pickups run. It rewrites the file for DuckDB 1.4 and later."
+        return DestinationError(str(path), problem, remedy)
+    remedy = "If another program has the file open, close it in that program (readers use the published file). "
+    remedy += "If the file is damaged, keep it. To see what its copies contain: pickups restore"
+    return DestinationError(str(path), evidence, remedy)
 
 
 def create_database(warehouse: Path) -> None:
@@ -135,7 +183,9 @@ def create_database(warehouse: Path) -> None:
     fresh = warehouse.with_name(warehouse.name + ".new")
     fresh.unlink(missing_ok=True)
     try:
-        duckdb.connect(str(fresh)).close()
+        with open_database(IN_MEMORY) as session:
+            session.execute(f"attach '{quote_path(fresh)}' as fresh (storage_version '{STORAGE_VERSION}')")
+        fresh.chmod(new_file_mode(warehouse.parent))
         fresh.replace(warehouse)
     finally:
         fresh.unlink(missing_ok=True)
@@ -155,17 +205,29 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
     Raises:
         NoData: the file doesn't exist or contains no pickups.
         UnknownCarrier: the filter names a carrier that no pickup has.
-        DestinationError: the file can't be opened.
+        DestinationError: the file can't be opened, or a newer version of this program wrote it.
     """
     if not published.exists():
         raise NoData(published)
-    with open_database(published, read_only=True) as connection:
+    with open_newest(published) as connection:
         if not connection.has_table("pickups"):
             raise NoData(published)
-        if only == ALL_PICKUPS:
-            yield connection
-            return
-    with open_database(IN_MEMORY) as connection:
-        connection.attach(published, "published")
-        create_filtered_views(connection, only)
+        if only != ALL_PICKUPS:
+            connection.execute("use memory")
+            create_filtered_views(connection, only)
         yield connection
+
+
+def own_names(connection: DuckDBSession, where: str) -> DuckDBSession:
+    """Returns a session with the names that the schemas have in the file itself, according to its mark.
+
+    A file can therefore be read without the settings of its project.
+
+    Raises:
+        NewerLayout: a newer version of this program wrote the file.
+    """
+    for (data,) in connection.execute(_MARKED_SCHEMA).fetchall():
+        found = connection.with_names(SchemaNames(data))
+        if mark := read_mark(found, where):
+            return connection.with_names(SchemaNames(data, mark.analytics_schema))
+    return connection

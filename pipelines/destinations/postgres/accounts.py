@@ -19,9 +19,10 @@ from pipelines.destinations.account_rows import (
     has_pickups,
     rename_rows,
 )
-from pipelines.destinations.base import DATASET, Result, Session
+from pipelines.destinations.base import Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES, show_all_rows_again
+from pipelines.destinations.schemas import SchemaNames
 from pipelines.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -33,24 +34,24 @@ _LOADS_WITHOUT_ACCOUNT = "pickup_states_recorded"
 
 @dataclass(frozen=True)
 class PostgresAccountEditor:
-    """Changes rows in one transaction. `schema_of` returns the name of an account's own schema."""
+    """Changes rows in one transaction. `schemas` has the names of our schemas."""
 
     open_session: Callable[[], AbstractContextManager[PostgresSession]]
-    schema_of: Callable[[str], str]
+    schemas: SchemaNames
 
     def count_rows(self) -> RowCounts:
         """Returns the published rows. A run publishes everything that it leaves in an account's own schema."""
         with self.open_session() as session:
-            return count_rows(session.for_readers(), DATASET)
+            return count_rows(session.for_readers(), self.schemas.data)
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
         with self._transaction(is_trial=is_trial) as session:
             own = session.for_account(names.new)
             self._move_schema(session, names)
-            rename_rows(own, self.schema_of(names.new), names)
+            rename_rows(own, self.schemas.of_account(names.new), names)
             self._delete_published(session, names.old)
             if own.has_table("pickups"):
-                show_all_rows_again(session, self.schema_of(names.new))
+                show_all_rows_again(session, self.schemas.of_account(names.new))
                 own.publish_account(names.new)
 
     def remove(self, account: str) -> None:
@@ -62,8 +63,8 @@ class PostgresAccountEditor:
         with self._transaction() as session:
             own = session.for_account(account)
             change(own)
-            clear_staging(session, self.schema_of(account))
-            show_all_rows_again(session, self.schema_of(account))
+            clear_staging(session, self.schemas.of_account(account))
+            show_all_rows_again(session, self.schemas.of_account(account))
             own.publish_account(account)
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
@@ -86,7 +87,7 @@ class PostgresAccountEditor:
 
     def _move_schema(self, session: PostgresSession, names: Renaming) -> None:
         """Makes the new name's schema contain the rows of both names."""
-        old, new = self.schema_of(names.old), self.schema_of(names.new)
+        old, new = self.schemas.of_account(names.old), self.schemas.of_account(names.new)
         there = {name for (name,) in session.execute_native(_SCHEMAS, {"names": [old, new]}).fetchall()}
         if old not in there:
             evidence = f"the schema {old}, which holds the rows of {names.old!r}, is missing"
@@ -107,7 +108,7 @@ class PostgresAccountEditor:
 
     def _drop_schema(self, session: PostgresSession, account: str) -> None:
         for suffix in ("", STAGING_SUFFIX):
-            self._drop_schema_named(session, self.schema_of(account) + suffix)
+            self._drop_schema_named(session, self.schemas.of_account(account) + suffix)
 
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
         session.execute_native(f'drop schema if exists "{schema}" cascade')

@@ -11,28 +11,34 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.destinations.naming import AccountDatasets, account_dataset, working_dir
+from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.accounts import PostgresAccountEditor
+from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
+from pipelines.destinations.postgres.ownership import check_server
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
 from pipelines.destinations.postgres.session import PostgresSession, connect
+from pipelines.destinations.schemas import SchemaNames
+from pipelines.destinations.warehouse_mark import read_mark, write_mark
 from pipelines.dlt_workarounds import copy_parquet_by_row_group, resolve_configuration
 from pipelines.errors import DestinationError, NoData
-from pipelines.finding import Finding, error_finding
 from sources.sendcloud.errors import SettingsError
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
+
+    from pipelines.finding import Finding
 
 SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
 
@@ -43,8 +49,8 @@ class PostgresBackend(AccountDatasets):
     A run uses one connection, which holds its locks. dlt opens its own connections.
     """
 
-    def __init__(self, destination: Destination[Any, Any], dsn: str, where: str) -> None:
-        self._destination, self._dsn, self._where = destination, dsn, where
+    def __init__(self, destination: Destination[Any, Any], dsn: str, where: str, names: SchemaNames) -> None:
+        self._destination, self._dsn, self._where, self._names = destination, dsn, where, names
         self._session: PostgresSession | None = None
         self._locked: list[str] = []
 
@@ -54,7 +60,7 @@ class PostgresBackend(AccountDatasets):
     def exists(self) -> bool:
         try:
             with self.session() as session:
-                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": DATASET}).fetchall())
+                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": self._names.data}).fetchall())
         except DestinationError:
             return False
 
@@ -80,8 +86,22 @@ class PostgresBackend(AccountDatasets):
             for account in self._locked:
                 lock.check_held(session, account, self._where)
 
+    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+        return NoRecovery()
+
+    @contextmanager
+    def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
+        with self.session() as session:
+            check_server(session, self._where, accounts)
+        yield
+
+    def write_mark(self) -> None:
+        with self.session() as session:
+            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # of two first runs, only one creates the mark
+            write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
+
     def prepare(self, accounts: Sequence[str]) -> None:
-        wanted = [DATASET, "analytics", *map(account_dataset, accounts)]
+        wanted = [*self._names, *map(self._names.of_account, accounts)]
         with self.session() as session:
             there = {name for (name,) in session.execute_native("select nspname from pg_namespace").fetchall()}
             for name in wanted:
@@ -97,7 +117,7 @@ class PostgresBackend(AccountDatasets):
         if self._session:
             yield self._session
             return
-        self._session = connect(self._dsn, self._where, account_dataset)
+        self._session = connect(self._dsn, self._where, self._names)
         try:
             yield self._session
         finally:
@@ -105,7 +125,7 @@ class PostgresBackend(AccountDatasets):
             session.close()
 
     def account_editor(self) -> PostgresAccountEditor:
-        return PostgresAccountEditor(self.session, account_dataset)
+        return PostgresAccountEditor(self.session, self._names)
 
     def has_atomic_loads(self) -> bool:
         """Returns False, because the response to a commit can be lost, in which case dlt repeats the load."""
@@ -119,7 +139,7 @@ class PostgresBackend(AccountDatasets):
         """
         with self.session() as session:
             for account in self._locked:
-                create_indexes(session, account_dataset(account))
+                create_indexes(session, self._names.of_account(account))
 
     def dlt_destination(self) -> Destination[Any, Any]:
         return self._destination
@@ -135,33 +155,8 @@ class PostgresBackend(AccountDatasets):
         """Returns False, because the run's transaction has already published everything."""
         return False
 
-    def findings(self) -> Iterator[Finding]:
-        try:
-            with self.session() as session:
-                ((version, may_create, backend),) = session.execute_native(_PRIVILEGES).fetchall()
-                is_pooled = backend == self._second_backend_pid()
-        except DestinationError as error:
-            yield error_finding("destination", error)
-            return
-        if is_pooled:
-            yield error_finding("destination", DestinationError(self._where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
-        elif may_create:
-            yield Finding("destination", "ok", f"{self._where} is accessible; version {version}")
-        else:
-            remedy = "Grant the privilege: grant create on database … to …"
-            yield error_finding(
-                "destination", DestinationError(self._where, "this user is not allowed to create schemas", remedy)
-            )
-
-    def _second_backend_pid(self) -> int:
-        """Returns the id of the server process that handles a second connection.
-
-        Two connections share a server process only if a connection pool assigns server processes per transaction.
-        """
-        beside = connect(self._dsn, self._where, account_dataset)
-        ((_, _, backend),) = beside.execute_native(_PRIVILEGES).fetchall()
-        beside.close()
-        return int(backend)
+    def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
+        return server_findings(partial(connect, self._dsn, self._where, self._names), self._where, accounts)
 
     def data_dir(self) -> Path:
         return self.working_dir().parent
@@ -185,6 +180,7 @@ class PostgresBackend(AccountDatasets):
             if snapshot := os.environ.get(SNAPSHOT_VARIABLE):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
+            read_mark(readers, self._where)  # raises NewerLayout
             if not readers.has_table("pickups"):
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
@@ -201,15 +197,14 @@ def _replace_nul(rows: pa.Table) -> pa.Table:
     return rows
 
 
-_PRIVILEGES = """
-    select current_setting('server_version'), has_database_privilege(current_user, current_database(), 'CREATE'),
-        pg_backend_pid()
-"""
 _SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
 
 
-def postgres_backend() -> PostgresBackend:
+def postgres_backend(names: SchemaNames) -> PostgresBackend:
     """Returns the backend of the configured server.
+
+    Args:
+        names: the names of our schemas.
 
     Raises:
         SettingsError: a setting is missing, or the password contains an @ that is not percent-encoded.
@@ -218,9 +213,9 @@ def postgres_backend() -> PostgresBackend:
 
     copy_parquet_by_row_group()
     destination = dlt.destinations.postgres()
-    config = resolve_configuration(destination, DATASET)
+    config = resolve_configuration(destination, names.data)
     keys = config.credentials
     if "@" in str(keys.host):  # the text before the @ is part of the password and must not appear in a message
         raise SettingsError("[destination.postgres] credentials: write an @ in the password as %40.")
     where = f"PostgreSQL {keys.host}:{keys.port}/{keys.database}"
-    return PostgresBackend(destination, keys.to_native_representation(), where)
+    return PostgresBackend(destination, keys.to_native_representation(), where, names)

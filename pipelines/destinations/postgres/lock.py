@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipelines.destinations.base import DATASET
 from pipelines.errors import DestinationError, RunInProgress
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def acquire(session: PostgresSession, account: str, where: str, until: float) ->
     Raises:
         RunInProgress: another connection still holds the lock. The message names the holder.
     """
-    name = _lock_name(account)
+    name = _lock_name(session, account)
     while not session.execute_native(_LOCK, name).fetchall()[0][0]:
         if time.monotonic() >= until:
             raise RunInProgress(f"of account {account!r} in {where}", _read_holder(session, name))
@@ -53,12 +52,12 @@ def check_held(session: PostgresSession, account: str, where: str) -> None:
 
     Call this function in the transaction to be committed.
     """
-    if not session.execute_native(_HELD_BY_US, _lock_name(account)).fetchall():
+    if not session.execute_native(_HELD_BY_US, _lock_name(session, account)).fetchall():
         raise DestinationError(where, POOLED_PROBLEM, POOLED_REMEDY)
 
 
-def _lock_name(account: str) -> dict[str, Any]:
-    return {"name": f"{DATASET} account {account}"}
+def _lock_name(session: PostgresSession, account: str) -> dict[str, Any]:
+    return {"name": f"{session.names.data} account {account}"}
 
 
 def _read_holder(session: PostgresSession, name: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items(
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
+    "pickups_by_booking": ("pickups", ["created_at"]),  # for the few open pickups (loading/open_pickups.py)
 }
 _LACKS_ROWS = """
     select (select count(*) from sendcloud.{table} where account = %(account)s)
@@ -47,8 +48,7 @@ _TABLES_AND_INDEXES = """
 """
 _PUBLISHED_MARK = """
     select obj_description(to_regclass(%(shown)s), 'pg_class'),
-        'shown in ' || to_regclass('sendcloud.pickups')::oid || ' '
-        || to_regclass('sendcloud.pickup_status_history')::oid
+        'shown in ' || to_regclass(%(pickups)s)::oid || ' ' || to_regclass(%(history)s)::oid
 """
 
 
@@ -116,7 +116,10 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
     The tables are new in the first run and after they have been dropped or replaced with other tables. The function
     compares the tables' OIDs with the OIDs recorded for the account.
     """
-    ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, {"shown": f'"{own}".pickup_loads_shown'}).fetchall()
+    data = session.names.data
+    tables = {"pickups": f'"{data}".pickups', "history": f'"{data}".pickup_status_history'}
+    shown = {"shown": f'"{own}".pickup_loads_shown', **tables}
+    ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, shown).fetchall()
     if marked == mark:
         return False
     session.execute_native(f'drop table if exists "{own}".pickup_loads_shown')
@@ -149,7 +152,7 @@ def _create_table(session: PostgresSession, table: str, columns: dict[str, str])
 
     Waits for other runs that are changing published tables, and up to 10 s for readers of this table.
     """
-    there = column_types(session, "sendcloud", table).keys()
+    there = column_types(session, session.names.data, table).keys()
     renamed = RENAMED_COLUMNS.get(table, {})
     if columns.keys() <= there and not there & renamed.keys():
         return

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,18 +21,16 @@ import psycopg2.extras
 import pyarrow as pa
 import pyarrow.csv
 
-from pipelines.analytics.views import create_views, views_are_current
-from pipelines.destinations.base import DATASET
 from pipelines.destinations.postgres import lock
 from pipelines.destinations.postgres.filtered_views import checked_session
-from pipelines.destinations.postgres.publish import PUBLISH_LOCK, column_types, publish_account
+from pipelines.destinations.postgres.publish import column_types, publish_account
 from pipelines.destinations.postgres.results import Query, Result, configure_types
+from pipelines.destinations.postgres.views import update_views
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas, replacements
 from pipelines.dialects.translate import translate
 from pipelines.errors import DestinationError
 
 DIALECT = "postgres"
-# string literals are matched first, so that they stay unchanged
-OWN_SCHEMAS = re.compile(r"('(?:[^']|'')*')|\b(sendcloud\.pickups\b|sendcloud\.|analytics\.)")
 SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
 # Both sides notice a lost machine within two minutes. By default, a server keeps the locks of a lost machine for two
 # hours, and every other run ends with exit code 5 until then.
@@ -44,7 +41,6 @@ SERVER_KEEPALIVES = {
     "tcp_keepalives_count": 4,
     "tcp_user_timeout": 120_000,
 }
-LOCK_TIMEOUT = "10s"  # how long to wait for readers of a view that is to be replaced
 REMEDY = "Previously loaded data is unchanged. Fix the cause (server, network, privileges) and run again."
 
 
@@ -52,10 +48,10 @@ class PostgresSession:
     """Implements Session (destinations/base.py) with a connection to a server. `schema` replaces `sendcloud`."""
 
     def __init__(
-        self, raw: psycopg2.extensions.connection, where: str, schema_of: Callable[[str], str], schema: str = DATASET
+        self, raw: psycopg2.extensions.connection, where: str, names: SchemaNames, schema: str | None = None
     ) -> None:
-        self._raw, self._where, self._schema_of, self._schema = raw, where, schema_of, schema
-        self._schema_names = {"sendcloud.": f'"{schema}".', "sendcloud.pickups": f'"{schema}".pickups'}
+        self._raw, self._where, self.names, self._schema = raw, where, names, schema or names.data
+        self._words = replacements(f'"{self._schema}"', f'"{names.analytics}"')
         self._sessions: dict[str, PostgresSession] = {}
         self._compared: set[str] = set()
 
@@ -67,12 +63,12 @@ class PostgresSession:
         return self.execute_native(self._resolve_schemas(translate(sql, DIALECT)), parameters)
 
     def _resolve_schemas(self, text: str) -> str:
-        return OWN_SCHEMAS.sub(lambda found: found[1] or self._schema_names.get(found[2], found[2]), text)
+        return rename_schemas(text, self._words)
 
     def execute_native(self, text: str, parameters: Any = None, /) -> Result:
-        """Executes a statement in the server's own dialect and returns the rows."""
+        """Executes a statement in the server's own dialect, over the published schemas, and returns the rows."""
         with self._translate_errors(), self._raw.cursor() as cursor:
-            cursor.execute(text, parameters)
+            cursor.execute(rename_schemas(text, self.names.replacements()), parameters)
             return Result(cursor)
 
     def sql(self, query: str, /) -> Query:
@@ -97,56 +93,32 @@ class PostgresSession:
 
     def for_account(self, account: str) -> PostgresSession:
         if account not in self._sessions:
-            self._sessions[account] = PostgresSession(self._raw, self._where, self._schema_of, self._schema_of(account))
+            schema = self.names.of_account(account)
+            self._sessions[account] = PostgresSession(self._raw, self._where, self.names, schema)
         return self._sessions[account]
 
     def for_readers(self) -> PostgresSession:
         """Returns a session with the published tables and views."""
-        return self if self._schema == DATASET else PostgresSession(self._raw, self._where, self._schema_of)
+        return self if self._schema == self.names.data else PostgresSession(self._raw, self._where, self.names)
 
     def for_checks(self, accounts: Sequence[str]) -> PostgresSession:
         return checked_session(self.for_readers(), accounts)
 
     def with_schemas(self, **tables: str) -> PostgresSession:
         """Returns a session with these replacements for `sendcloud.`, `sendcloud.pickups` and `analytics.`."""
-        other = PostgresSession(self._raw, self._where, self._schema_of)
+        other = PostgresSession(self._raw, self._where, self.names)
         words = {"sendcloud": "sendcloud.", "pickups": "sendcloud.pickups", "analytics": "analytics."}
-        other._schema_names = {words[name]: means for name, means in tables.items()}
+        other._words |= {words[name]: means for name, means in tables.items()}
         return other
 
     def publish_account(self, account: str) -> None:
         lock.check_held(self, account, self._where)
-        publish_account(self, self._schema_of(account), account, compares=account not in self._compared)
+        publish_account(self, self.names.of_account(account), account, compares=account not in self._compared)
         self._compared.add(account)  # once a run is enough
 
-    def publish_views(self) -> None:
-        """Updates the published views if they are missing or outdated.
-
-        A query locks the views that it reads. If a view stays locked for LOCK_TIMEOUT, the old views remain and the
-        next run tries again.
-        """
-        with self._translate_errors(), self._raw.cursor() as cursor:
-            if views_are_current(_Cursor(cursor)):
-                return
-            cursor.execute(PUBLISH_LOCK)  # another machine may be updating the views too
-            cursor.execute("savepoint views")
-            try:
-                cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-                self._create_views(cursor)
-            except psycopg2.errors.LockNotAvailable:
-                cursor.execute("rollback to savepoint views")
-
-    def _create_views(self, cursor: psycopg2.extensions.cursor) -> None:
-        """Replaces the views in place, which keeps grants and dependent views.
-
-        If columns were renamed or removed, drops the views and creates them again.
-        """
-        cursor.execute("savepoint replaced")
-        try:
-            create_views(_Cursor(cursor), DIALECT)
-        except psycopg2.errors.InvalidTableDefinition:
-            cursor.execute("rollback to savepoint replaced")
-            create_views(_Cursor(cursor), DIALECT, replace=False)
+    def publish_views(self) -> list[str]:
+        with self._translate_errors():
+            return update_views(self._raw, self.names)
 
     def close(self) -> None:
         self._raw.close()
@@ -163,24 +135,13 @@ class PostgresSession:
             raise DestinationError(self._where, str(error).strip().split("\n")[0], REMEDY) from error
 
 
-class _Cursor:
-    """Executes statements and raises psycopg2's errors unchanged."""
-
-    def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
-        self._cursor = cursor
-
-    def execute(self, text: str, parameters: Any = None) -> Any:
-        self._cursor.execute(text, parameters)
-        return self._cursor
-
-
-def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSession:
+def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> PostgresSession:
     """Opens a session in UTC.
 
     Args:
         dsn: the connection string.
         where: the name of the server for messages, without the password.
-        schema_of: returns the name of an account's own schema.
+        names: the names of our schemas.
 
     Raises:
         DestinationError: the server can't be reached or rejects the login.
@@ -202,4 +163,4 @@ def connect(dsn: str, where: str, schema_of: Callable[[str], str]) -> PostgresSe
         for name, value in SERVER_KEEPALIVES.items():
             cursor.execute(f"set {name} = {value}")
     configure_types(raw)
-    return PostgresSession(raw, where, schema_of)
+    return PostgresSession(raw, where, names)

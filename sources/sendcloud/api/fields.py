@@ -1,14 +1,29 @@
-"""Defines the field types of the records for all versions of the API."""
+"""Defines the types of a record's fields, for all versions of the API, and reads single values."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import DecodeError, Meta, Raw
+from msgspec.json import Decoder
 
-# Every timestamp must have a UTC offset. Records without an offset are rejected, because a guess could be wrong.
+# Every timestamp must have a UTC offset. A timestamp without one can't be read, because a guess could be wrong.
 Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1)]
 ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 CONTRACT = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+NULL, EMPTY = Raw(b"null"), b'""'
+
+
+def readable(value: Raw, decoder: Decoder[Any]) -> Raw | None:
+    """Returns the value if the decoder can read it, or None if nothing can.
+
+    An empty text where an instant or a number is due is null. A text of blanks is not, because it could mean anything.
+    """
+    try:
+        if isinstance(read := decoder.decode(value), datetime):
+            read.astimezone(UTC)
+    except (DecodeError, OverflowError):
+        return NULL if bytes(value) == EMPTY else None
+    return value

@@ -29,7 +29,7 @@ class _Sent(Struct, gc=False, kw_only=True):
 
 
 class Pickup(_Sent, gc=False, kw_only=True):
-    """A pickup that can be loaded, possibly with unknown fields."""
+    """A pickup in which every field can be read. It may have unknown fields."""
 
     created_at: Instant
     pickup_from: Instant | None = None
@@ -47,11 +47,14 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
 
 
 class Envelope(Struct, gc=False):
-    """One page of the list. If `next` is absent or null, the page is the last one."""
+    """A page. If `next` is null, the page is the last one in the list.
+
+    The document requires `next`. If it is absent, the rest of the list may be missing, so this is not a page.
+    """
 
     key: ClassVar[str] = "pickups"
     records: Raw = field(name=key)
-    next: str | None = None
+    next: str | None
 
 
 def _message(response: requests.Response) -> str | None:
@@ -71,6 +74,8 @@ V2 = Version(
     lone_record=False,
     known=KnownPickup,
     pickup=Pickup,
+    partial=Pickup,
+    readable_slots=None,
     encode_slots=lambda _pickups: None,  # pickups of this version have no time slots
     next_link=lambda envelope, _link: envelope.next,
     error_message=_message,

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 import msgspec
 import requests
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
+from msgspec.json import Decoder
 
-from .fields import CONTRACT, ID, Instant, Word
+from .fields import CONTRACT, EMPTY, ID, NULL, Instant, Word, readable
 from .version import Version
 
 # Matches one link in a Link header (RFC 8288): an address, and parameters with quoted values that may contain any
@@ -23,12 +24,21 @@ from .version import Version
 LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)')
 PARAMETER = re.compile(r';\s*([\w*]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?')
 _sorted = msgspec.json.Encoder(order="sorted")
+_decode_slots = Decoder(list[dict[str, Raw]])
+_decode_time: Decoder[Instant | None] = Decoder(Instant | None)
 
 
 class Slot(Struct, gc=False):
     """A period during which the driver may come. Without `end_at`, the period is open-ended."""
 
     start_at: Instant
+    end_at: Instant | None = None
+
+
+class PartialSlot(Struct, gc=False):
+    """A slot whose unreadable times have been replaced by null."""
+
+    start_at: Instant | None = None
     end_at: Instant | None = None
 
 
@@ -54,24 +64,37 @@ class _Sent(Struct, gc=False, kw_only=True):
     contract: CONTRACT | None = field(name="contract_id", default=None)
 
 
-class Pickup(_Sent, gc=False, kw_only=True):
-    """A pickup that can be loaded, possibly with unknown fields.
+class _Windowed(_Sent, gc=False, kw_only=True):
+    """A pickup whose window starts with the first slot and ends with the last slot.
 
-    The window extends from the first slot to the last slot. If any slot is open-ended, the window has no end.
+    If a slot is open-ended, the window has no end. If a slot's start can't be read, the window has no start.
     """
 
     created_at: Instant
     cancelled_at: Instant | None = None
-    time_slots: list[Slot] | None = None
+    time_slots: Sequence[PartialSlot | Slot] | None = None
 
     @property
     def pickup_from(self) -> Instant | None:
-        return min((slot.start_at for slot in self.time_slots or []), default=None)
+        starts = [slot.start_at for slot in self.time_slots or [] if slot.start_at]
+        return min(starts, default=None) if len(starts) == len(self.time_slots or []) else None
 
     @property
     def pickup_until(self) -> Instant | None:
         ends = [slot.end_at for slot in self.time_slots or [] if slot.end_at]
         return max(ends, default=None) if len(ends) == len(self.time_slots or []) else None
+
+
+class Pickup(_Windowed, gc=False, kw_only=True):
+    """A pickup in which every field can be read. It may have unknown fields."""
+
+    time_slots: list[Slot] | None = None
+
+
+class PartialPickup(_Windowed, gc=False, kw_only=True):
+    """A pickup with time slots that can't all be read."""
+
+    time_slots: list[PartialSlot] | None = None
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
@@ -92,7 +115,7 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
     @property
     def pickup_until(self) -> str | None:
         slot = self._slot()
-        return slot.end_at or None if slot else None
+        return None if slot is None or slot.end_at is UNSET else slot.end_at
 
     def _slot(self) -> KnownSlot | None:
         if len(self.time_slots or []) > 1:
@@ -130,6 +153,21 @@ def _slots(pickups: Sequence[Any]) -> list[str | None]:
     return [None if p.time_slots is None else _sorted.encode(p.time_slots).decode() for p in pickups]
 
 
+def _readable_slots(value: Raw) -> tuple[Raw, bool]:
+    """Returns the slots, with null for each time that can't be read, and whether every slot has a readable start."""
+    try:
+        slots = _decode_slots.decode(value)
+    except DecodeError:
+        return NULL, bytes(value) in (b"null", EMPTY)
+    is_complete = True
+    for slot in slots:
+        for name in slot.keys() & {"start_at", "end_at"}:
+            time = readable(slot[name], _decode_time)
+            is_complete, slot[name] = is_complete and time is not None, time or NULL
+        is_complete = is_complete and bytes(slot.get("start_at", NULL)) != bytes(NULL)
+    return Raw(_sorted.encode(slots)), is_complete
+
+
 V3 = Version(
     name="v3",
     base_url="https://panel.sendcloud.sc/api/v3",
@@ -140,6 +178,8 @@ V3 = Version(
     lone_record=True,
     known=KnownPickup,
     pickup=Pickup,
+    partial=PartialPickup,
+    readable_slots=_readable_slots,
     encode_slots=_slots,
     next_link=_next,
     error_message=_message,

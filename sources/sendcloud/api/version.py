@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import requests
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class Version(NamedTuple):
@@ -20,11 +21,18 @@ class Version(NamedTuple):
     envelope: type[Struct]  # a page with undecoded `records`, and with a `next` field if the body contains the link
     lone_record: bool  # whether a page may contain a single record instead of a list
     known: type[Struct]  # a record without unknown fields and with unparsed times, for fast decoding
-    pickup: type[Struct]  # any record that can be loaded
+    pickup: type[Struct]  # any record in which every field can be read. A field with a default is optional
+    partial: type[Struct]  # a record whose unreadable optional fields have been replaced
+    # returns the readable part of time slots, and whether that is all of them; None if pickups have no slots
+    readable_slots: Callable[[Raw], tuple[Raw, bool]] | None
     # returns the time slots of known records as JSON, or None if the version's pickups have no slots
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
     next_link: Callable[[Any, str], str | None]  # takes the envelope and the Link header of a response
     error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form
+
+    def is_about_page_size(self, message: str) -> bool:
+        """Returns whether the message of a 400 names the parameter for the page size."""
+        return bool(re.search(rf"(?<!rate ){self.page_size_name}\b", message, re.IGNORECASE))
 
     def first_page(self, base_url: str, page_size: int) -> str:
         """Returns the address of the page with the newest pickups. The page size is capped at `largest_page`."""

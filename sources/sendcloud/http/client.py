@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import requests
 
 from ..api.v2 import V2
 from ..api.version import Version
-from ..errors import AuthError, BadResponse, ExpiredLink, ForeignLink, SendcloudError, SettingsError, TokenAuthError
+from ..errors import (
+    AuthError,
+    BadResponse,
+    ExpiredLink,
+    ForeignLink,
+    SendcloudError,
+    SettingsError,
+    TokenAuthError,
+    Unavailable,
+)
 from .credentials import OAUTH2, SendcloudCredentials
 from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
-from .origins import normalize_url, origin_of, resolve_link, validate_base_url
+from .origins import normalize_url, origin_of, resolve_link, secure_link, validate_base_url
 from .rate_limit import RateLimiter, TimeBudget
 from .redaction import SecretMask
-from .responses import excerpt, served_at
+from .responses import excerpt, retry_after_seconds, served_at
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
@@ -54,7 +63,7 @@ class Client:
         budget: TimeBudget | None = None,
     ) -> None:
         self.base_url, token_url = validate_base_url("base_url", base_url), validate_base_url("token_url", token_url)
-        self.version = version
+        self.version, self.links_by_https = version, 0
         self._origin = origin_of(self.base_url)
         pair = credentials.pair()
         # like Ory's server, the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1)
@@ -84,7 +93,7 @@ class Client:
                 ExpiredLink.
             ForeignLink: `url` or a redirect leads to another origin. No request was sent to that origin.
         """
-        url = self._check_origin(url, "next link")
+        url = self._check_origin(self._by_https(url), "next link")
         path = self.path_of(url)
         for _ in range(MAX_REDIRECTS + 1):
             response = self._ask(url, path)
@@ -92,6 +101,9 @@ class Client:
                 return PageResponse(response.content, served_at(response.headers), response.headers.get("Link", ""))
             if not response.is_redirect:
                 raise self._error_of(response, path)
+            if asks := self._session.asks_to_wait(response):
+                raise Unavailable(path, f"{response.status_code}{asks}", self.wire.tries)
+            self.wire.pause(retry_after_seconds(response.headers))
             url = self._check_origin(resolve_link(url, response.headers["Location"]), "redirect")
         raise BadResponse(path, f"the API redirects more than {MAX_REDIRECTS} times")
 
@@ -102,6 +114,15 @@ class Client:
     def path_of(self, url: str) -> str:
         """Returns the path of a URL for messages. Keys are masked, because the API may repeat a key in its links."""
         return self._keys.mask(urlsplit(url).path)
+
+    def _by_https(self, url: str) -> str:
+        """Returns the address with https if it uses http and leads to the configured origin otherwise.
+
+        A server behind a proxy often does not know that it is reached by https, and writes http into its links.
+        """
+        secure = secure_link(normalize_url(url), self._origin)
+        self.links_by_https += bool(secure)
+        return secure or url
 
     def _check_origin(self, url: str, kind: str) -> str:
         """Returns the address exactly as `requests` will send it.
@@ -135,6 +156,10 @@ class Client:
 
     def _error_of(self, response: requests.Response, path: str) -> SendcloudError:
         status, message = response.status_code, self._session.error_message(response)
+        if status == 400 and self.version.is_about_page_size(message):
+            asked = parse_qs(urlsplit(response.url).query).get(self.version.page_size_name, ["?"])[0]
+            problem = f"{asked} is refused: GET {path} returned 400 with the message {message!r}"
+            return SettingsError.of("page_size", problem, "Use a smaller number.")
         if status in (401, 403):
             return TokenAuthError(status, path, message) if self._token_source else AuthError(status, path, message)
         if status == 404 and "cursor=" in urlsplit(response.url).query:

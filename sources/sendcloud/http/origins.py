@@ -5,7 +5,7 @@ The checks use the address exactly as `requests` sends it, because parsers disag
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
@@ -41,6 +41,22 @@ def origin_of(url: str) -> str:
     except ValueError:
         return ""
     return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
+
+
+def secure_link(url: str, origin: str) -> str:
+    """Returns an http address with https if it leads to this https origin then, else an empty text.
+
+    The port is the origin's own, or http's default where the origin has https's.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return ""
+    same_port, default_port = (parts._replace(scheme="https", netloc=host).geturl() for host in _hosts(parts))
+    return next((secure for secure in (same_port, default_port) if origin_of(secure) == origin), "")
+
+
+def _hosts(parts: SplitResult) -> tuple[str, str]:
+    return parts.netloc, parts.netloc.removesuffix(":80")
 
 
 def validate_base_url(setting: str, address: str) -> str:

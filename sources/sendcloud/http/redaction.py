@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import SettingsError
 
 MIN_LENGTH = 12  # a shorter key may occur in a valid response by chance; Sendcloud's keys have 32 characters
+QUOTES = {(quote, quote) for quote in "\"'`"} | {("“", "”"), ("„", "“"), ("‘", "’"), ("«", "»")}
 _ESCAPE = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 
 
@@ -25,10 +26,12 @@ class SecretMask:
 
     def __init__(self, named: Mapping[str, str], spelled: Callable[[str], str] = str) -> None:
         for name, key in named.items():
-            if not key or not key.isascii() or not key.isprintable():
-                problem = "has invalid characters" if key else "is empty"
+            if problem := _problem_of(key):
                 raise SettingsError.of(f"credentials.{name}", problem, "Copy the value again from the Sendcloud panel.")
         public_key, secret_key = named.values()
+        if spelled is str and ":" in public_key:  # RFC 7617, 2: the server would split the pair at this colon
+            problem = "has a colon"
+            raise SettingsError.of(f"credentials.{next(iter(named))}", problem, "Copy the value again.")
         self.pair = spelled(public_key), spelled(secret_key)
         basic = b64encode(":".join(self.pair).encode()).decode()
         self._shown = (basic, secret_key, public_key)
@@ -50,7 +53,7 @@ class SecretMask:
             text = text.replace(key, "***")
         if self.appear_in(text.encode("utf-8", "replace")):
             text = "*** (the text repeats the keys)"
-        line = " ".join(text.split())
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
         return line if len(line) <= 200 else line[:199] + "…"
 
     def appear_in(self, body: bytes) -> bool:
@@ -60,6 +63,17 @@ class SecretMask:
         """
         secret = [*self._secret, *(token.encode() for token in self._tokens if len(token) >= MIN_LENGTH)]
         return any(key in spelling for spelling in _encodings(body) for key in secret)
+
+
+def _problem_of(key: str) -> str | None:
+    """Returns what is wrong with a key, or None. The server would refuse a key with these slips of the clipboard."""
+    if not key.strip():
+        return "is empty"
+    if key != key.strip():
+        return "has a blank or a line break at its start or end"
+    if len(key) > 1 and (key[0], key[-1]) in QUOTES:
+        return "has quotes around it"
+    return None if key.isascii() and key.isprintable() else "has invalid characters"
 
 
 def _encodings(body: bytes) -> Iterator[bytes]:

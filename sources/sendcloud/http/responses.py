@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import requests
 
+ENCODINGS = "gzip, deflate"  # others would be decoded only where certain packages happen to be installed
+READABLE_ENCODINGS = {"gzip", "x-gzip", "deflate", "identity"}
 MAX_SECONDS = 1e9  # longer than any realistic wait, but finite
 
 
@@ -26,7 +28,7 @@ def served_at(headers: Mapping[str, str]) -> datetime:
     The API's clock also determines created_at. The local clock is used only if the header is missing or invalid.
     """
     try:
-        return parsedate_to_datetime(headers["Date"]).astimezone(UTC)
+        return _http_date(headers["Date"])
     except (KeyError, ValueError, OverflowError):
         return datetime.now(UTC)
 
@@ -40,10 +42,30 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
     if text.isascii() and text.isdigit():
         return min(float(text), MAX_SECONDS)
     try:
-        until = parsedate_to_datetime(text).astimezone(UTC)
-        return max((until - served_at(headers)).total_seconds(), 0.0)
+        return max((_http_date(text) - served_at(headers)).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return 0.0
+
+
+def _http_date(text: str) -> datetime:
+    """Returns the instant of a date in a header. Without a zone, or with `-0000`, it is in GMT (RFC 9110, 5.6.7)."""
+    read = parsedate_to_datetime(text)
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+def has_readable_encoding(response: requests.Response) -> bool:
+    """Returns whether the body is in an encoding that the request offered.
+
+    Raises:
+        UnusableResponse: it is not, although the response is a page.
+    """
+    header = response.headers.get("Content-Encoding", "")
+    encodings = [name.strip().lower() for name in header.split(",") if name.strip()]
+    if len(encodings) <= 1 and {*encodings} <= READABLE_ENCODINGS:
+        return True
+    if response.status_code == 200:
+        raise UnusableResponse(f"the body has Content-Encoding {header[:40]!r}, but the request offered {ENCODINGS}")
+    return False
 
 
 def to_utf8(body: bytes, content_type: str) -> bytes:
@@ -82,6 +104,11 @@ def is_json_object(response: requests.Response) -> bool:
     """Returns whether the body looks like a JSON object, unlike a proxy's HTML page or a truncated body."""
     body = response.content.strip()
     return body.startswith(b"{") and body.endswith(b"}")
+
+
+def is_html(response: requests.Response) -> bool:
+    """Returns whether the body is a page for a browser, by its Content-Type or by its first character."""
+    return "html" in response.headers.get("Content-Type", "").lower() or response.content.lstrip().startswith(b"<")
 
 
 def excerpt(response: requests.Response) -> str:

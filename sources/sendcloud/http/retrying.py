@@ -15,10 +15,14 @@ from requests.auth import AuthBase
 from requests.exceptions import ContentDecodingError
 
 from ..errors import BadResponse, Unavailable
+from .network_variables import check_certificates, check_proxies
 from .origins import LOOPBACK
 from .redaction import SecretMask
-from .responses import UnusableResponse, is_json_object, retry_after_seconds
+from .responses import ENCODINGS, UnusableResponse, retry_after_seconds
+from .statuses import describe_stranger, is_from_api, rule_of, should_retry
 from .transport import PacedAdapter
+
+HEADERS = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
 
 
 class RetryingSession:
@@ -53,13 +57,16 @@ class RetryingSession:
         self._session = retrying.session
         if urlsplit(address).hostname in LOOPBACK:
             self._session.trust_env = False  # requests to the local machine must not use a proxy
+        else:
+            check_certificates()
+            check_proxies(address)
         self._session.mount("http://", wire)
         self._session.mount("https://", wire)
 
     def request(
         self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
     ) -> requests.Response:
-        """Returns a response with a status other than 429 or 5xx. Redirects are not followed.
+        """Returns a response of the API that a retry would not change (see statuses.py). Redirects are not followed.
 
         The body of a 200 is a JSON object that does not repeat the credentials. Error messages show `path` as the
         address.
@@ -69,14 +76,14 @@ class RetryingSession:
             BadResponse: the response can't be used, and a retry would not help.
         """
         response = self._send(method, url, path, auth, **how)
-        if is_busy(response):
-            wait = retry_after_seconds(response.headers)
-            asks = f", and the server asks for a wait of {wait:,.0f} s" if wait > self._longest_wait else ""
-            evidence = f"{response.status_code} {self.error_message(response)}".strip() + asks
+        if rule_of(response.status_code).is_retried:
+            evidence = f"{response.status_code} {self.error_message(response)}".strip() + self.asks_to_wait(response)
             raise Unavailable(path, evidence, self._wire.tries, method)
-        if response.status_code == 200 and not is_json_object(response):
+        if not is_from_api(response):
             kind = self._keys.mask(response.headers.get("Content-Type", "no content type"))
-            evidence = f"200, but not a JSON object ({kind}): {self.error_message(response)}".removesuffix(": ")
+            what = f"200, but not a JSON object ({kind})"
+            what = what if response.status_code == 200 else describe_stranger(response, self._setting)
+            evidence = f"{what}: {self.error_message(response)}".removesuffix(": ")
             raise Unavailable(path, evidence, self._wire.tries, method)
         link = response.headers.get("Link", "").encode("latin-1", "replace")
         if response.status_code == 200 and (self._keys.appear_in(response.content) or self._keys.appear_in(link)):
@@ -88,6 +95,11 @@ class RetryingSession:
         """Returns the error message of a response, with keys and tokens masked."""
         return self._keys.mask(self._message_of(response))
 
+    def asks_to_wait(self, response: requests.Response) -> str:
+        """Returns the part of a message that says for how long a server asks to wait, if that is too long."""
+        wait = retry_after_seconds(response.headers)
+        return f", and the server asks for a wait of {wait:,.0f} s" if wait > self._longest_wait else ""
+
     def unusable(self, method: str, path: str, evidence: str) -> BadResponse:
         """Returns the error for a response that contradicts the API's documentation."""
         return BadResponse(path, evidence, method, self._setting)
@@ -98,9 +110,7 @@ class RetryingSession:
         self._wire.new_call()
         try:
             # requests would resend the keys if a redirect stayed on the same host, so redirects are disabled here
-            return self._session.request(
-                method, url, headers={"Accept": "application/json"}, auth=auth, allow_redirects=False, **how
-            )
+            return self._session.request(method, url, headers=HEADERS, auth=auth, allow_redirects=False, **how)
         except UnusableResponse as error:
             raise self.unusable(method, path, self._keys.mask(str(error))) from None
         except requests.RequestException as error:
@@ -116,11 +126,7 @@ class RetryingSession:
         longest_wait = min(self._longest_wait, self._wire.budget.remaining_seconds())
         if response is None or retry_after_seconds(response.headers) > longest_wait:
             return False
-        return is_busy(response) or (response.status_code == 200 and not is_json_object(response))
-
-
-def is_busy(response: requests.Response) -> bool:
-    return response.status_code == 429 or response.status_code >= 500
+        return should_retry(response)
 
 
 def _innermost(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from ..errors import OutOfTime
 from .rate_limit import RateLimiter, TimeBudget
-from .responses import UnusableResponse, retry_after_seconds, to_utf8
+from .responses import UnusableResponse, has_readable_encoding, retry_after_seconds, to_utf8
 
 MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups takes up 0.13 MB
 CHUNK_BYTES = 2**16
@@ -42,6 +42,11 @@ class PacedAdapter(HTTPAdapter):
     def new_call(self) -> None:
         self.tries = 0
 
+    def pause(self, seconds: float) -> None:
+        """Waits before a redirect is followed."""
+        self.waited_seconds += seconds
+        time.sleep(seconds)
+
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Sends the request. Raises OutOfTime if the account's time is used up."""
         if (left := self.budget.remaining_seconds()) <= 0:
@@ -63,11 +68,14 @@ class PacedAdapter(HTTPAdapter):
         seconds = _seconds_to_read(kwargs.get("timeout"))
         deadline = time.monotonic() + seconds
         response = super().send(*args, **kwargs)
+        if response.status_code == 421:
+            self.poolmanager.clear()  # the next try must not use this connection
+        is_readable = has_readable_encoding(response)
         body = _read_body(response, deadline, f"not complete {seconds:g} s after the request")
         if response.status_code == 200:
             body = to_utf8(body, response.headers.get("Content-Type", ""))
         # requests stores the body in this attribute; passing the body through `raw` would keep two copies in memory
-        response._content = body
+        response._content = body if is_readable else b""
         if "Retry-After" in response.headers:
             # dlt would compare a date with the local clock, and raise ValueError for an impossible date
             response.headers["Retry-After"] = str(ceil(retry_after_seconds(response.headers)))

@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..records.tables import END_OF_TIME_US, INSTANT
+from .instants import epoch_us, instant, microseconds
 
 FINAL_STATUSES = ("cancelled", "failed")
 ASSUMED_WINDOW = timedelta(days=7)  # no published example has a window more than 7 days after its booking
 MAX_REMEMBERED = 10_000  # maximum number of quarantined records in the memory
-# In 10,000 runs over random accounts, six shuffled rows looked sorted once (2026-11). If ten rows are further apart
-# than the overlap, only one shuffle in 3.6 million looks sorted. Sendcloud's pages contain far more than ten rows.
-MIN_EVIDENCE_ROWS = 10
 
 
 class Rules(NamedTuple):
@@ -46,6 +44,9 @@ class Memory(TypedDict, total=False):
 
     newest_listed_at: datetime  # newest created_at in the list, used as the reference of the order check
     oldest_open_at: datetime | None  # oldest created_at of the open pickups within max_lookback
+    oldest_open_id: int | None  # its id; None if a quarantined record is older than every open pickup
+    missing_since: datetime  # the time since which the list has lacked the oldest open pickup
+    observed_at: datetime  # when this memory was last changed, by the clock that the run believed
     beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old to reread every time
     quarantined: dict[str, datetime]  # record_hash -> time first seen, while the record may still be corrected
     read_since: datetime | None  # the initial_value of dlt's incremental during the walk
@@ -88,10 +89,10 @@ def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
     pickup open longer, but never shorter. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW
     after the booking, as in the analytics views.
     """
-    booked_us = _epoch_us(rows["created_at"])
-    window_us = pc.max_element_wise(*(_epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
-    last_us = pc.max_element_wise(booked_us, pc.coalesce(window_us, pc.add(booked_us, _us(ASSUMED_WINDOW))))
-    return pc.min_element_wise(pc.add(last_us, _us(settle)), END_OF_TIME_US).cast(INSTANT)
+    booked_us = epoch_us(rows["created_at"])
+    window_us = pc.max_element_wise(*(epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
+    last_us = pc.max_element_wise(booked_us, pc.coalesce(window_us, pc.add(booked_us, microseconds(ASSUMED_WINDOW))))
+    return pc.min_element_wise(pc.add(last_us, microseconds(settle)), END_OF_TIME_US).cast(INSTANT)
 
 
 def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
@@ -102,56 +103,9 @@ def open_rows(rows: pa.Table, now: datetime, settle: timedelta) -> pa.Table:
     """
     settled_at = settles_at(rows, settle)
     final = pc.is_in(pc.utf8_lower(rows["pickup_status"]), pa.array(FINAL_STATUSES))
-    may_change = pc.and_(pc.invert(final), pc.greater(settled_at, _instant(now)))
+    may_change = pc.and_(pc.invert(final), pc.greater(settled_at, instant(now)))
     picked = rows.select(["id", "created_at"]).append_column("settles_at", settled_at)
     return picked.filter(may_change)
-
-
-class OrderCheck:
-    """Checks page by page whether the list is sorted from newest to oldest. Once `broken` is true, it stays true."""
-
-    def __init__(self, reference: datetime | None, rules: Rules) -> None:
-        self._reference_us: int | None = None if reference is None else _epoch_us(_instant(reference)).as_py()
-        self._overlap_us = _us(rules.overlap)
-        self._top_us: int | None = None  # newest booking time on the first page
-        self._lowest_us: int | None = None  # oldest booking time on all pages so far
-        self._rows = 0
-        self.broken = False
-
-    @property
-    def newest_first(self) -> bool:
-        """Whether the rows so far prove the order. Without this proof, a walk must not stop early.
-
-        Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run, and the
-        first page must contain that row or a newer one. A first read with a start date has no reference, so the list
-        must span more than the overlap.
-        """
-        if self.broken or self._top_us is None or self._lowest_us is None or self._rows < MIN_EVIDENCE_ROWS:
-            return False
-        return self._reference_us is not None or self._top_us - self._lowest_us > self._overlap_us
-
-    def add_page(self, rows: pa.Table) -> None:
-        """Checks the rows of one page, in list order. An empty page has no effect."""
-        if rows.num_rows == 0:
-            return
-        self._rows += rows.num_rows
-        created_us = _epoch_us(rows["created_at"]).combine_chunks()
-        if self._top_us is None:
-            self._top_us = pc.max(created_us).as_py()
-            missing = self._reference_us is not None and self._top_us < self._reference_us - self._overlap_us
-            self.broken = self.broken or missing
-        lowest = pc.cumulative_min(created_us)
-        if self._lowest_us is not None:
-            lowest = pc.min_element_wise(lowest, self._lowest_us)
-        climb_us = pc.max(pc.subtract(created_us, lowest)).as_py()
-        self.broken = self.broken or climb_us > self._overlap_us
-        self._lowest_us = lowest[-1].as_py()
-
-
-def is_before(rows: pa.Table, instant: datetime) -> bool:
-    """Returns whether a page has rows and all of the rows were booked before `instant`."""
-    newest: datetime | None = pc.max(rows["created_at"]).as_py()
-    return newest is not None and newest < instant
 
 
 def next_memory(
@@ -171,7 +125,7 @@ def next_memory(
         rows: all rows of a complete walk.
         unread: booking times of quarantined records that may still be corrected. Like open pickups, these
             records hold the frontier back.
-        now: the time of the run, according to the API's clock.
+        now: the time of the run, by the earlier plausible clock.
         rules: the source's settings.
         read_to_end: whether the newest row of this walk becomes the reference, even if the previous reference is newer.
             Otherwise, if the newest pickup vanished from the list, every later run would read the whole list.
@@ -184,14 +138,16 @@ def next_memory(
     if newest is None:
         return {"quarantined": memory.get("quarantined", {})}, 0
     still_open = open_rows(rows, now, rules.settle)
-    near = pc.greater_equal(still_open["created_at"], _instant(newest - rules.max_lookback))
+    near = pc.greater_equal(still_open["created_at"], instant(newest - rules.max_lookback))
     beyond = _beyond_lookback(memory, rows, now) | _settling(still_open.filter(pc.invert(near)))
-    oldest_open = [pc.min(still_open.filter(near)["created_at"]).as_py(), *unread]
-    if further_back:
-        oldest_open.append(memory.get("oldest_open_at"))
+    oldest_open = [*_oldest(still_open.filter(near)), *((booked, None) for booked in unread)]
+    if further_back and (known := memory.get("oldest_open_at")):
+        oldest_open.append((known, memory.get("oldest_open_id")))
+    oldest_at, oldest_id = min(oldest_open, key=lambda one: one[0], default=(None, None))
     return {
         "newest_listed_at": newest,
-        "oldest_open_at": min(filter(None, oldest_open), default=None),
+        "oldest_open_at": oldest_at,
+        "oldest_open_id": oldest_id,
         "beyond_lookback": beyond,
         "quarantined": memory.get("quarantined", {}),
     }, still_open.filter(near).num_rows
@@ -210,12 +166,20 @@ def first_seen_at(
     return dict(islice((kept | met).items(), MAX_REMEMBERED))
 
 
+def _oldest(rows: pa.Table) -> list[tuple[datetime, int | None]]:
+    """Returns the booking time and id of the oldest row, in a list that is empty if there are no rows."""
+    if not rows.num_rows:
+        return []
+    place = pc.index(rows["created_at"], pc.min(rows["created_at"])).as_py()
+    return [(rows["created_at"][place].as_py(), rows["id"][place].as_py())]
+
+
 def _newest_plausible(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:
     """Returns the newest booking time that is not in the future.
 
     A booking dated 2099 would put every real pickup beyond the lookback.
     """
-    believable = pc.less_equal(rows["created_at"], _instant(now + rules.overlap))
+    believable = pc.less_equal(rows["created_at"], instant(now + rules.overlap))
     newest: datetime | None = pc.max(rows.filter(believable)["created_at"]).as_py()
     return newest
 
@@ -231,16 +195,3 @@ def _beyond_lookback(memory: Memory, rows: pa.Table, now: datetime) -> dict[str,
 
 def _settling(rows: pa.Table) -> dict[str, datetime]:
     return dict(zip(map(str, rows["id"].to_pylist()), rows["settles_at"].to_pylist(), strict=True))
-
-
-def _instant(value: datetime) -> pa.Scalar:
-    return pa.scalar(value, INSTANT)
-
-
-def _epoch_us(instants: Any) -> Any:
-    """Returns timestamps as integers, because Arrow can't compute the maximum of several timestamp columns."""
-    return instants.cast(pa.int64())
-
-
-def _us(span: timedelta) -> int:
-    return span // timedelta(microseconds=1)

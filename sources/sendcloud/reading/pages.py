@@ -15,7 +15,8 @@ from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
 from ..records.tables import RejectedRecord, keep_latest
-from .frontier import OrderCheck, is_before
+from .clocks import ClockReading, judge, largest_difference, machine_time
+from .order import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
@@ -37,7 +38,7 @@ class ListedPage(NamedTuple):
 
     page: Page
     next: str | None
-    served_at: datetime
+    clocks: ClockReading
 
 
 class StopRule(NamedTuple):
@@ -78,8 +79,9 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
     pages = _until_out_of_time(_page_source(link, client, stop, stats), order, stop, stats)
-    for number, (page, following, served_at) in enumerate(pages, start=1):
-        stats.observed_at = stats.observed_at or served_at
+    for number, (page, following, clocks) in enumerate(pages, start=1):
+        if not stats.settled_by:
+            _note_clocks(clocks, page.rows, stats)
         _update_stats(page, stats)
         order.add_page(page.rows)
         if stats.order != "unsorted":
@@ -109,6 +111,14 @@ def _until_out_of_time(
         if not (is_begun and stop.may_stop_early(order)):
             raise
         stats.stopped_because, stats.cut_short_by = "chunk", error
+
+
+def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
+    """Adds the page's clocks to those of the walk. The first page tells the time of a walk that fails."""
+    stats.clocks.append(clocks)
+    stats.clock_difference_seconds = largest_difference(stats.clocks)
+    if stats.observed_at is None:
+        stats.observed_at = judge(stats.clocks, rows["created_at"], stats.last_as_of).as_of
 
 
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
@@ -143,21 +153,23 @@ def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[Listed
         if link in followed:
             raise LoopingLink(client.path_of(link), pages_before + len(followed))
         followed.add(link)
-        reply = _request_page(client, link, stats)
+        reply, machine_at = _request_page(client, link, stats), machine_time()
         page = _decode_page(reply, client, client.path_of(link), stats)
         link = resolve_link(link, page.next) if page.next else ""
-        yield ListedPage(page, link or None, reply.served_at)
+        yield ListedPage(page, link or None, ClockReading(reply.served_at, machine_at))
 
 
 def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:
     wire = client.wire
     sent, retries, waited_seconds = wire.sent, wire.retries, wire.waited_seconds
+    by_https = client.links_by_https
     try:
         return client.get(link)
     finally:
         stats.requests += wire.sent - sent
         stats.retries += wire.retries - retries
         stats.waited_seconds += wire.waited_seconds - waited_seconds
+        stats.links_by_https += client.links_by_https - by_https
 
 
 def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStats) -> Page:
@@ -171,14 +183,19 @@ def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStat
     return page
 
 
+def _add(counts: dict[str, int], totals: dict[str, int]) -> None:
+    for name, count in counts.items():
+        totals[name] = totals.get(name, 0) + count
+
+
 def _update_stats(page: Page, stats: ReadStats) -> None:
     stats.pages += 1
     stats.rows_read += page.rows.num_rows + len(page.rejected)
     stats.quarantined += len(page.rejected)
     if page.rejected and not stats.first_rejection:
         stats.first_rejection = page.rejected[0].reason
-    for name, count in page.unknown_fields.items():
-        stats.unknown_fields[name] = stats.unknown_fields.get(name, 0) + count
+    _add(page.unknown_fields, stats.unknown_fields)
+    _add(page.unreadable_fields, stats.unreadable_fields)
     oldest = pc.min(page.rows["created_at"]).as_py()
     stats.oldest_read_at = min(filter(None, [stats.oldest_read_at, oldest]), default=None)
     if stats.on_page:

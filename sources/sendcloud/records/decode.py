@@ -1,19 +1,18 @@
 """Decodes the records of a page into rows of an Arrow table, and rejects invalid records with a reason.
 
-The `pickup` class of a version (`api/v2.py`, `api/v3.py`) defines which records are valid. A page without unknown
-fields is decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded record by
-record. A test verifies that both methods produce the same result.
+A version's `pickup` class (`api/v2.py`, `api/v3.py`) defines what a valid record is. A page that has neither unknown
+nor unreadable fields is decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded
+record by record (`record.py`). A test verifies that both ways give the same result.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +22,9 @@ from msgspec.json import Decoder
 
 from ..api.fields import Instant
 from ..api.version import Version
-from .tables import BOOKED_FROM, BOOKED_UNTIL, INSTANTS, RejectedRecord, parse_instants, to_table
+from .json_text import identify, join_as_sent, keep_as_sent, split_as_sent
+from .record import ReadRecord, read_record
+from .tables import BOOKED_FROM, BOOKED_UNTIL, RejectedRecord, parse_instants, to_table
 
 
 class _Booking(Struct, gc=False):
@@ -33,33 +34,33 @@ class _Booking(Struct, gc=False):
 
 
 class Page(NamedTuple):
-    """The contents of one page: rows of ROW_SCHEMA, rejected records, counts of unknown fields and the next link."""
+    """The content of one page: rows of ROW_SCHEMA, rejected records, and the next link.
+
+    `unknown_fields` and `unreadable_fields` count the records that have such a field, by the API's name for it.
+    """
 
     rows: pa.Table
     rejected: list[RejectedRecord]
     unknown_fields: dict[str, int]
+    unreadable_fields: dict[str, int]
     next: str | None
 
 
 class _Decoders(NamedTuple):
-    """The decoders of one version, and the field names of its records."""
+    """The decoders of one version's pages."""
 
     envelope: Decoder[Any]
     known: Decoder[list[Any]]
-    pickup: Decoder[Any]
-    fields: frozenset[str]  # the field names that the API uses
 
 
 @cache
 def _decoders(version: Version) -> _Decoders:
     known: Any = list[version.known]  # type: ignore[name-defined]  # the type is created at run time
-    fields = frozenset(field.encode_name for field in msgspec.structs.fields(version.pickup))
-    return _Decoders(Decoder(version.envelope), Decoder(known), Decoder(version.pickup), fields)
+    return _Decoders(Decoder(version.envelope), Decoder(known))
 
 
 _decode_booking = Decoder(_Booking)
 _raw_records = Decoder(list[Raw])
-_sorted_json = msgspec.json.Encoder(order="deterministic")
 
 
 def decode_page(body: bytes, account: str, version: Version, link: str = "") -> Page:
@@ -84,7 +85,7 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         known = decoders.known.decode(envelope.records)
         slots = version.encode_slots(known)
         rows = to_table(known, None, slots, account, version.name, parse_instants(known))
-        return Page(rows, [], {}, following)
+        return Page(rows, [], {}, {}, following)
     except (msgspec.DecodeError, ValueError):
         raw: Raw = envelope.records
         is_lone = version.lone_record and bytes(raw).lstrip().startswith(b"{")
@@ -99,79 +100,40 @@ def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) ->
     """
     key: str = version.envelope.key  # type: ignore[attr-defined]
     try:
-        page = msgspec.convert(json.loads(body), dict[str, Any])
+        page = msgspec.convert(split_as_sent(body), dict[str, Any])
         listed = page.get(key)
         is_lone = version.lone_record and isinstance(listed, dict)
         records = msgspec.convert([listed] if is_lone else listed, list[Any])
-        envelope = _decoders(version).envelope.decode(json.dumps({"next": page.get("next"), key: []}))
-        return envelope, [Raw(json.dumps(record).encode()) for record in records]
+        envelope = _decoders(version).envelope.decode(join_as_sent({**page, key: []}))
+        return envelope, [join_as_sent(record) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None
 
 
 def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, version: Version) -> Page:
-    decoders = _decoders(version)
-    pickups: list[Any] = []
-    extras: list[str | None] = []
-    slots: list[str | None] = []
+    read: list[ReadRecord] = []
     rejected: list[RejectedRecord] = []
-    unknown_fields: dict[str, int] = {}
     for raw in raws:
         try:
-            pickup = _booking_of(decoders.pickup.decode(raw))
-            sent = msgspec.json.decode(raw)
+            read.append(read_record(raw, version))
         except (msgspec.DecodeError, OverflowError) as error:
             rejected.append(_reject(raw, str(error)))
-            continue
-        unknown = {k: v for k, v in sent.items() if k not in decoders.fields}
-        for field in unknown:
-            unknown_fields[field] = unknown_fields.get(field, 0) + 1
-        pickups.append(pickup)
-        extras.append(_sorted_json.encode(unknown).decode() if unknown else None)
-        there = sent.get("time_slots") if "time_slots" in decoders.fields else None
-        slots.append(None if there is None else _sorted_json.encode(there).decode())
-    return Page(to_table(pickups, extras, slots, account, version.name), rejected, unknown_fields, next_link)
+    extras, slots = [one.extra for one in read], [one.slots for one in read]
+    rows = to_table([one.pickup for one in read], extras, slots, account, version.name)
+    unknown, unreadable = _count(one.unknown for one in read), _count(one.unreadable for one in read)
+    return Page(rows, rejected, unknown, unreadable, next_link)
 
 
-def _booking_of(pickup: Any) -> Any:
-    """Returns the pickup if its times are valid. Otherwise, raises an OverflowError that names the field.
-
-    After conversion to UTC, all times must be in the years 1 to 9999. The booking time must lie between BOOKED_FROM and
-    BOOKED_UNTIL (`tables.py`), because dlt's incremental may drop rows outside those bounds.
-    """
-    for field in INSTANTS:
-        try:
-            _ = getattr(pickup, field) and getattr(pickup, field).astimezone(UTC)
-        except OverflowError:
-            raise OverflowError(f"Expected a year from 1 to 9999 in UTC - at `$.{field}`") from None
-    if not BOOKED_FROM <= pickup.created_at < BOOKED_UNTIL:
-        raise OverflowError("Expected a year from 1970 to 2064 - at `$.created_at`")
-    return pickup
-
-
-def _float(text: str) -> float | str:
-    """Returns a finite number as a float. Other numbers, such as 1e999, stay text, because JSON has no Infinity."""
-    return float(text) if math.isfinite(float(text)) else text
-
-
-def _preserve_record(raw: bytes) -> bytes:
-    """Returns an invalid record as JSON. Lone surrogates become escape sequences, and NaN and 1e999 become text."""
-    try:
-        text = json.dumps(json.loads(raw, parse_constant=str, parse_float=_float), sort_keys=True, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return _sorted_json.encode(raw.decode("utf-8", "backslashreplace"))
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text).encode()
+def _count(fields: Iterable[dict[str, Raw]]) -> dict[str, int]:
+    return dict(Counter(chain.from_iterable(fields)))
 
 
 def _reject(raw: Raw, reason: str) -> RejectedRecord:
-    try:
-        text = _sorted_json.encode(msgspec.json.decode(raw))
-    except msgspec.DecodeError:
-        text = _preserve_record(bytes(raw))
     try:
         booked = _decode_booking.decode(raw).created_at
         # an implausible year does not show the record's position in the list, but the neighbouring records do
         created_at = booked.astimezone(UTC) if booked and BOOKED_FROM <= booked < BOOKED_UNTIL else None
     except (msgspec.DecodeError, OverflowError):
         created_at = None
-    return RejectedRecord(hashlib.sha256(text).hexdigest(), reason, text.decode(), created_at)
+    record_hash = hashlib.sha256(identify(bytes(raw))).hexdigest()
+    return RejectedRecord(record_hash, reason, bytes(keep_as_sent(raw)).decode(), created_at)

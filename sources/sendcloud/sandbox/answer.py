@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 BLOCK = 65_536
 
@@ -30,6 +31,8 @@ class Answer:
     """Whether the server sends the body in chunks, without a Content-Length."""
     pause: float = 0.0
     """Seconds to wait before each byte of the body. If 0, the body is sent at once."""
+    date: datetime | None = None
+    """The time in the Date header. None sends the time of the world's clock."""
 
     def pieces(self) -> Iterator[bytes]:
         """Yields the parts of the body that are actually sent, in order."""

@@ -61,6 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    _date: datetime | None = None
     wbufsize = -1  # the headers and the body are sent in one segment
 
     def respond(self) -> None:
@@ -80,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815 - set by http.server
 
     def _send(self, answer: Answer) -> None:
+        self._date = answer.date
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         if answer.chunked:
@@ -110,9 +112,9 @@ class Handler(BaseHTTPRequestHandler):
         close(self.connection.detach())
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Returns the time of the world's clock instead of the machine's clock."""
+        """Returns the response's own time or that of the world's clock, instead of the machine's clock."""
         del timestamp
-        return format_datetime(cast(Server, self.server).clock(), usegmt=True)
+        return format_datetime(self._date or cast(Server, self.server).clock(), usegmt=True)
 
     def version_string(self) -> str:
         return "sendcloud-sandbox"

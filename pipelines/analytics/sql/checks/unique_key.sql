@@ -6,7 +6,7 @@
 -- Grouping ten million keys takes a second and a gigabyte of memory, so the check skips an account whose counts add up.
 -- The counts add up if the previous run left no duplicates and the table contains that run's rows plus this run's new
 -- keys. After a sweep, the check always groups the keys. It also groups them after a crashed run that had loaded rows,
--- and after this machine's clock was set back, because the counts don't add up in these cases.
+-- because then the counts don't add up. The runs are in the order of their numbers, which no clock decides.
 with runs as (
     select
         account,
@@ -14,7 +14,9 @@ with runs as (
         rows_new,
         rows_in_table,
         checks_failed like '%"unique_key"%' as found_doubles,
-        row_number() over (partition by account order by started_at desc) as runs_ago
+        row_number() over (
+            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
+        ) as runs_ago
     from sendcloud.pickup_runs
 ),
 

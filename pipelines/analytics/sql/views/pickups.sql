@@ -56,13 +56,23 @@ several as (
     group by account, id
 ),
 
+observing as (
+    select
+        account,
+        observed_at,
+        row_number() over (
+            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
+        ) as runs_ago
+    from runs
+    where outcome = 'succeeded' and observed_at is not null
+),
+
 observed as (
     select
         account,
-        max(observed_at) as as_of
-    from runs
-    where outcome = 'succeeded'
-    group by account
+        observed_at as as_of
+    from observing
+    where runs_ago = 1
 ),
 
 -- v2 and v3 spell statuses differently (Created, CREATED). The exact matches come first, because they cover nearly all

@@ -1,0 +1,22 @@
+-- severity: must-pass
+-- Reports open pickups that the last run did not find in the list, although the list must contain them. The list may
+-- have been cut short, so changes to these pickups and to others may be missing. The rows stay in the last state that
+-- was read. If the list continued beyond a few missing pickups, they were probably removed. Such pickups fail one run,
+-- and no_longer_listed reports them from then on.
+with runs as (
+    select
+        account,
+        run_id,
+        open_missing,
+        row_number() over (
+            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
+        ) as runs_ago
+    from sendcloud.pickup_runs
+)
+
+select
+    account,
+    run_id,
+    unnest(generate_series(1, open_missing)) as missing
+from runs
+where runs_ago = 1 and open_missing > 0

@@ -1,0 +1,64 @@
+"""Corrects times in the future, which runs recorded while they believed a clock that was ahead.
+
+A state observed in 2099 would remain the latest state of its pickup, so every later state would look like a change.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pipelines.destinations.base import Session
+from sources.sendcloud import ReadStats
+from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, MOMENT
+
+TIME_COLUMNS = {
+    "pickup_status_history": ("observed_at",),
+    "pickups_unlisted": ("unlisted_since",),
+    "pickups_quarantine": ("first_seen_at", "last_seen_at", "resolved_at"),
+}
+_FUTURE = """
+    select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
+"""
+_CORRECT = "update sendcloud.{table} set {column} = $right where account = $account and {column} = $wrong"
+# PostgreSQL publishes the account again if it has no record of what it has published (postgres/publish.py)
+_PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
+
+
+def correct_tables(connection: Session, stats: ReadStats) -> None:
+    """Sets future times in the account's tables, except in the receipts, to just before this run observed the list.
+
+    The times keep their order, because it is the order of a pickup's states.
+
+    Does nothing unless an earlier run believed a clock that was ahead.
+
+    Args:
+        connection: a session with the account's tables.
+        stats: the account's read statistics.
+    """
+    if not stats.has_future_times:
+        return
+    for table, columns in TIME_COLUMNS.items():
+        existing = connection.columns(table)
+        for column in columns:
+            if column in existing:
+                _correct(connection, stats, table, column)
+    connection.execute(_PUBLISH_AGAIN)
+
+
+def correct_receipts(connection: Session, stats: ReadStats) -> None:
+    """Sets future times in the account's receipts, like `correct_tables`. Call it in the run's last transaction.
+
+    Until then, the receipts tell the next run that the tables need a correction.
+    """
+    if stats.has_future_times and connection.has_table("pickup_runs"):
+        _correct(connection, stats, "pickup_runs", "observed_at")
+
+
+def _correct(connection: Session, stats: ReadStats, table: str, column: str) -> None:
+    assert stats.observed_at and stats.latest_clock  # noqa: S101, PT018  # otherwise, no time is known to be wrong
+    known = {"account": stats.account, "latest": stats.latest_clock + MAX_CLOCK_DIFFERENCE}
+    wrong = [time for (time,) in connection.execute(_FUTURE.format(table=table, column=column), known).fetchall()]
+    for number, time in enumerate(wrong):
+        right = stats.observed_at - MOMENT - timedelta(microseconds=len(wrong) - number)
+        times = {"account": stats.account, "right": right, "wrong": time}
+        connection.execute(_CORRECT.format(table=table, column=column), times)

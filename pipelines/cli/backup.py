@@ -1,0 +1,66 @@
+"""Implements `pickups backup` and `pickups restore`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipelines.destinations.duckdb.copies import RestorePlan
+
+
+def backup(
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder for backups; created if missing.")],
+    keep: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep only the newest N backups in it; default: all.", min=1)
+    ] = None,
+) -> None:
+    """Copy the published DuckDB file and check the copy. For example: pickups backup --to /mnt/backup --keep 14"""
+    from pipelines.operations.backup import back_up
+
+    made = back_up(to, keep)
+    typer.echo(f"{made.path}: {made.contents}")
+    for path in made.removed:
+        typer.echo(f"removed {path}")
+
+
+def restore(
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="The copy; default: the published file.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Replace the warehouse with a copy, after showing what would be lost. Keeps the old file."""
+    from pipelines.operations.backup import restoring
+
+    with restoring(source) as plan:
+        typer.echo("\n".join(_plan_lines(plan)))
+        if not yes:
+            if not sys.stdin.isatty():
+                raise typer.BadParameter("nobody can be asked here, and nothing was changed", param_hint="--yes")
+            typer.confirm("Replace the warehouse?", abort=True)
+        kept = plan.execute()
+    if kept:
+        typer.echo(f"The old file is kept as {kept}. Delete it when you no longer need it.")
+    typer.echo("The warehouse is restored. To read what has changed since then: pickups run")
+
+
+def _plan_lines(plan: RestorePlan) -> list[str]:
+    lines = [f"warehouse  {plan.warehouse}", f"           {_describe_old(plan)}"]
+    lines += [f"copy       {plan.source}", f"           {plan.new}"]
+    for table, rows in plan.losses().items():
+        lines.append(f"lost       {rows:,} rows of {table} that the copy lacks, unless the API still lists them")
+    if plan.has_log():
+        lines.append(f"lost       what a killed run left in {plan.log()}, unless the API still lists it")
+    return lines
+
+
+def _describe_old(plan: RestorePlan) -> str:
+    if plan.old is None:
+        return "missing"
+    if plan.old.damage is None:
+        return str(plan.old)
+    return f"damaged ({plan.old.damage}); readable: {plan.old if plan.old.rows else 'nothing'}"

@@ -1,0 +1,243 @@
+"""Decides which of dlt's settings take effect in this project.
+
+dlt looks up each of its settings in the environment and in the files, under progressively shorter section paths. Most
+of them are meant for the pipelines that a person writes, and another dlt project may have left them in the same shell.
+A REFRESH variable emptied the pickup tables that way (2026-11). Only the settings that DLT_SETTINGS marks as read reach
+dlt, and for all others dlt uses its default. The settings of this project itself are defined in settings.py.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Literal, NamedTuple
+
+SOURCE = "sources.sendcloud"
+Use = Literal["read", "given", "ignored", "refused"]
+
+
+class DltSettings(NamedTuple):
+    """Holds what the project does with some of dlt's settings.
+
+    Attributes:
+        section: the section in which dlt looks for the settings first.
+        names: the names of the settings, separated by spaces. A name also covers what is below it.
+        use: `read` if dlt gets the configured value, `given` if the project provides the value, `ignored` if dlt's
+            default applies, `refused` if the command exits 3.
+        reason: why the project does so.
+    """
+
+    section: str
+    names: str
+    use: Use
+    reason: str
+
+
+_OTHERS = "it decides how or where another pipeline's rows are stored"
+_TUNING = "it changes speed, memory or files in the working folder; no value made a run faster (2026-11)"
+_LOADED = "a run loads all of its rows or none, and cleans up after itself"
+_SENDS = "it sends errors or traces, which may quote the API, to another service"
+_STORE = "settings come from the project folder and the environment only"
+_SCHEMA = "the tables have fixed columns and names; a schema is stored in the destination only"
+_INTERVAL = "a run decides itself which part of the list it reads"
+
+DLT_SETTINGS = (
+    # one row per section and decision; tests/safety/test_dlt_settings.py sets each of these names
+    DltSettings(
+        "runtime",
+        "request_timeout request_backoff_factor request_max_retry_delay slack_incoming_hook log_level dlthub_telemetry",
+        "read",
+        "documented in docs/reference/settings.md",
+    ),
+    DltSettings(
+        "runtime",
+        "log_format dlthub_telemetry_endpoint dlthub_telemetry_segment_write_key",
+        "read",
+        "they have an effect only if dlt's log or telemetry is enabled",
+    ),
+    DltSettings("runtime", "sentry_dsn dlthub_dsn", "ignored", _SENDS),
+    DltSettings(
+        "runtime",
+        "pipeline_name run_id config_files_storage_path request_max_attempts http_show_error_body "
+        "http_max_error_body_length intercept_signals",
+        "ignored",
+        "the project names its pipelines, handles signals and words errors; the source has a setting for attempts",
+    ),
+    DltSettings(
+        "runtime",
+        "workspace_id organization_id auth_token api_key api_base_url ai_context_api_url invite_code",
+        "ignored",
+        "they belong to dlt's own platform, which a run does not use",
+    ),
+    DltSettings("destination.duckdb", "credentials", "read", "the warehouse file"),
+    DltSettings("destination.duckdb.credentials", "database", "read", "the warehouse file"),
+    DltSettings(
+        "destination.duckdb.credentials",
+        "read_only extensions global_config local_config pragmas statements session_timezone "
+        "host port username password query drivername conn_pool",
+        "ignored",
+        "the project opens the file itself, in UTC and without extensions; the warehouse has no server or password",
+    ),
+    DltSettings("destination.postgres", "credentials", "read", "the server"),
+    DltSettings("destination.postgres", "csv_format", "ignored", "rows travel as Parquet"),
+    DltSettings(
+        "destination.filesystem",
+        "bucket_url credentials kwargs client_kwargs config_kwargs deltalake_storage_options deltalake_configuration",
+        "read",
+        "the lake's address, how to reach it, and properties of its tables",
+    ),
+    DltSettings(
+        "destination.filesystem",
+        "layout extra_placeholders current_datetime warn_unsafe_layout_separators max_state_files always_refresh_views "
+        "read_only deltalake_streamed_exec as_staging_destination iceberg_table_properties "
+        "iceberg_namespace_properties iceberg_use_catalog_purge",
+        "ignored",
+        "another layout would hide the stored state; the tables are Delta tables, which the project reads itself",
+    ),
+    *(
+        DltSettings(
+            section,
+            "dataset_name default_schema_name destination_name destination_type environment replace_strategy "
+            "staging_dataset_name_layout enable_dataset_name_normalization info_tables_query_threshold create_indexes "
+            "truncate_tables_on_staging_destination_before_load staging_config local_dir pipeline_name "
+            "pipeline_working_dir legacy_db_path",
+            "ignored",
+            _OTHERS,
+        )
+        for section in ("destination", "destination.duckdb", "destination.postgres", "destination.filesystem")
+    ),
+    DltSettings("destination", "credentials csv_format", "ignored", "credentials belong to a named destination"),
+    DltSettings(
+        "pipelines",
+        "refresh dev_mode full_refresh pipeline_name pipelines_dir pipeline_salt destination_type destination_name "
+        "staging_type staging_name dataset_name dataset_name_layout default_schema_name use_single_dataset "
+        "restore_from_destination enable_runtime_trace import_schema_path export_schema_path loader_file_format "
+        "progress collector runtime",
+        "ignored",
+        "the pipeline is created with fixed arguments (loading/dlt_pipeline.py); a refresh would delete rows",
+    ),
+    DltSettings(
+        "extract", "workers max_parallel_items futures_poll_interval copy_on_fork next_item_mode", "ignored", _TUNING
+    ),
+    DltSettings(
+        "normalize",
+        "workers pool_type start_method run_sleep delete_completed_jobs normalize_volume_path load_volume_path "
+        "loader_file_format disable_adbc_detection add_dlt_id add_dlt_load_id",
+        "ignored",
+        _TUNING,
+    ),
+    DltSettings("normalize.parquet_normalizer", "add_dlt_load_id", "given", "every row contains the id of its load"),
+    DltSettings("normalize.parquet_normalizer", "add_dlt_id", "ignored", "the tables have a key of their own"),
+    DltSettings("normalize.json_normalizer", "add_dlt_id add_dlt_load_id", "ignored", "rows are Arrow tables"),
+    DltSettings("normalize.model_normalizer", "add_dlt_id add_dlt_load_id", "ignored", "rows are Arrow tables"),
+    *(
+        DltSettings(
+            section,
+            "buffer_max_items file_max_items file_max_bytes disable_compression flavor version data_page_size "
+            "timestamp_timezone row_group_size coerce_timestamps allow_truncated_timestamps compression "
+            "write_page_index use_content_defined_chunking supports_dictionary_encoding use_compliant_nested_type "
+            "arrow_concat_promote_options",
+            "ignored",
+            "it changes how files in the working folder are written, and coerce_timestamps would round times",
+        )
+        for section in ("data_writer", "normalize.data_writer")
+    ),
+    DltSettings(
+        "load",
+        "workers parallelism_strategy raise_on_failed_jobs raise_on_max_retries auto_abort_on_terminal_error "
+        "truncate_staging_dataset delete_completed_jobs start_new_jobs_on_signal load_volume_path run_sleep pool_type "
+        "start_method",
+        "ignored",
+        _LOADED,
+    ),
+    DltSettings(
+        "schema",
+        "naming json_normalizer allow_identifier_change_on_table_with_data use_break_path_on_normalize "
+        "import_schema_path export_schema_path external_schema_format external_schema_format_remove_defaults "
+        "schema_volume_path",
+        "ignored",
+        _SCHEMA,
+    ),
+    DltSettings("providers", "enable_airflow_secrets", "given", _STORE),
+    DltSettings(
+        "providers",
+        "enable_google_secrets enable_aws_secrets airflow_secrets google_secrets aws_secrets",
+        "ignored",
+        _STORE,
+    ),
+    DltSettings("workspace", "profile settings", "read", "dlt's workspaces keep their profiles in the project"),
+    DltSettings(
+        f"{SOURCE}.pickups.created_at",
+        "cursor_path lag row_order range_start range_end on_cursor_value_missing allow_external_schedulers",
+        "refused",
+        "they decide which rows dlt drops; a run must load every row that it reads",
+    ),
+    DltSettings(SOURCE, "extract normalize load data_writer schema", "ignored", _TUNING),
+    DltSettings(
+        SOURCE,
+        "runtime max_table_nesting schema_contract root_key parallelized name section",
+        "refused",
+        "the source has settings of its own (settings.py)",
+    ),
+)
+# the values of the settings that are given
+GIVEN: dict[str, object] = {
+    "normalize.parquet_normalizer.add_dlt_load_id": True,
+    "providers.enable_airflow_secrets": False,
+}
+# dlt 1.31 reads these variables itself, some of them as soon as it is imported (dlt/common/known_env.py)
+DLT_VARIABLES: dict[str, tuple[Use, str]] = {
+    "DLT_PROJECT_DIR": ("given", "it is the project folder"),
+    "DLT_DATA_DIR": ("read", "documented in docs/reference/settings.md"),
+    "DLT_LOCAL_DIR": ("ignored", "a relative path of a lake belongs to the project folder"),
+    "DLT_INTERVAL_START": ("ignored", _INTERVAL),
+    "DLT_INTERVAL_END": ("ignored", _INTERVAL),
+    "DLT_INTERVAL_TIMEZONE": ("ignored", _INTERVAL),
+    "DLT_ALLOW_EXTERNAL_SCHEDULERS": ("ignored", _INTERVAL),
+    "DLT_CONFIG_FOLDER": ("refused", "makes dlt read the settings in another folder"),
+    "DLT_DEFAULT_NAMING_NAMESPACE": ("refused", "changes the names of tables"),
+    "DLT_DEFAULT_NAMING_MODULE": ("refused", "changes the names of tables"),
+    "DLT_JSON_TYPED_PUA_START": ("refused", "makes the stored state unreadable"),
+    "DLT_DLT_ID_LENGTH_BYTES": (
+        "refused",
+        "changes ids that dlt creates, and dlt can't be imported if it is not a number",
+    ),
+    "DLT_USE_JSON": ("read", "harmless, because each of dlt's JSON libraries reads what the other writes"),
+    "DLT_DISABLE_PLUGINS": ("read", "harmless, because a run uses no plugin except dlt's own workspaces"),
+    "DLT_PIP_TOOL": ("read", "harmless, because a run installs nothing"),
+}
+
+
+def forget_variables() -> None:
+    """Removes the variables that change dlt from the environment. Call it before dlt is imported."""
+    for name in _variables("ignored", "refused"):
+        os.environ.pop(name, None)
+
+
+def check_variables() -> None:
+    """Raises SettingsError if a variable is set that changed dlt when it was imported."""
+    for name in filter(os.environ.__contains__, _variables("refused")):
+        from sources.sendcloud.errors import SettingsError
+
+        raise SettingsError(f"{name} is set in the environment: it {DLT_VARIABLES[name][1]}. Unset it and start again.")
+
+
+def variables_to_remove() -> dict[str, None]:
+    """Returns the variables that dlt must not see during a run, each with None."""
+    return dict.fromkeys(_variables("ignored"))
+
+
+def _variables(*uses: Use) -> list[str]:
+    return [name for name, (use, _) in DLT_VARIABLES.items() if use in uses]
+
+
+def use_of(path: str) -> Use | None:
+    """Returns what happens to a setting of dlt's, or None if dlt has no such setting."""
+    while path and path not in _uses():
+        path = path.rpartition(".")[0]
+    return _uses().get(path)
+
+
+@cache
+def _uses() -> dict[str, Use]:
+    return {f"{row.section}.{name}": row.use for row in DLT_SETTINGS for name in row.names.split()}

@@ -1,0 +1,93 @@
+"""Finds damaged blocks in a DuckDB file without opening it, because each block begins with a checksum of its content.
+
+DuckDB itself verifies a block only when a statement reads it, so a run would publish a copy of a damaged old block.
+"""
+
+from __future__ import annotations
+
+import struct
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+HEADER_BYTES, WORD = 4096, struct.Struct("<Q")
+# the file begins with three headers; these are the fields of the last two after their checksum
+HEADER_FIELDS = struct.Struct("<8xQ16xQQ")
+MAGIC, VERSION_AT, WRITER_AT = b"DUCK", 12, 52
+FACTOR, SEED = pa.scalar(0xBF58476D1CE4E5B9, pa.uint64()), 5381  # DuckDB's checksum, unchanged from 1.0 to 2.0
+
+
+class FileFormat(NamedTuple):
+    """Attributes: `version` of the storage format, and `writer`, the DuckDB version that wrote the file last."""
+
+    version: int
+    writer: str
+
+
+def read_format(path: Path) -> FileFormat | None:
+    """Returns the format that the file's first header names, or None if the header is not DuckDB's."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError:
+        return None
+    if len(header) < HEADER_BYTES or header[8:VERSION_AT] != MAGIC:
+        return None
+    writer = header[WRITER_AT : WRITER_AT + 32].split(b"\0")[0].decode("ascii", "replace")
+    return FileFormat(WORD.unpack_from(header, VERSION_AT)[0], writer.removeprefix("v"))
+
+
+def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
+    """Returns whether the file is incomplete, or the checksum of a header or a block is wrong.
+
+    DuckDB leaves the blocks that it has freed as they are, so only a complete read proves that a file is damaged.
+
+    Args:
+        path: the file, which no process may be writing.
+        verified: an earlier copy of the file. A block that is the same in both is not examined again: comparing takes
+            a third of the time (2026-11).
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        earlier = stack.enter_context(verified.open("rb")) if verified and verified.is_file() else None
+        headers = [file.read(HEADER_BYTES) for _ in range(3)]
+        if earlier:
+            earlier.seek(file.tell())
+        return not all(map(_is_intact, headers)) or _has_bad_block(file, earlier, max(headers[1:], key=_iteration))
+
+
+def _iteration(header: bytes) -> int:
+    return int(HEADER_FIELDS.unpack_from(header)[0])
+
+
+def _has_bad_block(file: BinaryIO, earlier: BinaryIO | None, header: bytes) -> bool:
+    _, blocks, size = HEADER_FIELDS.unpack_from(header)
+    for _ in range(blocks):
+        block, before = file.read(size), earlier.read(size) if earlier else None
+        # DuckDB cuts free blocks off the end of the file without changing the number of blocks in the header
+        if len(block) < size or not (block == before or _is_intact(block)):
+            return not block == before == b""
+    return False
+
+
+def _is_intact(block: bytes) -> bool:
+    """Returns whether the block's content has the checksum in its first eight bytes."""
+    if len(block) < HEADER_BYTES:
+        return False
+    words = pa.Array.from_buffers(pa.uint64(), len(block) // 8, [None, pa.py_buffer(block)])
+    return bool(_xor(pc.multiply(words.slice(1), FACTOR)) ^ SEED == words[0].as_py())
+
+
+def _xor(words: pa.UInt64Array) -> int:
+    """Returns the exclusive or of all words. Arrow has no such aggregate, so the array is folded in half repeatedly."""
+    rest = 0
+    while (number := len(words)) > 1:
+        rest ^= words[number - 1].as_py() if number % 2 else 0
+        words = pc.bit_wise_xor(words.slice(0, number // 2), words.slice(number // 2, number // 2))
+    return int(rest ^ words[0].as_py())

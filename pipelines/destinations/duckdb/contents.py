@@ -1,0 +1,138 @@
+"""Reads everything in a DuckDB file of ours, which proves that the file is intact, and tells what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.destinations.base import DATASET
+from pipelines.destinations.duckdb.blocks import may_be_damaged
+from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
+from pipelines.destinations.warehouse_mark import WarehouseMark, read_mark
+from pipelines.errors import DestinationError, NewerLayout
+
+# the tables without which a file is none of ours
+REQUIRED_TABLES = (f"{DATASET}.pickups", f"{DATASET}.pickup_runs")
+# DuckDB's words for a file that can't be opened although it is intact
+NOT_DAMAGE = ("Could not set lock", "being used by another process", "version number", "Permission denied")
+_TABLES = """
+    select schema_name, table_name from duckdb_tables()
+    where database_name = current_database() and not temporary order by all
+"""
+
+
+class Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        rows: number of rows of each table, such as `sendcloud.pickups`. A table that can't be read is missing.
+        accounts: the accounts with pickups or receipts.
+        newest_run: the start of the newest good run, or None.
+        mark: the mark of the warehouse that the file is a copy of, or None if an older version wrote it.
+        damage: DuckDB's message about the first table that can't be read, or None.
+    """
+
+    rows: Mapping[str, int]
+    accounts: frozenset[str] = frozenset()
+    newest_run: datetime | None = None
+    mark: WarehouseMark | None = None
+    damage: str | None = None
+
+    @property
+    def pickups(self) -> int:
+        """The number of pickups."""
+        return self.rows.get(REQUIRED_TABLES[0], 0)
+
+    def is_ours(self) -> bool:
+        """Returns whether a run of this program wrote the file."""
+        return all(table in self.rows for table in REQUIRED_TABLES)
+
+    def __str__(self) -> str:
+        newest = f"newest good run {self.newest_run:%Y-%m-%d %H:%M} UTC" if self.newest_run else "no good run"
+        return f"{self.pickups:,} pickups of {', '.join(sorted(self.accounts)) or 'no account'}, {newest}"
+
+
+def read_contents(path: Path) -> Contents:
+    """Reads every value in the file, and returns what the file holds.
+
+    Raises:
+        DestinationError: the file can't be opened.
+        DatabaseError: a table can't be read.
+    """
+    with open_newest(path) as session:
+        rows = {table: _read_table(session, quoted) for table, quoted in _tables(session).items()}
+        return _describe(session, Contents(rows))
+
+
+def salvage_contents(path: Path) -> Contents:
+    """Returns what the file holds as far as it can be read. Raises nothing."""
+    rows: dict[str, int] = {}
+    damage = None
+    try:
+        with open_newest(path) as session:
+            for table, quoted in _tables(session).items():
+                try:
+                    rows[table] = _read_table(session, quoted)
+                except DatabaseError as error:
+                    damage = damage or first_line(error)
+            with suppress(DatabaseError):
+                return _describe(session, Contents(rows, damage=damage))
+    except (DestinationError, NewerLayout, DatabaseError, OSError) as error:
+        damage = damage or first_line(error.__cause__ or error)
+    return Contents(rows, damage=damage)
+
+
+def find_damage(path: Path, verified: Path | None = None) -> str | None:
+    """Returns the evidence that the file is damaged, or None if it is intact or can't be examined.
+
+    Args:
+        path: the file, which no other process may be writing.
+        verified: an earlier copy of the file; see `may_be_damaged`.
+    """
+    try:
+        if not path.is_file():
+            return f"it is a {'folder' if path.is_dir() else 'special file'}" if path.exists() else None
+        with open_newest(path) as session:
+            _tables(session)
+        if may_be_damaged(path, verified):
+            read_contents(path)
+    except NewerLayout:
+        return None
+    except (DatabaseError, DestinationError) as error:
+        evidence = first_line(error.__cause__ or error)
+        return None if any(words in evidence for words in NOT_DAMAGE) else evidence
+    except OSError:
+        return None
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of the error's text."""
+    return str(error).split("\n")[0]
+
+
+def _tables(session: DuckDBSession) -> dict[str, str]:
+    """Returns the quoted name of each table in the file by its usual name, such as `sendcloud.pickups`."""
+    usual = {session.names.data: DATASET}
+    found = session.execute(_TABLES).fetchall()
+    return {f"{usual.get(schema, schema)}.{name}": f'"{schema}"."{name}"' for schema, name in found}
+
+
+def _read_table(session: DuckDBSession, quoted: str) -> int:
+    """Returns the number of rows. DuckDB could answer counts and maxima from statistics, but not a hash of all rows."""
+    query = f"select count(*), bit_xor(hash(every)) from {quoted} as every"  # noqa: S608  # from the catalog
+    ((rows, _),) = session.execute(query).fetchall()
+    return int(rows)
+
+
+def _describe(session: DuckDBSession, found: Contents) -> Contents:
+    if not found.is_ours():
+        return found._replace(mark=read_mark(session, "the copy"))
+    accounts = "select account from sendcloud.pickups union select account from sendcloud.pickup_runs"
+    newest = "select max(started_at) from sendcloud.pickup_runs where outcome = 'succeeded'"
+    ((newest_run,),) = session.execute(newest).fetchall()
+    names = frozenset(name for (name,) in session.execute(accounts).fetchall())
+    return found._replace(accounts=names, newest_run=newest_run, mark=read_mark(session, "the copy"))

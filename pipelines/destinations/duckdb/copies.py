@@ -1,0 +1,143 @@
+"""Makes checked copies of the published file, and replaces the warehouse with a copy by a person's decision."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.atomic_file import remove_leftovers, replace_atomically
+from pipelines.destinations.duckdb.blocks import read_format
+from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents, salvage_contents
+from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
+from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.errors import DestinationError, NoData
+
+BACKUP_NAME = re.compile(r"-\d{8}T\d{6}Z\.duckdb$")
+
+
+class Backup(NamedTuple):
+    """A backup that has been made: the file, what it holds, and the older backups that were removed."""
+
+    path: Path
+    contents: Contents
+    removed: list[Path]
+
+
+def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
+    """Copies the published file into the folder under a name with the UTC time, and removes the oldest backups.
+
+    A run replaces the published file as a whole, so the copy is consistent even during a run, and needs no lock. It
+    gets its name only after every table in it has been read.
+
+    Args:
+        published: the published file.
+        folder: the folder for backups. A missing folder is created.
+        keep: how many backups of these accounts to keep, at least 1; None keeps all.
+
+    Raises:
+        NoData: no run has published anything.
+        DestinationError: the copy can't be made, or the published file is damaged. Earlier backups stay.
+    """
+    if not published.is_file() or not published.stat().st_size:
+        raise NoData(published)
+    target = folder / f"{published.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
+    if target.exists():
+        raise DestinationError(str(target), "a backup of this second exists", "Wait a second, then run it again.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replace_atomically(target) as fresh:
+            shutil.copyfile(published, fresh)
+            contents = _checked(fresh, published)
+    except OSError as error:
+        remedy = "No backup was made. Name a folder on a disk with enough space that this user can write to."
+        raise DestinationError(str(target), str(error), remedy) from None
+    return Backup(target, contents, _remove_oldest(target, contents.accounts, keep) if keep else [])
+
+
+def _checked(copy: Path, source: Path) -> Contents:
+    """Returns what the copy holds. Raises DestinationError if it is damaged or none of ours."""
+    try:
+        contents = read_contents(copy)
+    except (DatabaseError, DestinationError) as error:
+        evidence = f"it is damaged ({first_line(error.__cause__ or error)})"
+    else:
+        if contents.is_ours():
+            return contents
+        evidence = "it was not written by this program"
+    raise DestinationError(str(source), evidence, "No file was changed. Use another copy, such as an earlier backup.")
+
+
+def _remove_oldest(newest: Path, accounts: Collection[str], keep: int) -> list[Path]:
+    """Removes all but the newest `keep` backups of these accounts, and returns the removed files."""
+    stem = BACKUP_NAME.sub("", newest.name)
+    named = sorted((path for path in newest.parent.glob(f"{stem}-*.duckdb") if _has_name(path, stem)), reverse=True)
+    old = [path for path in named[keep:] if _is_backup_of(path, accounts)]
+    for path in old:
+        path.unlink()
+    for path in named:
+        remove_leftovers(path)
+    return old
+
+
+def _has_name(path: Path, stem: str) -> bool:
+    return BACKUP_NAME.sub("", path.name) == stem and path.is_file() and not path.is_symlink()
+
+
+def _is_backup_of(path: Path, accounts: Collection[str]) -> bool:
+    """Returns whether the file holds these accounts. Another project may write its backups to the same folder."""
+    if read_format(path) is None:
+        return False
+    found = salvage_contents(path)
+    return found.damage is None and found.is_ours() and bool(found.accounts & {*accounts})
+
+
+class RestorePlan(NamedTuple):
+    """What a restore would do.
+
+    Attributes:
+        warehouse: the file to replace.
+        source: the copy to replace it with.
+        old: what the warehouse holds as far as it can be read, or None if there is none.
+        new: what the copy holds.
+    """
+
+    warehouse: Path
+    source: Path
+    old: Contents | None
+    new: Contents
+
+    def losses(self) -> dict[str, int]:
+        """Returns by table how many rows the warehouse has more than the copy, as far as it can be read."""
+        more = {
+            table: rows - self.new.rows.get(table, 0) for table, rows in (self.old.rows if self.old else {}).items()
+        }
+        return {table: rows for table, rows in more.items() if rows > 0 and table.startswith("sendcloud.pickup")}
+
+    def has_log(self) -> bool:
+        """Returns whether a log beside the warehouse may hold rows that no file has."""
+        return has_log(self.warehouse)
+
+    def log(self) -> Path:
+        """Returns the path of the warehouse's log."""
+        return log_of(self.warehouse)
+
+    def execute(self) -> Path | None:
+        """Replaces the warehouse, and returns the path of the old file. Raises DestinationError."""
+        damaged = self.old is not None and self.old.damage
+        return replace_warehouse(self.warehouse, self.source, "damaged" if damaged else "replaced")
+
+
+def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
+    """Returns what a restore of the warehouse from `source` would do. Changes nothing. The caller must hold the lock.
+
+    Raises:
+        DestinationError: the source is missing, damaged or none of ours.
+    """
+    if not source.is_file():
+        raise DestinationError(str(source), "there is no such copy", "Name a backup: pickups restore --from FILE")
+    new = _checked(source, source)
+    return RestorePlan(warehouse, source, salvage_contents(warehouse) if warehouse.exists() else None, new)

@@ -1,0 +1,193 @@
+"""Replaces a damaged or missing warehouse with its published copy during a run, if nothing can be lost by that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.destinations.duckdb.blocks import read_format
+from pipelines.destinations.duckdb.contents import (
+    Contents,
+    find_damage,
+    first_line,
+    read_contents,
+    salvage_contents,
+)
+from pipelines.destinations.duckdb.ownership import Files, is_published_by_original
+from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
+from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
+from pipelines.errors import DestinationError
+
+SMALL_BYTES = (
+    1_000_000  # a database without tables is smaller; a larger file need not be opened to see that it has some
+)
+REMEDY = "Nothing was changed. To see what each copy holds, and to decide: pickups restore"
+# what a run leaves behind, with the keys of earlier runs' work
+_WORK = {
+    "loads": """
+        select load_id from sendcloud._dlt_loads where status = 0 and coalesce(try_cast(load_id as double), 0) < $before
+    """,
+    "good runs": """
+        select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
+    """,
+}
+
+
+CONSTRAINT = "violates unique constraint"
+_UNIQUE_INDEXES = """
+    select index_name, table_name from duckdb_indexes()
+    where database_name = current_database() and schema_name = ? and is_unique order by all limit 1
+"""
+
+
+def index_problem(session: DuckDBSession) -> tuple[str, str] | None:
+    """Returns the evidence and the remedy if a person has added a unique index to a table of ours, else None."""
+    for index, table in session.execute(_UNIQUE_INDEXES, [session.names.data]).fetchall():
+        return (
+            f"the unique index {index} on {session.names.data}.{table} refuses changed rows, because DuckDB still "
+            "counts the row that is replaced",
+            f"This program created no index. Drop it in the warehouse: drop index {session.names.data}.{index}. The "
+            "check unique_key makes sure that no pickup is doubled.",
+        )
+    return None
+
+
+class Problem(NamedTuple):
+    """What is wrong with the warehouse. Attributes: the words after its name, and whether its file is damaged."""
+
+    text: str
+    is_damage: bool = False
+
+
+@dataclass(frozen=True)
+class FileRecovery:
+    """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
+
+    Create it when the run begins, because it remembers whether a crashed run has left a log.
+    """
+
+    warehouse: Path
+    published: Path
+    accounts: Collection[str]
+    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    had_log: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "had_log", has_log(self.warehouse))
+
+    def before_run(self) -> str | None:
+        return self._recover(_find_loss(self.warehouse, self.published))
+
+    def after_failure(self, errors: Sequence[Exception], /) -> str | None:
+        if any(CONSTRAINT in str(error) for error in errors):
+            with open_newest(self.warehouse) as session:
+                if problem := index_problem(session):
+                    raise DestinationError(str(self.warehouse), *problem)
+        return self._recover(self._find_damage())
+
+    def finding(self) -> str | None:
+        """Returns what a run would do about the warehouse, or None if nothing is wrong with it. Changes nothing.
+
+        Raises:
+            DestinationError: a run would refuse to replace the warehouse.
+        """
+        problem = _find_loss(self.warehouse, self.published) or self._find_damage()
+        if not problem or not (copy := self._usable_copy(problem)):
+            return None
+        return f"it {problem.text}; the next run replaces it with the published copy ({copy})"
+
+    def _find_damage(self) -> Problem | None:
+        damage = find_damage(self.warehouse, self.published)
+        return Problem(f"is damaged ({damage})", is_damage=True) if damage else None
+
+    def _recover(self, problem: Problem | None) -> str | None:
+        """Replaces the warehouse and returns what was done. Returns None if there is nothing to do.
+
+        Raises:
+            DestinationError: a person must decide.
+        """
+        if not problem or not (copy := self._usable_copy(problem)):
+            return None
+        kept = replace_warehouse(self.warehouse, self.published, "damaged")
+        where = f" The old file is kept as {kept}." if kept else ""
+        return (
+            f"The warehouse {self.warehouse} {problem.text}. It was replaced with the published copy ({copy}), and "
+            f"everything since then was read again.{where}"
+        )
+
+    def _usable_copy(self, problem: Problem) -> Contents | None:
+        """Returns what the published copy holds, or None if the warehouse never existed.
+
+        Raises:
+            DestinationError: a person must decide.
+        """
+        has_copy = self.published.is_file() and self.published.stat().st_size > 0
+        if not problem.is_damage and not self.had_log and not (has_copy and read_format(self.published)):
+            return None  # a first run; if the published path is taken, the check of ownership says so
+        if self.warehouse.is_dir():
+            raise self._refusal(problem, "a folder is none of ours")
+        if self.had_log:
+            raise self._refusal(problem, f"{log_of(self.warehouse)} may hold rows that were never published")
+        if not has_copy:
+            raise self._refusal(problem, f"there is no published copy at {self.published}")
+        copy = self._read_copy(problem)
+        if not copy.is_ours() or self._is_of_another_warehouse(copy):
+            if not problem.is_damage:
+                return None  # as above
+            raise self._refusal(problem, f"{self.published} is not a copy of it")
+        if not copy.accounts & {*self.accounts}:
+            others = ", ".join(sorted(copy.accounts)) or "no account"
+            raise self._refusal(problem, f"{self.published} holds {others}, and no account that is configured here")
+        if newer := self._unpublished():
+            raise self._refusal(problem, f"it holds {newer} that the published copy lacks")
+        return copy
+
+    def _is_of_another_warehouse(self, copy: Contents) -> bool:
+        """Returns whether another warehouse that still exists publishes the copy, or the marks differ."""
+        if copy.mark is None:  # an older version has no mark
+            return False
+        own = salvage_contents(self.warehouse).mark if self.warehouse.is_file() else None
+        is_other = own is not None and own.warehouse_id != copy.mark.warehouse_id
+        return is_other or is_published_by_original(Files(self.warehouse, self.published), copy.mark)
+
+    def _read_copy(self, problem: Problem) -> Contents:
+        try:
+            return read_contents(self.published)
+        except (DatabaseError, DestinationError, OSError) as error:
+            evidence = first_line(error.__cause__ or error)
+            raise self._refusal(problem, f"the published copy can't be read either ({evidence})") from None
+
+    def _unpublished(self) -> str:
+        """Returns what earlier runs have loaded and not published, or "". This run's own loads are read again."""
+        for what, query in _WORK.items():
+            if missing := len(
+                _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
+            ):
+                return f"work ({what}: {missing:,})"
+        return ""
+
+    def _refusal(self, problem: Problem, reason: str) -> DestinationError:
+        return DestinationError(str(self.warehouse), f"the warehouse {problem.text}, and {reason}", REMEDY)
+
+
+def _find_loss(warehouse: Path, published: Path) -> Problem | None:
+    """Returns the problem if the warehouse is missing, or is empty beside a published file. Otherwise returns None."""
+    if not warehouse.exists():
+        return Problem("is missing")
+    if not warehouse.is_file() or warehouse.stat().st_size > SMALL_BYTES or not published.is_file():
+        return None
+    with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
+        if not session.has_table("pickups"):
+            return Problem("holds no pickups")
+    return None
+
+
+def _keys(path: Path, query: str, before: datetime) -> set[str]:
+    """Returns the keys that the query finds, or none if the file can't be read that far."""
+    with suppress(DatabaseError, DestinationError), open_newest(path) as session:
+        return {key for (key,) in session.execute(query, {"before": before.timestamp()}).fetchall()}
+    return set()

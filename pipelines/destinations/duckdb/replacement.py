@@ -1,0 +1,82 @@
+"""Replaces the warehouse file with a verified copy. The old file is kept and no earlier one is overwritten."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from itertools import chain, count
+from pathlib import Path
+
+from pipelines.atomic_file import replace_atomically
+from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents
+from pipelines.destinations.duckdb.session import DatabaseError, open_database, own_names
+from pipelines.errors import DestinationError
+
+FREE_SPACE = "Nothing was replaced. Free up disk space or mend the folder's permissions, then run again."
+
+
+def log_of(warehouse: Path) -> Path:
+    """Returns the path of the log that DuckDB writes before it changes the file."""
+    return warehouse.with_name(f"{warehouse.name}.wal")
+
+
+def has_log(warehouse: Path) -> bool:
+    """Returns whether a writer that was killed has left rows in a log."""
+    log = log_of(warehouse)
+    return log.exists() and log.stat().st_size > 0
+
+
+def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
+    """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
+
+    The copy is complete, on the disk and verified before the old file moves. If the process dies between the two
+    renames, there is no warehouse, and the next run does the rest. The log moves first, because a log without its file
+    would make a person decide.
+
+    Args:
+        warehouse: the file to replace. It may be missing, and may be a folder.
+        source: a complete file of ours.
+        why: the word after the old file's name, such as `damaged`.
+
+    Returns:
+        Where the old file is kept, or None if there was none.
+
+    Raises:
+        DestinationError: the copy can't be made or verified. Nothing has changed.
+    """
+    try:
+        with replace_atomically(warehouse.with_name(f".{warehouse.name}.restored")) as fresh:
+            shutil.copyfile(source, fresh)
+            expected = read_contents(fresh)
+        kept = _set_aside(warehouse, why)
+        warehouse.with_name(f".{warehouse.name}.restored").replace(warehouse)
+    except (OSError, DatabaseError) as error:
+        raise DestinationError(str(warehouse), first_line(error), FREE_SPACE) from error
+    _check_opened(warehouse, expected)
+    return kept
+
+
+def _set_aside(warehouse: Path, why: str) -> Path | None:
+    """Renames the warehouse and its log, and returns the file's new path, or None if there was no warehouse."""
+    kept = _unused_path(warehouse, f"{why}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    if log_of(warehouse).exists():
+        log_of(warehouse).rename(log_of(kept))
+    if not warehouse.exists():
+        return None
+    warehouse.rename(kept)
+    return kept
+
+
+def _unused_path(warehouse: Path, mark: str) -> Path:
+    marks = chain([mark], (f"{mark}-{number}" for number in count(2)))
+    paths = (warehouse.with_name(f"{warehouse.name}.{each}") for each in marks)
+    return next(path for path in paths if not path.exists() and not log_of(path).exists())
+
+
+def _check_opened(warehouse: Path, expected: Contents) -> None:
+    """Raises DestinationError if this process still has the old file open, so that DuckDB would go on with that."""
+    with open_database(warehouse) as session:
+        rows = own_names(session, str(warehouse)).execute("select count(*) from sendcloud.pickup_runs").fetchall()
+    if rows != [(expected.rows["sendcloud.pickup_runs"],)]:
+        remedy = "The file is replaced. Run again: the next run continues with it."
+        raise DestinationError(str(warehouse), "this process still has the old file open", remedy)

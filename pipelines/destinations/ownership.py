@@ -1,0 +1,105 @@
+"""Tells our tables and views from other people's objects that have the same names.
+
+A run creates, replaces and alters objects with these names, so it must not begin while one of them is somebody else's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pipelines.analytics.views import DIGEST_IN_COMMENT, view_files
+from pipelines.destinations.schemas import SchemaNames
+from pipelines.destinations.warehouse_mark import MARK_TABLE
+from pipelines.errors import ForeignObject
+
+# Columns that each table has had in every version. A table without them is not ours.
+TABLE_COLUMNS = {
+    "pickups": {"account", "id", "carrier", "pickup_status", "created_at", "_dlt_load_id"},
+    "pickups_quarantine": {"account", "record_hash", "reason", "record", "_dlt_load_id"},
+    "pickup_status_history": {"account", "id", "pickup_status", "observed_at", "_dlt_load_id"},
+    "pickup_states_recorded": {"_dlt_load_id"},
+    "pickup_loads_shown": {"_dlt_load_id"},
+    "pickups_swept": {"account", "id", "sweep_began_at"},
+    "pickups_unlisted": {"account", "id", "unlisted_since"},
+    "pickup_runs": {"run_id", "account", "outcome"},
+    MARK_TABLE: {"warehouse_id", "layout_version"},
+    "_dlt_loads": {"load_id", "schema_name"},
+    "_dlt_version": {"version_hash", "schema_name"},
+    "_dlt_pipeline_state": {"pipeline_name", "_dlt_load_id"},
+}
+VIEWS = tuple(path.stem for path in view_files())
+GRAIN = "One row per "  # every view's comment has begun with these words in every version
+PIPELINE_PREFIX = "sendcloud_pickups_"  # the beginning of the names of this package's dlt pipelines
+SCHEMA_REMEDY = "Choose another schema for ours ([schemas] {setting} in .dlt/config.toml), or use another database."
+MAX_NAMED = 3
+
+
+class CatalogObject(NamedTuple):
+    """An object in a database that has one of our names.
+
+    Attributes:
+        schema: the schema of the object.
+        name: the name in lower case where the database ignores case.
+        kind: `table`, `view` or another kind, in words.
+        comment: the object's comment.
+        definition: the names of a table's columns, or a view's query.
+    """
+
+    schema: str
+    name: str
+    kind: str
+    comment: str | None
+    definition: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.schema}.{self.name}"
+
+
+def check_objects(where: str, objects: Sequence[CatalogObject], names: SchemaNames, *, is_ours: bool) -> None:
+    """Raises ForeignObject if one of the objects is not ours. The message names up to MAX_NAMED of them.
+
+    Args:
+        where: the database, for messages.
+        objects: everything with one of our names in our schemas.
+        names: the names of our schemas.
+        is_ours: whether the schema of the tables has our mark, or is recognized without one.
+    """
+    foreign = [one for one in objects if not _is_own(one, names, is_ours=is_ours)]
+    if not foreign:
+        return
+    named = ", ".join(map(str, foreign[:MAX_NAMED])) + (
+        f" and {len(foreign) - MAX_NAMED} more" * (len(foreign) > MAX_NAMED)
+    )
+    settings = {"analytics" if one.schema == names.analytics else "data" for one in foreign}
+    remedy = SCHEMA_REMEDY.format(setting=" and ".join(sorted(settings)))
+    raise ForeignObject(f"{where}: {named}", "was not created by this program", remedy)
+
+
+def is_recognized(objects: Iterable[CatalogObject], data: str) -> bool:
+    """Returns whether the schema holds our receipts, which every version before the mark wrote."""
+    return any(one.schema == data and one.name in ("pickup_runs", MARK_TABLE) and _is_own_table(one) for one in objects)
+
+
+def _is_own(one: CatalogObject, names: SchemaNames, *, is_ours: bool) -> bool:
+    if one.schema == names.analytics:
+        return one.kind == "view" and is_ours and _is_own_view(one, names)
+    # the schemas of accounts and dlt's staging schemas have names that nothing else has, so their columns suffice
+    return _is_own_table(one) and (is_ours or one.schema != names.data)
+
+
+def _is_own_table(one: CatalogObject) -> bool:
+    return one.kind == "table" and TABLE_COLUMNS[one.name] <= set(re.findall(r"\w+", one.definition))
+
+
+def _is_own_view(one: CatalogObject, names: SchemaNames) -> bool:
+    """Returns whether the comment is one of ours, and the query reads our tables or views.
+
+    A comment that contains our digest needs no further proof.
+    """
+    comment = one.comment or ""
+    tables, views = "|".join(TABLE_COLUMNS), "|".join(VIEWS)
+    reads = rf'\b"?{names.data}"?\."?({tables})\b|\b"?{names.analytics}"?\."?({views})\b'
+    is_digested = bool(DIGEST_IN_COMMENT.search(comment))
+    return comment.startswith(GRAIN) and (is_digested or bool(re.search(reads, one.definition)))

@@ -1,0 +1,78 @@
+"""Names the schemas of the tables and of the views, and puts these names into statements.
+
+All SQL of this package says `sendcloud` and `analytics`. `[schemas]` can give both schemas other names, for a database
+in which these names are taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipelines.config.settings import get_setting, setting_location
+from pipelines.destinations.base import ANALYTICS, DATASET
+from pipelines.destinations.naming import ACCOUNT_INFIX, STAGING_SUFFIX, account_dataset
+from sources.sendcloud.errors import SettingsError
+
+# Comments and string literals are matched first, so that they stay unchanged.
+_OWN_SCHEMAS = re.compile(
+    r"('(?:[^']|'')*'|--[^\n]*)"
+    r"|\b(sendcloud\.pickups\b|sendcloud\.|analytics\.)"
+    r"|(?<=\bschema )(sendcloud|analytics)\b(?!\.)|(?<=\bexists )(sendcloud|analytics)\b(?!\.)",
+    re.IGNORECASE,
+)
+
+
+class SchemaNames(NamedTuple):
+    """The names of the schemas with the tables (`data`) and with the views (`analytics`)."""
+
+    data: str = DATASET
+    analytics: str = ANALYTICS
+
+    @property
+    def staging(self) -> str:
+        """The name of the schema in which dlt prepares a merge."""
+        return self.data + STAGING_SUFFIX
+
+    @property
+    def account_prefix(self) -> str:
+        """The beginning of the names of accounts' own schemas, in PostgreSQL and Delta lakes."""
+        return self.data + ACCOUNT_INFIX
+
+    def of_account(self, account: str) -> str:
+        """Returns the name of the account's own schema, in PostgreSQL and Delta lakes."""
+        return account_dataset(account, self.data)
+
+    def replacements(self) -> dict[str, str]:
+        """Returns the words to replace in statements, which are none for the default names."""
+        return {} if self == DEFAULT_NAMES else replacements(f'"{self.data}"', f'"{self.analytics}"')
+
+
+DEFAULT_NAMES = SchemaNames()
+
+
+def replacements(data: str, analytics: str) -> dict[str, str]:
+    """Returns the replacements for `rename_schemas` that put these schemas into statements."""
+    own = {"sendcloud.": f"{data}.", "sendcloud.pickups": f"{data}.pickups", "sendcloud": data}
+    return own | {"analytics.": f"{analytics}.", "analytics": analytics}
+
+
+def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
+    """Returns the statements with other schemas. Nothing is searched if there are no replacements."""
+    return _OWN_SCHEMAS.sub(lambda found: found[1] or words.get(found[0], found[0]), sql) if words else sql
+
+
+def configured_names() -> SchemaNames:
+    """Returns the names that `[schemas]` sets. Call it inside the project.
+
+    Raises:
+        SettingsError: a name is invalid, or two schemas would have the same name.
+    """
+    names = SchemaNames(get_setting("schemas.data"), get_setting("schemas.analytics"))
+    if names.analytics in (names.data, names.staging) or names.analytics.startswith(names.account_prefix):
+        raise SettingsError(
+            f"{setting_location('schemas.analytics')} is {names.analytics!r}, but the schema of that name holds "
+            f"tables of [schemas] data = {names.data!r}. Choose another name."
+        )
+    return names

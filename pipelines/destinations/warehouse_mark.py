@@ -1,0 +1,136 @@
+"""Reads and writes the warehouse's mark, the one row of `sendcloud.pickups_warehouse`.
+
+The mark says that the schema is ours, which warehouse it is, and which layout its tables have. A published file is a
+copy of the warehouse, so it has the same mark. Versions before 0.2 wrote no mark; `ownership.py` recognizes their
+tables, and the next run adds the mark.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from datetime import UTC, datetime
+
+from pipelines.destinations.base import ANALYTICS, Session
+from pipelines.errors import NewerLayout
+from pipelines.receipt import program_version
+
+MARK_TABLE = "pickups_warehouse"
+# Increase it if an older version of this program would misread the tables, or write wrong rows into them. Every
+# version must keep the two columns of _LAYOUT, which older versions read.
+LAYOUT_VERSION = 1
+_LAYOUT = f"select layout_version, program_version from sendcloud.{MARK_TABLE}"  # noqa: S608  # the name is a constant
+
+
+@dataclass(frozen=True)
+class WarehouseMark:
+    """The mark of one warehouse. Its fields are the columns of the table.
+
+    Attributes:
+        warehouse_id: tells this warehouse from every other one.
+        layout_version: see LAYOUT_VERSION.
+        program_version: the version of this package that last wrote the mark.
+        created_at: when the first run with a mark began, by this machine's clock.
+        analytics_schema: the schema with the views.
+        warehouse_path: the DuckDB file that runs write, or None on a server.
+        published_path: the DuckDB file that people read, or None on a server.
+        published_file: identifies the version of that file that the last run published, or None on a server.
+    """
+
+    warehouse_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    layout_version: int = LAYOUT_VERSION
+    program_version: str = field(default_factory=program_version)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    analytics_schema: str = ANALYTICS
+    warehouse_path: str | None = None
+    published_path: str | None = None
+    published_file: str | None = None
+
+
+_COLUMNS = ", ".join(column.name for column in fields(WarehouseMark))
+_CREATE = f"""
+    create table if not exists sendcloud.{MARK_TABLE} (
+        warehouse_id text not null, layout_version bigint not null, program_version text not null,
+        created_at timestamptz not null, analytics_schema text not null, warehouse_path text, published_path text,
+        published_file text
+    )
+"""
+_INSERT = f"insert into sendcloud.{MARK_TABLE} ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
+
+
+def read_mark(session: Session, where: str) -> WarehouseMark | None:
+    """Returns the warehouse's mark, or None if it has none yet.
+
+    Args:
+        session: a session over the warehouse or a published copy of it.
+        where: the warehouse, for messages.
+
+    Raises:
+        NewerLayout: a newer version of this program wrote the tables.
+    """
+    if not session.has_table(MARK_TABLE):
+        return None
+    for layout, program in session.execute(_LAYOUT).fetchall():
+        if layout > LAYOUT_VERSION:
+            raise NewerLayout(where, layout, LAYOUT_VERSION, program)
+        ((*values,),) = session.execute(f"select {_COLUMNS} from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608
+        return WarehouseMark(*values)
+    return None
+
+
+def updated(found: WarehouseMark | None, **here: str | None) -> WarehouseMark:
+    """Returns the mark with the current facts, or a new one if there is none."""
+    before = found or WarehouseMark(**here)  # type: ignore[arg-type]
+    return replace(before, layout_version=LAYOUT_VERSION, program_version=program_version(), **here)  # type: ignore[arg-type]
+
+
+def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda: None, **here: str | None) -> None:
+    """Creates the mark, or updates the facts in it that have changed. Writes nothing if there are none.
+
+    Call it before a run loads anything: a crashed first run must not leave tables without a mark.
+
+    Args:
+        session: a session over the warehouse.
+        where: the warehouse, for messages.
+        lock: keeps runs on other machines from writing the mark until the transaction ends.
+        here: the values of `analytics_schema`, `warehouse_path` and `published_path`.
+    """
+    found = read_mark(session, where)
+    if updated(found, **here) == found:
+        return
+    session.execute("begin")
+    lock()
+    mark = updated(read_mark(session, where), **here)
+    session.execute("create schema if not exists sendcloud")
+    session.execute(_CREATE)
+    session.execute(f"delete from sendcloud.{MARK_TABLE}")  # noqa: S608  # as above
+    session.execute(_INSERT, astuple(mark))
+    session.execute("commit")
+
+
+def note_published_file(session: Session, identity: str) -> None:
+    """Stores which version of the published file is ours, so that the next run need not open the file to find out."""
+    session.execute(f"update sendcloud.{MARK_TABLE} set published_file = ?", [identity])  # noqa: S608  # as above
+
+
+def mark_from_json(text: str, where: str) -> WarehouseMark | None:
+    """Returns the mark of a lake, or None if the text is not complete, because a run crashed while writing it.
+
+    Raises:
+        NewerLayout: a newer version of this program wrote the lake.
+    """
+    try:
+        facts = json.loads(text)
+        layout, program = int(facts["layout_version"]), str(facts["program_version"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if layout > LAYOUT_VERSION:
+        raise NewerLayout(where, layout, LAYOUT_VERSION, program)
+    return WarehouseMark(**{**facts, "created_at": datetime.fromisoformat(facts["created_at"])})
+
+
+def mark_as_json(mark: WarehouseMark) -> str:
+    """Returns the text that `mark_from_json` reads."""
+    return json.dumps(asdict(mark), default=datetime.isoformat, indent=2) + "\n"

@@ -1,0 +1,85 @@
+"""Decides who may read and write the files that the project creates.
+
+A folder that the project creates is closed to other users, and a new file is as open as its folder. To let other users
+read the published file, open the folder to their group (docs/how-to/schedule.md).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER_MODE = 0o750
+PRIVATE_FOLDER_MODE, PRIVATE_FILE_MODE = 0o700, 0o600
+OTHERS_WRITE = 0o002
+
+
+def create_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
+    """Creates the folder if it is missing. An existing folder keeps its permissions."""
+    folder.mkdir(mode, parents=True, exist_ok=True)
+
+
+def set_mode(fresh: Path, target: Path) -> None:
+    """Gives a new file the permissions and the group of the file that it will replace, or those of a new file."""
+    if not target.exists():
+        fresh.chmod(new_file_mode(target.parent))
+        return
+    about = target.stat()
+    if hasattr(os, "chown"):
+        with suppress(OSError):  # a user can only choose one of their own groups
+            os.chown(fresh, -1, about.st_gid)
+    fresh.chmod(stat.S_IMODE(about.st_mode) & 0o777)
+
+
+def new_file_mode(folder: Path) -> int:
+    """Returns the permissions of a new file: those of its folder, within the umask."""
+    return 0o666 & ~_umask() & folder.stat().st_mode
+
+
+def temporary_folder(name: str) -> Path:
+    """Returns the path of a folder in the temporary folder whose name contains this user's id."""
+    return Path(tempfile.gettempdir()) / (f"{name}-{os.getuid()}" if hasattr(os, "getuid") else name)
+
+
+def is_own_folder(folder: Path, *, create: bool = False) -> bool:
+    """Returns whether this user created the folder, which must not be a link, and no other user may write to it.
+
+    Args:
+        folder: the folder.
+        create: whether to create a missing folder, which only this user can access.
+    """
+    if create:
+        with suppress(FileExistsError):
+            folder.mkdir(PRIVATE_FOLDER_MODE)
+    return is_own(folder) and folder.is_dir() and not folder.lstat().st_mode & 0o022
+
+
+def is_own(path: Path) -> bool:
+    """Returns whether this user owns the file or folder, which must not be a link."""
+    try:
+        about = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(about.st_mode) and (not hasattr(os, "getuid") or about.st_uid == os.getuid())
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Returns whether every user of the machine can write to the file or folder."""
+    return os.name == "posix" and bool(path.stat().st_mode & OTHERS_WRITE)
+
+
+def foreign_owner(path: Path) -> int | None:
+    """Returns the owner's user id if it is neither this user, nor root, nor the owner of the folder around it."""
+    if not hasattr(os, "getuid"):
+        return None
+    owner = path.stat().st_uid
+    return None if owner in (0, os.getuid(), path.parent.stat().st_uid) else owner
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

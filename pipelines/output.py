@@ -1,0 +1,137 @@
+"""Makes text fit for where a person reads it, and prints it. No other module prints.
+
+A carrier, an error message of the API or a folder's name may hold control characters. A terminal would execute them, a
+log would show one message as several lines, a spreadsheet would compute a cell, and a browser would run a script.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only when it draws, so a scheduled run does not import it
+    from rich.console import Console
+
+# Unicode's control and format characters, line separators and surrogates; among them are bidi overrides. The joiners
+# U+200C and U+200D are left out, because they belong to the spelling of words
+INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+# a cell that begins with one of these is a formula; some spreadsheets accept the full-width forms too
+FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def visible(text: object) -> str:
+    """Returns the text as one line in which every control character is shown by its escape, such as `\\x1b`."""
+    return INVISIBLE.sub(_escape, str(text))
+
+
+def csv_cell(value: object) -> object:
+    """Returns a cell that a spreadsheet shows as text. A number stays a number, and an instant becomes ISO 8601."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if FORMULA.match(value) else visible(value)
+
+
+def to_json(value: object, default: Callable[[Any], str] = str) -> str:
+    """Returns one line of JSON in which characters that a terminal could execute are escaped. The values are kept.
+
+    `default` returns the text of a value that JSON has no form for.
+    """
+    return INVISIBLE.sub(_json_escape, json.dumps(value, default=default, ensure_ascii=False))
+
+
+def to_html(text: object) -> str:
+    """Returns the text for the body or an attribute of a page."""
+    return html.escape(visible(text))
+
+
+def visible_page(page: str) -> str:
+    """Returns a page of HTML, which may have line breaks and tabs, with every other control character as its escape."""
+    return INVISIBLE.sub(lambda found: found[0] if found[0] in "\n\t" else _escape(found), page)
+
+
+def print_text(text: object = "", *, err: bool = False) -> None:
+    """Prints the text, which may have several lines, to stdout or stderr, and flushes it."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:  # a process without a console has no streams
+        print("\n".join(map(visible, str(text).split("\n"))), file=stream, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Prints a value as one line of JSON to stdout, with instants as their text."""
+    print_text(to_json(value))
+
+
+def print_csv(rows: Sequence[Mapping[str, object]]) -> None:
+    """Prints rows as CSV for a spreadsheet to stdout, below a line with the columns' names."""
+    cells = csv.writer(sys.stdout, lineterminator="\n")
+    cells.writerow(map(csv_cell, rows[0] if rows else []))
+    cells.writerows(map(csv_cell, row.values()) for row in rows)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table with text in the first column and right-aligned numbers in all others to stdout."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    about = Text(visible(title))
+    drawn = Table(title=about, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        drawn.add_row(*(Text(visible(cell)) for cell in row))
+    console().print(drawn)
+
+
+def print_styled(*parts: tuple[object, str]) -> None:
+    """Prints one line to stdout, made of texts and their styles. Brackets are text, not markup."""
+    from rich.text import Text
+
+    console().print(Text.assemble(*((visible(text), style) for text, style in parts)), soft_wrap=True)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Prints the traceback of an error to stderr."""
+    print_text("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
+
+
+def print_at_once(text: str, before: str = "") -> None:
+    """Writes one line to stderr past Python's buffers and locks, which another thread may hold.
+
+    `before` contains control sequences for a terminal. Only this module's callers choose them.
+    """
+    with suppress(OSError):
+        os.write(2, f"{before}{visible(text)}\n".encode())
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Returns a rich console for stdout or stderr.
+
+    If the output is not a terminal, the width is 160, so tables written to pipes and files are not wrapped.
+    """
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, emoji=False, markup=False, width=160)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

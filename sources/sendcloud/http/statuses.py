@@ -1,0 +1,64 @@
+"""Decides which responses are requested again, in one table (RFC 9110, RFC 6585 and RFC 8470).
+
+Every request of the source may be repeated: it reads pickups, or it asks for a new access token.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import requests
+
+from .responses import is_html, is_json_object
+
+
+class Rule(NamedTuple):
+    """Whether a request is sent again after a status, and why."""
+
+    is_retried: bool
+    reason: str
+
+
+# a status that is not in the table is treated as the first one of its class, as RFC 9110, 15 requires
+STATUS_RULES = {
+    # status: is it requested again, and why?
+    200: Rule(False, "the page is used, if the API sent it"),
+    300: Rule(False, "the redirect is followed within the origin, after the wait that it may ask for"),
+    400: Rule(False, "the request is wrong and would be wrong again"),
+    408: Rule(True, "the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)"),
+    421: Rule(True, "the connection leads to another server; the next try uses a new one (RFC 9110, 15.5.20)"),
+    425: Rule(True, "the server did not want to risk a request that could be replayed (RFC 8470, 5.2)"),
+    429: Rule(True, "too many requests in a given time (RFC 6585, 4)"),
+    500: Rule(True, "an error of the server that may be gone a moment later; also 502, 503 and 504"),
+    501: Rule(False, "the server does not know the method (RFC 9110, 15.6.2)"),
+    505: Rule(False, "the server does not know the version of HTTP (RFC 9110, 15.6.6)"),
+    506: Rule(False, "the server is configured wrongly (RFC 2295, 8.1)"),
+    510: Rule(False, "the request lacks an extension (RFC 2774, 7)"),
+}
+
+
+def rule_of(status: int) -> Rule:
+    """Returns the rule for a status. A status that is not in the table has the rule of its class."""
+    return STATUS_RULES.get(status) or STATUS_RULES.get(status // 100 * 100) or STATUS_RULES[500]
+
+
+def is_from_api(response: requests.Response) -> bool:
+    """Returns whether the body can be Sendcloud's.
+
+    Only then does the status mean what Sendcloud documents. A firewall may send 403 and a page of HTML, which says
+    nothing about the keys.
+    """
+    says_what_the_api_says = response.status_code == 200 or 400 <= response.status_code < 500
+    return is_json_object(response) or not says_what_the_api_says
+
+
+def should_retry(response: requests.Response) -> bool:
+    """Returns whether to send the request again."""
+    return rule_of(response.status_code).is_retried or not is_from_api(response)
+
+
+def describe_stranger(response: requests.Response, setting: str) -> str:
+    """Returns what a response is that did not come from the API. `setting` is the name of the address's setting."""
+    kind = "a page of HTML" if is_html(response) else "no JSON object" if response.content else "an empty body"
+    cause = f"or {setting} is wrong" if response.status_code in (404, 405) else "for example"
+    return f"{response.status_code} with {kind}, not Sendcloud's answer (a proxy or firewall sent it, {cause})"

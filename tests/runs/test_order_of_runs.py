@@ -1,0 +1,81 @@
+"""Tests that the last run is the one that was made last, whatever this machine's clock said during it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.installation import Installation
+from tests.support.worlds import NOW, twenty
+
+pytestmark = [pytest.mark.duckdb2]
+IN_2031 = "update sendcloud.pickup_runs set started_at = '2031-05-05 05:05:00Z', finished_at = '2031-05-05 05:06:00Z'"
+NUMBERS = "select run_number, outcome from sendcloud.pickup_runs order by run_number"
+
+
+@pytest.fixture
+def world() -> World:
+    return twenty()
+
+
+def set_clock_of_all_runs_so_far(installation: Installation) -> None:
+    for path in (installation.warehouse, installation.published):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(IN_2031)
+
+
+def status(installation: Installation) -> dict[str, Any]:
+    (account,) = json.loads(installation.command("status", "--json").stdout)
+    return dict(account)
+
+
+def test_status_shows_the_run_that_was_made_last_after_one_in_2031(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The failed run had a clock five years ahead. For five years, its receipt would hide every later one."""
+    installation.run(api)
+    assert installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong").returncode == 3
+    set_clock_of_all_runs_so_far(installation)
+    world.advance(hours=1)
+    world.cancel(world.book())
+    receipt = installation.run(api)
+
+    shown = status(installation)
+
+    assert (receipt.run_number, installation.rows(NUMBERS)) == (
+        3,
+        [
+            {"run_number": 1, "outcome": "succeeded"},
+            {"run_number": 2, "outcome": "failed"},
+            {"run_number": 3, "outcome": "succeeded"},
+        ],
+    )
+    assert (shown["last_outcome"], shown["last_error"], shown["open_pickups"]) == ("succeeded", None, 20)
+    assert shown["last_run_at"] == str(receipt.started_at)
+    assert shown["newest_created_at"] == str(world.clock)
+
+
+def test_receipts_of_an_older_version_have_no_number_and_come_first(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    installation.run(api)
+    for path in (installation.warehouse, installation.published):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(
+                "drop schema analytics cascade; alter table sendcloud.pickup_runs drop column run_number"
+            )
+    assert status(installation)["last_outcome"] == "succeeded"
+    set_clock_of_all_runs_so_far(installation)
+    world.advance(hours=1)
+    receipts = [installation.run(api), installation.run(api)]
+
+    assert [receipt.run_number for receipt in receipts] == [1, 2]
+    assert [row["run_number"] for row in installation.rows(f"{NUMBERS} nulls first")] == [None, 1, 2]
+    assert status(installation)["last_run_at"] == str(receipts[1].started_at)
+    ((as_of,),) = [tuple(row.values()) for row in installation.rows("select max(as_of_utc) from analytics.pickups")]
+    assert as_of == world.clock.replace(tzinfo=None)
+    assert world.clock > NOW
