@@ -132,7 +132,7 @@ def test_with_debug_tracebacks_and_dlts_log_are_lines_of_it(installation: Instal
 def test_as_text_nothing_of_it_shows(installation: Installation, api: Sandbox) -> None:
     done = installation.command("run", "--log-format", "text", api=api)
 
-    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["reading", "loading", "publishing"]
+    assert [line.split()[2] for line in done.stderr.splitlines()] == ["reading:", "loading:", "publishing:"]
 
 
 def test_every_event_is_documented_and_no_other() -> None:
