@@ -23,6 +23,7 @@ from .http.client import REQUESTS_PER_MINUTE, Client
 from .http.credentials import SendcloudCredentials
 from .http.oauth import TOKEN_URL
 from .http.rate_limit import RateLimiter
+from .log_filter import hide_known_warning
 from .reading.frontier import Rules
 from .reading.progress import ReadStats
 from .reading.walk import ReadPart, Span, WalkResult, walk
@@ -116,6 +117,7 @@ def sendcloud_source(
         SettingsError: a setting is invalid. The other errors in `errors.py` are raised while the resources are being
             extracted.
     """
+    hide_known_warning()
     _check_account(account)
     _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
     _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
