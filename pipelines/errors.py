@@ -2,7 +2,9 @@
 
 PipelineError
 ├── IdMismatch         two versions of the API use different ids for the same pickups
+├── AccountMismatch    two accounts that should become one have different pickups
 ├── RunInProgress      another run holds the lock
+├── RunTimedOut        `--timeout` ended the run
 ├── DestinationError   the warehouse or the published tables can't be written or read
 │   └── NewerLayout    a newer version of this program wrote the tables
 ├── OwnershipError     a run would touch something that isn't ours
@@ -21,8 +23,9 @@ The source's errors, such as SettingsError for a missing or invalid setting, are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.output import visible
@@ -51,6 +54,22 @@ class IdMismatch(PipelineError):
         )
 
 
+class AccountMismatch(PipelineError):
+    """Raised when an account should get the name of another account whose pickups are different ones."""
+
+    def __init__(self, old: str, new: str, common: int, same: int) -> None:
+        evidence = (
+            f"{common - same:,} of the {common:,} ids that both have were booked at different times"
+            if common
+            else "no id occurs in both"
+        )
+        super().__init__(
+            f"Nothing was renamed: {old!r} and {new!r} both have pickups, but they are different Sendcloud accounts, "
+            f"because {evidence}. Choose a name that has no rows, or check the credentials of {new!r}. See which "
+            "accounts have rows: pickups accounts list."
+        )
+
+
 class RunInProgress(PipelineError):
     """Raised when another run holds the lock.
 
@@ -67,7 +86,27 @@ class RunInProgress(PipelineError):
             )
             return
         super().__init__(
-            f"Another run is under way ({holder}; lock {lock}). This run did nothing; the other run loads the pickups."
+            f"Another run is under way ({_with_age(holder)}; lock {lock}). This run did nothing; the other run loads "
+            "the pickups."
+        )
+
+
+def _with_age(holder: str) -> str:
+    """Returns the holder with the time that has passed since it took the lock, if the text says since when."""
+    since = re.search(r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", holder)
+    if not since:
+        return holder
+    age = datetime.now(UTC) - datetime.strptime(since[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    return f"{holder}, {timedelta(seconds=round(age.total_seconds()))} ago"
+
+
+class RunTimedOut(PipelineError):
+    """Reported in an alert when `--timeout` ends a run. The process ends at once, so nothing raises this error."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The run was ended {why}. What was loaded before is kept; the next run catches up. If this happens again, "
+            "set [sources.sendcloud] account_timeout, so that slow accounts end before the run does."
         )
 
 
@@ -160,6 +199,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     AuthError: 3,
     SettingsError: 3,
     IdMismatch: 3,
+    AccountMismatch: 3,
     OwnershipError: 3,
     NoData: 3,
     ViewsNotExported: 3,
@@ -169,6 +209,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     RunInProgress: 5,
     DestinationError: 6,
     NotebookFailed: 6,
+    RunTimedOut: 143,
     Interrupted: 130,
 }
 EXIT_BUG = 70  # EX_SOFTWARE in sysexits.h: an internal software error

@@ -18,7 +18,7 @@ from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
 READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
-NOT_STORED = ("stats", "failure")
+NOT_STORED = ("stats", "failure", "has_new_findings")
 
 
 def program_version() -> str:
@@ -69,6 +69,7 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
+    has_new_findings: bool = True  # the checks found something else than in the account's last good run; not stored
     failure: Exception | None = None  # the exception that `error` describes; not stored in the table
 
     def __getattr__(self, name: str) -> Any:
@@ -83,6 +84,10 @@ class Receipt:
         if self.failure:
             return exit_code_of(self.failure)
         return EXIT_CHECK_FAILED if self.must_pass_failed else 0
+
+    def is_remarkable(self) -> bool:
+        """Returns whether the run failed or found something that the account's last good run did not find."""
+        return bool(self.failure) or self.must_pass_failed or (bool(self.checks_failed) and self.has_new_findings)
 
     def numbers(self) -> dict[str, Any]:
         """Returns the numeric fields by name, plus the exit code, for a log event."""
@@ -152,7 +157,7 @@ class Receipt:
                 )
         if self.sweep:
             remarks.append(self._sweep())
-        if self.checks_failed:
+        if self.checks_failed and (self.must_pass_failed or self.has_new_findings):
             named = ", ".join(f"{name} ({self._wrong(name)})" for name in self.checks_failed)
             remarks.append(f"{'A MUST-PASS CHECK FAILED' if self.must_pass_failed else 'worth a look'}: {named}")
         return remarks

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines import json_logs
+from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
 from pipelines.output import print_text, visible
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+accounts.add_commands(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 
 
@@ -66,6 +68,7 @@ def run(
         ),
     ] = None,
     json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
     _log_format: Annotated[
         Literal["text", "json"],
         typer.Option(json_logs.OPTION, help="json writes each line on stderr as an object with an event and numbers."),
@@ -82,7 +85,7 @@ def run(
         raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
     from pipelines.cli.run import run_and_report
 
-    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json))
+    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json, is_quiet=quiet))
 
 
 @app.command()

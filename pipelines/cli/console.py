@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipelines import json_logs
@@ -23,7 +24,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def show_progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, ReadStats], None]]:
+def show_progress(
+    accounts: Sequence[str] = (), *, is_quiet: bool = False
+) -> Iterator[Callable[[str, ReadStats], None]]:
     """Yields a callback that shows the progress of a run on stderr.
 
     On a terminal, the callback updates a bar for each account. The length of the list is unknown, so the bar shows the
@@ -31,17 +34,23 @@ def show_progress(accounts: Sequence[str] = ()) -> Iterator[Callable[[str, ReadS
     then every SECONDS_BETWEEN_LINES seconds. With `--log-format json`, each line is an event.
 
     Args:
-        accounts: the run's accounts. If there are several accounts, each line begins with the account's name.
+        accounts: the run's accounts. If there are several accounts, each line names its account.
+        is_quiet: whether to show nothing.
 
     Yields:
         A function that takes the phase (reading, loading, publishing) and the statistics so far.
     """
     several = len(accounts) > 1
+    if is_quiet:
+        yield lambda _phase, _reading: None
+        return
     if json_logs.is_enabled():
         yield _throttled(_log_progress)
         return
     if not sys.stderr.isatty():
-        yield _throttled(lambda phase, reading: print_text(_progress_line(phase, reading, several), err=True))
+        yield _throttled(
+            lambda phase, reading: print_text(f"{_now()} {_progress_line(phase, reading, several)}", err=True)
+        )
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -74,6 +83,11 @@ def _throttled(line: Callable[[str, ReadStats], None]) -> Callable[[str, ReadSta
             line(phase, reading)
 
     return called
+
+
+def _now() -> str:
+    """Returns this machine's time in UTC, for lines that end up in a file."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _log_progress(phase: str, reading: ReadStats) -> None:

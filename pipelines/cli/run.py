@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipelines import json_logs
+from pipelines.cli import termination
 from pipelines.cli.console import format_receipt, report_error, show_progress
 from pipelines.config.accounts import unused_credentials_warning
 from pipelines.config.project import find_project, project_context
-from pipelines.errors import worst_exit_code
+from pipelines.errors import RunTimedOut, worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts
@@ -14,7 +17,9 @@ from pipelines.output import print_text
 from pipelines.receipt import Receipt
 
 
-def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool) -> int:
+def run_and_report(
+    account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool, is_quiet: bool = False
+) -> int:
     """Runs the pipeline and prints a receipt for each account.
 
     Args:
@@ -22,6 +27,7 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
         sweep: whether to also read settled pickups again.
         wait_seconds: how long to wait for another run to end.
         as_json: whether to print each receipt as a JSON object on one line.
+        is_quiet: whether to print only errors and findings that have changed.
 
     Returns:
         The most severe exit code among the accounts.
@@ -29,8 +35,8 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
     Raises:
         SendcloudError, PipelineError: the whole run stopped, or its only account failed.
     """
-    receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds)
-    for receipt in receipts:
+    receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
+    for receipt in [one for one in receipts if one.is_remarkable() or not is_quiet]:
         if as_json:
             print_text(receipt.as_json())
         elif not receipt.failure:
@@ -44,7 +50,7 @@ def run_and_report(account: str | None, *, sweep: bool, wait_seconds: float, as_
     return exit_code
 
 
-def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
+def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, is_quiet: bool) -> list[Receipt]:
     """Executes the run, sends alerts and returns the receipts.
 
     Alerts are sent after the run has ended and released its project, even if the run failed or never began.
@@ -54,7 +60,8 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -
         with project_context() as project:
             settings = alerts.read_settings(project)
             plan = plan_run(project, [account] if account else None)
-            receipts = _execute(plan, sweep=sweep, wait_seconds=wait_seconds)
+            termination.call_on_timeout(partial(_report_timeout, settings, plan))
+            receipts = _execute(plan, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
     except Exception as error:
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
@@ -62,10 +69,14 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float) -
     return receipts
 
 
-def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float) -> list[Receipt]:
+def _report_timeout(settings: alerts.AlertSettings, plan: RunPlan, why: str) -> None:
+    alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
+
+
+def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float, is_quiet: bool) -> list[Receipt]:
     if warning := unused_credentials_warning(plan.sections):
         json_logs.print_or_log("warning", warning)
-    with show_progress(plan.accounts) as on_progress:
+    with show_progress(plan.accounts, is_quiet=is_quiet) as on_progress:
         receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
     for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
         json_logs.print_or_log("warning", restored)

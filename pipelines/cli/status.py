@@ -14,7 +14,8 @@ from pipelines.output import print_json, print_styled, print_text, visible
 
 NOT_CONFIGURED = (
     "no; the account was removed or renamed. Its rows have not changed since its last good run and are included in "
-    "every view. To delete or rename them, see docs/how-to/several-accounts.md"
+    "every view. Continue under its new name: pickups accounts rename {0} NEW. Delete its rows: pickups accounts "
+    "remove {0}"
 )
 
 
@@ -50,7 +51,7 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
     last_run = f"{account['last_outcome']}, {_format_age(account['last_run_at'])}" if account["last_run_at"] else NEVER
     back_to = f"{account['oldest']:%Y-%m-%d}" if account["oldest"] else "–"
     return [
-        *([] if account["is_configured"] else [("configured", NOT_CONFIGURED)]),
+        *([] if account["is_configured"] else [("configured", NOT_CONFIGURED.format(account["account"]))]),
         ("last run", last_run),
         *([("error", account["last_error"])] if account["last_error"] else []),
         ("last good run", f"{_format_age(account['last_success_at'])}{', TOO OLD' if account['is_stale'] else ''}"),

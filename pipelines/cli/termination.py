@@ -13,13 +13,23 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 from pipelines import json_logs
 from pipelines.output import print_at_once
 
 EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process ended by SIGTERM
 MESSAGE_SECONDS = 1.0  # if stderr is a full pipe that nobody reads, writing the message would block forever
+ALERT_SECONDS = 12.0  # an alert takes twice operations.alerts.TIMEOUT_SECONDS at most
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
+
+
+_on_timeout: list[Callable[[str], object]] = []
+
+
+def call_on_timeout(report: Callable[[str], object]) -> None:
+    """Sets the function that reports a timeout before the process ends. It replaces an earlier one."""
+    _on_timeout[:] = [report]
 
 
 def end_on_sigterm(timeout_seconds: int | None) -> None:
@@ -33,7 +43,7 @@ def end_on_sigterm(timeout_seconds: int | None) -> None:
     """
     if timeout_seconds:
         why = f"after {timeout_seconds} s (--timeout)"
-        timer = threading.Timer(min(timeout_seconds, threading.TIMEOUT_MAX), _exit_now, [why])
+        timer = threading.Timer(min(timeout_seconds, threading.TIMEOUT_MAX), _exit_after_timeout, [why])
         timer.daemon = True
         timer.start()
     receiver, sender = socket.socketpair()
@@ -51,6 +61,14 @@ def _wait_for_sigterm(receiver: socket.socket) -> None:
     while signal.SIGTERM not in receiver.recv(64):
         pass  # the main thread handles Ctrl-C
     _exit_now("by SIGTERM")
+
+
+def _exit_after_timeout(why: str) -> None:
+    for report in _on_timeout:
+        reporting = threading.Thread(target=report, args=(why,), daemon=True)
+        reporting.start()
+        reporting.join(ALERT_SECONDS)
+    _exit_now(why)
 
 
 def _exit_now(why: str) -> None:

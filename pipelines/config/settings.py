@@ -82,6 +82,7 @@ OWN_SETTINGS = {
         int, 366, "366 to 36500, because the most recent year is kept", lambda days: 366 <= days <= 36_500
     ),
     "retention.bookkeeping_days": Setting(int, 30, "1 to 36500", lambda days: 1 <= days <= 36_500),
+    "retention.pickups_months": Setting(int, 0, "0 (keep all pickups) to 1200", lambda months: 0 <= months <= 1200),
     "retention.free_share": Setting(float, 0.5, "more than 0 and at most 1", lambda share: 0 < share <= 1),
 }
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+    from pipelines.destinations.account_rows import Renaming, RowCounts
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
 DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL of this package; schemas.py puts in other names
+Result = TypeVar("Result")
 
 
 class Session(Protocol):
@@ -66,6 +68,39 @@ class Session(Protocol):
         Returns:
             The objects of other people that depend on the old views. If there are any, the old views remain.
         """
+
+
+class AccountEditor(Protocol):
+    """Changes the rows of whole accounts. The caller holds the accounts' locks.
+
+    Each change is atomic: after a crash, it is either done or not. `RowCounts` maps accounts to tables to rows.
+    """
+
+    def count_rows(self) -> RowCounts:
+        """Returns the rows of every account in every table. Writes nothing."""
+
+    def rename(self, names: Renaming, *, is_trial: bool) -> None:
+        """Gives the rows of the old name to the new name, or only tries to if `is_trial`.
+
+        Raises:
+            AccountMismatch: both names have pickups, but they are not the same pickups.
+        """
+
+    def remove(self, account: str) -> None:
+        """Deletes all rows of the account and its position in the list."""
+
+    def edit(self, account: str, change: Callable[[Session], None]) -> None:
+        """Calls `change` with a session over the account's tables, and stores what it has changed.
+
+        Unlike the session of a run, this session can change every table. The change is atomic for each table, and must
+        do no harm if it is made again.
+        """
+
+    def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
+        """Returns the result of `ask`, which gets a session over the account's tables and changes nothing."""
+
+    def publish(self) -> None:
+        """Shows the changes to readers. Must be called after a change, and does no harm without one."""
 
 
 class Recovery(Protocol):
@@ -153,6 +188,9 @@ class Backend(Protocol):
         If so, a run can append new rows without a merge.
         """
 
+    def account_editor(self) -> AccountEditor:
+        """Returns an object that changes the rows of whole accounts."""
+
     def dlt_destination(self) -> Destination[Any, Any]:
         """Returns dlt's destination object."""
 
@@ -165,8 +203,10 @@ class Backend(Protocol):
     def working_dir(self) -> Path:
         """Returns the folder for dlt's working files. Each destination has its own folder."""
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Publishes the warehouse as a whole and returns True.
+
+        If not `is_last`, the run's session is still open, and only other accounts go on.
 
         Returns False if the run's session has already published everything.
         """

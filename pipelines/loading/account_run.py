@@ -27,10 +27,12 @@ from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.dlt_pipeline import create_pipeline
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
+from pipelines.loading.privacy import PrivacyFilter
 from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
+from sources.sendcloud.reading.outcome import ReadPart
 
 # arguments: the phase (reading, loading or publishing) and the statistics so far
 ProgressCallback = Callable[[str, ReadStats], None]
@@ -48,6 +50,7 @@ class AccountRun:
     write_lock: WriteLock
     on_progress: ProgressCallback
     settings: SourceSettings = field(default_factory=dict, repr=False)
+    part: ReadPart = "head"
     source: DltSource = field(init=False, repr=False)  # reads the head; further sources read the history
 
     @classmethod
@@ -70,6 +73,11 @@ class AccountRun:
         return cls(receipt, backend, write_lock, on_progress)
 
     @property
+    def is_over(self) -> bool:
+        """Whether the account has been loaded completely or has failed."""
+        return self.receipt.outcome == "succeeded" or bool(self.receipt.failure)
+
+    @property
     def stats(self) -> ReadStats:
         """Statistics about what has been read so far."""
         return self.receipt.stats
@@ -85,9 +93,15 @@ class AccountRun:
         """
         try:
             self.settings = resolve_account_settings(self.receipt.account, sections)
-            self.source = build_source(self.settings, "sweep" if sweep else "head", self.stats)
+            self.part = "sweep" if sweep else "head"
+            self.source = build_source(self.settings, self.part, self.stats)
         except Exception as error:
             self.fail(error)
+
+    def try_once(self) -> None:
+        """Makes the account give up after one attempt per request. Must be called before `load`."""
+        self.settings["request_max_attempts"] = 1
+        self.source = build_source(self.settings, self.part, self.stats)
 
     def load(self) -> None:
         """Reads and loads the account. Afterwards, the account has either succeeded or failed."""
@@ -120,6 +134,7 @@ class _Steps(NamedTuple):
     detector: ChangeDetector
     recorder: SightingRecorder
     first_seen: FirstSeenKeeper
+    privacy: PrivacyFilter
 
 
 def _load_packages(one: AccountRun) -> None:
@@ -136,6 +151,7 @@ def _load_packages(one: AccountRun) -> None:
         ChangeDetector(one.backend, one.stats, one.write_lock),
         SightingRecorder(one.backend, one.stats, one.write_lock, open_pickups),
         FirstSeenKeeper(one.backend, one.receipt.account, one.write_lock),
+        PrivacyFilter(one.backend, one.stats, one.write_lock),
     )
     earlier = timedelta(microseconds=1)  # a crashed run's rows were read before this run's rows
     while True:
@@ -172,9 +188,10 @@ def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
     one.backend.adapt_source(source)
-    source.resources["pickups"].add_map(steps.detector).add_map(steps.recorder)
+    source.resources["pickups"].add_map(steps.privacy).add_map(steps.detector).add_map(steps.recorder)
     note_rejected = steps.recorder.open_pickups.note_rejected
-    source.resources["pickups_quarantine"].add_map(note_rejected).add_map(steps.first_seen)
+    rejected = source.resources["pickups_quarantine"].add_map(note_rejected)
+    rejected.add_map(steps.privacy.records).add_map(steps.first_seen)
     started, changed = time.monotonic(), steps.detector.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from pipelines.config.validation import validate_settings
 from pipelines.destinations.base import Backend
@@ -18,6 +19,9 @@ from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.finalize import finalize_run, record_failure, record_publish_time
 from pipelines.loading.plan import RunPlan
+from pipelines.loading.privacy import delete_expired
+from pipelines.loading.several.early_publishing import EarlyPublisher, first_loads_last
+from pipelines.loading.several.unreachable import UnreachableOrigins
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
@@ -59,11 +63,12 @@ class Attempt:
         """
         for receipt in self.receipts:
             receipt.warehouse_restored = restored
+        publisher = EarlyPublisher(self.parts, self.write_lock, partial(_finish, backend=self.backend, is_last=False))
         with _ownership_checked(self.backend, [receipt.account for receipt in self.receipts]):
-            _load_all(self.ready, self.parts, self.backend, self.write_lock)
+            _load_all(self.ready, publisher, self.backend)
         if any(receipt.outcome == "succeeded" for receipt in self.receipts):
             self.on_progress("publishing", _total_stats(self.parts))
-        _finish(self.receipts, self.backend)
+        _finish(publisher.left(), self.backend)
         failures = [receipt.failure for receipt in self.receipts if receipt.failure]
         return [failure for failure in failures if exit_code_of(failure) in DESTINATION_CODES]
 
@@ -92,9 +97,8 @@ def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[No
         yield
 
 
-def _load_all(
-    ready: Sequence[AccountRun], parts: Sequence[AccountRun], backend: Backend, write_lock: WriteLock
-) -> None:
+def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: Backend) -> None:
+    parts, write_lock = publisher.parts, publisher.write_lock
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
@@ -104,7 +108,8 @@ def _load_all(
         with backend.session() as session:
             for account in accounts:
                 migrate(session.for_account(account))
-            run_concurrently(ready, AccountRun.load, write_lock)
+            in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
+            run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher)
     except (Exception, KeyboardInterrupt) as error:
         write_lock.close()  # the last writer must finish before the run reads the file again
         for part in parts:
@@ -119,7 +124,7 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
     return ReadStats(pages=sum(each.pages for each in every), rows_read=sum(each.rows_read for each in every))
 
 
-def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
+def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True) -> None:
     """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
 
     If one of these steps fails, every account that has not failed yet fails with its error. An earlier failure is kept,
@@ -133,8 +138,9 @@ def _finish(receipts: Sequence[Receipt], backend: Backend) -> None:
             receipt.finished_at = datetime.now(UTC)
         if not finalize_run(backend, receipts):
             return
+        delete_expired(backend, receipts)
         started = time.monotonic()
-        if not backend.publish():
+        if not backend.publish(is_last=is_last):
             return
         remedy = "The pickups are loaded and published; only the receipt is incomplete. Fix the cause."
         record_publish_time(backend, receipts, time.monotonic() - started)

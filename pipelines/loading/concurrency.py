@@ -53,7 +53,12 @@ class WriteLock:
             pass
 
 
-def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_lock: WriteLock) -> None:
+def run_concurrently(
+    items: Sequence[Item],
+    work: Callable[[Item], None],
+    write_lock: WriteLock,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Calls `work` for every item, on up to MAX_CONCURRENT threads. A single item is processed on the calling thread.
 
     The threads are daemons, so a thread that waits for a response or a retry does not keep the process alive after
@@ -64,6 +69,7 @@ def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_
         items: the items to process, in the order in which to start them.
         work: the function to call. The function must not raise an error.
         write_lock: the lock that `work` holds while it writes.
+        meanwhile: called every JOIN_SECONDS or more often on the calling thread, while items are being processed.
     """
     if len(items) <= 1:
         for item in items:
@@ -80,6 +86,7 @@ def run_concurrently(items: Sequence[Item], work: Callable[[Item], None], write_
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.5)  # on Windows, Ctrl-C can't interrupt a join without a timeout
+                meanwhile()
     except BaseException:
         left.clear()
         write_lock.close()

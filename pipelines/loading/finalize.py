@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,11 @@ from sources.sendcloud import ReadStats
 
 OUTDATED_VIEWS = "outdated_views"  # in the receipt, beside the names of the checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
+_LAST_FINDINGS = f"""
+    select checks_failed, unexpected_values from {DATASET}.pickup_runs
+    where account = ? and run_id <> ? and outcome = 'succeeded'
+    order by started_at desc limit 1
+"""  # noqa: S608  # as above
 _LAST_VERSION = f"""
     select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
     where account = ? and run_id <> ? and outcome = 'succeeded'
@@ -62,6 +68,8 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         if loaded:
             _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
             _publish_views(connection, receipts)
+        for receipt in loaded:
+            receipt.has_new_findings = _has_new_findings(connection.for_account(receipt.account), receipt)
         for receipt in receipts:
             write_receipt(connection.for_account(receipt.account), receipt)
         for receipt in loaded:
@@ -114,6 +122,20 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
     connection.publish_account(receipt.account)
     return True
+
+
+def _has_new_findings(connection: Session, receipt: Receipt) -> bool:
+    """Returns whether a check or an unexpected value has appeared since the account's last good run.
+
+    The numbers of rows are not compared, because most of them grow with every booking.
+    """
+    before = connection.execute(_LAST_FINDINGS, [receipt.account, receipt.run_id]).fetchall()
+    if not before:
+        return True
+    checks_before, values_before = (json.loads(found or "{}") for found in before[0])
+    known = {(name, value) for name, values in values_before.items() for value in values}
+    values = {(name, value) for name, values in receipt.unexpected_values.items() for value in values}
+    return not (receipt.checks_failed.keys() <= checks_before.keys() and values <= known)
 
 
 def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:

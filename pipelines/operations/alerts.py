@@ -23,7 +23,7 @@ from pipelines.config.settings import get_setting, readable_value
 from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
-from pipelines.operations.incidents import ALL_ACCOUNTS, UNKNOWN_HOLDER, Incident, Incidents
+from pipelines.operations.incidents import ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER, Incident, Incidents, is_due
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
@@ -33,8 +33,8 @@ from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
 TIMEOUT_SECONDS = 5.0
 MAX_CHARACTERS = 600  # longer error texts are truncated, because a chat is not a log
-# These errors need no alert: another run loads the pickups, you pressed Ctrl-C, or the account's name has a typo.
-IGNORED_ERRORS = (RunInProgress, Interrupted, UnknownAccount)
+# These errors need no alert: you pressed Ctrl-C, or the account's name has a typo.
+IGNORED_ERRORS = (Interrupted, UnknownAccount)
 
 
 class AlertSettings(NamedTuple):
@@ -45,12 +45,14 @@ class AlertSettings(NamedTuple):
         incident_files: the files that can store incidents, in order of preference.
         hook: the address for messages, or None.
         ping_url: the address for pings, or None.
+        locked_out_hours: how long runs may find the lock held before this is reported.
     """
 
     project: Path
     incident_files: list[Path]
     hook: str | None = None
     ping_url: str | None = None
+    locked_out_hours: float = 2.0
 
 
 def fallback_settings(project: Path) -> AlertSettings:
@@ -64,9 +66,9 @@ def read_settings(project: Path) -> AlertSettings:
     Raises:
         SettingsError: an address is invalid.
     """
-    hook, ping_url = get_setting(HOOK_SETTING), get_setting(PING_SETTING)
+    hook, ping_url, limit = (get_setting(key) for key in (HOOK_SETTING, PING_SETTING, "status.max_age_hours"))
     beside_warehouse = warehouse_path(project).with_suffix(".incidents.json")
-    return AlertSettings(project, [beside_warehouse, incidents.fallback_path(project)], hook, ping_url)
+    return AlertSettings(project, [beside_warehouse, incidents.fallback_path(project)], hook, ping_url, limit)
 
 
 def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured: Sequence[str]) -> None:
@@ -81,7 +83,7 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
         _post(settings.hook, [_heading(settings), restored], "[runtime] slack_incoming_hook: {}. See the receipt.")
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
-    _notify(settings, failing, well, configured)
+    _notify(settings, failing, [*well, LOCKED_OUT], configured)
     if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts doesn't prove that all accounts work
         _ping(settings.ping_url)
 
@@ -93,13 +95,13 @@ def notify_failure(
 
     Args:
         settings: the project's alert settings, or `fallback_settings`.
-        error: the error. Errors in IGNORED_ERRORS are not reported, except for a lock that an unknown program still
-            holds at the second run.
+        error: the error. Errors in IGNORED_ERRORS are not reported. A lock is reported once it has been held for long,
+            or if an unknown program still holds it at the second run.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
         configured: the names of all configured accounts; empty if they are unknown.
     """
-    if isinstance(error, RunInProgress) and not error.is_holder_known:
-        accounts = [UNKNOWN_HOLDER]
+    if isinstance(error, RunInProgress):
+        accounts = [LOCKED_OUT if error.is_holder_known else UNKNOWN_HOLDER]
     elif isinstance(error, IGNORED_ERRORS):
         return
     if isinstance(error, SettingsError) and not settings.hook:  # another setting was rejected before the hook was read
@@ -129,7 +131,7 @@ def _notify(
     def so_far() -> Incidents:
         return incidents.update_incidents(incidents.read_incidents(settings.incident_files), failing, well, known, now)
 
-    reported = _send_message(settings, so_far(), failing)
+    reported = _send_message(settings, so_far(), failing, now)
     left = so_far()  # reread, because a run of another account may have ended during a slow request
     for name in reported & left.keys():
         left[name].is_told = True
@@ -138,17 +140,14 @@ def _notify(
     )
 
 
-def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[str, str]) -> set[str]:
+def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[str, str], now: datetime) -> set[str]:
     """Sends one message about all incidents that begin or end with this run.
 
     Returns the accounts reported in the message. The set is empty if there is nothing to report or if the hook did not
     accept the message.
     """
-    began = {
-        name: one
-        for name, one in current.items()
-        if name in failing and not one.is_told and one.failed_runs > (name == UNKNOWN_HOLDER)
-    }
+    due = {name for name, one in current.items() if is_due(name, one, settings.locked_out_hours, now)}
+    began = {name: current[name] for name in current if name in due and name in failing}
     over = {name: one for name, one in current.items() if one.well_at}
     if not settings.hook or not (began or over):
         return set()
@@ -193,7 +192,7 @@ def _duration(one: Incident) -> timedelta:
 
 
 def _format_accounts(names: Sequence[str]) -> str:
-    return ", ".join("all accounts" if name in (ALL_ACCOUNTS, UNKNOWN_HOLDER) else name for name in names)
+    return ", ".join("all accounts" if name in (ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER) else name for name in names)
 
 
 def _ping(address: str) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from pipelines.file_access import PRIVATE_FILE_MODE, is_own, is_own_folder, temp
 UNKNOWN_HOLDER = "?"  # stands for runs that find the lock held by an unknown program; not a valid account name
 ALL_ACCOUNTS = "*"  # represents a run that fails before its accounts are known; not a valid account name
 TEMPORARY_NAME = "sendcloud-pickups"
+LOCKED_OUT = "*locked"  # represents runs that find the lock held by another run; not a valid account name
 ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
 
 
@@ -68,16 +69,25 @@ def update_incidents(
     if known:
         if every := incidents.pop(ALL_ACCOUNTS, None):
             incidents = {name: copy(every) for name in known} | incidents
-        incidents = {
-            name: incident for name, incident in incidents.items() if name in {*known, *failing, UNKNOWN_HOLDER}
-        }
+        kept = {*known, *failing, LOCKED_OUT, UNKNOWN_HOLDER}
+        incidents = {name: incident for name, incident in incidents.items() if name in kept}
     for name in failing:
         if name not in incidents or incidents[name].well_at:
             incidents[name] = Incident(now)
         incidents[name].failed_runs += 1
     for name in incidents.keys() & well:
         incidents[name].well_at = incidents[name].well_at or now
-    return incidents
+    return {name: one for name, one in incidents.items() if name != LOCKED_OUT or one.is_told or not one.well_at}
+
+
+def is_due(name: str, incident: Incident, locked_out_hours: float, now: datetime) -> bool:
+    """Returns whether the start of the incident must be reported now.
+
+    A single run may find another run at work. It becomes an incident if no run has ended for `locked_out_hours`.
+    """
+    if name == LOCKED_OUT and now - incident.since < timedelta(hours=locked_out_hours):
+        return False
+    return not incident.is_told and incident.failed_runs > (name == UNKNOWN_HOLDER)
 
 
 def fallback_path(project: Path) -> Path:

@@ -22,7 +22,8 @@ from .errors import SendcloudError
 from .http.client import REQUESTS_PER_MINUTE, Client
 from .http.credentials import SendcloudCredentials
 from .http.oauth import TOKEN_URL
-from .http.rate_limit import RateLimiter
+from .http.rate_limit import RateLimiter, TimeBudget
+from .log_filter import hide_known_warning
 from .reading.frontier import Rules
 from .reading.outcome import ReadPart, Span, WalkResult
 from .reading.progress import ReadStats
@@ -38,6 +39,7 @@ from .settings import (
     _check_numbers,
     _check_spans,
     _check_start_date,
+    _check_timeout,
     _to_utc,
     address_of,
     version_of,
@@ -80,6 +82,7 @@ def sendcloud_source(
     pages_per_package: int = 400,
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     request_max_attempts: int = 7,
+    account_timeout: float = 0.0,
     part: ReadPart = "whole",
     stats: ReadStats | None = None,
 ) -> Sequence[DltResource]:
@@ -104,6 +107,8 @@ def sendcloud_source(
         requests_per_minute: the maximum request rate, including retries. A walk below this rate never waits.
         request_max_attempts: the maximum number of attempts per page. With seven attempts, the waits add up to 63 s,
             which is longer than Sendcloud's one-minute rate window.
+        account_timeout: the number of seconds for which a run reads the account; 0 means no limit. What was read of a
+            first load or a sweep is loaded, and the next run resumes there.
         part: `whole` reads everything in one package. To read several packages, use `head`, and then `history` as long
             as `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To
             reread settled pickups too, use `sweep` instead of `head`. `part` is an argument, not a setting.
@@ -117,7 +122,9 @@ def sendcloud_source(
         SettingsError: a setting is invalid. The other errors in `errors.py` are raised while the resources are being
             extracted.
     """
+    hide_known_warning()
     _check_account(account)
+    _check_timeout(account_timeout)
     _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
     _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
     _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
@@ -129,7 +136,8 @@ def sendcloud_source(
     pace = RateLimiter(requests_per_minute, stats.sent_at)  # all load packages of a run share one rate limit
     version = version_of(api_version)
     address = address_of(base_url, version)
-    client = Client(address, credentials, request_max_attempts, pace, token_url, stats.tokens, version)
+    stats.budget = stats.budget or TimeBudget(account_timeout)
+    client = Client(address, credentials, request_max_attempts, pace, token_url, stats.tokens, version, stats.budget)
     stats.account, stats.api_version = account, api_version
     # The `pickups` resource walks the list, and `pickups_quarantine` waits for the rejected records. A hidden parent
     # resource with two transformers would not work, because dlt stores the state and the settings of the incremental

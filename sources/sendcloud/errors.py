@@ -7,6 +7,7 @@ SendcloudError
 │   ├── ClientAuthError     the token endpoint refused the client id and secret
 │   └── TokenAuthError      the API refused a fresh access token
 ├── Unavailable             no attempt returned a usable response; the next run catches up
+│   └── OutOfTime           the account's time budget is used up; the next run resumes
 └── BadResponse             a response contradicts the API's documentation; nothing from it was loaded
     ├── ExpiredLink         a link from the API returned 404; the next run starts from the newest page
     ├── ForeignLink         a link or redirect leads to another origin; no request was sent to it
@@ -92,13 +93,26 @@ class TokenAuthError(AuthError):
 
 
 class Unavailable(SendcloudError):
-    """Raised when no attempt returned a usable response."""
+    """Raised when no attempt returned a usable response. `is_unreachable` if no attempt returned any response."""
+
+    is_unreachable = False
 
     def __init__(self, path: str, evidence: str, attempts: int, method: str = "GET") -> None:
         tries = "1 try" if attempts == 1 else f"{attempts} tries"
         super().__init__(
             f"Sendcloud could not be read: {method} {path}: {evidence}, after {tries}. "
             "Previously loaded data is unchanged; the next run catches up."
+        )
+
+
+class OutOfTime(Unavailable):
+    """Raised when reading an account takes longer than `account_timeout`."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        SendcloudError.__init__(
+            self,
+            f"Sendcloud was not read to the end: GET {path} was not sent, because the account's time of {seconds:g} s "
+            "([sources.sendcloud] account_timeout) is used up. Loaded data stays loaded; the next run resumes.",
         )
 
 

@@ -63,6 +63,11 @@ def _check_spans(**settings: float) -> None:
             raise SettingsError.of(name, f"is {value}", "Use a number from 0 to 36500.")
 
 
+def _check_timeout(account_timeout: float) -> None:
+    if not 0 <= account_timeout <= 1e6:
+        raise SettingsError.of("account_timeout", f"is {account_timeout}", "Use seconds from 0 (no limit) to 1000000.")
+
+
 def _check_numbers(**settings: int) -> None:
     for name, value in settings.items():
         if value < 1:

@@ -19,7 +19,9 @@ from deltalake.exceptions import DeltaError
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.delta import object_store
+from pipelines.destinations.delta.accounts import DeltaAccountEditor
 from pipelines.destinations.delta.built_views import use_exported_views
+from pipelines.destinations.delta.hidden import finish_changes
 from pipelines.destinations.delta.ownership import check_lake, read_lake_mark, write_lake_mark
 from pipelines.destinations.delta.session import DeltaSession, attach_published
 from pipelines.destinations.delta.tables import DeltaTables
@@ -95,8 +97,9 @@ class DeltaBackend(AccountDatasets):
             write_lake_mark(self.tables)
 
     def prepare(self, accounts: Sequence[str]) -> None:
-        """Removes empty folders left behind by crashed runs. dlt itself creates everything that a run requires."""
+        """Removes what crashed runs and commands left behind. dlt itself creates everything that a run requires."""
         with self._translate_errors():
+            finish_changes(self.tables, map(self._names.of_account, accounts))
             for account in accounts:
                 self.tables.remove_empty_folder(self._names.of_account(account))
 
@@ -115,6 +118,10 @@ class DeltaBackend(AccountDatasets):
                 self._flush(self._session)
             finally:
                 self._session = None
+
+    def account_editor(self) -> DeltaAccountEditor:
+        locked = [*map(self._names.of_account, self._locked)]
+        return DeltaAccountEditor(self.tables, self._memory_session, self._translate_errors, locked)
 
     def has_atomic_loads(self) -> bool:
         """Returns False for a bucket, because the response to a successful write can be lost."""
@@ -154,10 +161,10 @@ class DeltaBackend(AccountDatasets):
     def working_dir(self) -> Path:
         return working_dir("lake", str(self))
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Compacts tables that have many small files. Returns False, because readers use the tables directly."""
         with suppress(DeltaError, OSError):  # nothing is lost, and a later run tries again
-            self.tables.compact(map(self._names.of_account, self._locked))
+            self.tables.compact(map(self._names.of_account, self._locked if is_last else []))
         return False
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:

@@ -18,7 +18,14 @@ from pipelines.destinations.migrations import current_columns
 # a separate table, because dlt's merge would keep old values of `resolved_at`
 RESOLVED_TABLE = "pickups_quarantine_resolved"
 # in the order in which they are written: the history before the record of its loads, and the receipts last
-OWN_TABLES = ("pickup_status_history", "pickup_states_recorded", "pickups_swept", "pickups_unlisted", "pickup_runs")
+OWN_TABLES = (
+    "pickup_status_history",
+    "pickup_states_recorded",
+    "pickups_swept",
+    "pickups_unlisted",
+    "pickups_forgotten",
+    "pickup_runs",
+)
 SWEPT_TABLE = "pickups_swept"
 # record_states and write_receipt write these tables when a package is complete
 WRITTEN_BEFORE_LOAD = {"pickup_states_recorded", "pickup_runs"}
@@ -185,6 +192,11 @@ def _quarantine_query(refused: DeltaTable, tables: DeltaTables, dataset: str) ->
     resolved = tables.table(dataset, RESOLVED_TABLE)
     kept = _from_clause(resolved, tables) if resolved else _NO_RESOLVED
     return _QUARANTINE.format(refused=_from_clause(refused, tables), resolved=kept)
+
+
+def table_query(table: DeltaTable, tables: DeltaTables) -> str:
+    """Returns a query for all rows of the table."""
+    return f"select * from {_from_clause(table, tables)}"  # noqa: S608  # the names come from the lake
 
 
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:

@@ -13,6 +13,7 @@ from dlt.common.libs.deltalake import deltalake_storage_options
 from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 from dlt.destinations.impl.filesystem.filesystem import INIT_FILE_NAME
 
+from pipelines.destinations.delta.hidden import hidden_datasets
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 
 DLT_TABLES = ("pickups", "pickups_quarantine")
@@ -40,9 +41,13 @@ class DeltaTables:
         return f"{self.schemas.data}_notes"
 
     def datasets(self) -> list[str]:
-        """Returns the names of the accounts' folders. The list is empty if there is no lake yet."""
-        prefix = self.schemas.account_prefix
-        return sorted(name for name in self.entries(self.root) if name.startswith(prefix) and "." not in name)
+        """Returns the names of the accounts' folders. The list is empty if there is no lake yet.
+
+        Folders that a command is changing (hidden.py) are left out.
+        """
+        prefix, there = self.schemas.account_prefix, self.entries(self.root)
+        hidden = hidden_datasets(there)
+        return sorted(name for name in there if name.startswith(prefix) and "." not in name and name not in hidden)
 
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
@@ -80,6 +85,26 @@ class DeltaTables:
         if self.filesystem.isdir(folder) and not self.entries(folder):
             self.filesystem.rmdir(folder)
 
+    def files_in(self, dataset: str, folder: str = "") -> list[str]:
+        """Returns the paths of all files in the dataset's folder, or in a folder inside it."""
+        place = f"{self.root}/{dataset}/{folder}".rstrip("/")
+        found: list[str] = self.filesystem.find(place) if self.filesystem.isdir(place) else []
+        return found
+
+    def copy_dataset(self, source: str, target: str) -> None:
+        """Copies every file of a dataset to another dataset, which must not exist."""
+        for before, after in ((source, target), (f"{self.own_folder}/{source}", f"{self.own_folder}/{target}")):
+            for path in self.files_in(before):
+                copy = f"{self.root}/{after}{path.removeprefix(f'{self.root}/{before}')}"
+                self.filesystem.makedirs(copy.rpartition("/")[0], exist_ok=True)
+                self.filesystem.cp_file(path, copy)
+
+    def remove_dataset(self, dataset: str) -> None:
+        """Deletes the dataset's folders."""
+        for folder in (f"{self.root}/{dataset}", f"{self.root}/{self.own_folder}/{dataset}"):
+            if self.filesystem.isdir(folder):
+                self.filesystem.rm(folder, recursive=True)
+
     def table(self, dataset: str, name: str) -> DeltaTable | None:
         """Returns the current version of the table, or the version that `pin_versions` set.
 
@@ -115,6 +140,11 @@ class DeltaTables:
         """Writes the rows atomically, so that readers see either the old or the new table. Adds new columns."""
         kind: Literal["merge", "overwrite"] = "merge" if mode == "append" else "overwrite"
         write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
+
+    def delete_old_files(self, dataset: str, name: str) -> None:
+        """Deletes the files that earlier versions of the table need, because they still contain deleted rows."""
+        if table := self.table(dataset, name):
+            table.vacuum(0, dry_run=False, enforce_retention_duration=False)
 
     def compact(self, datasets: Iterable[str]) -> None:
         """Merges the small files of each table after every COMPACT_EVERY_VERSIONS versions.

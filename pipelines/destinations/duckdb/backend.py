@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
+from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
@@ -94,6 +95,9 @@ class DuckDBBackend:
     def session(self) -> AbstractContextManager[DuckDBSession]:
         return open_database(self.warehouse, names=self.names)
 
+    def account_editor(self) -> DuckDBAccountEditor:
+        return DuckDBAccountEditor(self.session, self.dataset_name(""), self.warehouse, self.publish)
+
     def has_atomic_loads(self) -> bool:
         return True
 
@@ -120,8 +124,11 @@ class DuckDBBackend:
             return Path(base) / "pipelines" / f"{self.warehouse.stem}-{mark}"
         return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
 
-    def publish(self) -> bool:
-        compact(self.warehouse)
+    def publish(self, *, is_last: bool = True) -> bool:
+        if is_last:  # compacting replaces the file, which an open session would not notice
+            compact(self.warehouse)
+        else:
+            self.checkpoint()
         try:
             publish(self.warehouse, self.published)
         except (OSError, DatabaseError) as error:

@@ -63,7 +63,7 @@ def compact(warehouse: Path) -> None:
     # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
     with suppress(OSError, duckdb.Error, DestinationError):
         if _has_newer_format(warehouse) or _is_mostly_free(warehouse):
-            _rewrite(warehouse)
+            rewrite(warehouse)
 
 
 def remove_compaction_files(warehouse: Path) -> None:
@@ -87,7 +87,7 @@ def _is_mostly_free(warehouse: Path) -> bool:
     return bool(free_bytes > MIN_FREE_BYTES and share > get_setting("retention.free_share"))
 
 
-def _rewrite(warehouse: Path) -> None:
+def rewrite(warehouse: Path) -> None:
     """Copies the warehouse to a new file, then replaces the warehouse with the new file.
 
     If the warehouse still has a log, the old file is kept, because the log belongs only to that file.

@@ -22,6 +22,7 @@ from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
+from pipelines.destinations.postgres.accounts import PostgresAccountEditor
 from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
@@ -123,6 +124,9 @@ class PostgresBackend(AccountDatasets):
             session, self._session = self._session, None
             session.close()
 
+    def account_editor(self) -> PostgresAccountEditor:
+        return PostgresAccountEditor(self.session, self._names)
+
     def has_atomic_loads(self) -> bool:
         """Returns False, because the response to a commit can be lost, in which case dlt repeats the load."""
         return False
@@ -147,7 +151,7 @@ class PostgresBackend(AccountDatasets):
     def working_dir(self) -> Path:
         return working_dir("postgres", self._where)
 
-    def publish(self) -> bool:
+    def publish(self, *, is_last: bool = True) -> bool:
         """Returns False, because the run's transaction has already published everything."""
         return False
 
@@ -177,7 +181,7 @@ class PostgresBackend(AccountDatasets):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
             read_mark(readers, self._where)  # raises NewerLayout
-            if not readers.has_table("pickups"):
+            if "account" not in readers.columns("pickups"):  # there is none, or it is somebody else's
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
 

@@ -32,6 +32,15 @@ from pipelines.errors import DestinationError
 
 DIALECT = "postgres"
 SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
+# Both sides notice a lost machine within two minutes. By default, a server keeps the locks of a lost machine for two
+# hours, and every other run ends with exit code 5 until then.
+KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
+SERVER_KEEPALIVES = {
+    "tcp_keepalives_idle": 60,
+    "tcp_keepalives_interval": 15,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": 120_000,
+}
 REMEDY = "Previously loaded data is unchanged. Fix the cause (server, network, privileges) and run again."
 
 
@@ -44,6 +53,7 @@ class PostgresSession:
         self._raw, self._where, self.names, self._schema = raw, where, names, schema or names.data
         self._words = replacements(f'"{self._schema}"', f'"{names.analytics}"')
         self._sessions: dict[str, PostgresSession] = {}
+        self._compared: set[str] = set()
 
     def execute(self, sql: str, parameters: Any = None, /) -> Result:
         """Executes the statements and returns the rows.
@@ -103,7 +113,8 @@ class PostgresSession:
 
     def publish_account(self, account: str) -> None:
         lock.check_held(self, account, self._where)
-        publish_account(self, self.names.of_account(account), account)
+        publish_account(self, self.names.of_account(account), account, compares=account not in self._compared)
+        self._compared.add(account)  # once a run is enough
 
     def publish_views(self) -> list[str]:
         with self._translate_errors():
@@ -137,7 +148,9 @@ def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> Postgre
     """
     who = f"pickups, process {os.getpid()} on {socket.gethostname()}"
     try:
-        raw = psycopg2.connect(dsn, application_name=who)
+        given = psycopg2.extensions.parse_dsn(dsn)
+        alive: dict[str, Any] = {name: value for name, value in KEEPALIVES.items() if name not in given}
+        raw = psycopg2.connect(dsn, application_name=who, **alive)
     except psycopg2.Error as error:
         remedy = (
             "Check that the server is running, and check the host, port, database, user and password in "
@@ -147,5 +160,7 @@ def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> Postgre
     raw.autocommit = True
     with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own
         cursor.execute("set timezone = 'UTC'")
+        for name, value in SERVER_KEEPALIVES.items():
+            cursor.execute(f"set {name} = {value}")
     configure_types(raw)
     return PostgresSession(raw, where, names)

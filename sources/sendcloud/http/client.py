@@ -23,7 +23,7 @@ from ..errors import (
 from .credentials import OAUTH2, SendcloudCredentials
 from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
 from .origins import normalize_url, origin_of, resolve_link, secure_link, validate_base_url
-from .rate_limit import RateLimiter
+from .rate_limit import RateLimiter, TimeBudget
 from .redaction import SecretMask
 from .responses import excerpt, retry_after_seconds, served_at
 from .retrying import RetryingSession
@@ -60,6 +60,7 @@ class Client:
         token_url: str = TOKEN_URL,
         tokens: Tokens | None = None,
         version: Version = V2,
+        budget: TimeBudget | None = None,
     ) -> None:
         self.base_url, token_url = validate_base_url("base_url", base_url), validate_base_url("token_url", token_url)
         self.version, self.links_by_https = version, 0
@@ -68,7 +69,7 @@ class Client:
         # like Ory's server, the token endpoint decodes the id and secret as form fields (RFC 6749, 2.3.1)
         spelled = quote_plus if tuple(pair) == OAUTH2 else str
         self._keys = SecretMask(pair, spelled)
-        self.wire = PacedAdapter(pace or RateLimiter(REQUESTS_PER_MINUTE))
+        self.wire = PacedAdapter(pace or RateLimiter(REQUESTS_PER_MINUTE), budget)
         self._session = RetryingSession(
             "base_url", self.base_url, self._keys, self.wire, max_attempts, self._message_of
         )

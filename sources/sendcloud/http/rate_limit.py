@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 
 WINDOW_SECONDS = 60.0
 
@@ -27,3 +28,19 @@ class RateLimiter:
             time.sleep(seconds)
         self.sent_at.append(now + seconds)
         return seconds
+
+
+class TimeBudget:
+    """Limits how long an account may be read. The time begins with the account's first request."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ends_at: float | None = None
+
+    def remaining_seconds(self) -> float:
+        """Returns how much time is left, which is endless if the budget is 0."""
+        if not self.seconds:
+            return inf
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self.seconds
+        return self._ends_at - time.monotonic()

@@ -114,14 +114,17 @@ class RetryingSession:
         except UnusableResponse as error:
             raise self.unusable(method, path, self._keys.mask(str(error))) from None
         except requests.RequestException as error:
-            raise Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method) from None
+            unavailable = Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method)
+            unavailable.is_unreachable = isinstance(error, requests.ConnectionError | requests.Timeout)
+            raise unavailable from None
 
     def _should_retry(self, response: requests.Response | None, _: BaseException | None) -> bool:
         """Returns whether to retry the request, for example after a 429, a 5xx, or a 200 without a JSON object.
 
         If the API asks for a wait that exceeds the maximum delay between attempts, the request is not retried.
         """
-        if response is None or retry_after_seconds(response.headers) > self._longest_wait:
+        longest_wait = min(self._longest_wait, self._wire.budget.remaining_seconds())
+        if response is None or retry_after_seconds(response.headers) > longest_wait:
             return False
         return should_retry(response)
 

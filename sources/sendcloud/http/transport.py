@@ -8,11 +8,13 @@ from contextlib import suppress
 from io import BytesIO
 from math import ceil, inf
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from .rate_limit import RateLimiter
+from ..errors import OutOfTime
+from .rate_limit import RateLimiter, TimeBudget
 from .responses import UnusableResponse, has_readable_encoding, retry_after_seconds, to_utf8
 
 MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups takes up 0.13 MB
@@ -26,9 +28,9 @@ class PacedAdapter(HTTPAdapter):
     a 200 to UTF-8, so that the retry condition can inspect the text.
     """
 
-    def __init__(self, pace: RateLimiter) -> None:
+    def __init__(self, pace: RateLimiter, budget: TimeBudget | None = None) -> None:
         super().__init__()
-        self._pace = pace
+        self._pace, self.budget = pace, budget or TimeBudget(0)
 
     sent = 0
     retries = 0
@@ -46,6 +48,11 @@ class PacedAdapter(HTTPAdapter):
         time.sleep(seconds)
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Sends the request. Raises OutOfTime if the account's time is used up."""
+        if (left := self.budget.remaining_seconds()) <= 0:
+            raise OutOfTime(urlsplit(str(args[0].url)).path, self.budget.seconds)
+        if left < inf:
+            kwargs["timeout"] = min(left, _seconds_to_read(kwargs.get("timeout")))
         self.sent += 1
         self.tries += 1
         if self.tries > 1:

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import BadResponse, LoopingLink
+from ..errors import BadResponse, LoopingLink, OutOfTime
 from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
@@ -53,11 +53,15 @@ class StopRule(NamedTuple):
     after_pages: int | None = None
     only_unsorted: bool = False
 
+    def may_stop_early(self, order: OrderCheck) -> bool:
+        """Returns whether a shorter package is possible, because the next run can resume at the next link."""
+        return bool(self.after_pages) and (order.broken or not self.only_unsorted)
+
     def reason_to_stop(self, pages: int, rows: pa.Table, order: OrderCheck) -> str | None:
         """Returns `frontier` or `chunk` to stop after `rows`, or None if reading continues. `pages` counts from 1."""
         if order.newest_first and self.before and is_before(rows, self.before):
             return "frontier"
-        if self.after_pages and pages >= self.after_pages and (order.broken or not self.only_unsorted):
+        if self.after_pages and pages >= self.after_pages and self.may_stop_early(order):
             return "chunk"
         return None
 
@@ -74,7 +78,8 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     """
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
-    for number, (page, following, clocks) in enumerate(_page_source(link, client, stop, stats), start=1):
+    pages = _until_out_of_time(_page_source(link, client, stop, stats), order, stop, stats)
+    for number, (page, following, clocks) in enumerate(pages, start=1):
         if not stats.settled_by:
             _note_clocks(clocks, page.rows, stats)
         _update_stats(page, stats)
@@ -88,6 +93,24 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
             stats.stopped_because = because
             break
     return PagesRead(keep_latest(tables), rejected, order, following)
+
+
+def _until_out_of_time(
+    pages: Iterator[ListedPage], order: OrderCheck, stop: StopRule, stats: ReadStats
+) -> Iterator[ListedPage]:
+    """Yields the pages until the time is up. If the package may be shorter, what was read before is still loaded.
+
+    The error is then raised when the next package is requested (`stats.cut_short_by`).
+    """
+    is_begun = False
+    try:
+        for page in pages:
+            yield page
+            is_begun = True
+    except OutOfTime as error:
+        if not (is_begun and stop.may_stop_early(order)):
+            raise
+        stats.stopped_because, stats.cut_short_by = "chunk", error
 
 
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:

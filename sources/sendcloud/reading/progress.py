@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..errors import OutOfTime
 from ..http.oauth import Tokens
+from ..http.rate_limit import TimeBudget
 from .clocks import ClockReading, is_after
 from .prefetch import Prefetcher
 
@@ -71,6 +73,8 @@ class ReadStats(ReadFacts):
     sent_at: deque[float] = field(default_factory=deque, repr=False)  # request times, for the rate limit of the run
     tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run
     history_links_read: set[str] = field(default_factory=set, repr=False)  # links where history packages started
+    budget: TimeBudget | None = field(default=None, repr=False)  # shared by all packages of the run
+    cut_short_by: OutOfTime | None = field(default=None, repr=False)  # ended a package whose pages are still loaded
     prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # reads the next package during loading
 
     @property

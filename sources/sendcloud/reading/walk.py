@@ -43,6 +43,8 @@ def walk(
     Raises:
         SendcloudError: reading a page failed. The possible errors are listed in `read_pages`.
     """
+    if stats.cut_short_by:
+        raise stats.cut_short_by
     if part != "history" and memory:
         stats.new_from = memory.get("newest_listed_at", START_OF_TIME + rules.overlap) - rules.overlap
     memory = _still_good(memory, client.version.name, span, stats)

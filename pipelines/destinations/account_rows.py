@@ -1,0 +1,221 @@
+"""Renames, counts and deletes an account's rows in one schema, in the caller's transaction.
+
+An account can be renamed before or after the new name's first run. After it, both names have rows of the same pickups.
+The rows of both are then merged: nothing is lost, and no pickup and no state counts twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.destinations.base import DATASET, Session
+from pipelines.destinations.naming import STAGING_SUFFIX
+from pipelines.destinations.ownership import PIPELINE_PREFIX
+from pipelines.errors import AccountMismatch
+
+RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
+STATE_TABLE = "_dlt_pipeline_state"
+
+# Every table with this column belongs to the accounts named in it, including tables of later versions.
+_ACCOUNT_TABLES = """
+    select columns.table_name from information_schema.columns
+    join information_schema.tables using (table_catalog, table_schema, table_name)
+    where table_catalog = current_database() and columns.table_schema = $schema and column_name = 'account'
+        and table_type = 'BASE TABLE'
+    order by columns.table_name
+"""
+# Both names may have rows of one pickup. The row of the new name is kept, because the new name's position in dlt's
+# state, which is also kept, makes its next run read every pickup that was open in that row.
+_DELETE_OUTDATED = {
+    "pickups_unlisted": """
+        delete from sendcloud.pickups_unlisted where account = $old and (
+            id in (select id from sendcloud.pickups where account = $new)
+            or id in (select id from sendcloud.pickups_unlisted where account = $new)
+        )
+    """,
+    "pickups": """
+        delete from sendcloud.pickups
+        where account = $old and id in (select id from sendcloud.pickups where account = $new)
+    """,
+    # in a lake, resolved records are in a table of their own
+    "pickups_quarantine_resolved": """
+        delete from sendcloud.pickups_quarantine_resolved where account = $old
+            and record_hash in (select record_hash from sendcloud.pickups_quarantine_resolved where account = $new)
+    """,
+    # a sweep under the old name does not go on under the new name
+    "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
+}
+# Rows that both names have are copies, which a rename in a lake leaves behind if it is killed.
+_DELETE_COPIES = {
+    "pickup_status_history": ("id", "observed_at", "_dlt_load_id"),
+    "pickup_runs": ("run_id",),
+}
+_DELETE_COPIED = """
+    delete from sendcloud.{table} as copied using (select {keys} from sendcloud.{table} where account = $new) as kept
+    where copied.account = $old and {same}
+"""
+_KEEP_FIRST_SEEN = """
+    update sendcloud.pickups_quarantine as kept set first_seen_at = earlier.first_seen_at
+    from (select record_hash, first_seen_at from sendcloud.pickups_quarantine where account = $old) as earlier
+    where kept.account = $new and kept.record_hash = earlier.record_hash
+        and earlier.first_seen_at < kept.first_seen_at
+"""
+_DELETE_QUARANTINED = """
+    delete from sendcloud.pickups_quarantine where account = $old
+        and record_hash in (select record_hash from sendcloud.pickups_quarantine where account = $new)
+"""
+_STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
+_SPELLED_ALIKE = "replace(lower({}::text), ' ', '_')"  # as in bookkeeping/status_history.py
+_SAME = " and ".join(
+    f"{_SPELLED_ALIKE.format(state)} is not distinct from {_SPELLED_ALIKE.format(f'latest_{state}')}"
+    for state in _STATES
+)
+# the first observation under the new name repeats the last state under the old name, unless the pickup has changed
+_DELETE_REPEATED_STATES = f"""
+    delete from sendcloud.pickup_status_history as repeated using (
+        select id, observed_at, _dlt_load_id from (
+            select id, observed_at, _dlt_load_id, {", ".join(_STATES)}, lag(id) over before as latest_id,
+                {", ".join(f"lag({state}) over before as latest_{state}" for state in _STATES)}
+            from sendcloud.pickup_status_history where account = $new
+            window before as (partition by id order by observed_at, _dlt_load_id)
+        ) as compared
+        where latest_id is not null and {_SAME}
+    ) as found
+    where repeated.account = $new and repeated.id = found.id and repeated.observed_at = found.observed_at
+        and repeated._dlt_load_id = found._dlt_load_id
+"""  # noqa: S608  # the names are constants
+_COMPARED = """
+    select count(*), count(*) filter (where old.created_at = new.created_at)
+    from sendcloud.pickups as old join sendcloud.pickups as new on new.id = old.id
+    where old.account = $old and new.account = $new
+"""
+_PICKUPS = f"select count(*) from {DATASET}.pickups where account = $account"  # noqa: S608  # a constant
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """The old and the new name of one account."""
+
+    old: str
+    new: str
+
+    def parameters(self) -> dict[str, str]:
+        return {"old": self.old, "new": self.new}
+
+
+def account_tables(session: Session, schema: str) -> list[str]:
+    """Returns the names of the schema's tables that have a column `account`."""
+    return [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
+
+
+def clear_staging(session: Session, schema: str) -> None:
+    """Deletes the rows that dlt's last merge has left in its staging schema. The next load replaces them anyway."""
+    staging = f"{schema}{STAGING_SUFFIX}"
+    for (table,) in session.execute(_TABLES, {"schema": staging}).fetchall():
+        session.execute(f'delete from "{staging}"."{table}"')  # noqa: S608  # from the catalog
+
+
+_TABLES = """
+    select table_name from information_schema.tables
+    where table_catalog = current_database() and table_schema = $schema and table_type = 'BASE TABLE'
+"""
+
+
+def count_rows(session: Session, schema: str) -> RowCounts:
+    """Returns the number of rows of each account in each of the schema's tables that has rows of it."""
+    found: RowCounts = {}
+    for table in account_tables(session, schema):
+        counts = f"select account, count(*) from sendcloud.{table} group by account"  # noqa: S608  # from the catalog
+        for account, rows in session.execute(counts).fetchall():
+            found.setdefault(account, {})[table] = rows
+    return found
+
+
+def rename_rows(session: Session, schema: str, names: Renaming) -> None:
+    """Gives the rows of the old name to the new name.
+
+    Args:
+        session: a session with an open transaction, in which `sendcloud` has the rows of both names.
+        schema: the name of that schema in the database.
+        names: both names.
+
+    Raises:
+        AccountMismatch: both names have pickups, but they are not the same pickups.
+    """
+    tables = account_tables(session, schema)
+    if has_pickups(session, tables, names.new) and has_pickups(session, tables, names.old):
+        _check_is_same_account(session, names)
+        _delete_outdated(session, tables, names)
+    for table in tables:
+        session.execute(f"update sendcloud.{table} set account = $new where account = $old", names.parameters())  # noqa: S608  # from the catalog
+    if "pickup_status_history" in tables:
+        session.execute(_DELETE_REPEATED_STATES, {"new": names.new})
+    rename_position(session, names)
+
+
+def has_pickups(session: Session, tables: list[str], account: str) -> bool:
+    """Returns whether the account has a pickup in `sendcloud.pickups`."""
+    return "pickups" in tables and session.execute(_PICKUPS, {"account": account}).fetchall()[0][0] > 0
+
+
+def _check_is_same_account(session: Session, names: Renaming) -> None:
+    """Raises AccountMismatch unless every pickup that both names have was booked at the same instant."""
+    ((common, same),) = session.execute(_COMPARED, names.parameters()).fetchall()
+    if not same or same < common:
+        raise AccountMismatch(names.old, names.new, common, same)
+
+
+def _delete_outdated(session: Session, tables: list[str], names: Renaming) -> None:
+    if "pickups_quarantine" in tables:
+        session.execute(_KEEP_FIRST_SEEN, names.parameters())
+        session.execute(_DELETE_QUARANTINED, names.parameters())
+    for table, outdated in _DELETE_OUTDATED.items():
+        if table in tables:
+            session.execute(outdated, names.parameters())
+    for table, keys in _DELETE_COPIES.items():
+        if table in tables:
+            same = " and ".join(f"copied.{key} = kept.{key}" for key in keys)
+            copied = _DELETE_COPIED.format(table=table, keys=", ".join(keys), same=same)
+            session.execute(copied, names.parameters())
+
+
+def delete_rows(session: Session, schema: str, account: str) -> None:
+    """Deletes the account's rows in every table, and its position."""
+    for table in account_tables(session, schema):
+        session.execute(f"delete from sendcloud.{table} where account = $account", {"account": account})  # noqa: S608  # from the catalog
+    if session.has_table(STATE_TABLE):
+        session.execute(_DELETE_POSITION, {"name": PIPELINE_PREFIX + account})
+
+
+_DELETE_POSITION = f"delete from sendcloud.{STATE_TABLE} where pipeline_name = $name"  # noqa: S608  # a constant
+_POSITIONS = f"select _dlt_id, state from sendcloud.{STATE_TABLE} where pipeline_name = $name"  # noqa: S608  # a constant
+_RENAME_POSITION = f"""
+    update sendcloud.{STATE_TABLE} set pipeline_name = $new, state = $state, version_hash = $version_hash
+    where _dlt_id = $dlt_id
+"""  # noqa: S608  # a constant
+
+
+def rename_position(session: Session, names: Renaming) -> None:
+    """Gives the old name's position in the list to the new name, or deletes it if the new name has its own."""
+    if not session.has_table(STATE_TABLE):
+        return
+    old, new = PIPELINE_PREFIX + names.old, PIPELINE_PREFIX + names.new
+    if not session.execute(_POSITIONS, {"name": new}).fetchall():
+        for dlt_id, state in session.execute(_POSITIONS, {"name": old}).fetchall():
+            session.execute(_RENAME_POSITION, {"new": new, "dlt_id": dlt_id, **renamed_state(state, names)})
+    session.execute(_DELETE_POSITION, {"name": old})
+
+
+def renamed_state(compressed: str, names: Renaming) -> dict[str, Any]:
+    """Returns dlt's stored state under the new name, as the values of its columns."""
+    from dlt.common.versioned_state import compress_state, decompress_state, generate_state_version_hash
+
+    state: Any = decompress_state(compressed)
+    state["pipeline_name"] = PIPELINE_PREFIX + names.new
+    for source in state.get("sources", {}).values():
+        memories = source.get("resources", {}).get("pickups", {}).get("accounts", {})
+        if names.old in memories:
+            memories[names.new] = memories.pop(names.old)
+    state["_version_hash"] = generate_state_version_hash(state, exclude_attrs=["_local"])
+    return {"state": compress_state(state), "version_hash": state["_version_hash"]}

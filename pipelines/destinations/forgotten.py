@@ -1,0 +1,101 @@
+"""Masks pickups that `pickups forget` has forgotten, and deletes pickups that are older than `[retention]` allows.
+
+The API goes on listing both. A forgotten pickup keeps its row, its id and its states, so that no number changes and no
+sweep takes it for a new pickup; only its personal data is masked, whenever it is read again.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.destinations.base import Session
+
+_ID = re.compile(r"[1-9][0-9]{0,17}")
+MASK = "forgotten"  # takes the place of a forgotten tracking number
+FORGOTTEN_TABLE = "pickups_forgotten"
+_CREATE_TABLE = """
+    create table if not exists sendcloud.pickups_forgotten (
+        account text not null, id bigint not null, forgotten_at timestamptz not null
+    )
+"""
+_PICKUPS = "select id from sendcloud.pickups where account = $account and tracking_number = $number"
+_QUARANTINED = """
+    select json_extract_string(record, '$.id') from sendcloud.pickups_quarantine
+    where account = $account and strpos(record::text, $number) > 0
+"""
+_NOTE = "insert into sendcloud.pickups_forgotten select $account, unnest($ids), $now"
+_MASK_PICKUPS = """
+    update sendcloud.pickups set tracking_number = $mask, extra = null
+    where account = $account and (tracking_number = $number or strpos(coalesce(extra::text, ''), $number) > 0)
+"""
+_DELETE_QUARANTINED = """
+    delete from sendcloud.pickups_quarantine where account = $account and strpos(record::text, $number) > 0
+"""
+_COUNTS = {
+    "pickups": """
+        select count(*) from sendcloud.pickups
+        where account = $account and (tracking_number = $number or strpos(coalesce(extra::text, ''), $number) > 0)
+    """,
+    "pickups_quarantine": """
+        select count(*) from sendcloud.pickups_quarantine where account = $account and strpos(record::text, $number) > 0
+    """,
+}
+_IS_EXPIRED = "greatest(created_at, coalesce(pickup_until, pickup_from, created_at)) < $before"
+_EXPIRED_IDS = f"select id from sendcloud.pickups where account = $account and {_IS_EXPIRED}"  # noqa: S608  # a constant
+_TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept")
+
+
+def count_matches(session: Session, account: str, number: str) -> dict[str, int]:
+    """Returns the number of the account's rows with this tracking number, by table, without tables that have none."""
+    facts = {"account": account, "number": number}
+    found = {
+        table: session.execute(query, facts).fetchall()[0][0]
+        for table, query in _COUNTS.items()
+        if session.has_table(table)
+    }
+    return {table: rows for table, rows in found.items() if rows}
+
+
+def forget_number(session: Session, account: str, number: str) -> None:
+    """Masks the tracking number in the open transaction, and notes the pickups, so that later runs mask them too."""
+    facts = {"account": account, "number": number}
+    session.execute(_CREATE_TABLE)
+    found = session.execute(_PICKUPS, facts).fetchall()
+    if session.has_table("pickups_quarantine"):
+        found += session.execute(_QUARANTINED, facts).fetchall()
+        session.execute(_DELETE_QUARANTINED, facts)
+    session.execute(_MASK_PICKUPS, facts | {"mask": MASK})
+    ids = {int(id_) for (id_,) in found if _ID.fullmatch(str(id_))} - {*forgotten_ids(session, account)}
+    if ids:
+        session.execute(_NOTE, {"account": account, "ids": sorted(ids), "now": datetime.now(UTC)})
+
+
+def forgotten_ids(session: Session, account: str) -> list[int]:
+    """Returns the ids of the account's forgotten pickups."""
+    if not session.has_table(FORGOTTEN_TABLE):
+        return []
+    found: list[tuple[Any, ...]] = session.execute(_FORGOTTEN_IDS, [account]).fetchall()
+    return [id_ for (id_,) in found]
+
+
+_FORGOTTEN_IDS = "select id from sendcloud.pickups_forgotten where account = ?"
+
+
+def has_expired_pickups(session: Session, account: str, before: datetime) -> bool:
+    """Returns whether the account has pickups whose booking and window lie before `before`."""
+    facts = {"account": account, "before": before}
+    return session.has_table("pickups") and bool(session.execute(f"{_EXPIRED_IDS} limit 1", facts).fetchall())
+
+
+def delete_expired_pickups(session: Session, account: str, before: datetime) -> None:
+    """Deletes these pickups with their states in the open transaction, and old rejected records."""
+    facts = {"account": account, "before": before}
+    for table in filter(session.has_table, _TABLES_WITH_IDS):
+        session.execute(f"delete from sendcloud.{table} where account = $account and id in ({_EXPIRED_IDS})", facts)  # noqa: S608  # constants
+    if session.has_table("pickups_quarantine"):
+        session.execute(
+            "delete from sendcloud.pickups_quarantine where account = $account and first_seen_at < $before", facts
+        )
+    session.execute(f"delete from sendcloud.pickups where account = $account and {_IS_EXPIRED}", facts)  # noqa: S608  # a constant

@@ -1,0 +1,161 @@
+"""Implements `pickups accounts`: lists, renames and removes accounts in the destination. Settings are never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.config.accounts import account_names, account_section, configured_accounts
+from pipelines.config.project import project_context
+from pipelines.config.settings import SOURCE_SECTION, list_alternatives, setting_location, settings_file
+from pipelines.destinations.account_rows import Renaming, RowCounts
+from pipelines.destinations.base import AccountEditor, Backend
+from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.select import select_backend
+from pipelines.errors import DestinationError, NoData
+from sources.sendcloud.errors import SettingsError
+
+
+class AccountRows(NamedTuple):
+    """One account: whether the settings name it, and its rows by table."""
+
+    account: str
+    is_configured: bool
+    rows: dict[str, int]
+
+
+class Change(NamedTuple):
+    """What a command changed, or would change.
+
+    Attributes:
+        rows: the rows of the account, by table.
+        merged: the rows of the new name before the change, by table; empty if it had none.
+        is_configured: whether the settings name the account that was changed.
+    """
+
+    rows: dict[str, int]
+    merged: dict[str, int]
+    is_configured: bool
+
+
+def list_accounts(wait_seconds: float = 0) -> list[AccountRows]:
+    """Returns every account that is configured or has rows, sorted by name.
+
+    Raises:
+        RunInProgress: a run still holds the lock after `wait_seconds`.
+    """
+    with project_context() as project:
+        names, backend = account_names(), select_backend(project)
+        found = _count(backend, names, wait_seconds)
+    return [AccountRows(name, name in names, found.get(name, {})) for name in sorted({*names, *found})]
+
+
+def rename_account(old: str, new: str, *, wait_seconds: float = 0, is_trial: bool = False) -> Change:
+    """Gives the rows, states, receipts and position of `old` to `new`, and publishes the result.
+
+    The settings must already have the new name only. Otherwise, a run could load the old name again.
+
+    Args:
+        old: the name that the rows have.
+        new: the name that the settings have.
+        wait_seconds: how long to wait for a run to end.
+        is_trial: whether to change nothing, but to raise every error that the change would raise.
+
+    Raises:
+        SettingsError: the settings have the old name or lack the new one, or `old` has no rows.
+        AccountMismatch: both names have pickups, but they are not the same pickups.
+        RunInProgress: a run still holds the lock after `wait_seconds`.
+    """
+    with project_context() as project:
+        _check_is_renamed(old, new)
+        with editing(project, [old, new], wait_seconds) as editor:
+            found = _rows_of(editor, old)
+            change = Change(found[old], found.get(new, {}), is_configured=False)
+            editor.rename(Renaming(old, new), is_trial=is_trial)
+            if not is_trial:
+                editor.publish()
+    return change
+
+
+def remove_account(account: str, *, wait_seconds: float = 0, is_trial: bool = False) -> Change:
+    """Deletes the account's rows and its position, and publishes the result.
+
+    Args:
+        account: the name of the account.
+        wait_seconds: how long to wait for a run to end.
+        is_trial: whether to change nothing.
+
+    Raises:
+        SettingsError: the account has no rows.
+        RunInProgress: a run still holds the lock after `wait_seconds`.
+    """
+    with project_context() as project:
+        is_configured = account in account_names()
+        with editing(project, [account], wait_seconds) as editor:
+            change = Change(_rows_of(editor, account)[account], {}, is_configured)
+            if not is_trial:
+                editor.remove(account)
+                editor.publish()
+    return change
+
+
+def _count(backend: Backend, names: Sequence[str], wait_seconds: float) -> RowCounts:
+    if not backend.exists():
+        return {}
+    with backend.lock(names, wait_seconds):
+        return backend.account_editor().count_rows()
+
+
+@contextmanager
+def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iterator[AccountEditor]:
+    """Yields an editor of the project's destination, and holds the accounts' locks during the block.
+
+    Raises:
+        NoData: nothing has been loaded yet.
+        RunInProgress: a run still holds a lock after `wait_seconds`.
+    """
+    backend = select_backend(project)
+    if not backend.exists():
+        raise NoData(str(backend))
+    with backend.lock(accounts, wait_seconds):
+        with backend.ownership_checked(accounts):
+            pass  # the check holds the warehouse open, and a change may replace the file
+        try:
+            yield backend.account_editor()
+        except DatabaseError as error:
+            remedy = "Nothing was changed. Fix the cause (disk, permissions, another program) and try again."
+            raise DestinationError(str(backend), str(error).split("\n")[0], remedy) from error
+
+
+def _rows_of(editor: AccountEditor, account: str) -> RowCounts:
+    """Returns all rows by account and table. Without rows of the account, publishes and raises SettingsError.
+
+    A crash between a change and its publication leaves nothing to change, but something to publish.
+    """
+    found = editor.count_rows()
+    if account not in found:
+        editor.publish()
+        raise SettingsError(f"Account {account!r} has no rows; {list_alternatives(account, sorted(found))}.")
+    return found
+
+
+def _check_is_renamed(old: str, new: str) -> None:
+    names = account_names()
+    if old == new:
+        raise SettingsError(f"The old and the new name are both {old!r}. Nothing was renamed.")
+    if old in names or new not in names:
+        raise SettingsError(
+            f"{_how_to_rename(old, new)} Then run this command again; a run in between does no harm. Nothing was "
+            f"renamed, because the settings name these accounts: {', '.join(names)}."
+        )
+
+
+def _how_to_rename(old: str, new: str) -> str:
+    if not configured_accounts():
+        return f"First set {setting_location(f'{SOURCE_SECTION}.account')} = {new!r}."
+    return (
+        f"First rename [{account_section(old)}] to [{account_section(new)}], in {settings_file('config')}, in "
+        f"{settings_file('secrets')} and in environment variables."
+    )
