@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.output import print_text
+
 if TYPE_CHECKING:
     from pipelines.destinations.duckdb.copies import RestorePlan
 
@@ -22,9 +24,9 @@ def backup(
     from pipelines.operations.backup import back_up
 
     made = back_up(to, keep)
-    typer.echo(f"{made.path}: {made.contents}")
+    print_text(f"{made.path}: {made.contents}")
     for path in made.removed:
-        typer.echo(f"removed {path}")
+        print_text(f"removed {path}")
 
 
 def restore(
@@ -37,15 +39,15 @@ def restore(
     from pipelines.operations.backup import restoring
 
     with restoring(source) as plan:
-        typer.echo("\n".join(_plan_lines(plan)))
+        print_text("\n".join(_plan_lines(plan)))
         if not yes:
             if not sys.stdin.isatty():
                 raise typer.BadParameter("nobody can be asked here, and nothing was changed", param_hint="--yes")
             typer.confirm("Replace the warehouse?", abort=True)
         kept = plan.execute()
     if kept:
-        typer.echo(f"The old file is kept as {kept}. Delete it when you no longer need it.")
-    typer.echo("The warehouse is restored. To read what has changed since then: pickups run")
+        print_text(f"The old file is kept as {kept}. Delete it when you no longer need it.")
+    print_text("The warehouse is restored. To read what has changed since then: pickups run")
 
 
 def _plan_lines(plan: RestorePlan) -> list[str]:

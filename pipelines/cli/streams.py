@@ -14,7 +14,6 @@ from contextlib import suppress
 from select import select
 from typing import Any, TextIO
 
-from pipelines.errors import DestinationError
 from pipelines.output import visible
 
 
@@ -72,6 +71,8 @@ def check_output() -> None:
     sys.stdout.flush()
     lost = getattr(getattr(sys.stdout.buffer, "raw", None), "lost", None)
     if lost and not isinstance(lost, BrokenPipeError):
+        from pipelines.errors import DestinationError  # imports dlt, which --help does not need
+
         raise DestinationError("stdout", lost.strerror or str(lost), "Send the output to another place.")
 
 

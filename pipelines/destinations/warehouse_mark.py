@@ -49,7 +49,7 @@ class WarehouseMark:
     published_file: str | None = None
 
 
-_COLUMNS = ", ".join(column.name for column in fields(WarehouseMark))
+_COLUMNS = [column.name for column in fields(WarehouseMark)]
 _CREATE = f"""
     create table if not exists sendcloud.{MARK_TABLE} (
         warehouse_id text not null, layout_version bigint not null, program_version text not null,
@@ -57,7 +57,7 @@ _CREATE = f"""
         published_file text
     )
 """
-_INSERT = f"insert into sendcloud.{MARK_TABLE} ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
+_INSERT = f"insert into sendcloud.{MARK_TABLE} ({', '.join(_COLUMNS)}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
 
 
 def read_mark(session: Session, where: str) -> WarehouseMark | None:
@@ -75,8 +75,8 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
     for layout, program in session.execute(_LAYOUT).fetchall():
         if layout > LAYOUT_VERSION:
             raise NewerLayout(where, layout, LAYOUT_VERSION, program)
-        ((*values,),) = session.execute(f"select {_COLUMNS} from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608
-        return WarehouseMark(*values)
+        (facts,) = session.sql(f"select * from sendcloud.{MARK_TABLE}").to_arrow_table().to_pylist()  # noqa: S608
+        return WarehouseMark(**{name: value for name, value in facts.items() if name in _COLUMNS})
     return None
 
 
@@ -105,6 +105,8 @@ def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda
     mark = updated(read_mark(session, where), **here)
     session.execute("create schema if not exists sendcloud")
     session.execute(_CREATE)
+    for name in set(_COLUMNS) - set(session.columns(MARK_TABLE)):  # an older version created the table
+        session.execute(f"alter table sendcloud.{MARK_TABLE} add column {name} text")
     session.execute(f"delete from sendcloud.{MARK_TABLE}")  # noqa: S608  # as above
     session.execute(_INSERT, astuple(mark))
     session.execute("commit")
@@ -124,11 +126,12 @@ def mark_from_json(text: str, where: str) -> WarehouseMark | None:
     try:
         facts = json.loads(text)
         layout, program = int(facts["layout_version"]), str(facts["program_version"])
+        facts["created_at"] = datetime.fromisoformat(facts["created_at"])
     except (ValueError, KeyError, TypeError):
         return None
     if layout > LAYOUT_VERSION:
         raise NewerLayout(where, layout, LAYOUT_VERSION, program)
-    return WarehouseMark(**{**facts, "created_at": datetime.fromisoformat(facts["created_at"])})
+    return WarehouseMark(**{name: value for name, value in facts.items() if name in _COLUMNS})
 
 
 def mark_as_json(mark: WarehouseMark) -> str:

@@ -23,6 +23,7 @@ from .http.client import REQUESTS_PER_MINUTE, Client
 from .http.credentials import SendcloudCredentials
 from .http.oauth import TOKEN_URL
 from .http.rate_limit import RateLimiter, TimeBudget
+from .log_filter import hide_known_warning
 from .reading.frontier import Rules
 from .reading.outcome import ReadPart, Span, WalkResult
 from .reading.progress import ReadStats
@@ -121,6 +122,7 @@ def sendcloud_source(
         SettingsError: a setting is invalid. The other errors in `errors.py` are raised while the resources are being
             extracted.
     """
+    hide_known_warning()
     _check_account(account)
     _check_timeout(account_timeout)
     _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)

@@ -155,7 +155,7 @@ def test_faults_in_first_loads_of_several_accounts_are_recovered_by_later_runs(
     """Each of four accounts has three packages. One account has refused keys, and the API of another fails midway."""
     with serving({name: seeded_world(90, seed * 10 + n) for n, name in enumerate("abcd")}) as apis:
         configure(installation, apis, common={**SMALL, "request_max_attempts": 1})
-        apis["b"].fault(faults.status(401), times=None)
+        apis["b"].fault(faults.refusal(401), times=None)
         apis["c"].fault(faults.status(500), page=4 + seed, times=None)
 
         first = run_accounts(installation.folder)

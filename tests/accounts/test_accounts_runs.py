@@ -133,7 +133,7 @@ def test_refused_keys_of_one_account_stop_no_other_account(loaded: Installation,
     for api in apis.values():
         api.world.advance(hours=1)
         api.world.book()
-    apis["south"].fault(faults.status(401), times=None)
+    apis["south"].fault(faults.refusal(401), times=None)
 
     done = loaded.command("run")
 
@@ -175,7 +175,7 @@ def test_json_output_includes_the_receipt_of_a_failed_account(
     installation: Installation, apis: dict[str, Sandbox]
 ) -> None:
     configure(installation, apis)
-    apis["north"].fault(faults.status(401), times=None)
+    apis["north"].fault(faults.refusal(401), times=None)
 
     told = [json.loads(line) for line in installation.command("run", "--json").stdout.splitlines()]
 
@@ -209,7 +209,7 @@ def test_each_failure_is_reported_and_the_most_severe_one_sets_the_exit_code(
 ) -> None:
     configure(installation, apis)
     apis["north"].fault(faults.status(503), times=None)
-    apis["east"].fault(faults.status(401), times=None)
+    apis["east"].fault(faults.refusal(401), times=None)
 
     done = installation.command("run")
 

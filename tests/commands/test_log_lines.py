@@ -70,14 +70,14 @@ def test_a_run_is_told_in_events_with_the_receipts_run_id_and_numbers(
 def test_errors_notices_and_alerts_are_events_too(installation: Installation, apis: dict[str, Sandbox]) -> None:
     configure(installation, apis)
     add(installation, "secrets.toml", "[sources.sendcloud.credentials]", "public_key = 'a'", "secret_key = 'b'")
-    apis["south"].fault(faults.status(401), times=None)
+    apis["south"].fault(faults.refusal(401), times=None)
     with listening() as house:
         addresses = {"RUNTIME__SLACK_INCOMING_HOOK": house.address, "ALERTS__PING_URL": house.address}
         failed = installation.command(*AS_JSON, **addresses)
         apis["south"].heal()
         good = installation.command(*AS_JSON, **addresses)
         house.status = 500
-        apis["south"].fault(faults.status(401), times=None)
+        apis["south"].fault(faults.refusal(401), times=None)
         in_vain = installation.command(*AS_JSON, **addresses)
 
     by_event = {line["event"]: line for line in lines(failed)}
@@ -118,7 +118,7 @@ def test_so_is_what_goes_wrong_before_a_run_begins(
 
 @pytest.mark.slow
 def test_with_debug_tracebacks_and_dlts_log_are_lines_of_it(installation: Installation, api: Sandbox) -> None:
-    api.fault(faults.status(401), times=None)
+    api.fault(faults.refusal(401), times=None)
 
     done = installation.process("--debug", *AS_JSON, api=api)
 

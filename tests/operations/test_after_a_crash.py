@@ -78,7 +78,7 @@ def test_pickups_in_a_crashed_runs_load_package_are_read_again_and_the_receipt_s
 
     assert installation.pickups() == as_rows(world.records())
     assert (receipt.discarded_packages, receipt.rows_new) == (1, 1)
-    assert "set aside 1 load package of a crashed run" in " ".join(receipt.remarks())
+    assert "set aside 1 load package from a crashed run" in " ".join(receipt.remarks())
     assert receipt.discarded_dir
     assert list(Path(receipt.discarded_dir).rglob("pickups.*.parquet"))
     assert installation.run(api).discarded_packages == 0

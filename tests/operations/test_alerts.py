@@ -84,7 +84,7 @@ def test_an_incident_sends_one_message_when_it_begins_and_one_when_it_ends(
     assert installation.command("run", api=api).returncode == 0
     assert chat.messages == []
     codes = []
-    for fault in (faults.status(401), faults.status(401), faults.status(503)):
+    for fault in (faults.refusal(401), faults.refusal(401), faults.status(503)):
         api.fault(fault, times=None)
         codes.append(installation.command("run", api=api).returncode)
         api.heal()
@@ -114,8 +114,8 @@ def test_one_message_names_every_account_whose_incident_begins_or_ends_in_a_run(
     configure(installation, apis)
     with listening() as chat:
         add_hook(installation, chat.address)
-        apis["south"].fault(faults.status(401), times=None)
-        apis["east"].fault(faults.status(401), times=None)
+        apis["south"].fault(faults.refusal(401), times=None)
+        apis["east"].fault(faults.refusal(401), times=None)
         installation.command("run")
         apis["south"].heal()
         apis["north"].fault(faults.status(503), times=None)
@@ -133,7 +133,7 @@ def test_a_run_of_one_account_sends_no_message_about_other_accounts(
     configure(installation, apis)
     with listening() as chat:
         add_hook(installation, chat.address)
-        apis["south"].fault(faults.status(401), times=None)
+        apis["south"].fault(faults.refusal(401), times=None)
         installation.command("run")
         installation.command("run", "--account", "north")
         assert len(chat.messages) == 1
@@ -281,7 +281,7 @@ def test_an_error_before_the_accounts_are_known_is_an_incident_of_all_accounts(
         assert [installation.command("run").returncode for _ in range(2)] == [3, 3]
         configure(installation, {name: apis[name] for name in ("north", "south")})
         add_hook(installation, chat.address)
-        apis["south"].fault(faults.status(401), times=None)
+        apis["south"].fault(faults.refusal(401), times=None)
         assert installation.command("run").returncode == 3
 
     began, over = (message.splitlines()[1] for message in chat.messages)
@@ -307,7 +307,7 @@ def test_an_incident_of_all_accounts_passes_to_each_configured_account() -> None
 
 
 def test_a_hook_added_during_an_incident_receives_a_message(installation: Installation, api: Sandbox) -> None:
-    api.fault(faults.status(401), times=None)
+    api.fault(faults.refusal(401), times=None)
     with listening() as chat:
         at = {"RUNTIME__SLACK_INCOMING_HOOK": chat.address}
         installation.command("run", api=api, **at)
@@ -348,7 +348,7 @@ def test_a_failed_delivery_fails_no_run_shows_no_address_and_is_repeated_by_the_
         setattr(watchdog, name, value)
     began = time.monotonic()
     said.append(installation.command("run", api=api, **EVERYTHING))
-    api.fault(faults.status(401), times=None)
+    api.fault(faults.refusal(401), times=None)
     said.append(installation.command("run", api=api, **EVERYTHING))
     assert time.monotonic() - began < 20  # each response would take 30 s, byte by byte
     healed = Listening()
@@ -369,7 +369,7 @@ def test_an_unreachable_alert_host_fails_no_run(installation: Installation, api:
     where = {"RUNTIME__SLACK_INCOMING_HOOK": gone.address, "ALERTS__PING_URL": gone.address}
 
     good = installation.command("run", api=api, **where)
-    api.fault(faults.status(401), times=None)
+    api.fault(faults.refusal(401), times=None)
     bad = installation.command("run", api=api, **where)
 
     assert (good.returncode, bad.returncode) == (0, 3)
@@ -442,7 +442,7 @@ def test_only_a_run_that_reads_every_account_sends_a_ping(installation: Installa
         installation.command("run")
         assert [method for method, _ in watchdog.asked] == ["GET"]
         installation.command("run", "--account", "north")
-        apis["south"].fault(faults.status(401), times=None)
+        apis["south"].fault(faults.refusal(401), times=None)
         installation.command("run")
 
     assert len(watchdog.asked) == 1

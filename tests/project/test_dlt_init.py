@@ -97,6 +97,10 @@ def test_the_copied_source_loads_pickups_and_later_changes(
     second = python(tmp_path, "sendcloud_pipeline.py", api=api)
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert (first.stderr, second.stderr) == ("", "")
+    reads = "import dlt; print(len(dlt.attach('pickups').dataset(schema='sendcloud').pickups.df()))"
+    read = python(tmp_path, "-c", reads)
+    assert (read.returncode, read.stdout) == (0, "2\n"), read.stderr
     query = f"select {COLUMNS} from sendcloud.pickups order by id"
     assert rows_of(tmp_path / "pickups.duckdb", query) == as_rows(world.records())
 

@@ -358,3 +358,25 @@ def tables_of(path: Path) -> list[dict[str, object]]:
     return rows_of(
         path, f"{query} select schema_name, view_name, sql from duckdb_views() where not internal order by all"
     )
+
+
+def test_a_mark_without_a_later_column_is_completed_and_one_with_an_unknown_column_is_read(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Versions with one layout may differ in the columns of the mark."""
+    world.book()
+    installation.run(api)
+    (before,) = rows_of(installation.warehouse, MARK)
+    execute(
+        installation.warehouse,
+        "alter table sendcloud.pickups_warehouse drop column published_file",
+        "alter table sendcloud.pickups_warehouse add column of_a_later_version text",
+        "update sendcloud.pickups_warehouse set program_version = '0.2.1'",
+    )
+
+    installation.run(api)
+
+    assert rows_of(installation.warehouse, MARK) == [before]
+    assert rows_of(installation.warehouse, "select published_file from sendcloud.pickups_warehouse") != [
+        {"published_file": None}
+    ]

@@ -92,9 +92,9 @@ def echo(status: int, text: str) -> faults.Fault:
 # in the last seven faults, the server repeats the keys that it received
 FAULTS = {
     "500": faults.status(500),
-    "401": faults.status(401),
-    "403": faults.status(403),
-    "404": faults.status(404),
+    "401": faults.refusal(401),
+    "403": faults.refusal(403),
+    "404": faults.refusal(404),
     "too_many": faults.too_many(),
     "reset": faults.reset(),
     "cut": faults.cut(),

@@ -16,7 +16,7 @@ from tests.support.installation import Installation, as_rows, rows_of
 
 STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
 # A run updates these columns after publishing. The published file gets the new values only from the next run.
-AFTER_PUBLISHING = {"finished_at", "seconds_published"}
+AFTER_PUBLISHING = {"finished_at", "seconds_published", "published_file"}
 State = tuple[Any, ...]
 
 

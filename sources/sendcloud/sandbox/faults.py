@@ -123,6 +123,16 @@ def empty_page() -> Fault:
     return lambda due: _edited(due, f"{due.url}{'&' if '?' in due.url else '?'}empty=1", [])
 
 
+def refusal(code: int, message: str = "No.") -> Fault:
+    """Sends `code` (400, 401, 403, 404 …) and the documented error of the API, in contrast to a proxy's page."""
+
+    def given(due: Answer) -> Answer:
+        form = V3 if V3.root in due.url else V2
+        return Answer(code, json.dumps(form.error(code, f"{form.root}/pickups", message)).encode(), url=due.url)
+
+    return given
+
+
 def expired_cursor() -> Fault:
     """Sends 404 Invalid cursor if the request has a cursor. Other responses are unchanged."""
 
