@@ -60,7 +60,7 @@ def test_a_run_prints_its_receipt_in_one_line(installation: Installation, world:
         r" · newest 2026-11-20 12:00 UTC · 1 open\n",
         second.stdout,
     )
-    assert [line.split(":")[0] for line in second.stderr.splitlines()] == ["reading", "loading", "publishing"]
+    assert [line.split()[2] for line in second.stderr.splitlines()] == ["reading:", "loading:", "publishing:"]
 
 
 @pytest.mark.slow

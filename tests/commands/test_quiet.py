@@ -29,12 +29,12 @@ def test_quiet_run_prints_failures_and_new_findings_only(
     world.book(carrier="new_post")
 
     first, second = (installation.command("run", "--quiet", api=api) for _ in range(2))
-    api.fault(faults.status(401), times=None)
+    api.fault(faults.status(503), times=None)
     third = installation.command("run", "--quiet", api=api)
 
     assert ("known_carriers" in first.stdout, first.stderr) == (True, "")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert (third.returncode, third.stdout, len(third.stderr.splitlines())) == (3, "", 1)
+    assert (third.returncode, third.stdout, len(third.stderr.splitlines())) == (4, "", 1)
 
 
 def test_lines_of_progress_begin_with_the_time(installation: Installation, world: World, api: Sandbox) -> None:
