@@ -17,6 +17,7 @@ import pytest
 from packaging.version import Version
 
 from pipelines.destinations.duckdb import diagnose
+from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.operations import preflight
 from sources.sendcloud.errors import Unavailable
@@ -209,7 +210,8 @@ def test_files_that_this_user_cannot_write_are_reported(shared_folder: Path) -> 
     """
     os.seteuid(65534)
     try:
-        warehouse, published, _ = diagnose.file_findings(shared_folder / "w.duckdb", shared_folder / "p.duckdb")
+        files = FileRecovery(shared_folder / "w.duckdb", shared_folder / "p.duckdb", [])
+        warehouse, published, _ = diagnose.file_findings(files)
     finally:
         os.seteuid(0)
 

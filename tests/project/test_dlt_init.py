@@ -134,4 +134,4 @@ def test_the_sources_requirements_are_requirements_of_the_project() -> None:
 
     lines = (REPOSITORY / "sources" / "sendcloud" / "requirements.txt").read_text().splitlines()
     assert {(r := Requirement(line)).name: r.specifier for line in lines}.items() <= ranges.items()
-    assert {Requirement(line).name for line in lines} == {"dlt", "pyarrow", "msgspec", "requests", "urllib3"}
+    assert {Requirement(line).name for line in lines} == {"dlt", "pyarrow", "msgspec", "requests", "sqlglot", "urllib3"}

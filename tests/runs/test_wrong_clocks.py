@@ -85,19 +85,22 @@ def test_receipt_and_check_name_the_difference_between_the_clocks(installation: 
 def test_warehouse_with_times_from_2099_heals_with_the_next_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """Both clocks were wrong, so the run believed them: it recorded a state in 2099 and forgot the open pickups."""
-    installation.run(api)
+    """Both clocks were wrong, so the run believed them: it recorded a state in 2099 and forgot the open pickups.
+
+    Four pages list the 20 pickups. A run that remembers no open pickup stops at the third one.
+    """
+    installation.run(api, page_size=5)
     newest, *_, oldest = ids(world)
     world.advance(minutes=15)
     world.cancel(newest)
     with clocks(api, api_says=IN_2099, machine_says=IN_2099):
-        wrong = installation.run(api)
+        wrong = installation.run(api, page_size=5)
     assert (wrong.open_pickups, as_of(installation)) == (0, IN_2099)
     world.advance(minutes=15)
     world.cancel(oldest)
 
-    receipt = installation.run(api)
-    again = installation.run(api)
+    receipt = installation.run(api, page_size=5)
+    again = installation.run(api, page_size=5)
 
     assert installation.pickups() == as_rows(world.records())
     assert (receipt.rows_changed, receipt.open_pickups, as_of(installation)) == (1, 18, world.clock)
@@ -135,16 +138,16 @@ def test_memory_of_an_older_version_heals_if_any_run_recorded_a_time_in_the_futu
     from tests.support.walking import Walking
 
     walking = Walking()
-    walking.run(api)
+    walking.run(api, page_size=5)
     with clocks(api, api_says=IN_2099, machine_says=IN_2099):
-        walking.run(api)
+        walking.run(api, page_size=5)
     memory: Any = walking._memories["default"]
     del memory["observed_at"]
     assert memory["oldest_open_at"] is None
     world.advance(minutes=15)
     world.cancel(ids(world)[-1])
 
-    receipt = walking.run(api, highest_as_of=IN_2099)
+    receipt = walking.run(api, page_size=5, highest_as_of=IN_2099)
 
     assert (receipt.rows_changed, receipt.open_pickups) == (1, 19)
     assert walking._memories["default"]["observed_at"] == world.clock
