@@ -52,6 +52,7 @@ class Receipt:
     rows_changed: int = 0
     rows_unchanged: int = 0
     rows_cancelled: int = 0
+    rows_expired: int = 0  # listed, but older than `[retention] pickups_months` allows
     rows_in_table: int | None = None  # counted after the run; None if the table does not exist
     history_complete: bool | None = None  # the state after the last loaded package, as in `sweep`
     sweep: str | None = None
@@ -126,6 +127,8 @@ class Receipt:
             kept = "kept in sendcloud.pickups_quarantine"
             records = _rows(self.quarantined, "record")
             remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
+        if self.rows_expired:
+            remarks.append(f"{_rows(self.rows_expired)} not loaded, older than [retention] pickups_months")
         if self.unknown_fields:
             remarks.append(f"unknown fields, kept in extra: {', '.join(sorted(self.unknown_fields))}")
         if self.unreadable_fields:

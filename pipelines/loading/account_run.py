@@ -161,7 +161,7 @@ def _load_packages(one: AccountRun) -> None:
             if one.stats.observed_at and pipeline.list_extracted_load_packages():
                 record_loaded_states(one.backend, one.stats, one.stats.observed_at - earlier)
                 earlier = timedelta(0)
-            _load_extracted(pipeline, steps.detector, one)
+            _load_extracted(pipeline, steps, one)
             if not one.stats.has_more:
                 _count_missing(one, open_pickups)
                 return
@@ -205,8 +205,8 @@ def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: Acco
         table["write_disposition"] = "append"
 
 
-def _load_extracted(pipeline: dlt.Pipeline, detector: ChangeDetector, one: AccountRun) -> None:
-    receipt, stats = one.receipt, one.stats
+def _load_extracted(pipeline: dlt.Pipeline, steps: _Steps, one: AccountRun) -> None:
+    receipt, stats, detector = one.receipt, one.stats, steps.detector
     if pipeline.list_extracted_load_packages():
         one.on_progress("loading", stats)
         started = time.monotonic()
@@ -216,4 +216,5 @@ def _load_extracted(pipeline: dlt.Pipeline, detector: ChangeDetector, one: Accou
         receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = detector.new, detector.changed
     receipt.rows_unchanged, receipt.rows_cancelled = detector.unchanged, detector.cancelled
+    receipt.rows_expired = steps.privacy.expired_rows
     receipt.history_complete, receipt.sweep = stats.history_complete, stats.sweep

@@ -44,6 +44,7 @@ class PrivacyFilter:
     backend: Backend
     stats: ReadStats
     write_lock: WriteLock
+    expired_rows: int = 0  # listed pickups and rejected records that were not loaded, because they are too old
     _forgotten: pa.Array | None = None
 
     @property
@@ -68,7 +69,9 @@ class PrivacyFilter:
             if str(record.get("id")) in forgotten:
                 return False
             booked = record.get("created_at")
-            return not (starts_at and booked and datetime.fromisoformat(booked) < starts_at)
+            is_expired = bool(starts_at and booked and datetime.fromisoformat(booked) < starts_at)
+            self.expired_rows += is_expired
+            return not is_expired
         return True
 
     def _kept(self, rows: pa.Table) -> pa.Table:
@@ -78,7 +81,9 @@ class PrivacyFilter:
         window = pc.coalesce(rows["pickup_until"], rows["pickup_from"], rows["created_at"]).cast(pa.int64())
         latest = pc.max_element_wise(rows["created_at"].cast(pa.int64()), window)
         first_us = pa.scalar(starts_at, rows["created_at"].type).cast(pa.int64())
-        return rows.filter(pc.greater_equal(latest, first_us))
+        kept = rows.filter(pc.greater_equal(latest, first_us))
+        self.expired_rows += rows.num_rows - kept.num_rows
+        return kept
 
     def _masked(self, rows: pa.Table) -> pa.Table:
         ids = self._ids()

@@ -99,6 +99,7 @@ def test_pickups_older_than_the_limit_are_deleted_and_no_sweep_loads_them_again(
         new,
     ]
     assert (first.rows_new, swept.rows_new, swept.rows_changed, swept.rows_unlisted) == (0, 0, 0, 0)
+    assert swept.rows_expired == 1
     assert first.outcome == swept.outcome == "succeeded"
 
 
@@ -110,4 +111,5 @@ def test_first_load_with_a_limit_loads_no_older_pickup(
     new = world.book(created_at=NOW - timedelta(days=3))
     receipt = installation.run(api)
 
-    assert (receipt.rows_new, ids(installation)) == (1, [new])
+    assert (receipt.rows_new, receipt.rows_expired, ids(installation)) == (1, 1, [new])
+    assert receipt.remarks() == ["1 row not loaded, older than [retention] pickups_months"]
