@@ -373,7 +373,7 @@ def test_one_finding_points_all_accounts_on_v2_to_v3(installation: Installation)
 
     assert said.startswith('ok north, south: API v2, which works but gets no new features. With api_version = "v3"')
     assert "version" not in findings_of(only)
-    assert apis["west"].requests[0].path == "/api/v3/pickups?page_size=1"
+    assert apis["west"].requests[0].path == "/api/v3/pickups?page_size=100"
     assert findings_of(only)["api"][0].startswith(f"ok west: {apis['west'].base_url_v3} answers, ")
 
 

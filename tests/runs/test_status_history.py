@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines.bookkeeping import status_history
-from pipelines.loading import run
+from pipelines.loading import attempt
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import Installation, as_sent
@@ -119,7 +119,7 @@ def test_crash_between_load_and_history_loses_no_state(
     installation.run(api)
     pickup = world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(run, "finalize_run", lambda *_facts: False)
+        patched.setattr(attempt, "finalize_run", lambda *_facts: False)
         installation.run(api)
     assert len(states(installation)) == 1
     world.cancel(pickup)
@@ -145,7 +145,7 @@ def test_run_that_reads_nothing_dates_no_state_by_the_local_clock(
     """
     pickup = world.book()
     with monkeypatch.context() as patched:
-        patched.setattr(run, "finalize_run", lambda *_facts: False)
+        patched.setattr(attempt, "finalize_run", lambda *_facts: False)
         installation.run(api)
     api.fault(faults.status(503), times=None)
     with pytest.raises(Unavailable):

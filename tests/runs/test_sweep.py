@@ -9,7 +9,7 @@ import dlt
 import pytest
 
 from pipelines.errors import DestinationError
-from pipelines.loading import run
+from pipelines.loading import attempt
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.installation import Installation, as_rows, made_once
@@ -224,7 +224,7 @@ def test_next_run_reports_the_result_if_a_sweep_crashes_before_reporting_it(
     world.change(ids[10], tracking_number="late")
     world.remove(ids[3])
     with monkeypatch.context() as patched:
-        patched.setattr(run, "finalize_run", lambda *_facts: False)
+        patched.setattr(attempt, "finalize_run", lambda *_facts: False)
         loaded.run(api, sweep=True, **FIVE_A_PAGE)
     world.book()
 
@@ -240,7 +240,7 @@ def test_next_sweep_also_reports_changes_that_a_crashed_sweep_did_not_report(
 ) -> None:
     world.change(ids[10], tracking_number="late")
     with monkeypatch.context() as patched:
-        patched.setattr(run, "finalize_run", lambda *_facts: False)
+        patched.setattr(attempt, "finalize_run", lambda *_facts: False)
         loaded.run(api, sweep=True, **FIVE_A_PAGE)
     world.advance(minutes=5)
 

@@ -28,21 +28,22 @@ from dlt.common.storages.transactional_file import TransactionalFile
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
 
+from pipelines import atomic_file
 from pipelines.analytics import checks
 from pipelines.cli.main import main
 from pipelines.config.project import find_project, warehouse_path
 from pipelines.destinations import file_lock
 from pipelines.destinations.duckdb import backend
-from pipelines.loading import account_run, finalize, run
+from pipelines.loading import account_run, attempt, finalize
 
 PHASES: dict[str, tuple[Any, str]] = {
     "extract": (dlt.Pipeline, "extract"),
     "normalise": (dlt.Pipeline, "normalize"),
     "record states": (account_run, "record_loaded_states"),
     "load": (dlt.Pipeline, "load"),
-    "finalize": (run, "finalize_run"),
+    "finalize": (attempt, "finalize_run"),
     "publish": (backend, "publish"),
-    "last receipt": (run, "record_publish_time"),
+    "last receipt": (attempt, "record_publish_time"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {
     "wait for the lock": (file_lock.FileLock, "acquire"),
@@ -51,7 +52,7 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
     "check": (checks, "run_checks"),  # leaving: inside the transaction of finalize_run, before its commit
     "write a receipt": (finalize, "write_receipt"),  # in the same transaction
-    "rename": (Path, "chmod"),  # entering: the copy is complete; nothing else changes the mode of a file
+    "rename": (atomic_file, "set_mode"),  # entering: the copy is complete
     "renamed": (Path, "replace"),  # leaving; only a `.new` file counts
 }
 HALF = "in the middle of the copy"
