@@ -21,7 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-accounts.add_commands(app)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 
 
@@ -182,6 +181,7 @@ def check(
 
 app.command()(backup)
 app.command()(restore)
+accounts.add_commands(app)
 
 
 @app.command()

@@ -147,7 +147,7 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     if path == "credentials" and "credentials.public_key" in names:
         return isinstance(value, str)  # one string may hold both keys
-    if section == SOURCE_SECTION and path.startswith("accounts."):  # accounts.py checks this section
+    if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # accounts.py checks this section
         return True
     return path in names or use_of(f"{section}.{path}") == "ignored"
 
