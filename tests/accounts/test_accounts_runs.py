@@ -41,7 +41,7 @@ def test_one_run_reads_every_account_and_reports_each_account(
         "east: 5 new, 0 changed, 0 unchanged",
     ]
     assert installation.pickups() == rows_of_worlds(apis)
-    assert {line.split(":")[0] for line in done.stderr.splitlines()} == {*NAMES, "publishing"}
+    assert {line.split("Z ")[1].split(":")[0] for line in done.stderr.splitlines()} == {*NAMES, "publishing"}
 
 
 def test_second_run_finds_the_changes_of_each_account_despite_identical_ids(
