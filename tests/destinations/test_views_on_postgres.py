@@ -13,7 +13,6 @@ import pytest
 
 from pipelines.analytics.checks import check_files, run_checks
 from pipelines.analytics.views import create_views, view_files
-from pipelines.destinations.postgres.views import update_views
 from pipelines.destinations.schemas import DEFAULT_NAMES
 from pipelines.dialects.translate import translate
 from tests.support.by_hand import cancelled, fill, many, pickup, readable
@@ -223,6 +222,8 @@ def test_missing_views_and_views_of_another_version_are_recreated(
     postgres.execute(sql)
     postgres.execute("drop view if exists analytics.rebookings cascade")
     postgres.execute("create view analytics.rebookings as select 1 as a_column_of_an_older_version")
+
+    from pipelines.destinations.postgres.views import update_views  # imports psycopg2
 
     assert update_views(postgres.connection, DEFAULT_NAMES) == []
 

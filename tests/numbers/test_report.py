@@ -131,13 +131,16 @@ def write_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
     return write
 
 
+OLD_PAGE = "<!DOCTYPE html>\n<title>Sendcloud pickups</title>\nof yesterday"
+
+
 @pytest.fixture
 def old_page(shop: tuple[Installation, Sandbox], installation: Installation) -> Path:
     """Returns an existing report in a new project."""
     shutil.copytree(shop[0].folder / "data", installation.folder / "data", ignore=shutil.ignore_patterns("report"))
     page = installation.folder / "data" / "report" / "index.html"
     page.parent.mkdir()
-    page.write_text("of yesterday")
+    page.write_text(OLD_PAGE)
     return page
 
 
@@ -169,7 +172,7 @@ def test_failed_notebook_leaves_the_previous_report_unchanged(
     assert done.stderr.splitlines()[-1].startswith(
         f"pickups: No report was written because broken.ipynb failed: {reason}. The previous report is unchanged."
     )
-    assert old_page.read_text() == "of yesterday"
+    assert old_page.read_text() == OLD_PAGE
     assert [file.name for file in old_page.parent.iterdir()] == ["index.html"]
 
 
@@ -211,7 +214,7 @@ def test_previous_report_is_unchanged_if_the_new_page_cannot_replace_it(
     def full(fresh: Path, target: Path) -> None:
         if target == old_page:
             assert "short" in fresh.read_text()  # the new page is complete by now
-            assert old_page.read_text() == "of yesterday"
+            assert old_page.read_text() == OLD_PAGE
             raise OSError(28, "No space left on device")
         replace(fresh, target)
 
@@ -222,7 +225,7 @@ def test_previous_report_is_unchanged_if_the_new_page_cannot_replace_it(
 
     assert done.returncode == 6
     assert f"The destination failed: {old_page}: [Errno 28] No space left on device. The previous report" in done.stderr
-    assert old_page.read_text() == "of yesterday"
+    assert old_page.read_text() == OLD_PAGE
     assert [file.name for file in old_page.parent.iterdir()] == ["index.html"]
 
 

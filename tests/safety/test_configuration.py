@@ -147,8 +147,8 @@ def test_a_run_whose_publishing_failed_is_recorded_as_failed(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     world.book()
-    (tmp_path / "taken.duckdb" / "full").mkdir(parents=True)
-    done = installation.command("run", api=api, PUBLISH__PATH=str(tmp_path / "taken.duckdb"))
+    (tmp_path / "a file").touch()
+    done = installation.command("run", api=api, PUBLISH__PATH=str(tmp_path / "a file" / "published.duckdb"))
 
     (row,) = rows_of(installation.warehouse, "select outcome, rows_new, error from sendcloud.pickup_runs")
     assert (done.returncode, row["outcome"], row["rows_new"]) == (6, "failed", 1)
@@ -160,8 +160,11 @@ def test_a_failed_account_keeps_its_own_error_if_publishing_fails_too(
 ) -> None:
     world.book()
     installation.run(api)
-    (tmp_path / "taken.duckdb" / "full").mkdir(parents=True)
-    wrong = {"PUBLISH__PATH": str(tmp_path / "taken.duckdb"), "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "wrong"}
+    (tmp_path / "a file").touch()
+    wrong = {
+        "PUBLISH__PATH": str(tmp_path / "a file" / "published.duckdb"),
+        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "wrong",
+    }
     done = installation.command("run", api=api, **wrong)
 
     errors = rows_of(installation.warehouse, "select error from sendcloud.pickup_runs where outcome = 'failed'")

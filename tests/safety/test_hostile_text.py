@@ -113,7 +113,9 @@ def test_an_alert_shows_control_characters_as_text(loaded: Installation, api: Sa
 
 
 def test_a_report_shows_control_characters_as_text() -> None:
-    runs = [{"has_succeeded": True, "account": "a", "observed_at_utc": datetime(2026, 11, 23, tzinfo=UTC)}]
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    times = {"run_number": 1, "started_at_utc": noon, "observed_at_utc": noon}
+    runs = [{"has_succeeded": True, "account": "a", **times}]
     hostile = Chapter("a", "b", [], "<p>c\x1b[31m \u202egpj</p>\n\t<p>d</p>")
 
     page = render_page([hostile], runs, PickupFilter(carriers=["e\x9b<script>"]))
