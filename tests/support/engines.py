@@ -65,7 +65,7 @@ def eventful(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         assert installation.command("run", "--sweep").returncode == 0
         for _ in range(30):
             worlds["north"].put({"carrier": "dpd"})
-        apis["east"].fault(faults.status(401))
+        apis["east"].fault(faults.refusal(401), times=None)
         assert installation.command("run").returncode == 3
         with duckdb.connect(str(installation.warehouse), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
