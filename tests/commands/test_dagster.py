@@ -107,6 +107,8 @@ def test_every_account_is_a_partition_with_its_receipt_and_the_result_of_every_c
     assert {name for name, check in checked.items() if check.severity == dg.AssetCheckSeverity.ERROR} == {
         "unique_key",
         "required_columns",
+        "refused_records",
+        "open_pickups_listed",
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.destinations.schemas import DEFAULT_NAMES
 from pipelines.errors import DestinationError, RunInProgress
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
@@ -68,7 +69,7 @@ def lake_backend(installation: Installation, bucket: str) -> Any:  # noqa: ARG00
 
     installation.monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
     with project_context(installation.folder):
-        return backend.delta_backend()
+        return backend.delta_backend(DEFAULT_NAMES)
 
 
 def test_second_run_loads_a_new_pickup_and_a_late_cancellation(
@@ -300,7 +301,7 @@ def test_waiting_run_renews_its_lock(lake_backend: Any, installation: Installati
     # two seconds would not do: on a busy machine the bucket's stand-in has answered later (2026-11)
     installation.monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 6.0)
     with project_context(installation.folder):
-        waiting = backend.delta_backend()
+        waiting = backend.delta_backend(DEFAULT_NAMES)
     got = []
 
     def wait() -> None:
@@ -342,7 +343,7 @@ def test_lock_of_a_crashed_machine_expires(installation: Installation, monkeypat
     from pipelines.destinations.delta import backend, object_lock
 
     with project_context(installation.folder):
-        mine, theirs = backend.delta_backend(), backend.delta_backend()
+        mine, theirs = backend.delta_backend(DEFAULT_NAMES), backend.delta_backend(DEFAULT_NAMES)
     monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 2.0)
     monkeypatch.setattr(object_lock.ObjectLock, "_start_heartbeat", lambda _: None)
     with ExitStack() as dead:
@@ -362,7 +363,7 @@ def test_lock_of_a_live_run_is_renewed(installation: Installation, monkeypatch: 
     from pipelines.destinations.delta import backend, object_lock
 
     with project_context(installation.folder):
-        mine, theirs = backend.delta_backend(), backend.delta_backend()
+        mine, theirs = backend.delta_backend(DEFAULT_NAMES), backend.delta_backend(DEFAULT_NAMES)
     monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", 6.0)
     with theirs.lock(["default"], 0):
         time.sleep(8)
@@ -402,7 +403,7 @@ def test_machine_clock_ahead_of_the_bucket_clock_is_reported(
     from pipelines.destinations.delta import backend, object_lock
 
     with project_context(installation.folder):
-        lake_backend = backend.delta_backend()
+        lake_backend = backend.delta_backend(DEFAULT_NAMES)
     monkeypatch.setattr(object_lock.TransactionalFile, "LOCK_TTL_SECONDS", -60.0)
 
     with pytest.raises(DestinationError, match="clock"), lake_backend.lock(["default"], 0):

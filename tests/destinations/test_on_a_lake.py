@@ -154,11 +154,12 @@ def test_snapshot_for_a_report_stays_unchanged_during_later_runs(
 ) -> None:
     from pipelines.config.project import project_context
     from pipelines.destinations.delta.backend import delta_backend as configured
+    from pipelines.destinations.schemas import DEFAULT_NAMES
 
     first = world.book()
     installation.run(api)
     with project_context(installation.folder):
-        place = configured()
+        place = configured(DEFAULT_NAMES)
     with place.snapshot() as still:
         world.change(first, pickup_status="Cancelled")
         world.book()

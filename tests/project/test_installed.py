@@ -140,4 +140,4 @@ def test_bash_completes_the_commands(installed: Installed) -> None:
     variables = {"PATH": f"{installed.bin}:/usr/bin:/bin", "HOME": str(installed.home)}
     done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, timeout=60)
 
-    assert (done.stdout.split(), done.stderr) == (["report"], "")
+    assert (done.stdout.split(), done.stderr) == (["report", "restore"], "")
