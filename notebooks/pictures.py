@@ -1,7 +1,7 @@
-"""Makes the pictures of the READMEs from a report over what `pickups demo` left: each notebook's first picture and,
-where there is a Chromium, the first screen of the report.
+"""Creates the pictures for the READMEs from a report on the data of `pickups demo`: the first picture of each notebook
+and, if Chromium is installed, a screenshot of the report.
 
-make pictures
+To run this script, use `make pictures`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PICTURES = ("cancellation-rates.png", "pickup-windows.png")  # of the first notebooks, in their order
+PICTURES = ("cancellation-rates.png", "pickup-windows.png")  # for the first two notebooks, in order
 
 
 def first_screen(page: Path, picture: Path, chromium: str) -> None:
-    """The page as it comes up in a window of 1100 by 1500."""
+    """Saves a screenshot of the page in a window of 1100 by 1500 pixels."""
     with tempfile.TemporaryDirectory() as profile:
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
         asked = ["--window-size=1100,1500", f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
         command = [chromium, *quiet, *asked]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603  # words of our own
+        subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603  # constant arguments
 
 
 if __name__ == "__main__":
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "index.html"
         report = [sys.executable, "-m", "pipelines", "report", "--to", str(page)]
-        subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # our own command
+        subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # constant arguments
         chapters = page.read_text(encoding="utf-8").split("<article>")[1:]
         for chapter, file in zip(chapters, PICTURES, strict=False):
             picture = chapter.split("data:image/png;base64,")[1].split('"')[0]
