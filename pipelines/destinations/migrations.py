@@ -14,7 +14,13 @@ ADDED_COLUMNS = {
         "clock_difference_seconds": "double",
         "open_missing": "bigint",
         "frontier_pickup_id": "bigint",
+        "api_version": "text",
+        "sweep": "text",
+        "rows_missed": "bigint",
+        "rows_unlisted": "bigint",
+        "unexpected_values": "text",
     },
+    "pickups_quarantine": {"resolved_at": "timestamptz"},
 }
 # columns that were renamed in 2026-11, from old name to new name, by table
 RENAMED_COLUMNS = {
@@ -53,8 +59,12 @@ def rename_columns(session: Session, table: str) -> None:
 
 
 def missing_columns(existing: Sequence[str], table: str) -> list[str]:
-    """Returns the columns of ADDED_COLUMNS that the table lacks. The list is empty if the table doesn't exist."""
-    return [name for name in ADDED_COLUMNS.get(table, {}) if existing and name not in existing]
+    """Returns the columns of ADDED_COLUMNS that the table lacks, under an old name too.
+
+    The list is empty if the table doesn't exist.
+    """
+    renamed = [new for old, new in RENAMED_COLUMNS.get(table, {}).items() if old in existing]
+    return [name for name in ADDED_COLUMNS.get(table, {}) if existing and name not in [*existing, *renamed]]
 
 
 def current_columns(existing: Sequence[str], table: str) -> str:
@@ -65,5 +75,5 @@ def current_columns(existing: Sequence[str], table: str) -> str:
     merged = [
         f"coalesce({new}, {old}) as {new}" if new in both else f'"{old}" as {new}' for old, new in renamed.items()
     ]
-    added = [f"null as {name}" for name in missing_columns(existing, table)]
+    added = [f"null::{ADDED_COLUMNS[table][name]} as {name}" for name in missing_columns(existing, table)]
     return ", ".join([*(f'"{name}"' for name in names), *merged, *added])

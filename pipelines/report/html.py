@@ -117,7 +117,7 @@ def _header_text(runs: list[dict[str, Any]], only: PickupFilter) -> str:
     """Returns the accounts, the time of the data, the time and version of the report, and the filter, if any."""
     runs = [run for run in runs if run["has_succeeded"]]
     accounts = sorted({run["account"] for run in runs})
-    in_order = sorted(runs, key=lambda run: (run["run_number"] or 0, run["started_at_utc"]))
+    in_order = sorted(runs, key=lambda run: (run.get("run_number") or 0, run["started_at_utc"]))
     last = {run["account"]: run for run in in_order}
     as_of = min((run["observed_at_utc"] for run in last.values() if run["observed_at_utc"]), default=None)
     parts = [

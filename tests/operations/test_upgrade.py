@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from pipelines.analytics.views import view_files
+from pipelines.warehouse import read_rows
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.installation import API_VERSION, Installation, as_rows, rows_of
 from tests.support.worlds import NOW
 
-FIRST_VERSION = Path(__file__).parents[1] / "data" / "warehouse-of-f3503dc.duckdb.gz"
+DATA = Path(__file__).parents[1] / "data"
+FIRST_VERSION = DATA / "warehouse-of-f3503dc.duckdb.gz"
 OPEN, REFUSED = 7_000_010, "seven"  # the ids that these tests follow
 
 
@@ -76,6 +80,27 @@ def upgraded(installation: Installation) -> Installation:
     installation.warehouse.parent.mkdir()
     installation.warehouse.write_bytes(gzip.decompress(FIRST_VERSION.read_bytes()))
     return installation
+
+
+@pytest.mark.parametrize("commit", ["f3503dc", "174e15f"])
+def test_readers_need_no_run_after_an_upgrade(installation: Installation, commit: str) -> None:
+    """The file has the views and the columns of the version that published it. Each carrier's pickups are known."""
+    installation.published.parent.mkdir()
+    packed = DATA / f"warehouse-of-{commit}.duckdb.gz"
+    installation.published.write_bytes(gzip.decompress(packed.read_bytes()))
+    ((pickups, carriers),) = (
+        row.values()
+        for row in rows_of(installation.published, "select count(*), count(distinct carrier) from sendcloud.pickups")
+    )
+
+    shown = json.loads(installation.command("show", "carriers", "--format", "json").stdout)
+    told = json.loads(installation.command("status", "--json").stdout)
+
+    every_country = [row for row in shown if row["country"] == "all"]
+    assert (sum(row["pickups"] for row in every_country), len(every_country)) == (pickups, carriers)
+    assert sum(account["pickups"] for account in told) == pickups
+    for view in view_files():
+        assert read_rows(view.stem, installation.published) is not None
 
 
 @pytest.fixture

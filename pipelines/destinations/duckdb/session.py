@@ -17,6 +17,7 @@ from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_sc
 from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
 from pipelines.file_access import new_file_mode
+from pipelines.receipt import program_version
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -212,10 +213,16 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
     with open_newest(published) as connection:
         if not connection.has_table("pickups"):
             raise NoData(published)
-        if only != ALL_PICKUPS:
+        if only != ALL_PICKUPS or _has_other_views(connection, published):
             connection.execute("use memory")
             create_filtered_views(connection, only)
         yield connection
+
+
+def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
+    """Returns whether another version wrote the file, so that its views may lack columns until the next run."""
+    mark = read_mark(connection, str(published))
+    return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 
 
 def own_names(connection: DuckDBSession, where: str) -> DuckDBSession:
