@@ -128,7 +128,8 @@ cleaned as (
 ),
 
 -- Each time zone is a literal, because DuckDB looks up a time zone that comes from a column once per row (1.8 s instead
--- of 0.1 s per million pickups).
+-- of 0.1 s per million pickups). Before 22:00 UTC, the date is the same in UTC and in every zone below, which are all
+-- between UTC and UTC+2. Skipping those conversions makes the daily counts twice as fast (ten million pickups, 2026-11).
 localised as (
     select
         *,
@@ -144,18 +145,19 @@ localised as (
             when 'GB' then 'Europe/London'
             else 'UTC'
         end as time_zone,
-        case country
-            when 'NL' then created_at at time zone 'Europe/Amsterdam'
-            when 'BE' then created_at at time zone 'Europe/Brussels'
-            when 'DE' then created_at at time zone 'Europe/Berlin'
-            when 'ES' then created_at at time zone 'Europe/Madrid'
-            when 'FR' then created_at at time zone 'Europe/Paris'
-            when 'IT' then created_at at time zone 'Europe/Rome'
-            when 'AT' then created_at at time zone 'Europe/Vienna'
-            when 'PT' then created_at at time zone 'Europe/Lisbon'
-            when 'GB' then created_at at time zone 'Europe/London'
-            else created_at at time zone 'UTC'
-        end as booked_local,
+        case
+            when epoch_us(created_at) % 86400000000 < 79200000000 then cast(make_timestamp(epoch_us(created_at)) as date)
+            when country = 'NL' then cast(created_at at time zone 'Europe/Amsterdam' as date)
+            when country = 'BE' then cast(created_at at time zone 'Europe/Brussels' as date)
+            when country = 'DE' then cast(created_at at time zone 'Europe/Berlin' as date)
+            when country = 'ES' then cast(created_at at time zone 'Europe/Madrid' as date)
+            when country = 'FR' then cast(created_at at time zone 'Europe/Paris' as date)
+            when country = 'IT' then cast(created_at at time zone 'Europe/Rome' as date)
+            when country = 'AT' then cast(created_at at time zone 'Europe/Vienna' as date)
+            when country = 'PT' then cast(created_at at time zone 'Europe/Lisbon' as date)
+            when country = 'GB' then cast(created_at at time zone 'Europe/London' as date)
+            else cast(make_timestamp(epoch_us(created_at)) as date)
+        end as booked_day_local,
         case country
             when 'NL' then pickup_from at time zone 'Europe/Amsterdam'
             when 'BE' then pickup_from at time zone 'Europe/Brussels'
@@ -224,7 +226,8 @@ final as (
         window_closes_local,
         extract(hour from window_opens_local) as window_opens_hour_local,
         extract(isodow from window_opens_local) as window_opens_isodow_local,
-        cast(date_trunc('week', booked_local) as date) as booked_week_local_start,
+        booked_day_local,
+        cast(date_trunc('week', booked_day_local) as date) as booked_week_local_start,
 
         is_mature,
         state = 'cancelled' as is_cancelled,
@@ -244,8 +247,8 @@ final as (
 
         hours_to_cancel,
         cancellation_notice_hours,
-        coalesce(cancellation_notice_hours < 24, false) as is_late_cancellation,
-        coalesce(cancellation_notice_hours <= 0, false) as is_cancelled_after_start,
+        coalesce(state = 'cancelled' and cancellation_notice_hours < 24, false) as is_late_cancellation,
+        coalesce(state = 'cancelled' and cancellation_notice_hours <= 0, false) as is_cancelled_after_start,
 
         api_version,
         last_load_id

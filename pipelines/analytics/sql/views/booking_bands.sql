@@ -1,0 +1,75 @@
+-- One row per account, local day of booking, measure and band, for all carriers (is_every_carrier) and for each carrier:
+-- the mature pickups that were cancelled or kept, and those cancelled.
+-- measure is 'lead time' (hours from the booking to the start of the window), 'window length' (hours) or 'contract'.
+-- band is the lower end of a band of hours, or the contract. The upper end is the next band.
+-- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
+-- leaves such pickups out of that measure.
+
+with pickups as (
+    select * from analytics.pickups
+),
+
+banded as (
+    select
+        account,
+        booked_day_local,
+        carrier,
+        contract_id,
+        cast(case
+            when is_window_before_booking or lead_time_hours is null then null
+            when lead_time_hours < 6 then 0
+            when lead_time_hours < 12 then 6
+            when lead_time_hours < 24 then 12
+            when lead_time_hours < 48 then 24
+            when lead_time_hours < 96 then 48
+            else 96
+        end as bigint) as lead_band,
+        cast(case
+            when window_hours is null then null
+            when window_hours < 2 then 0
+            when window_hours < 4 then 2
+            when window_hours < 6 then 4
+            when window_hours < 8 then 6
+            else 8
+        end as bigint) as length_band,
+        is_cancelled
+    from pickups
+    where is_mature and (is_cancelled or is_kept)
+),
+
+counts as (
+    select
+        account,
+        booked_day_local,
+        carrier,
+        case
+            when grouping(lead_band) = 0 then 'lead time'
+            when grouping(length_band) = 0 then 'window length'
+            else 'contract'
+        end as measure,
+        coalesce(lead_band, length_band, contract_id) as band,
+        count(*) as rated,
+        count(*) filter (where is_cancelled) as mature_cancelled
+    from banded
+    group by
+        grouping sets (
+            (account, booked_day_local, carrier, lead_band),
+            (account, booked_day_local, carrier, length_band),
+            (account, booked_day_local, carrier, contract_id)
+        )
+),
+
+final as (
+    select
+        account,
+        booked_day_local,
+        carrier,
+        measure,
+        band,
+        rated,
+        mature_cancelled
+    from counts
+    where band is not null
+)
+
+select * from final
