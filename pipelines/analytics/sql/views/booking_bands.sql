@@ -1,7 +1,6 @@
--- One row per account, local day of booking, measure and band, for all carriers (is_every_carrier) and for each carrier:
--- the mature pickups that were cancelled or kept, and those cancelled.
--- measure is 'lead time' (hours from the booking to the start of the window), 'window length' (hours) or 'contract'.
--- band is the lower end of a band of hours, or the contract. The upper end is the next band.
+-- One row per account, local day of booking, measure and band, for all carriers together (carrier is 'all') and, for lead
+-- times and window lengths, for each carrier: the mature pickups that were cancelled or kept (rated), and those cancelled.
+-- See cancellations_by_booking for the measures and bands. For hours, band is the lower end.
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
 -- leaves such pickups out of that measure.
 
@@ -15,6 +14,7 @@ banded as (
         booked_day_local,
         carrier,
         contract_id,
+        case when has_local_time then booked_hour_local end as booked_hour_local,
         cast(case
             when is_window_before_booking or lead_time_hours is null then null
             when lead_time_hours < 6 then 0
@@ -41,21 +41,33 @@ counts as (
     select
         account,
         booked_day_local,
-        carrier,
+        coalesce(carrier, 'all') as carrier,
         case
             when grouping(lead_band) = 0 then 'lead time'
             when grouping(length_band) = 0 then 'window length'
-            else 'contract'
+            when grouping(booked_hour_local) = 0 then 'booking hour'
+            when grouping(contract_id) = 0 then 'contract'
+            else 'booking weekday'
         end as measure,
-        coalesce(lead_band, length_band, contract_id) as band,
+        case
+            when grouping(lead_band) = 0 then lead_band
+            when grouping(length_band) = 0 then length_band
+            when grouping(booked_hour_local) = 0 then booked_hour_local
+            when grouping(contract_id) = 0 then contract_id
+            else extract(isodow from booked_day_local)
+        end as band,
         count(*) as rated,
         count(*) filter (where is_cancelled) as mature_cancelled
     from banded
     group by
         grouping sets (
             (account, booked_day_local, carrier, lead_band),
+            (account, booked_day_local, lead_band),
             (account, booked_day_local, carrier, length_band),
-            (account, booked_day_local, carrier, contract_id)
+            (account, booked_day_local, length_band),
+            (account, booked_day_local, booked_hour_local),
+            (account, booked_day_local, contract_id),
+            (account, booked_day_local)
         )
 ),
 

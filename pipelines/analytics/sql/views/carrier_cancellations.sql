@@ -1,168 +1,127 @@
--- One row per carrier (country is 'all'), and one per carrier and country ('unknown' if the API sent no country).
+-- One row per carrier (country is 'all') and one per carrier and country ('unknown' if the API sent no country), for all
+-- accounts (is_every_account) and for each account.
 -- Rates cover only mature pickups, whose window ended before as_of. The columns for immature pickups count the rest.
 -- cancellation_rate = mature_cancelled / rated, where rated = mature_cancelled + mature_kept. Failed pickups were never
 -- accepted and pending pickups were never answered, so neither could have been cancelled.
 -- failure_rate = mature_failed / failure_n, where failure_n counts all mature pickups except pending ones.
 -- mature_pending counts stuck pickups, which are still announcing after their window has ended.
--- Columns that end in _low or _high bound the 95 % Wilson interval. A rate is null if there are no pickups to rate.
--- Each pickup is counted in two rows, so never sum over all rows.
--- cancellation_rate_shrunken pulls each rate towards the overall rate of its kind of row (carriers, or carriers by
--- country). The fewer pickups a row has, the further its rate is pulled. The result is the mean of a beta-binomial
--- posterior, whose prior is estimated from these rows by the method of moments (Kleinman 1973, weighted by n).
--- cancellation_rank ranks the rows by the shrunken rate, where 1 is cancelled most often. A row with one cancellation
--- out of two pickups therefore doesn't top the list.
+-- Columns that end in _low or _high bound the 95 % interval, which allows for pickups that are cancelled together (see
+-- rate_intervals for clusters, clustered_by and design_effect). A rate is null if there are no pickups to rate.
+-- Each pickup is counted in several rows, so never sum over all rows.
+-- difference compares the carrier with all other carriers, or the country with the carrier's other countries.
+-- stands_out is 'higher' or 'lower' only if that difference is more than chance. It is null if nothing can be compared.
+-- cancellation_rank and failure_rank rank the rows by the shrunken rate, where 1 is the highest (see rates).
+-- cancellation_rate_by_status counts status conflicts as kept. These are pickups with a cancellation time whose status
+-- isn't Cancelled. cancellation_rate counts them as cancelled.
 -- A cancellation is late if it came less than 24 hours before the window opened, or after the window opened.
 
-with pickups as (
-    select * from analytics.pickups
+with days as (
+    select * from analytics.booking_days
 ),
 
-counted as (
-    select
-        carrier,
-        coalesce(country, 'unknown') as pickup_country,
-        as_of_utc,
-        is_mature,
-        is_cancelled,
-        is_kept,
-        is_failed,
-        is_pending,
-        has_status_conflict,
-        is_late_cancellation,
-        is_cancelled_after_start
-    from pickups
+rates as (
+    select * from analytics.rates
+    where breakdown in ('carrier', 'carrier and country') and outcome <> 'cancelled within 48 hours'
 ),
 
 counts as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
-        coalesce(pickup_country, 'all') as country,
-        count(*) as pickups,
-        count(*) filter (where is_mature) as mature_pickups,
-        count(*) filter (where not is_mature) as immature_pickups,
-        count(*) filter (where not is_mature and is_cancelled) as immature_cancelled,
-        count(*) filter (where is_mature and is_cancelled) as mature_cancelled,
-        count(*) filter (where is_mature and is_kept) as mature_kept,
-        count(*) filter (where is_mature and is_failed) as mature_failed,
-        count(*) filter (where is_mature and is_pending) as mature_pending,
-        count(*) filter (where is_mature and is_late_cancellation) as mature_late_cancellations,
-        count(*) filter (where is_mature and is_cancelled_after_start) as mature_cancelled_after_start,
-        count(*) filter (where has_status_conflict) as status_conflicts,
+        coalesce(country, 'all') as country,
+        cast(sum(pickups) as bigint) as pickups,
+        cast(sum(mature_pickups) as bigint) as mature_pickups,
+        cast(sum(immature_pickups) as bigint) as immature_pickups,
+        cast(sum(immature_cancelled) as bigint) as immature_cancelled,
+        cast(sum(mature_cancelled) as bigint) as mature_cancelled,
+        cast(sum(mature_kept) as bigint) as mature_kept,
+        cast(sum(mature_failed) as bigint) as mature_failed,
+        cast(sum(mature_pending) as bigint) as mature_pending,
+        cast(sum(mature_late_cancellations) as bigint) as mature_late_cancellations,
+        cast(sum(mature_cancelled_after_start) as bigint) as mature_cancelled_after_start,
+        cast(sum(status_conflicts) as bigint) as status_conflicts,
+        cast(sum(rated) as bigint) as rated,
+        cast(sum(failure_n) as bigint) as failure_n,
         min(as_of_utc) as as_of_utc
-    from counted
-    group by grouping sets ((carrier), (carrier, pickup_country))
+    from days
+    group by grouping sets ((carrier), (carrier, country), (account, carrier), (account, carrier, country))
 ),
 
-denominated as (
+-- One row per carrier, country and account, with the columns of the three outcomes side by side.
+estimates as (
     select
-        *,
-        mature_cancelled + mature_kept as rated,
-        mature_cancelled + mature_kept + mature_failed as failure_n
-    from counts
-),
-
--- k and n are doubles. If there are no pickups, n is null, and so is the rate.
-fractions as (
-    select
-        *,
-        cast(mature_cancelled as double) as cancelled_k,
-        cast(nullif(rated, 0) as double) as cancelled_n,
-        cast(mature_failed as double) as failed_k,
-        cast(nullif(failure_n, 0) as double) as failed_n,
-        cast(1.959963984540054 as double) as z
-    from denominated
-),
-
--- The bounds of the Wilson interval are (2k + z² ± z·√(z² + 4k(n − k)/n)) / 2(n + z²).
-margins as (
-    select
-        *,
-        z * sqrt(z * z + 4 * cancelled_k * (cancelled_n - cancelled_k) / cancelled_n) as cancelled_margin,
-        z * sqrt(z * z + 4 * failed_k * (failed_n - failed_k) / failed_n) as failed_margin
-    from fractions
-),
-
--- The prior for each kind of row is estimated from the overall rate and the spread of the rows' rates.
-kinds as (
-    select
-        country = 'all' as is_carrier,
-        sum(cancelled_k) / sum(cancelled_n) as mean_rate,
-        sum(cancelled_n) as kind_n,
-        sum(cancelled_n * cancelled_n) as sum_of_squares,
-        count(cancelled_n) as members,
-        sum(cancelled_k * cancelled_k / cancelled_n) as sum_of_k_squared_by_n
-    from margins
-    where cancelled_n > 0
-    group by country = 'all'
-),
-
--- spread is the prior's 1 / (a + b + 1), which is the share of the variance that lies between the rows. It is 0 if the
--- rows differ no more than chance would explain.
-priors as (
-    select
-        is_carrier,
-        mean_rate,
-        least(
-            greatest(
-                (
-                    sum_of_k_squared_by_n - kind_n * mean_rate * mean_rate - mean_rate * (1 - mean_rate) * (members - 1)
-                )
-                / nullif(mean_rate * (1 - mean_rate) * (kind_n - sum_of_squares / kind_n - (members - 1)), 0),
-                0
-            ),
-            1
-        ) as spread
-    from kinds
-),
-
--- The shrunken rate is (k + m * mean) / (n + m) with m = a + b = 1 / spread - 1. Numerator and denominator are
--- multiplied by spread, so that a spread of 0 or 1 causes no division by zero.
-shrunken as (
-    select
-        margins.*,
-        (margins.cancelled_k * coalesce(priors.spread, 0) + (1 - coalesce(priors.spread, 0)) * priors.mean_rate)
-        / (margins.cancelled_n * coalesce(priors.spread, 0) + (1 - coalesce(priors.spread, 0)))
-            as cancellation_rate_shrunken
-    from margins
-    left join priors on priors.is_carrier = (margins.country = 'all')
+        account,
+        is_every_account,
+        carrier,
+        country,
+        max(case when outcome = 'cancelled' then rate end) as cancellation_rate,
+        max(case when outcome = 'cancelled' then rate_low end) as cancellation_rate_low,
+        max(case when outcome = 'cancelled' then rate_high end) as cancellation_rate_high,
+        max(case when outcome = 'cancelled' then clusters end) as clusters,
+        max(case when outcome = 'cancelled' then clustered_by end) as clustered_by,
+        max(case when outcome = 'cancelled' then design_effect end) as design_effect,
+        max(case when outcome = 'cancelled' then rate_shrunken end) as cancellation_rate_shrunken,
+        max(case when outcome = 'cancelled' then rank end) as cancellation_rank,
+        max(case when outcome = 'cancelled' then others_rate end) as others_rate,
+        max(case when outcome = 'cancelled' then difference end) as difference,
+        max(case when outcome = 'cancelled' then difference_low end) as difference_low,
+        max(case when outcome = 'cancelled' then difference_high end) as difference_high,
+        max(case when outcome = 'cancelled' then stands_out end) as stands_out,
+        max(case when outcome = 'cancelled by status' then rate end) as cancellation_rate_by_status,
+        max(case when outcome = 'failed' then rate end) as failure_rate,
+        max(case when outcome = 'failed' then rate_low end) as failure_rate_low,
+        max(case when outcome = 'failed' then rate_high end) as failure_rate_high,
+        max(case when outcome = 'failed' then rank end) as failure_rank,
+        max(case when outcome = 'failed' then stands_out end) as failure_stands_out
+    from rates
+    group by account, is_every_account, carrier, country
 ),
 
 final as (
     select
-        carrier,
-        country,
-        pickups,
-        mature_pickups,
-        immature_pickups,
-        immature_cancelled,
-        mature_cancelled,
-        mature_kept,
-        mature_failed,
-        mature_pending,
-        mature_late_cancellations,
-        mature_cancelled_after_start,
-        status_conflicts,
+        counts.account,
+        counts.is_every_account,
+        counts.carrier,
+        counts.country,
+        counts.pickups,
+        counts.mature_pickups,
+        counts.immature_pickups,
+        counts.immature_cancelled,
+        counts.mature_cancelled,
+        counts.mature_kept,
+        counts.mature_failed,
+        counts.mature_pending,
+        counts.mature_late_cancellations,
+        counts.mature_cancelled_after_start,
+        counts.status_conflicts,
 
-        rated,
-        cancelled_k / cancelled_n as cancellation_rate,
-        (2 * cancelled_k + z * z - cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_low,
-        (2 * cancelled_k + z * z + cancelled_margin) / (2 * (cancelled_n + z * z)) as cancellation_rate_high,
-        cancellation_rate_shrunken,
-        case
-            when cancellation_rate_shrunken is not null
-                then rank() over (
-                    partition by country = 'all', cancellation_rate_shrunken is null
-                    order by cancellation_rate_shrunken desc
-                )
-        end as cancellation_rank,
+        counts.rated,
+        estimates.cancellation_rate,
+        estimates.cancellation_rate_low,
+        estimates.cancellation_rate_high,
+        estimates.clusters,
+        estimates.clustered_by,
+        estimates.design_effect,
+        estimates.cancellation_rate_shrunken,
+        estimates.cancellation_rank,
+        estimates.others_rate,
+        estimates.difference,
+        estimates.difference_low,
+        estimates.difference_high,
+        estimates.stands_out,
+        estimates.cancellation_rate_by_status,
 
-        failure_n,
-        failed_k / failed_n as failure_rate,
-        (2 * failed_k + z * z - failed_margin) / (2 * (failed_n + z * z)) as failure_rate_low,
-        (2 * failed_k + z * z + failed_margin) / (2 * (failed_n + z * z)) as failure_rate_high,
+        counts.failure_n,
+        estimates.failure_rate,
+        estimates.failure_rate_low,
+        estimates.failure_rate_high,
+        estimates.failure_rank,
+        estimates.failure_stands_out,
 
-        as_of_utc
-    from shrunken
+        counts.as_of_utc
+    from counts
+    left join estimates using (account, is_every_account, carrier, country)
 )
 
 select * from final

@@ -159,6 +159,18 @@ localised as (
             else cast(make_timestamp(epoch_us(created_at)) as date)
         end as booked_day_local,
         case country
+            when 'NL' then created_at at time zone 'Europe/Amsterdam'
+            when 'BE' then created_at at time zone 'Europe/Brussels'
+            when 'DE' then created_at at time zone 'Europe/Berlin'
+            when 'ES' then created_at at time zone 'Europe/Madrid'
+            when 'FR' then created_at at time zone 'Europe/Paris'
+            when 'IT' then created_at at time zone 'Europe/Rome'
+            when 'AT' then created_at at time zone 'Europe/Vienna'
+            when 'PT' then created_at at time zone 'Europe/Lisbon'
+            when 'GB' then created_at at time zone 'Europe/London'
+            else created_at at time zone 'UTC'
+        end as booked_local,
+        case country
             when 'NL' then pickup_from at time zone 'Europe/Amsterdam'
             when 'BE' then pickup_from at time zone 'Europe/Brussels'
             when 'DE' then pickup_from at time zone 'Europe/Berlin'
@@ -227,6 +239,7 @@ final as (
         extract(hour from window_opens_local) as window_opens_hour_local,
         extract(isodow from window_opens_local) as window_opens_isodow_local,
         booked_day_local,
+        extract(hour from booked_local) as booked_hour_local,
         cast(date_trunc('week', booked_day_local) as date) as booked_week_local_start,
 
         is_mature,

@@ -19,49 +19,88 @@ bands as (
 
 -- Each breakdown is a branch with a constant name, so that DuckDB and PostgreSQL skip the branches that a query leaves
 -- out (where breakdown = 'carrier').
-cells as (
+-- The outcomes are c (cancelled), f (failed), s (cancelled by status) and e (early: cancelled within 48 hours).
+-- Each breakdown is a branch with a constant name, so that DuckDB and PostgreSQL skip the branches that a query leaves
+-- out (where breakdown = 'carrier').
+clusters as (
     select
-        'total' as breakdown, 'all' as family, 'all' as carrier, 'all' as country, cast(null as date) as week_local_start,
-        'none' as measure, cast(null as bigint) as band, account, booked_day_local, mature_cancelled, mature_failed,
-        mature_status_conflicts, cancelled_within_48_hours, rated, failure_n, watched_48_hours
+        'total' as breakdown,
+        'all' as family,
+        'all' as carrier,
+        'all' as country,
+        cast(null as date) as week_local_start,
+        'none' as measure,
+        cast(null as bigint) as band,
+        account,
+        booked_day_local,
+        cast(sum(mature_cancelled) as double) as c_k,
+        cast(sum(rated) as double) as c_n,
+        cast(sum(mature_failed) as double) as f_k,
+        cast(sum(failure_n) as double) as f_n,
+        cast(sum(mature_cancelled - mature_status_conflicts) as double) as s_k,
+        cast(sum(cancelled_within_48_hours) as double) as e_k,
+        cast(sum(watched_48_hours) as double) as e_n
     from days
+    group by account, booked_day_local
     union all
     select
-        'carrier', 'all', carrier, 'all', null, 'none', null, account, booked_day_local, mature_cancelled, mature_failed,
-        mature_status_conflicts, cancelled_within_48_hours, rated, failure_n, watched_48_hours
+        'carrier', 'all', carrier, 'all', null, 'none', null, account, booked_day_local,
+        cast(sum(mature_cancelled) as double), cast(sum(rated) as double), cast(sum(mature_failed) as double),
+        cast(sum(failure_n) as double), cast(sum(mature_cancelled - mature_status_conflicts) as double),
+        cast(sum(cancelled_within_48_hours) as double), cast(sum(watched_48_hours) as double)
     from days
+    group by carrier, account, booked_day_local
     union all
     select
-        'country', 'all', 'all', country, null, 'none', null, account, booked_day_local, mature_cancelled, mature_failed,
-        mature_status_conflicts, cancelled_within_48_hours, rated, failure_n, watched_48_hours
+        'country', 'all', 'all', country, null, 'none', null, account, booked_day_local,
+        cast(sum(mature_cancelled) as double), cast(sum(rated) as double), cast(sum(mature_failed) as double),
+        cast(sum(failure_n) as double), cast(sum(mature_cancelled - mature_status_conflicts) as double),
+        cast(sum(cancelled_within_48_hours) as double), cast(sum(watched_48_hours) as double)
     from days
+    group by country, account, booked_day_local
     union all
     select
         'carrier and country', carrier, carrier, country, null, 'none', null, account, booked_day_local,
-        mature_cancelled, mature_failed, mature_status_conflicts, cancelled_within_48_hours, rated, failure_n,
-        watched_48_hours
+        cast(sum(mature_cancelled) as double), cast(sum(rated) as double), cast(sum(mature_failed) as double),
+        cast(sum(failure_n) as double), cast(sum(mature_cancelled - mature_status_conflicts) as double),
+        cast(sum(cancelled_within_48_hours) as double), cast(sum(watched_48_hours) as double)
     from days
+    group by carrier, country, account, booked_day_local
     union all
     select
-        'week', 'all', 'all', 'all', cast(date_trunc('week', booked_day_local) as date), 'none', null, account,
-        booked_day_local, mature_cancelled, mature_failed, mature_status_conflicts, cancelled_within_48_hours, rated,
-        failure_n, watched_48_hours
+        'week', 'all', 'all', 'all', cast(date_trunc('week', booked_day_local) as date), 'none', null, account, booked_day_local,
+        cast(sum(mature_cancelled) as double), cast(sum(rated) as double), cast(sum(mature_failed) as double),
+        cast(sum(failure_n) as double), cast(sum(mature_cancelled - mature_status_conflicts) as double),
+        cast(sum(cancelled_within_48_hours) as double), cast(sum(watched_48_hours) as double)
     from days
+    group by account, booked_day_local
     union all
     select
-        'carrier and week', carrier, carrier, 'all', cast(date_trunc('week', booked_day_local) as date), 'none', null,
-        account, booked_day_local, mature_cancelled, mature_failed, mature_status_conflicts, cancelled_within_48_hours,
-        rated, failure_n, watched_48_hours
+        'carrier and week', carrier, carrier, 'all', cast(date_trunc('week', booked_day_local) as date), 'none', null, account, booked_day_local,
+        cast(sum(mature_cancelled) as double), cast(sum(rated) as double), cast(sum(mature_failed) as double),
+        cast(sum(failure_n) as double), cast(sum(mature_cancelled - mature_status_conflicts) as double),
+        cast(sum(cancelled_within_48_hours) as double), cast(sum(watched_48_hours) as double)
     from days
+    group by carrier, account, booked_day_local
     union all
     select
-        'band', measure, 'all', 'all', null, measure, band, account, booked_day_local, mature_cancelled, 0, 0, 0, rated, 0, 0
+        'band', measure || ' ' || carrier, carrier, 'all', null, measure, band, account, booked_day_local,
+        cast(mature_cancelled as double), cast(rated as double), 0, 0, 0, 0, 0
     from bands
-    union all
+),
+
+-- Only cancelled and failed pickups are compared between groups.
+families as (
     select
-        'carrier and band', measure || ' ' || carrier, carrier, 'all', null, measure, band, account, booked_day_local,
-        mature_cancelled, 0, 0, 0, rated, 0, 0
-    from bands
+        *,
+        sum(c_k) over cluster as c_all_k,
+        sum(c_n) over cluster as c_all_n,
+        sum(case when c_n > 0 then 1 else 0 end) over cluster as c_members,
+        sum(f_k) over cluster as f_all_k,
+        sum(f_n) over cluster as f_all_n,
+        sum(case when f_n > 0 then 1 else 0 end) over cluster as f_members
+    from clusters
+    window cluster as (partition by breakdown, family, account, booked_day_local)
 ),
 
 outcomes as (
@@ -74,53 +113,26 @@ outcomes as (
     select 'cancelled within 48 hours'
 ),
 
-counted as (
-    select
-        outcomes.outcome,
-        cells.*,
-        case outcomes.outcome
-            when 'cancelled' then cells.mature_cancelled
-            when 'failed' then cells.mature_failed
-            when 'cancelled by status' then cells.mature_cancelled - cells.mature_status_conflicts
-            else cells.cancelled_within_48_hours
-        end as has_outcome,
-        case outcomes.outcome
-            when 'failed' then cells.failure_n
-            when 'cancelled within 48 hours' then cells.watched_48_hours
-            else cells.rated
-        end as counted_pickups
-    from cells
-    cross join outcomes
-),
-
-clusters as (
-    select
-        outcome,
-        breakdown,
-        family,
-        carrier,
-        country,
-        week_local_start,
-        measure,
-        band,
-        account,
-        booked_day_local,
-        cast(sum(has_outcome) as double) as k,
-        cast(sum(counted_pickups) as double) as n
-    from counted
-    where counted_pickups > 0
-    group by
-        outcome, breakdown, family, carrier, country, week_local_start, measure, band, account, booked_day_local
-),
-
--- o and m count the other groups' pickups in the same cluster. members is the number of groups in the cluster.
+-- k of n pickups of the group have the outcome, and o of m pickups of the other groups in the cluster. members is the
+-- number of groups in the cluster.
 compared as (
     select
-        *,
-        sum(k) over (partition by outcome, breakdown, family, account, booked_day_local) - k as o,
-        sum(n) over (partition by outcome, breakdown, family, account, booked_day_local) - n as m,
-        cast(count(*) over (partition by outcome, breakdown, family, account, booked_day_local) as double) as members
-    from clusters
+        outcomes.outcome,
+        families.breakdown,
+        families.family,
+        families.carrier,
+        families.country,
+        families.week_local_start,
+        families.measure,
+        families.band,
+        families.account,
+        case outcome when 'cancelled' then c_k when 'failed' then f_k when 'cancelled by status' then s_k else e_k end as k,
+        case outcome when 'failed' then f_n when 'cancelled within 48 hours' then e_n else c_n end as n,
+        case outcome when 'cancelled' then c_all_k - c_k when 'failed' then f_all_k - f_k else 0 end as o,
+        case outcome when 'cancelled' then c_all_n - c_n when 'failed' then f_all_n - f_n else 0 end as m,
+        cast(case outcome when 'cancelled' then c_members when 'failed' then f_members else 1 end as double) as members
+    from families
+    cross join outcomes
 ),
 
 -- Sums over each account's days. A product of the whole family's counts (k + o, n + m) is divided among the members of
@@ -152,6 +164,7 @@ accounts as (
         sum(1 / members) as family_days,
         sum(case when m = 0 then 1 else 0 end) as days_alone
     from compared
+    where n > 0
     group by outcome, breakdown, family, carrier, country, week_local_start, measure, band, account
 ),
 

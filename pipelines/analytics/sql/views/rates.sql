@@ -1,226 +1,196 @@
 -- One row per outcome, breakdown, group and account (is_every_account: all accounts): the share of pickups with the outcome,
--- its 95 % interval and its difference from the other groups of the family.
--- rate = k / n. The intervals allow for pickups that are cancelled together. A cluster is an account's pickups that were
--- booked on one local day or, with ten or more accounts, all pickups of an account (clustered_by).
--- design_effect is the variance of the rate, estimated from the differences between clusters, divided by the variance of
--- independent pickups. It is at least 1. With fewer than ten clusters, the variance can't be estimated. The view then
--- assumes that a third of it lies between clusters: design_effect = 1 + (average cluster size - 1) / 3, where the average
--- is weighted by size (clustered_by = 'assumption').
--- rate_low and rate_high bound the Wilson interval for n / design_effect pickups. If the variance is estimated, Student's
--- t with clusters - 1 degrees of freedom replaces the normal quantile (Korn and Graubard 1998).
--- difference = rate - others_rate, where others_rate is the rate of the other groups together. difference_low and
--- difference_high bound Newcombe's hybrid interval for correlated rates (Newcombe 1998, method 10).
--- stands_out is 'higher', 'lower' or 'no': whether the difference is more than chance after Holm's correction for the
--- number of groups. In a family without differences, at most 5 % of families have a group that stands out.
+-- its 95 % interval, how it differs from the other groups, and its rank.
+-- outcome is 'cancelled' (of the mature pickups that were cancelled or kept), 'cancelled by status' (of the same pickups,
+-- with status conflicts counted as kept), 'failed' (of the mature pickups that aren't pending) or 'cancelled within 48
+-- hours' (of the pickups that were booked at least 48 hours before as_of). k of n pickups have the outcome, and
+-- rate = k / n.
+-- breakdown names how the pickups are divided into groups: 'total', 'carrier', 'country', 'carrier and country', 'week',
+-- 'carrier and week' or 'band' (see cancellations_by_booking). A column that the breakdown doesn't use
+-- is 'all', 'none' or null. Always select one breakdown and one outcome, because every pickup is counted in each.
+-- rate_low and rate_high bound the 95 % interval, which allows for pickups that are cancelled together (see rate_intervals
+-- for clusters, clustered_by and design_effect).
+-- difference = rate - others_rate, where others_rate is the rate of the other groups of the family together. The family of
+-- a carrier, a country or a band contains all carriers, countries or bands, within the carrier if the breakdown names one.
+-- stands_out is 'higher' or 'lower' only if the difference is more than chance.
+-- rate_shrunken pulls the rate towards the overall rate. The fewer pickups a group has, the further its rate is pulled, so
+-- a group with one cancellation out of two pickups doesn't top the list. The result is the mean of a beta-binomial
+-- posterior. Its prior is estimated from all groups of the breakdown by the method of moments with Kleinman's weights
+-- n / (1 + spread * (n - 1)), where spread is the share of the variance that lies between the groups (Kleinman 1973). Each
+-- of four steps computes the weights from the spread of the step before. n is divided by the design effect, so that pickups
+-- that are cancelled together don't count as independent evidence.
+-- rank is 1 for the highest shrunken rate. Equal shrunken rates are ranked by the rate itself and then by n. The rank alone
+-- is no evidence of a difference (see stands_out).
 
-with moments as (
-    select * from analytics.rate_moments
+with intervals as (
+    select * from analytics.rate_intervals
 ),
 
-totalled as (
+weights_1 as (
     select
         *,
-        sum(k) over family as family_k,
-        sum(n) over family as family_n,
-        sum(family_kk) over family as day_kk,
-        sum(family_kn) over family as day_kn,
-        sum(family_nn) over family as day_nn,
-        sum(family_days) over family as day_clusters,
-        sum(a_family_kk) over family as account_kk,
-        sum(a_family_kn) over family as account_kn,
-        sum(a_family_nn) over family as account_nn,
-        sum(a_family_clusters) over family as account_clusters
-    from moments
-    window family as (partition by outcome, breakdown, family, account, is_every_account)
-),
-
--- p is the group's rate, and q is the rate of the m pickups of the other groups.
-shares as (
-    select
-        *,
-        k / n as p,
-        nullif(family_n - n, 0) as m,
-        (family_k - k) / nullif(family_n - n, 0) as q,
-        case when is_clustered_by_account then account_kk else day_kk end as all_kk,
-        case when is_clustered_by_account then account_kn else day_kn end as all_kn,
-        case when is_clustered_by_account then account_nn else day_nn end as all_nn,
-        round(case when is_clustered_by_account then account_clusters else day_clusters end) as all_clusters
-    from totalled
-),
-
--- Sums of squared residuals: k - p * n in the group's clusters, and o - q * m in the other groups' clusters.
-residuals as (
-    select
-        *,
-        all_clusters - clusters_alone as other_clusters,
-        greatest(kk - 2 * p * kn + p * p * nn, 0) as squares,
-        greatest(
-            all_kk - 2 * q * all_kn + q * q * all_nn
-            - (kk + 2 * ok) + 2 * q * (kn + mk + o_n) - q * q * (nn + 2 * mn),
-            0
-        ) as other_squares,
-        ok - q * mk - p * o_n + p * q * mn as cross_products,
-        all_nn - nn - 2 * mn as other_nn
-    from shares
-),
-
-variances as (
-    select
-        *,
-        case when clusters >= 10 then clusters / (clusters - 1) * squares / (n * n) end as variance,
-        case when other_clusters >= 10 then other_clusters / (other_clusters - 1) * other_squares / (m * m) end
-            as other_variance,
-        p * (1 - p) / n as independent_variance,
-        q * (1 - q) / m as other_independent_variance
-    from residuals
-),
-
-effects as (
-    select
-        *,
-        case
-            when clusters < 10 then 1 + (nn / n - 1) / 3
-            when variance > independent_variance then variance / independent_variance
-            else 1
-        end as design_effect,
-        case
-            when other_clusters < 10 then 1 + (other_nn / m - 1) / 3
-            when other_variance > other_independent_variance then other_variance / other_independent_variance
-            else 1
-        end as other_design_effect,
-        case when variance > independent_variance then 1 / (clusters - 1) else 0 end as x,
-        case when other_variance > other_independent_variance then 1 / (other_clusters - 1) else 0 end as y,
-        cast(1.959963984540054 as double) as z
-    from variances
-),
-
--- The quantile of Student's t for x = 1 / degrees of freedom is within 3e-11 of scipy's for 9 degrees of freedom or more.
-quantiles as (
-    select
-        *,
-        z + x * (
-            2.3722712304926996 + x * (
-                2.822498490309585 + x * (
-                    2.55586257303223 + x * (1.5890629256712985 + x * (0.7401502063551798 + x * 0.5891102514117579))
-                )
-            )
-        ) as t,
-        z + y * (
-            2.3722712304926996 + y * (
-                2.822498490309585 + y * (
-                    2.55586257303223 + y * (1.5890629256712985 + y * (0.7401502063551798 + y * 0.5891102514117579))
-                )
-            )
-        ) as u,
         n / design_effect as effective_n,
-        m / other_design_effect as effective_m
-    from effects
-),
-
--- The bounds of the Wilson interval for p of n are (2np + t² ± t·√(t² + 4np(1 − p))) / 2(n + t²).
-intervals as (
-    select
-        *,
-        (2 * effective_n * p + t * t - t * sqrt(t * t + 4 * effective_n * p * (1 - p))) / (2 * (effective_n + t * t))
-            as low,
-        (2 * effective_n * p + t * t + t * sqrt(t * t + 4 * effective_n * p * (1 - p))) / (2 * (effective_n + t * t))
-            as high,
-        (2 * effective_m * q + u * u - u * sqrt(u * u + 4 * effective_m * q * (1 - q))) / (2 * (effective_m + u * u))
-            as other_low,
-        (2 * effective_m * q + u * u + u * sqrt(u * u + 4 * effective_m * q * (1 - q))) / (2 * (effective_m + u * u))
-            as other_high,
-        coalesce(
-            greatest(
-                least(
-                    all_clusters / nullif(all_clusters - 1, 0) * cross_products / (n * m)
-                    / nullif(
-                        sqrt(
-                            independent_variance * design_effect * other_independent_variance * other_design_effect
-                        ),
-                        0
-                    ),
-                    1
-                ),
-                -1
-            ),
-            0
-        ) as correlation
-    from quantiles
-),
-
-differences as (
-    select
-        *,
-        p - q as difference,
-        p - q - sqrt(
-            greatest(
-                (p - low) * (p - low) - 2 * correlation * (p - low) * (other_high - q)
-                + (other_high - q) * (other_high - q),
-                0
-            )
-        ) as difference_low,
-        p - q + sqrt(
-            greatest(
-                (high - p) * (high - p) - 2 * correlation * (high - p) * (q - other_low)
-                + (q - other_low) * (q - other_low),
-                0
-            )
-        ) as difference_high
+        n / design_effect as w_1
     from intervals
 ),
 
--- score is the difference in standard errors. The standard error comes from the bound that lies towards 0.
-scores as (
+-- expected_squares is the weighted sum of squares if all groups had the same true rate, divided by mean * (1 - mean).
+sums_1 as (
     select
         *,
-        case
-            when q is null then null
-            when difference = 0 then 0
-            when difference > 0 then z * difference / nullif(difference - difference_low, 0)
-            else z * difference / nullif(difference - difference_high, 0)
-        end as score
-    from differences
+        sum(w_1 * rate) over kind / sum(w_1) over kind as mean_1,
+        sum(w_1 * rate * rate) over kind - sum(w_1 * rate) over kind * sum(w_1 * rate) over kind / sum(w_1) over kind
+            as squares_1,
+        sum(w_1 / effective_n) over kind - sum(w_1 * w_1 / effective_n) over kind / sum(w_1) over kind
+            as expected_squares_1,
+        sum(w_1) over kind - sum(w_1 * w_1) over kind / sum(w_1) over kind as weight_1
+    from weights_1
+    window kind as (partition by outcome, breakdown, account, is_every_account)
 ),
 
-placed as (
+spreads_1 as (
     select
         *,
-        row_number() over (
-            partition by outcome, breakdown, family, account, is_every_account order by coalesce(score, -1) desc, n desc
-        ) as place,
-        count(score) over (partition by outcome, breakdown, family, account, is_every_account) as members
-    from scores
+        least(
+            greatest(
+                coalesce(
+                    (squares_1 - mean_1 * (1 - mean_1) * expected_squares_1)
+                    / nullif(mean_1 * (1 - mean_1) * (weight_1 - expected_squares_1), 0),
+                    0
+                ),
+                0
+            ),
+            1
+        ) as spread_1
+    from sums_1
 ),
 
--- Holm compares the largest score with the quantile of 0.025 / members, the next with that of 0.025 / (members - 1) and
--- so on. Two groups make a single comparison.
-tested as (
+weights_2 as (
     select
         *,
-        sqrt(-2 * ln(0.025 / case when members = 2 then 1 else greatest(members - place + 1, 1) end)) as r
-    from placed
+        effective_n / (1 + spread_1 * (effective_n - 1)) as w_2
+    from spreads_1
 ),
 
--- The normal quantile is Acklam's approximation, whose relative error is below 1.2e-9. Its tail formula begins at
--- 0.02425, so 0.025 has its value written out.
-exceeding as (
+sums_2 as (
     select
         *,
-        case
-            when score is null then null
-            when score > case
-                when members = 2 or place = members then z
-                else -(
-                    ((((-0.007784894002430293 * r - 0.3223964580411365) * r - 2.400758277161838) * r - 2.549732539343734)
-                    * r + 4.374664141464968) * r + 2.938163982698783
-                ) / (
-                    (((0.007784695709041462 * r + 0.3224671290700398) * r + 2.445134137142996) * r + 3.754408661907416)
-                    * r + 1
-                )
-            end then 1
-            else 0
-        end as exceeds
-    from tested
+        sum(w_2 * rate) over kind / sum(w_2) over kind as mean_2,
+        sum(w_2 * rate * rate) over kind - sum(w_2 * rate) over kind * sum(w_2 * rate) over kind / sum(w_2) over kind
+            as squares_2,
+        sum(w_2 / effective_n) over kind - sum(w_2 * w_2 / effective_n) over kind / sum(w_2) over kind
+            as expected_squares_2,
+        sum(w_2) over kind - sum(w_2 * w_2) over kind / sum(w_2) over kind as weight_2
+    from weights_2
+    window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+spreads_2 as (
+    select
+        *,
+        least(
+            greatest(
+                coalesce(
+                    (squares_2 - mean_2 * (1 - mean_2) * expected_squares_2)
+                    / nullif(mean_2 * (1 - mean_2) * (weight_2 - expected_squares_2), 0),
+                    0
+                ),
+                0
+            ),
+            1
+        ) as spread_2
+    from sums_2
+),
+
+weights_3 as (
+    select
+        *,
+        effective_n / (1 + spread_2 * (effective_n - 1)) as w_3
+    from spreads_2
+),
+
+sums_3 as (
+    select
+        *,
+        sum(w_3 * rate) over kind / sum(w_3) over kind as mean_3,
+        sum(w_3 * rate * rate) over kind - sum(w_3 * rate) over kind * sum(w_3 * rate) over kind / sum(w_3) over kind
+            as squares_3,
+        sum(w_3 / effective_n) over kind - sum(w_3 * w_3 / effective_n) over kind / sum(w_3) over kind
+            as expected_squares_3,
+        sum(w_3) over kind - sum(w_3 * w_3) over kind / sum(w_3) over kind as weight_3
+    from weights_3
+    window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+spreads_3 as (
+    select
+        *,
+        least(
+            greatest(
+                coalesce(
+                    (squares_3 - mean_3 * (1 - mean_3) * expected_squares_3)
+                    / nullif(mean_3 * (1 - mean_3) * (weight_3 - expected_squares_3), 0),
+                    0
+                ),
+                0
+            ),
+            1
+        ) as spread_3
+    from sums_3
+),
+
+weights_4 as (
+    select
+        *,
+        effective_n / (1 + spread_3 * (effective_n - 1)) as w_4
+    from spreads_3
+),
+
+sums_4 as (
+    select
+        *,
+        sum(w_4 * rate) over kind / sum(w_4) over kind as mean_4,
+        sum(w_4 * rate * rate) over kind - sum(w_4 * rate) over kind * sum(w_4 * rate) over kind / sum(w_4) over kind
+            as squares_4,
+        sum(w_4 / effective_n) over kind - sum(w_4 * w_4 / effective_n) over kind / sum(w_4) over kind
+            as expected_squares_4,
+        sum(w_4) over kind - sum(w_4 * w_4) over kind / sum(w_4) over kind as weight_4
+    from weights_4
+    window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+spreads_4 as (
+    select
+        *,
+        least(
+            greatest(
+                coalesce(
+                    (squares_4 - mean_4 * (1 - mean_4) * expected_squares_4)
+                    / nullif(mean_4 * (1 - mean_4) * (weight_4 - expected_squares_4), 0),
+                    0
+                ),
+                0
+            ),
+            1
+        ) as spread_4
+    from sums_4
+),
+
+weights_5 as (
+    select
+        *,
+        effective_n / (1 + spread_4 * (effective_n - 1)) as w_5
+    from spreads_4
+),
+
+-- The shrunken rate is (k + s * mean) / (n + s) with s = 1 / spread - 1. Numerator and denominator are multiplied by the
+-- spread, so that a spread of 0 or 1 causes no division by zero.
+shrunken as (
+    select
+        *,
+        (effective_n * rate * spread_4 + (1 - spread_4) * sum(w_5 * rate) over kind / sum(w_5) over kind)
+        / (effective_n * spread_4 + 1 - spread_4) as rate_shrunken
+    from weights_5
+    window kind as (partition by outcome, breakdown, account, is_every_account)
 ),
 
 final as (
@@ -235,33 +205,24 @@ final as (
         week_local_start,
         measure,
         band,
-        cast(n as bigint) as n,
-        cast(k as bigint) as k,
-        p as rate,
-        low as rate_low,
-        high as rate_high,
-        cast(clusters as bigint) as clusters,
-        case
-            when clusters < 10 then 'assumption'
-            when is_clustered_by_account then 'account'
-            else 'account and day'
-        end as clustered_by,
+        n,
+        k,
+        rate,
+        rate_low,
+        rate_high,
+        clusters,
+        clustered_by,
         design_effect,
-        q as others_rate,
+        others_rate,
         difference,
         difference_low,
         difference_high,
-        case
-            when score is null then null
-            when min(exceeds) over (
-                partition by outcome, breakdown, family, account, is_every_account
-                order by place
-                rows between unbounded preceding and current row
-            ) = 0 then 'no'
-            when difference > 0 then 'higher'
-            else 'lower'
-        end as stands_out
-    from exceeding
+        stands_out,
+        rate_shrunken,
+        rank() over (
+            partition by outcome, breakdown, account, is_every_account order by rate_shrunken desc, rate desc, n desc
+        ) as rank
+    from shrunken
 )
 
 select * from final
