@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.by_hand import FUTURE, OVER_PICKUPS, SUNDAY, cancelled, many, only, pickup, rows, run
+from tests.support.by_hand import FUTURE, OVER_PICKUPS, SUNDAY, cancelled, many, on_separate_days, only, pickup, rows, run
 
 pytestmark = [pytest.mark.duckdb2, pytest.mark.versions]
 
@@ -35,7 +35,7 @@ def carrier_row(con, columns, carrier="dpd", country="all"):
 def test_cancellation_rate_has_its_sample_size_and_a_wilson_interval(
     warehouse, cancelled_pickups, kept_pickups, rate, low, high
 ):
-    con = warehouse(*many(cancelled, cancelled_pickups), *many(pickup, kept_pickups))
+    con = warehouse(*on_separate_days([*many(cancelled, cancelled_pickups), *many(pickup, kept_pickups)]))
 
     n, *interval = carrier_row(con, RATE)
     assert cancelled_pickups + kept_pickups == n
@@ -45,12 +45,8 @@ def test_cancellation_rate_has_its_sample_size_and_a_wilson_interval(
 
 def test_failure_rate_covers_all_mature_pickups_except_pending_ones(warehouse):
     # One of 5 pickups failed; 2 are kept and 2 cancelled. The 2 announcing pickups are left out.
-    con = warehouse(
-        *many(pickup, 2),
-        *many(cancelled, 2),
-        pickup(pickup_status="Failed"),
-        *many(pickup, 2, pickup_status="Announcing"),
-    )
+    counted = [*many(pickup, 2), *many(cancelled, 2), pickup(pickup_status="Failed")]
+    con = warehouse(*on_separate_days([*counted, *many(pickup, 2, pickup_status="Announcing")]))
 
     assert pytest.approx((5, 0.2, 0.036224108632430171, 0.624465370237474686), abs=1e-14) == carrier_row(con, FAILURE)
     assert pytest.approx((4, 0.5, 0.150038989152149514, 0.849961010847850486), abs=1e-14) == carrier_row(con, RATE)

@@ -49,25 +49,38 @@ COLUMNS = {
         account pickup_id carrier country contract_id tracking_number pickup_status
         created_at_utc pickup_from_utc pickup_until_utc cancelled_at_utc as_of_utc
         time_zone has_local_time window_opens_local window_closes_local
-        window_opens_hour_local window_opens_isodow_local booked_week_local_start
-        is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
+        window_opens_hour_local window_opens_isodow_local booked_day_local booked_hour_local
+        booked_week_local_start is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
         has_window is_open_ended is_window_invalid is_window_before_booking window_hours lead_time_hours
         hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start
         api_version last_load_id""",
     "pickup_slots": """
         account pickup_id slot_number carrier country has_local_time
         slot_opens_utc slot_closes_utc slot_opens_local slot_opens_isodow_local slot_opens_hour_local slot_hours""",
+    "booking_days": """
+        account carrier country booked_day_local pickups mature_pickups immature_pickups immature_cancelled
+        mature_cancelled mature_kept mature_failed mature_pending
+        mature_late_cancellations mature_cancelled_after_start status_conflicts mature_status_conflicts
+        rated failure_n watched_48_hours cancelled_within_48_hours as_of_utc""",
+    "booking_bands": "account booked_day_local carrier is_every_carrier measure band rated mature_cancelled",
+    "rates": """
+        outcome breakdown family account is_every_account carrier country week_local_start measure band
+        n k rate rate_low rate_high clusters clustered_by design_effect
+        others_rate difference difference_low difference_high stands_out rate_shrunken rank""",
     "carrier_cancellations": """
-        carrier country pickups mature_pickups immature_pickups immature_cancelled
+        account is_every_account carrier country pickups mature_pickups immature_pickups immature_cancelled
         mature_cancelled mature_kept mature_failed mature_pending
         mature_late_cancellations mature_cancelled_after_start status_conflicts
         rated cancellation_rate cancellation_rate_low cancellation_rate_high
-        cancellation_rate_shrunken cancellation_rank
-        failure_n failure_rate failure_rate_low failure_rate_high as_of_utc""",
+        clusters clustered_by design_effect cancellation_rate_shrunken cancellation_rank
+        others_rate difference difference_low difference_high stands_out cancellation_rate_by_status
+        failure_n failure_rate failure_rate_low failure_rate_high failure_rank failure_stands_out as_of_utc""",
     "carrier_cancellations_weekly": """
-        carrier booked_week_local_start pickups mature_pickups immature_pickups
+        account is_every_account carrier booked_week_local_start pickups mature_pickups immature_pickups
         mature_cancelled mature_kept mature_failed
-        rated cancellation_rate cancellation_rate_low cancellation_rate_high is_week_mature""",
+        rated cancellation_rate cancellation_rate_low cancellation_rate_high clusters clustered_by design_effect
+        is_week_mature watched_48_hours cancelled_within_48_hours cancelled_within_48_hours_rate
+        cancelled_within_48_hours_low cancelled_within_48_hours_high is_early_signal_complete""",
     "carrier_net_cancellations": """
         carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
         net_rated net_cancellation_rate net_cancellation_rate_low net_cancellation_rate_high""",
@@ -75,8 +88,9 @@ COLUMNS = {
         account pickup_id carrier country is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
     "cancellation_timing": "carrier age_hours at_risk cancelled share_cancelled",
     "cancellations_by_booking": """
-        carrier is_every_carrier measure from_hours until_hours
-        rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high""",
+        account is_every_account carrier is_every_carrier measure band from_hours until_hours
+        rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high
+        clusters clustered_by design_effect difference difference_low difference_high stands_out""",
     "runs": """
         run_id account started_at_utc finished_at_utc observed_at_utc has_succeeded error
         pages requests retries waited_seconds

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.by_hand import cancelled, close, instant, many, only, pickup, rows, run, wilson
+from tests.support.by_hand import cancelled, close, instant, many, on_separate_days, only, pickup, rows, run, wilson
 
 pytestmark = pytest.mark.duckdb2
 
@@ -22,13 +22,22 @@ BOOKED = "2026-03-06 09:00Z"
 # --- intervals
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (1, 2), (3, 40), (17, 17), (250, 1_000)])
-@pytest.mark.parametrize("view", ["carrier_cancellations", "carrier_cancellations_weekly", "cancellations_by_booking"])
-def test_interval_equals_the_wilson_interval_of_statsmodels(warehouse, view, k, n):
-    con = warehouse(*many(cancelled, k), *many(pickup, n - k))
+@pytest.mark.parametrize(
+    ("view", "k", "n"),
+    [
+        *[
+            (view, k, n)
+            for view in ("carrier_cancellations", "cancellations_by_booking")
+            for k, n in [(0, 1), (1, 1), (1, 2), (3, 40), (17, 17), (250, 1_000)]
+        ],
+        *[("carrier_cancellations_weekly", k, n) for k, n in [(0, 1), (1, 2), (2, 5)]],
+    ],
+)
+def test_interval_of_pickups_booked_on_separate_days_equals_the_wilson_interval_of_statsmodels(warehouse, view, k, n):
+    con = warehouse(*on_separate_days([*many(cancelled, k), *many(pickup, n - k)]))
     where = {
         "carrier_cancellations": "country = 'all'",
-        "cancellations_by_booking": "carrier = 'all' and until_hours is null",
+        "cancellations_by_booking": "carrier = 'all' and measure = 'window length'",
     }
 
     found = only(con, "cancellation_rate_low, cancellation_rate_high", view, where.get(view, "true"))
@@ -40,16 +49,17 @@ def test_interval_equals_the_wilson_interval_of_statsmodels(warehouse, view, k, 
 
 
 def pickups_with_rate(carrier, k, n):
-    """Returns n pickups for the carrier, k of which are cancelled."""
-    return [*many(cancelled, k, carrier=carrier), *many(pickup, n - k, carrier=carrier)]
+    """Returns n pickups for the carrier, booked on separate days, k of which are cancelled."""
+    return on_separate_days([*many(cancelled, k, carrier=carrier), *many(pickup, n - k, carrier=carrier)])
 
 
 SHRUNKEN = "carrier, cancellation_rate_shrunken, cancellation_rank"
 
 
 def test_carrier_with_one_cancellation_out_of_two_does_not_rank_first(warehouse):
+    """With n as the weight of each carrier, the prior is so wide that the carrier with one of two comes first."""
     con = warehouse(
-        *pickups_with_rate("dpd", 30, 100), *pickups_with_rate("ups", 10, 100), *pickups_with_rate("tiny", 1, 2)
+        *pickups_with_rate("dpd", 52, 150), *pickups_with_rate("ups", 100, 2_000), *pickups_with_rate("tiny", 1, 2)
     )
 
     ranks = {carrier: rank for carrier, _, rank in rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'")}
@@ -75,7 +85,7 @@ def test_shrunken_rates_of_two_carriers_equal_values_worked_out_by_hand(warehous
 def test_carriers_that_differ_no_more_than_by_chance_share_one_shrunken_rate(warehouse):
     con = warehouse(*pickups_with_rate("dpd", 3, 10), *pickups_with_rate("ups", 2, 10))
 
-    assert rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'") == [("dpd", 0.25, 1), ("ups", 0.25, 1)]
+    assert rows(con, SHRUNKEN, "carrier_cancellations", "country = 'all'") == [("dpd", 0.25, 1), ("ups", 0.25, 2)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +96,7 @@ def test_carriers_that_differ_no_more_than_by_chance_share_one_shrunken_rate(war
         (pickups_with_rate("dpd", 0, 4), [("dpd", 0.0, 1)]),
         (pickups_with_rate("dpd", 0, 4) + pickups_with_rate("ups", 0, 4), [("dpd", 0.0, 1), ("ups", 0.0, 1)]),
         (pickups_with_rate("dpd", 4, 4) + pickups_with_rate("ups", 0, 4), [("dpd", 1.0, 1), ("ups", 0.0, 2)]),
-        (pickups_with_rate("dpd", 1, 1) + pickups_with_rate("ups", 0, 1), [("dpd", 0.5, 1), ("ups", 0.5, 1)]),
+        (pickups_with_rate("dpd", 1, 1) + pickups_with_rate("ups", 0, 1), [("dpd", 0.5, 1), ("ups", 0.5, 2)]),
         (many(pickup, 2, pickup_status="Failed"), [("dpd", None, None)]),
         (
             [*pickups_with_rate("dpd", 1, 4), *many(pickup, 2, carrier="ups", pickup_status="Failed")],
@@ -112,16 +122,21 @@ def test_shrunken_rate_is_plausible_in_edge_cases(warehouse, pickups, expected):
 
 def test_shrunken_rate_equals_the_mean_of_the_posterior_in_scipy(warehouse):
     """numpy computes the prior's moments; scipy computes the posterior. Carriers and countries have separate priors."""
+    from scipy import stats
+
     random = Random(1)
     counts = {f"carrier {i}": (random.randint(0, 5 + 9 * i), 5 + 9 * i) for i in range(7)}
     con = warehouse(*[one for carrier, (k, n) in counts.items() for one in pickups_with_rate(carrier, k, n)])
     k, n = np.array(list(counts.values()), dtype=float).T
-    mean = k.sum() / n.sum()
-    apart = (n * (k / n - mean) ** 2).sum()
-    chance = mean * (1 - mean)
-    spread = (apart - chance * (len(n) - 1)) / (chance * (n.sum() - (n**2).sum() / n.sum() - (len(n) - 1)))
-    m = 1 / spread - 1
-    from scipy import stats
+    spread, weight = 0.0, n
+    for _ in range(4):  # Kleinman (1973), equations 3.4 and 3.5, with the weights of each step from the step before
+        mean, share = (weight * k / n).sum() / weight.sum(), weight / weight.sum()
+        chance = mean * (1 - mean)
+        by_chance = (weight / n * (1 - share)).sum()
+        apart = (weight * (k / n - mean) ** 2).sum()
+        spread = (apart - chance * by_chance) / (chance * ((weight * (1 - share)).sum() - by_chance))
+        weight = n / (1 + spread * (n - 1))
+    mean, m = (weight * k / n).sum() / weight.sum(), 1 / spread - 1
 
     expected = stats.beta(mean * m + k, (1 - mean) * m + n - k).mean()
 
@@ -330,6 +345,11 @@ def test_bands_count_only_rated_pickups_with_a_measurement(warehouse):
 
     found = rows(con, "carrier, measure, rated, mature_cancelled", "cancellations_by_booking")
     assert found == [
+        ("all", "booking hour", 1, 0),
+        ("all", "booking hour", 4, 1),
+        ("all", "booking weekday", 1, 0),
+        ("all", "booking weekday", 4, 1),
+        ("all", "contract", 5, 1),
         ("all", "lead time", 4, 1),
         ("all", "window length", 4, 1),
         ("dpd", "lead time", 3, 1),

@@ -6,7 +6,7 @@ changes only the fields under test.
 """
 
 import shutil
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import count, groupby
 
 import duckdb
@@ -19,6 +19,7 @@ from pipelines.analytics.views import create_views, view_files
 VIEWS = {path.stem: path.read_text() for path in sorted(view_files())}
 CHECKS = {path.stem: path.read_text() for path in check_files()}
 
+BY_ACCOUNT = tuple(view for view, text in VIEWS.items() if " as is_every_account" in text or "  is_every_account," in text)
 OVER_PICKUPS = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
 SESSION_ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
 SUNDAY = "2026-03-08 09:00Z"
@@ -150,6 +151,9 @@ def readable(value):
 
 
 def rows(con, columns, view="pickups", where="true"):
+    """Returns the rows of the view, sorted. The rows of single accounts are left out unless `where` names the account."""
+    if view in BY_ACCOUNT and "account" not in where:
+        where = f"({where}) and is_every_account"
     found = con.execute(f"select {columns} from analytics.{view} where {where} order by all").fetchall()
     return [tuple(readable(value) for value in row) for row in found]
 
@@ -162,6 +166,15 @@ def only(con, columns, view="pickups", where="true"):
 
 def many(kind, n, **changes):
     return [kind(**changes) for _ in range(n)]
+
+
+def on_separate_days(pickups):
+    """Returns the pickups with bookings on consecutive days, the last of them on the default day.
+
+    No two pickups are then in one cluster, so they count as independent.
+    """
+    booked = instant("2026-03-06 09:00Z")
+    return [one | {"created_at": booked - timedelta(days=number)} for number, one in enumerate(pickups)]
 
 
 def close(expected):

@@ -1,4 +1,4 @@
--- One row per account, local day of booking, measure and band, for all carriers together (carrier is 'all') and, for lead
+-- One row per account, local day of booking, measure and band, for all carriers together (is_every_carrier) and, for lead
 -- times and window lengths, for each carrier: the mature pickups that were cancelled or kept (rated), and those cancelled.
 -- See cancellations_by_booking for the measures and bands. For hours, band is the lower end.
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
@@ -42,6 +42,7 @@ counts as (
         account,
         booked_day_local,
         coalesce(carrier, 'all') as carrier,
+        grouping(carrier) = 1 as is_every_carrier,
         case
             when grouping(lead_band) = 0 then 'lead time'
             when grouping(length_band) = 0 then 'window length'
@@ -76,6 +77,7 @@ final as (
         account,
         booked_day_local,
         carrier,
+        is_every_carrier,
         measure,
         band,
         rated,

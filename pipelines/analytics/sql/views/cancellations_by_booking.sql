@@ -20,7 +20,7 @@ final as (
         account,
         is_every_account,
         carrier,
-        family = measure || ' all' as is_every_carrier,
+        family = measure as is_every_carrier,
         measure,
         band,
         case when measure in ('lead time', 'window length') then band end as from_hours,

@@ -70,9 +70,18 @@ variances as (
         case when clusters >= 10 then clusters / (clusters - 1) * squares / (n * n) end as variance,
         case when other_clusters >= 10 then other_clusters / (other_clusters - 1) * other_squares / (m * m) end
             as other_variance,
-        p * (1 - p) / n as independent_variance,
-        q * (1 - q) / m as other_independent_variance
+        p * (1 - p) / nullif(n - 1, 0) as independent_variance,
+        q * (1 - q) / nullif(m - 1, 0) as other_independent_variance
     from residuals
+),
+
+-- The tolerance makes pickups that were booked on separate days independent, whatever the last digit says.
+clustered as (
+    select
+        *,
+        coalesce(variance > 1.000000001 * independent_variance, false) as is_estimated,
+        coalesce(other_variance > 1.000000001 * other_independent_variance, false) as is_other_estimated
+    from variances
 ),
 
 effects as (
@@ -80,18 +89,18 @@ effects as (
         *,
         case
             when clusters < 10 then 1 + (nn / n - 1) / 3
-            when variance > independent_variance then variance / independent_variance
+            when is_estimated then variance / independent_variance
             else 1
         end as design_effect,
         case
             when other_clusters < 10 then 1 + (other_nn / m - 1) / 3
-            when other_variance > other_independent_variance then other_variance / other_independent_variance
+            when is_other_estimated then other_variance / other_independent_variance
             else 1
         end as other_design_effect,
-        case when variance > independent_variance then 1 / (clusters - 1) else 0 end as x,
-        case when other_variance > other_independent_variance then 1 / (other_clusters - 1) else 0 end as y,
+        case when is_estimated then 1 / (clusters - 1) else 0 end as x,
+        case when is_other_estimated then 1 / (other_clusters - 1) else 0 end as y,
         cast(1.959963984540054 as double) as z
-    from variances
+    from clustered
 ),
 
 -- The quantile of Student's t for x = 1 / degrees of freedom is within 3e-11 of scipy's for 9 degrees of freedom or more.
@@ -134,9 +143,7 @@ intervals as (
                 least(
                     all_clusters / nullif(all_clusters - 1, 0) * cross_products / (n * m)
                     / nullif(
-                        sqrt(
-                            independent_variance * design_effect * other_independent_variance * other_design_effect
-                        ),
+                        sqrt(p * (1 - p) / effective_n * q * (1 - q) / effective_m),
                         0
                     ),
                     1

@@ -84,7 +84,7 @@ clusters as (
     group by carrier, account, booked_day_local
     union all
     select
-        'band', measure || ' ' || carrier, carrier, 'all', null, measure, band, account, booked_day_local,
+        'band', case when is_every_carrier then measure else measure || ' of ' || carrier end, carrier, 'all', null, measure, band, account, booked_day_local,
         cast(mature_cancelled as double), cast(rated as double), 0, 0, 0, 0, 0
     from bands
 ),
@@ -162,7 +162,7 @@ accounts as (
         sum((k + o) * (n + m) / members) as family_kn,
         sum((n + m) * (n + m) / members) as family_nn,
         sum(1 / members) as family_days,
-        sum(case when m = 0 then 1 else 0 end) as days_alone
+        cast(sum(case when m = 0 then 1 else 0 end) as double) as days_alone
     from compared
     where n > 0
     group by outcome, breakdown, family, carrier, country, week_local_start, measure, band, account
@@ -217,7 +217,7 @@ scopes as (
         sum((k + o) * (n + m) / members) as a_family_kn,
         sum((n + m) * (n + m) / members) as a_family_nn,
         sum(1 / members) as a_family_clusters,
-        sum(case when m = 0 then 1 else 0 end) as accounts_alone
+        cast(sum(case when m = 0 then 1 else 0 end) as double) as accounts_alone
     from compared_accounts
     group by
         grouping sets (
