@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines import run_accounts
@@ -105,6 +106,21 @@ def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox])
     assert done.stdout.startswith("Would rename south to west: pickup_runs 1, pickup_status_history 4, pickups 4")
     assert loaded.pickups() == rows_of_worlds(apis)
     assert tables_with_rows_of(loaded, "west") == []
+    assert rename(loaded, "--dry-run") == done  # in the warehouse, nothing has changed either
+
+
+@of_files
+def test_a_persons_table_with_a_column_account_is_left_alone(loaded: Installation, renamed: dict[str, Sandbox]) -> None:
+    """Before 2026-11-28, rename changed its rows and remove deleted them."""
+    with duckdb.connect(str(loaded.warehouse)) as connection:
+        connection.execute("create table sendcloud.budgets as select unnest(['south', 'west']) as account, 7 as euros")
+    before = [{"account": name, "euros": 7} for name in ("south", "west")]
+
+    assert rename(loaded).returncode == 0
+    assert loaded.command("accounts", "remove", "west", "--yes").returncode == 0
+
+    assert loaded.rows("from sendcloud.budgets order by account") == before
+    assert loaded.pickups() == rows_of_worlds({name: renamed[name] for name in ("north", "east")})
 
 
 def test_account_with_other_pickups_is_not_merged(loaded: Installation, apis: dict[str, Sandbox]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.installation import API_VERSION, Installation, as_rows
-from tests.support.short_lists import ending, nothing, without_next, without_rows
+from tests.support.short_lists import empty_next, ending, nothing, without_next, without_rows
 from tests.support.walking import walked
 from tests.support.worlds import NOW, a_year_of_settled_pickups
 
@@ -49,6 +49,16 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
     assert (done.returncode, checked.returncode) == (4, 4)
     assert "200, but not a page of pickups: Object missing required field `next`" in done.stderr
     assert "missing required field `next`" in checked.stdout
+
+
+def test_page_whose_next_link_is_empty_ends_the_run_with_an_error(installation: Installation, api: Sandbox) -> None:
+    api.fault(empty_next(), times=None)
+
+    done, checked = installation.command("run", api=api), installation.command("check", api=api)
+
+    assert (done.returncode, checked.returncode) == (4, 4)
+    assert "200, but not a page of pickups: the link to the next page is empty" in done.stderr
+    assert "the link to the next page is empty" in checked.stdout
 
 
 @pytest.mark.parametrize(
