@@ -98,6 +98,23 @@ def test_account_renamed_one_run_late_has_every_pickup_and_every_state_once(
     assert loaded.pickups() == kept
 
 
+def test_record_that_both_names_have_refused_keeps_the_time_of_the_first(
+    loaded: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(loaded, apis)
+    apis["south"].world.put({"id": 1, "carrier": None})
+    run_accounts(loaded.folder, sweep=True)
+    ((first,),) = (row.values() for row in loaded.rows("select first_seen_at from sendcloud.pickups_quarantine"))
+    configure(loaded, {"north": apis["north"], "west": apis["south"], "east": apis["east"]})
+    apis["south"].world.advance(days=1)
+    run_accounts(loaded.folder)
+
+    assert rename(loaded).returncode == 0
+
+    query = "select account, first_seen_at from sendcloud.pickups_quarantine"
+    assert loaded.rows(query) == [{"account": "west", "first_seen_at": first}]
+
+
 @pytest.mark.usefixtures("renamed")
 def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox]) -> None:
     done = rename(loaded, "--dry-run")

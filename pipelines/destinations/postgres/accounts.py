@@ -114,9 +114,9 @@ class PostgresAccountEditor:
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
         ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
         if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
-            named = f"{', '.join(foreign[:MAX_NAMED])}{f' and {len(foreign) - MAX_NAMED} more' * (len(foreign) > MAX_NAMED)}"
+            more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
             remedy = f"It would be dropped with the schema {schema}. Move it or drop it, then run this command again."
-            raise ForeignObject(named, "was not created by this program", remedy)
+            raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
     def _delete_published(self, session: PostgresSession, account: str) -> None:
