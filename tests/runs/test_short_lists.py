@@ -13,7 +13,7 @@ import pytest
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.installation import API_VERSION, Installation, as_rows
-from tests.support.short_lists import empty_next, ending, nothing, without_next, without_rows
+from tests.support.short_lists import empty_next, ending, nothing, without_last_rows, without_next, without_rows
 from tests.support.walking import walked
 from tests.support.worlds import NOW, a_year_of_settled_pickups
 
@@ -70,6 +70,7 @@ def test_page_whose_next_link_is_empty_ends_the_run_with_an_error(installation: 
             (ending(), 2, 10, 19),
             (without_rows(), 2, 5, 7),
             (without_rows(), 4, 5, 19),
+            (without_last_rows(3), 1, 3, 4),
         ],
         only=(0, 3),
     ),
@@ -79,6 +80,7 @@ def test_page_whose_next_link_is_empty_ends_the_run_with_an_error(installation: 
         "cut after page 2",
         "hole on page 2",
         "hole on the last page of open pickups",
+        "half of page 1",
     ],
 )
 def test_list_without_known_open_pickups_fails_every_run_until_they_are_listed(

@@ -53,6 +53,11 @@ def without_rows() -> Fault:
     return lambda due: _edited(due, lambda page: page.update({_key(page): []}))
 
 
+def without_last_rows(number: int) -> Fault:
+    """Sends a page without its last rows, and the correct link to the next page."""
+    return lambda due: _edited(due, lambda page: page.update({_key(page): page[_key(page)][:-number]}))
+
+
 def _key(page: dict[str, Any]) -> str:
     return "data" if "data" in page else "pickups"
 
