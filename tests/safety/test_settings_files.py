@@ -43,7 +43,7 @@ FORMS: tuple[tuple[str, Callable[[Path], object], str], ...] = (
     ("too deep", lambda path: path.write_text("a = " + "[" * 5_000), "can't be read: "),
     ("a folder", lambda path: path.mkdir(), "can't be read: it is not a file."),
     ("a pipe", lambda path: os.mkfifo(path), "can't be read: it is not a file."),
-    ("a broken link", link_to_nothing, "It is a link to a file that does not exist."),
+    ("a broken link", link_to_nothing, "The path is a link to a file that does not exist."),
     ("a circular link", lambda path: path.symlink_to(path.name), "can't be read: Too many levels of symbolic links."),
 )
 
