@@ -33,7 +33,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
     Raises:
         RunInProgress: another process still holds the lock after `wait_seconds`.
-        ForeignObject: another program's file has the name of the lock file or of the holder file.
+        ForeignObject: the lock file or the holder file belongs to another program.
         DestinationError: the lock file or the holder file can't be written.
     """
     lock_path = warehouse.with_suffix(".lock")
@@ -43,16 +43,17 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     _check_own(holder_path, HOLDER)
     try:
         create_folder(warehouse.parent)
-        if is_own(lock_path):  # whoever can open the file can hold the lock, and every user could before 2026-11-28
+        if is_own(lock_path):  # anyone who can open the file can hold the lock; before 2026-11-28, every user could
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
-        holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        _write_holder(holder_path, f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
         lock.release()
         remedy = {
             errno.ENOSPC: "Free up disk space.",
+            errno.ELOOP: "It is a link, which another user may have made. Remove it.",
             errno.EROFS: "The disk is mounted read-only, possibly after a disk error. Check the system log.",
         }.get(
             error.errno or 0,
@@ -66,8 +67,15 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         lock.release()
 
 
+def _write_holder(path: Path, text: str) -> None:
+    """Creates the file anew. In its place, there may be a leftover, or a link that leads to another file."""
+    path.unlink(missing_ok=True)
+    with path.open("x") as file:
+        file.write(text)
+
+
 def _check_own(path: Path, beginning: str) -> None:
-    """Raises ForeignObject if the file has any other content: a lock `uv.lock` may belong to another program.
+    """Raises ForeignObject if the file has any other content, because it may belong to another program (`uv.lock`).
 
     A lock file is always empty.
     """

@@ -21,9 +21,10 @@ from pipelines.destinations.account_rows import (
 )
 from pipelines.destinations.base import Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
+from pipelines.destinations.ownership import MAX_NAMED, TABLE_COLUMNS
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES, show_all_rows_again
 from pipelines.destinations.schemas import SchemaNames
-from pipelines.errors import DestinationError
+from pipelines.errors import DestinationError, ForeignObject
 
 if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
@@ -34,7 +35,7 @@ _LOADS_WITHOUT_ACCOUNT = "pickup_states_recorded"
 
 @dataclass(frozen=True)
 class PostgresAccountEditor:
-    """Changes rows in one transaction. `schemas` has the names of our schemas."""
+    """Changes rows in one transaction. `schemas` contains the names of our schemas."""
 
     open_session: Callable[[], AbstractContextManager[PostgresSession]]
     schemas: SchemaNames
@@ -86,11 +87,11 @@ class PostgresAccountEditor:
                 raise
 
     def _move_schema(self, session: PostgresSession, names: Renaming) -> None:
-        """Makes the new name's schema contain the rows of both names."""
+        """Moves the rows of both names into the new name's schema."""
         old, new = self.schemas.of_account(names.old), self.schemas.of_account(names.new)
         there = {name for (name,) in session.execute_native(_SCHEMAS, {"names": [old, new]}).fetchall()}
         if old not in there:
-            evidence = f"the schema {old}, which holds the rows of {names.old!r}, is missing"
+            evidence = f"the schema {old}, which contains the rows of {names.old!r}, is missing"
             raise DestinationError(old, evidence, "Restore it from a backup of the database.")
         if new in there and has_pickups(
             session.for_account(names.new), account_tables(session.for_account(names.new), new), names.new
@@ -98,7 +99,7 @@ class PostgresAccountEditor:
             _copy_rows(session, old, new)
             self._drop_schema(session, names.old)
             return
-        if new in there:  # its first run failed, so it has receipts at most
+        if new in there:  # the new name's first run failed, so its schema contains only receipts
             _copy_rows(session, new, old)
             self._drop_schema(session, names.new)
         for suffix in ("", STAGING_SUFFIX):
@@ -111,6 +112,11 @@ class PostgresAccountEditor:
             self._drop_schema_named(session, self.schemas.of_account(account) + suffix)
 
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
+        ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
+        if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
+            more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
+            remedy = f"It would be dropped with the schema {schema}. Move it or drop it, then run this command again."
+            raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
     def _delete_published(self, session: PostgresSession, account: str) -> None:
@@ -120,7 +126,7 @@ class PostgresAccountEditor:
 
 
 def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
-    """Copies all rows of one account's tables to another account's schema, which gets missing tables and columns."""
+    """Copies all rows of one account's tables to another account's schema, and adds missing tables and columns."""
     for table in [*account_tables(session, source), _LOADS_WITHOUT_ACCOUNT]:
         columns = session.execute_native(_COLUMNS, {"schema": source, "table": table}).fetchall()
         if not columns:
@@ -138,6 +144,19 @@ def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
         session.execute_native(copied)
 
 
+# what a person has created in our schema, or on our tables
+_FOREIGN = """
+    with ours as (
+        select pg_class.oid, relname, relkind from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+        where nspname = %(schema)s
+    )
+    select oid::regclass::text from ours where relkind in ('r', 'v', 'm', 'p', 'f') and not relname = any(%(tables)s)
+    union
+    select ev_class::regclass::text from pg_rewrite join pg_depend on objid = pg_rewrite.oid
+    where classid = 'pg_rewrite'::regclass and refclassid = 'pg_class'::regclass and refobjid in (select oid from ours)
+        and ev_class <> refobjid
+    order by 1
+"""
 _COLUMNS = """
     select attname, format_type(atttypid, atttypmod) from pg_attribute
     join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
