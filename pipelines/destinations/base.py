@@ -234,5 +234,5 @@ class Backend(Protocol):
 
         Raises:
             NoData: the destination has no pickups.
-            UnknownCarrier: the filter names a carrier that no pickup has.
+            FilterError: the filter names an account, a carrier or a country that no pickup has.
         """
