@@ -76,6 +76,11 @@ def check_output() -> None:
         raise DestinationError("stdout", lost.strerror or str(lost), "Send the output to another place.")
 
 
+def is_reader_gone() -> bool:
+    """Returns whether stdout can't be written any more, so that a long output may end early."""
+    return bool(getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None))
+
+
 def _log_record(*about: Any, **more: Any) -> logging.LogRecord:
     """Returns a record of a library's log, which `--debug` shows, with its message on one line."""
     record = logging.LogRecord(*about, **more)

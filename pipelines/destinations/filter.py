@@ -14,8 +14,9 @@ NO_COUNTRY = "unknown"
 ARGUMENTS = {"account": "accounts", "carrier": "carriers", "country": "countries"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What each name is compared with. analytics.pickups cleans `country` in the same way.
-NAMED = {"account": "account", "carrier": "carrier", "country": f"coalesce(upper(nullif(country, '')), '{NO_COUNTRY}')"}
-# Microseconds since 1970. analytics.pickups contains the second expression, as window_ends_at_utc; a test compares both.
+COUNTRY = f"coalesce(upper(nullif(country, '')), '{NO_COUNTRY}')"
+NAMED = {"account": "account", "carrier": "carrier", "country": COUNTRY}
+# Microseconds since 1970. The second one is window_ends_at_utc of analytics.pickups; a test compares the expressions.
 CLOCKS: Mapping[Clock, str] = {
     "booking": "epoch_us(created_at)",
     "window": "coalesce(epoch_us(greatest(pickup_from, pickup_until)), epoch_us(created_at) + 604800000000)",
@@ -99,14 +100,16 @@ class PickupFilter(NamedTuple):
         each kind are in a table `filter_<kind>`, which the caller creates.
         """
         kinds = [kind for kind in self.names() if table == "pickups" or kind == "account"]
-        parts = [f"{NAMED[kind]} in (select name from filter_{kind})" for kind in kinds]
+        parts = [f"{NAMED[kind]} in (select name from filter_{kind})" for kind in kinds]  # noqa: S608  # own words
         bounds = {">=": self.since, "<": self.until} if table == "pickups" else {}
         parts += [f"{CLOCKS[self.by]} {sign} {_microseconds(at)}" for sign, at in bounds.items() if at]
         return " and ".join(parts) or "true"
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         """Returns the arguments of `read` that select these pickups, as plain texts and lists."""
-        names = {plural: list(self.names()[kind]) if kind in self.names() else None for kind, plural in ARGUMENTS.items()}
+        names = {
+            plural: list(self.names()[kind]) if kind in self.names() else None for kind, plural in ARGUMENTS.items()
+        }
         bounds = {"since": self.since, "until": self.until}
         return names | {name: at.isoformat() if at else None for name, at in bounds.items()} | {"by": self.by}
 
@@ -142,7 +145,7 @@ def _check_list(argument: str, names: Sequence[str] | None) -> None:
 
 
 def _spelled(countries: Sequence[str] | None) -> list[str] | None:
-    return countries and [name if name == NO_COUNTRY else name.upper() for name in countries]
+    return None if countries is None else [name if name == NO_COUNTRY else name.upper() for name in countries]
 
 
 def _instant(argument: str, value: Bound) -> datetime | None:
