@@ -14,9 +14,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw something, so a scheduled run does not import it
@@ -30,6 +30,9 @@ INVISIBLE = re.compile(
 )
 # a cell that begins with one of these characters is a formula; some spreadsheets accept the full-width forms too
 FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+# what Markdown would read as a column, a link, a picture, code, a formula, an entity, emphasis or a tag
+MARKUP = re.compile(r"[\\`*\[\]<>|&~$!]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def visible(text: object) -> str:
@@ -76,11 +79,29 @@ def print_json(value: object) -> None:
     print_text(to_json(value))
 
 
-def print_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    """Prints rows to stdout as CSV for a spreadsheet, below a line with the column names."""
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints rows as CSV for a spreadsheet to stdout, below a line with the columns' names."""
     cells = csv.writer(sys.stdout, lineterminator="\n")
-    cells.writerow(map(csv_cell, rows[0] if rows else []))
-    cells.writerows(map(csv_cell, row.values()) for row in rows)
+    cells.writerow(map(csv_cell, columns))
+    cells.writerows(map(csv_cell, row) for row in rows)
+
+
+def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints rows as a JSON list to stdout, with an object for each row on a line of its own, and times in ISO 8601."""
+    before = "["
+    for row in rows:
+        sys.stdout.write(f"{before}\n{to_json(dict(zip(columns, row, strict=True)), _iso_text)}")
+        before = ","
+    sys.stdout.write("[]\n" if before == "[" else "\n]\n")
+
+
+def print_markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table in Markdown to stdout, below its title. Numbers are right-aligned, as in `print_table`."""
+    print_text(f"{_markdown_text(title)}\n")
+    print_text(_markdown_line(columns))
+    print_text("|" + "|".join(["---", *["---:"] * (len(columns) - 1)]) + "|")
+    for row in rows:
+        print_text(_markdown_line(row))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -96,6 +117,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     console().print(drawn)
+
+
+def fitting_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Returns how many of the first columns `print_table` can draw without wrapping any, which is at least one."""
+    from rich.cells import cell_len
+
+    table = zip(columns, *rows, strict=True)
+    widths = [max(cell_len(visible(cell)) for cell in [name, *cells]) + 3 for name, *cells in table]
+    ends = [sum(widths[: number + 1]) for number in range(len(widths))]
+    return max(1, sum(end <= console().width for end in ends))
 
 
 def print_styled(*parts: tuple[object, str]) -> None:
@@ -129,6 +160,19 @@ def console(*, stderr: bool = False) -> Console:
 
     made = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, emoji=False, markup=False, width=160)
+
+
+def _iso_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _markdown_line(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(_markdown_text, cells))} |"
+
+
+def _markdown_text(text: object) -> str:
+    """Returns the text for a Markdown table, in which a backslash makes every character plain text."""
+    return MARKUP.sub(r"\\\g<0>", visible(text))
 
 
 def _escape(found: re.Match[str]) -> str:

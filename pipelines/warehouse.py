@@ -11,56 +11,74 @@ from pipelines.analytics.views import view_files
 from pipelines.config.project import project_context
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import open_published
-from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter, Since
+from pipelines.destinations.filter import ALL_PICKUPS, Bound, Clock, PickupFilter
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def read(
-    view: str, path: str | Path | None = None, *, carriers: Sequence[str] | None = None, since: Since = None
+    view: str,
+    path: str | Path | None = None,
+    *,
+    accounts: Sequence[str] | None = None,
+    carriers: Sequence[str] | None = None,
+    countries: Sequence[str] | None = None,
+    since: Bound = None,
+    until: Bound = None,
+    by: Clock = "window",
 ) -> pd.DataFrame:
     """Returns an `analytics` view as a pandas data frame.
 
-    The connection is closed before the function returns, so a published file does not stay open.
+    The connection is closed before the function returns, so a published file does not stay open. The views `runs` and
+    `quarantine` are limited by `accounts` only.
 
     Args:
         view: the name of the view, such as `carrier_cancellations`.
         path: a published DuckDB file. By default, the function reads the configured destination of the project at or
             above the working directory. If that destination is a DuckDB file (`[publish] path`) that does not exist
             yet, the function reads the file written by `pickups demo`.
+        accounts: the accounts to include; default all.
         carriers: the carriers to include; default all.
-        since: the earliest booking time to include, as a string such as "2026-01-31" (midnight UTC), a date or a
-            datetime. `carriers` and `since` apply to every view except `runs` and `quarantine`.
+        countries: the countries to include, as ISO codes, or "unknown" for pickups without a country; default all.
+        since: the earliest time to include, as a string such as "2026-01-31" (midnight UTC), a date or a datetime.
+        until: the time before which pickups are included, in the same forms.
+        by: which time of a pickup `since` and `until` limit: "window" is the end of its window
+            (`window_ends_at_utc`), "booking" is its booking (`created_at_utc`).
 
     Returns:
         A data frame with the rows and columns of the view.
 
     Raises:
         NoData: the file does not exist, or nothing has been published yet.
-        ValueError: the view or the carrier does not exist. The message lists the valid names.
+        ValueError: the view, an account, a carrier or a country does not exist, or `since` is not before `until`. If a
+            name does not exist, the message lists the valid names.
     """
-    with reading(path, PickupFilter.parse(carriers, since)) as connection:
-        frame: pd.DataFrame = connection.sql(_select(view)).df()
+    only = PickupFilter.parse(
+        accounts=accounts, carriers=carriers, countries=countries, since=since, until=until, by=by
+    )
+    with reading(path, only) as connection:
+        frame: pd.DataFrame = connection.sql(select_all(view)).df()
         return frame
 
 
-def read_rows(view: str, path: str | Path | None = None) -> list[dict[str, Any]]:
+def read_rows(view: str, path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) -> list[dict[str, Any]]:
     """Returns an `analytics` view as a list of dicts, without pandas.
 
     Args:
         view: the name of the view, such as `carrier_cancellations`.
         path: a published DuckDB file; see `read` for the default.
+        only: the pickups to include; default all.
 
     Returns:
         One dict per row, with the column names as keys.
 
     Raises:
         NoData: the file does not exist, or nothing has been published yet.
-        ValueError: the view does not exist. The message lists the valid names.
+        ValueError: the view does not exist, or a name in the filter. The message lists the valid names.
     """
-    with reading(path) as connection:
-        rows: list[dict[str, Any]] = connection.sql(_select(view)).to_arrow_table().to_pylist()
+    with reading(path, only) as connection:
+        rows: list[dict[str, Any]] = connection.sql(select_all(view)).to_arrow_table().to_pylist()
         return rows
 
 
@@ -77,6 +95,7 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
 
     Raises:
         NoData: the file does not exist, or nothing has been published yet.
+        ValueError: the filter names an account, a carrier or a country that no pickup has.
     """
     if path:
         with open_published(Path(path), only) as connection:
@@ -90,7 +109,8 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         yield connection
 
 
-def _select(view: str) -> str:
+def select_all(view: str) -> str:
+    """Returns the query for a view's rows. Raises ValueError if there is no such view."""
     names = [path.stem for path in view_files()]
     if view not in names:
         raise ValueError(f"unknown view {view!r}; available views: {', '.join(sorted(names))}")

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from sources.sendcloud.sandbox import Sandbox, Server, World, listening, serve
 from tests.support.bucket import bucket_server
+from tests.support.by_hand import published as published
 from tests.support.by_hand import warehouse as warehouse
 from tests.support.by_hand import without_rows as without_rows
 from tests.support.destinations import BUCKETS, DESTINATION, SERVER, made_place, postgres_server
@@ -202,6 +203,8 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched, serve(world) as api:
         installation = Installation(folder, patched)
         installation.run(api)
-        done = installation.process("report", "--carrier", HOSTILE[0], "--carrier", HOSTILE[1], "--since", "2026-08-13")
+        done = installation.process(
+            "report", "--carrier", HOSTILE[0], "--carrier", HOSTILE[1], "--since", "2026-08-13", "--by", "booking"
+        )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())

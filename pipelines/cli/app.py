@@ -11,7 +11,8 @@ import typer
 from pipelines import json_logs
 from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
-from pipelines.output import print_text, visible
+from pipelines.cli.reading import commands
+from pipelines.output import print_text
 
 app = typer.Typer(
     name="pickups",
@@ -108,64 +109,7 @@ def demo(
     raise typer.Exit(run_demo(pickups, seed))
 
 
-@app.command()
-def show(
-    table: Annotated[Literal["carriers", "windows"], typer.Argument(help="Cancellations, or windows, per carrier.")],
-    form: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="csv and json print every column of the view.")
-    ] = "table",
-    json: AsJson = False,
-) -> None:
-    """Print cancellations or pickup windows per carrier. For example: pickups show carriers --format csv"""
-    from pipelines.cli.show import print_view as show_table
-
-    show_table(table, "json" if json else form)
-
-
-@app.command()
-def report(
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="The file to write; default: data/report/index.html.")
-    ] = None,
-    carrier: Annotated[list[str] | None, typer.Option(help="Include only this carrier. Repeatable.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Include only pickups booked since this day, such as 2026-01-01.")
-    ] = None,
-) -> None:
-    """Write the notebooks as one page for a browser or printer. For example: pickups report --since 2026-01-01"""
-    from pipelines.destinations.filter import PickupFilter, UnknownCarrier
-    from pipelines.report.build import build_report as write_report
-
-    try:
-        only = PickupFilter.parse(carrier or None, since)
-    except ValueError:
-        raise typer.BadParameter(f"{since!r} is not a date such as 2026-01-01", param_hint="--since") from None
-    try:
-        page = write_report(to, only=only, on_progress=lambda name: print_text(f"running {name}", err=True))
-    except UnknownCarrier as error:
-        raise typer.BadParameter(visible(error), param_hint="--carrier") from None
-    print_text(page)
-
-
-@app.command()
-def models(
-    engine: Annotated[
-        Literal["duckdb", "spark"],
-        typer.Option(help="duckdb runs on this machine; spark runs on a cluster and needs Delta tables."),
-    ] = "duckdb",
-    master: Annotated[
-        str, typer.Option(metavar="URL", help="The Spark master, such as spark://host:7077 or yarn.")
-    ] = "local[2]",
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="FOLDER", help="The target folder; default: analytics in the lake.")
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Export every view as Parquet files, for large tables or many readers. For example: pickups models --to views"""
-    from pipelines.export.parquet import export_views, format_export
-
-    folder, rows = export_views(engine, to, master, on_progress=lambda view: print_text(f"built {view}", err=True))
-    print_text(format_export(folder, rows, as_json=json))
+commands.add_commands(app)
 
 
 @app.command()

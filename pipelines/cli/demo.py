@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.cli import console
-from pipelines.cli.show import print_view
+from pipelines.cli.reading.show import print_view
 from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.loading.run import run

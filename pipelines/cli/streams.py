@@ -76,6 +76,11 @@ def check_output() -> None:
         raise DestinationError("stdout", lost.strerror or str(lost), "Send the output elsewhere.")
 
 
+def is_reader_gone() -> bool:
+    """Returns whether stdout can't be written any more, so that a long output may end early."""
+    return bool(getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None))
+
+
 def _log_record(*about: Any, **more: Any) -> logging.LogRecord:
     """Returns a log record with its message on one line. `--debug` prints the log records of libraries."""
     record = logging.LogRecord(*about, **more)

@@ -35,7 +35,7 @@ class Session(Protocol):
         """
 
     def sql(self, query: str, /) -> Any:
-        """Returns the query's result, which has `to_arrow_table()` and, for large results, `to_arrow_reader()`."""
+        """Returns the query's result, which has `to_arrow_table()` and, for large results, `to_arrow_reader(rows)`."""
 
     def register(self, name: str, rows: Any, /) -> Any:
         """Makes an Arrow table available to statements by name until the name is registered again."""
@@ -234,5 +234,5 @@ class Backend(Protocol):
 
         Raises:
             NoData: the destination has no pickups.
-            UnknownCarrier: the filter names a carrier that no pickup has.
+            FilterError: the filter names an account, a carrier or a country that no pickup has.
         """

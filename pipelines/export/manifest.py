@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import ForeignObject
 
 # The largest views are written to folders such as month=2026-11, in UTC. A query for specific months therefore reads
@@ -17,7 +18,13 @@ MONTH_COLUMNS = {"pickups": "created_at_utc", "pickup_slots": "slot_opens_utc", 
 MANIFEST = "_built.json"
 
 
-def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, master: str | None = None) -> str:
+def manifest_text(
+    engine: str,
+    rows: Mapping[str, int],
+    as_of: datetime | None,
+    master: str | None = None,
+    only: PickupFilter = ALL_PICKUPS,
+) -> str:
     """Returns the text of `_built.json`, which describes an export.
 
     Args:
@@ -25,9 +32,15 @@ def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, 
         rows: the number of rows in each view.
         as_of: the newest `as_of_utc` of the exported pickups.
         master: the URL of the Spark master; None for DuckDB.
+        only: the pickups that were exported.
     """
-    facts = {"built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "engine": engine, "master": master}
+    facts: dict[str, object] = {
+        "built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "engine": engine,
+        "master": master,
+    }
     facts |= {"as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}" if as_of else None, "version": version("sendcloud-pickups")}
+    facts |= {"only": only.arguments()} if only != ALL_PICKUPS else {}
     return json.dumps({**facts, "rows": dict(rows)}, indent=2) + "\n"
 
 

@@ -13,6 +13,7 @@ from pipelines.config.project import environment_variables, project_context
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import configured_names
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, NoData
@@ -26,7 +27,11 @@ Engine = Literal["duckdb", "spark"]
 
 
 def export_views(
-    engine: Engine, to: str | None, master: str, on_progress: Callable[[str], None] = lambda _view: None
+    engine: Engine,
+    to: str | None,
+    master: str,
+    on_progress: Callable[[str], None] = lambda _view: None,
+    only: PickupFilter = ALL_PICKUPS,
 ) -> tuple[str, dict[str, int]]:
     """Computes every view and writes it as Parquet files to its own folder in `to`.
 
@@ -35,11 +40,13 @@ def export_views(
         to: the folder to write to; default `analytics` in the lake. Other destinations have no default folder.
         master: the URL of the Spark master. DuckDB ignores this argument.
         on_progress: called with the name of each view once it has been computed.
+        only: the pickups to export. Only DuckDB can select some, and not into the folder that a lake's readers use.
 
     Returns:
         The folder, and the number of rows in each view.
 
     Raises:
+        FilterError: the filter names an account, a carrier or a country that no pickup has.
         SettingsError: the engine or the folder is not valid for the configured destination, or pyspark or Java is
             missing.
         NoData: there are no pickups.
@@ -59,8 +66,10 @@ def export_views(
     place = to or f"{backend}/{names.analytics}"
     if "://" not in place:
         place = str(Path(place).resolve())
+    if only != ALL_PICKUPS:
+        _check_selective(engine, place, f"{backend}/{names.analytics}" if is_lake else None)
     if engine == "duckdb":
-        return place, export_with_duckdb(place, on_progress)
+        return place, export_with_duckdb(place, on_progress, only)
     from pipelines.destinations.delta.backend import delta_backend  # deltalake is an optional extra
     from pipelines.destinations.delta.built_views import parquet_files
 
@@ -71,6 +80,17 @@ def export_views(
     return place, export_with_spark(
         {name: [*map(_hadoop_address, of)] for name, of in files.items()}, _hadoop_address(place), master, on_progress
     )
+
+
+def _check_selective(engine: Engine, place: str, for_readers: str | None) -> None:
+    """Raises SettingsError if an export of some pickups would fail, or would be read as if it held all of them."""
+    if engine == "spark":
+        raise SettingsError("Spark exports all pickups. To export some of them, use --engine duckdb.")
+    if for_readers and place in (for_readers, str(Path(for_readers).resolve())):
+        raise SettingsError(
+            f'{place} is for all pickups, because readers with [publish] views = "built" use it. To export some '
+            "pickups, specify another folder with --to FOLDER."
+        )
 
 
 def format_export(folder: str, rows: dict[str, int], *, as_json: bool) -> str:
@@ -84,7 +104,9 @@ def _hadoop_address(address: str) -> str:
     return f"s3a{address[2:]}" if address.startswith("s3://") else address
 
 
-def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _view: None) -> dict[str, int]:
+def export_with_duckdb(
+    to: str, on_progress: Callable[[str], None] = lambda _view: None, only: PickupFilter = ALL_PICKUPS
+) -> dict[str, int]:
     """Computes every view over the published tables with DuckDB and writes Parquet files to a local folder.
 
     All views are first computed alongside the existing ones, which they then replace one by one.
@@ -92,6 +114,7 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     Args:
         to: the local folder to write to. A missing folder is created.
         on_progress: called with the name of each view once it has been computed.
+        only: the pickups to export.
 
     Returns:
         The number of rows in each view.
@@ -114,16 +137,16 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
         is_claimed = check_folder(
             to, [path.name for path in folder.iterdir()], text, [path.stem for path in view_files()]
         )
-        with environment_variables({"PUBLISH__VIEWS": "computed"}), reading() as connection:
+        with environment_variables({"PUBLISH__VIEWS": "computed"}), reading(only=only) as connection:
             for path in view_files():
                 counts[path.stem] = _copy(connection, path.stem, folder / f".{path.stem}.{mark}")
                 on_progress(path.stem)
             ((as_of,),) = connection.execute("select max(as_of_utc) from analytics.pickups").fetchall()
         if not is_claimed:
-            manifest.write_text(manifest_text("duckdb", counts, as_of), encoding="utf-8")
+            manifest.write_text(manifest_text("duckdb", counts, as_of, only=only), encoding="utf-8")
         for view in counts:
             _replace(folder / f".{view}.{mark}", folder / view)
-        manifest.write_text(manifest_text("duckdb", counts, as_of), encoding="utf-8")
+        manifest.write_text(manifest_text("duckdb", counts, as_of, only=only), encoding="utf-8")
     except (OSError, DatabaseError) as error:
         raise DestinationError(
             to,

@@ -20,6 +20,7 @@ from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, ForeignObject, NotebookFailed
 from pipelines.report.html import chapter, is_own_page, render_page
+from pipelines.report.settings_cell import fill_settings_cell
 from pipelines.warehouse import read_rows
 from sources.sendcloud.errors import SettingsError
 
@@ -46,11 +47,12 @@ def build_report(
 
     Raises:
         NoData: there are no pickups.
-        SettingsError: the packages that the notebooks import are not installed.
+        SettingsError: the packages that the notebooks import are not installed, or a notebook is from an older version
+            and can't apply the filter.
         NotebookFailed: a cell failed or timed out, or the kernel died.
         DestinationError: the report can't be written.
         ForeignObject: the file exists, and this program did not create it.
-        UnknownCarrier: `only` names a carrier that no pickup has.
+        FilterError: `only` names an account, a carrier or a country that no pickup has.
     """
     if missing := [name for name in REQUIRED_PACKAGES if not find_spec(name)]:
         raise SettingsError(
@@ -72,7 +74,7 @@ def build_report(
                     on_progress(notebook.stem)
                     chapters.append(chapter(notebook.stem, _execute(notebook, still, only)))
                 with environment_variables(still):
-                    runs = read_rows("runs")
+                    runs = read_rows("runs", only=only)
                 fresh.write_text(render_page(chapters, runs, only), encoding="utf-8")
         except OSError as error:
             raise DestinationError(str(page), str(error), "The previous report is unchanged.") from error
@@ -93,10 +95,7 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
     from traitlets.config import Config
 
     run = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    for cell in run.cells:
-        if cell.get("id") == "only":
-            since = only.since.isoformat() if only.since else None
-            cell.source = f"carriers = {list(only.carriers) if only.carriers else None!r}\nsince = {since!r}"
+    fill_settings_cell(run, notebook, only)
     sockets = tempfile.TemporaryDirectory()
     # Unlike the default transport, IPC opens no port.
     settings = Config(AsyncKernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"})

@@ -125,8 +125,4 @@ def _header_text(runs: list[dict[str, Any]], only: PickupFilter) -> str:
         f"as of {as_of:%Y-%m-%d %H:%M} UTC" if as_of else "no successful run yet",
         f"created {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by sendcloud-pickups {version('sendcloud-pickups')}",
     ]
-    if only.carriers:
-        parts.append(f"only {', '.join(only.carriers)}")
-    if only.since:
-        parts.append(f"only pickups booked since {only.since:%Y-%m-%d %H:%M} UTC")
-    return " · ".join(parts)
+    return " · ".join([*parts, *only.words()])

@@ -81,23 +81,45 @@ def test_run_that_crashed_before_dlt_wrote_anything_does_not_block_the_next_run(
     assert pickups_in_lake(lake) == as_rows(world.records())
 
 
+LAST_MONTHS = {"since": NOW - timedelta(days=60), "until": NOW - timedelta(days=2)}
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"carriers": ["dhl", "ups"], **LAST_MONTHS},
+    {"accounts": ["default"], "countries": ["NL", "DE"], **LAST_MONTHS, "by": "booking"},
+]
+
+
 def test_views_of_a_lake_equal_the_views_of_a_duckdb_file(
     installation: Installation, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipelines.analytics.views import view_files
 
-    world, some = World.seeded(600, seed=9, until=NOW), {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
+    world = World.seeded(600, seed=9, until=NOW)
     names = [path.stem for path in view_files() if path.stem != "runs"]
     with serve(world) as api:
         installation.run(api)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
-        here = {(name, bool(only)): read_by_people(name, only) for name in names for only in ({}, some)}
+        here = {(name, n): read_by_people(name, only) for name in names for n, only in enumerate(FILTERS)}
         assert lake.is_dir()
         monkeypatch.setenv("PIPELINE__DESTINATION", "duckdb")
         installation.run(api)
-        for (name, is_narrow), rows in here.items():
-            assert rows == read_by_people(name, some if is_narrow else {}), name
+        for (name, number), rows in here.items():
+            assert rows == read_by_people(name, FILTERS[number]), name
             assert rows or name == "quarantine", name
+
+
+def test_export_of_some_pickups_does_not_go_where_readers_expect_all(
+    installation: Installation, world: World, api: Sandbox, lake: Path, tmp_path: Path
+) -> None:
+    world.book()
+    installation.run(api)
+
+    for words in ((), ("--to", str(lake / "analytics")), ("--engine", "spark", "--to", str(tmp_path / "some"))):
+        done = installation.command("models", "--country", "NL", *words)
+        assert done.returncode == 3
+        assert done.stderr.startswith("pickups: ")
+    assert not (lake / "analytics").exists()
+    assert installation.command("models", "--country", "NL", "--to", str(tmp_path / "some")).returncode == 0
 
 
 def test_status_counts_the_rows_in_the_lake(installation: Installation, world: World, api: Sandbox, lake: Path) -> None:

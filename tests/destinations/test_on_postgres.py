@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from dataclasses import replace
@@ -206,13 +207,23 @@ def test_unreachable_server_is_reported_without_the_password(
     assert "s3cret-word" not in run.stderr + run.stdout + check.stdout + check.stderr
 
 
+LAST_MONTHS = {"since": NOW - timedelta(days=60), "until": NOW - timedelta(days=2)}
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        {"carriers": ["dhl", "ups"], **LAST_MONTHS},
+        {"accounts": ["default"], "countries": ["nl", "DE"], **LAST_MONTHS, "by": "booking"},
+    ],
+    ids=["carriers, by window", "account and countries, by booking"],
+)
 def test_filtered_views_equal_the_views_of_a_duckdb_file(
-    installation: Installation, address: str, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, address: str, monkeypatch: pytest.MonkeyPatch, some: dict[str, Any]
 ) -> None:
-    """Three views, limited to two carriers and a start day, return the rows that DuckDB returns for this world."""
+    """Three views return the rows that DuckDB returns for this world and this filter."""
     assert address
     world = World.seeded(600, seed=9, until=NOW)
-    some = {"carriers": ["dhl", "ups"], "since": NOW - timedelta(days=60)}
     with serve(world) as api:
         installation.run(api)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
@@ -223,6 +234,23 @@ def test_filtered_views_equal_the_views_of_a_duckdb_file(
             there = records(view, installation.folder / "data" / "pickups.duckdb", some)
             assert len(rows) == len(there) > 0
             assert sorted(map(_comparable, rows)) == sorted(map(_comparable, there)), view
+
+
+def test_filters_limit_the_receipts_and_name_what_there_is(
+    installation: Installation, world: World, api: Sandbox, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert address
+    world.book(id=1, country="")
+    world.book(id=2, country="NL", pickup_status="Cancelled")
+    installation.run(api, account="south")
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(installation.folder))
+
+    listed = installation.command("list", "--json", "--country", "unknown", "--account", "south")
+    assert [row["pickup_id"] for row in json.loads(listed.stdout)] == [1]
+    assert read("pickups", countries=["NL"])["is_cancelled"].tolist() == [True]
+    assert read("runs", accounts=["south"])["account"].tolist() == ["south"]
+    with pytest.raises(ValueError, match="unknown account 'north'; available accounts: south"):
+        read("runs", accounts=["north"])
 
 
 def records(view: str, path: Path | None, some: dict[str, Any]) -> list[dict[str, Any]]:

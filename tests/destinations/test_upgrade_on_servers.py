@@ -100,7 +100,7 @@ def test_lake_is_read_with_the_new_column_names_before_its_first_run_after_an_up
     monkeypatch.setenv("DLT_PROJECT_DIR", str(old_lake.folder))
 
     assert NEW_WORDS in [row["new_words"] for row in read_rows("runs")]
-    with reading(only=PickupFilter.parse(["dhl"], None)) as session:
+    with reading(only=PickupFilter.parse(carriers=["dhl"])) as session:
         assert session.execute("select missed_ids from sendcloud.pickup_runs order by started_at").fetchall() == [
             ("[]",),
             ("[8000003]",),

@@ -3,6 +3,7 @@ contain no account's numbers."""
 
 import ast
 import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -214,14 +215,20 @@ def test_notebook_runs_over_unusual_run_histories(use_warehouse, name, runs):
     execute_and_draw(name)
 
 
-def namespace_of(name, since=None):
-    """Executes every cell of the notebook in this process and returns its namespace."""
+def namespace_of(name, **settings):
+    """Executes every cell of the notebook in this process and returns its namespace.
+
+    `settings` replace those in the notebook.
+    """
     import matplotlib.pyplot as plt
 
     known = {}
     plt.switch_backend("agg")
     plt.close("all")
-    exec(compile(code_of(COMMITTED[name]).replace("since = None", f"since = {since!r}"), name, "exec"), known)
+    code = code_of(COMMITTED[name])
+    for setting, value in settings.items():
+        code = re.sub(rf"^{setting} = .*$", f"{setting} = {value!r}", code, flags=re.MULTILINE)
+    exec(compile(code, name, "exec"), known)
     return known
 
 
@@ -263,17 +270,36 @@ def test_trend_covers_only_weeks_in_which_every_carrier_is_mature(use_warehouse)
 
 
 @pytest.mark.parametrize(
-    ("since", "complete_weeks"),
-    [("2026-02-08", MONDAYS[1:]), ("2026-02-09", MONDAYS[2:]), ("2026-02-11", MONDAYS[2:]), (None, MONDAYS)],
-    ids=["a Sunday", "a Monday, whose first local hour is Sunday in UTC", "a Wednesday", "no limit"],
+    ("since", "until", "complete_weeks"),
+    [
+        ("2026-02-08", None, MONDAYS[1:]),
+        ("2026-02-09", None, MONDAYS[2:]),
+        ("2026-02-11", None, MONDAYS[2:]),
+        (None, "2026-03-09", MONDAYS[:5]),
+        (None, "2026-03-08", MONDAYS[:4]),
+        ("2026-02-08", "2026-03-11", MONDAYS[1:5]),
+        (None, None, MONDAYS),
+    ],
+    ids=[
+        "a Sunday",
+        "a Monday, whose first local hour is Sunday in UTC",
+        "a Wednesday",
+        "until a Monday",
+        "until a Sunday",
+        "both",
+        "no limit",
+    ],
 )
-def test_week_that_since_cuts_into_is_incomplete_and_left_out(tmp_path, monkeypatch, since, complete_weeks):
+def test_week_that_since_or_until_cuts_into_is_incomplete_and_left_out(
+    tmp_path, monkeypatch, since, until, complete_weeks
+):
+    """All windows end on 10 March, which since and until would select by default, but weeks are weeks of booking."""
     with duckdb.connect(tmp_path / "pickups.duckdb") as con:
         every_day = [datetime.fromisoformat(f"{MONDAYS[0]} 09:00Z") + timedelta(days=day) for day in range(42)]
         fill(con, [make(created_at=at) for at in every_day for make in KEPT_AND_CANCELLED])
     monkeypatch.setenv("PUBLISH__PATH", str(tmp_path / "pickups.duckdb"))
 
-    over_all = namespace_of(RATES, since=since)["over_all"]
+    over_all = namespace_of(RATES, since=since, until=until, by="booking")["over_all"]
 
     assert [f"{monday:%Y-%m-%d}" for monday in over_all.index] == complete_weeks
 

@@ -113,7 +113,7 @@ def test_report_can_be_limited_to_some_carriers_and_a_start_day(hostile_page: Pa
     text = " ".join("".join(Tags(hostile_page.read_text()).text).split())
 
     assert "230 pickups" in text
-    assert f"only {', '.join(HOSTILE)} · only pickups booked since 2026-08-13 00:00 UTC" in text
+    assert f"only {', '.join(HOSTILE)} · only pickups that were booked since 2026-08-13 00:00 UTC" in text
     assert "fedex" not in text
 
 

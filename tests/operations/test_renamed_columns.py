@@ -57,7 +57,7 @@ def test_a_second_run_finds_nothing_to_rename(upgraded: Installation, api: Sandb
 
 def test_readers_see_the_new_names_before_the_next_run(upgraded: Installation) -> None:
     """A filter recreates the views over the published tables, which still have the old columns."""
-    with open_published(upgraded.published, PickupFilter.parse(["dhl"], None)) as session:
+    with open_published(upgraded.published, PickupFilter.parse(carriers=["dhl"])) as session:
         words = session.execute("select new_words from analytics.runs order by started_at_utc").fetchall()
         missed = session.execute("select missed_ids from sendcloud.pickup_runs order by started_at").fetchall()
 

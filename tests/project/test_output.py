@@ -99,7 +99,7 @@ def test_a_cell_for_a_spreadsheet_is_no_formula_and_a_number_stays_a_number(valu
 def test_csv_quotes_what_it_must() -> None:
     out = io.StringIO()
     with redirect_stdout(out):
-        print_csv([{"=carrier": 'a,"b"\r\nc', "rate": -0.5}])
+        print_csv(["=carrier", "rate"], [['a,"b"\r\nc', -0.5]])
 
     assert out.getvalue() == '\'=carrier,rate\n"a,""b""\\r\\nc",-0.5\n'
     assert list(csv.reader(io.StringIO(out.getvalue())))[1] == ['a,"b"\\r\\nc', "-0.5"]

@@ -146,6 +146,22 @@ def warehouse(without_rows, tmp_path):
         con.close()
 
 
+@pytest.fixture
+def published(without_rows, tmp_path, monkeypatch):
+    """Returns a function that writes pickups to the file that commands and `read` read by default."""
+
+    def write(*pickups, runs=None):
+        path = shutil.copy(without_rows, tmp_path / "published.duckdb")
+        with duckdb.connect(path) as con:
+            insert(con, pickups, runs)
+        monkeypatch.setenv("PUBLISH__PATH", str(path))
+        # the file has no mark, so that a reader would recreate its views, which takes 0.3 s
+        monkeypatch.setattr("pipelines.destinations.duckdb.session._has_other_views", lambda *_: False)
+        return path
+
+    return write
+
+
 def readable(value):
     return str(value) if isinstance(value, date) else value
 

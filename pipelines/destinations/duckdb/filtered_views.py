@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.analytics.views import create_views
-from pipelines.destinations.base import Session
-from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter, check_carriers
+from pipelines.destinations.filter import PickupFilter, check_names
 from pipelines.destinations.migrations import current_columns
 
 if TYPE_CHECKING:
@@ -16,41 +15,29 @@ if TYPE_CHECKING:
 def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None:
     """Creates views of the tables in the `published` catalog, and the analytics views, in an empty database.
 
-    In that database, `sendcloud.pickups` contains only the pickups that match `only`.
+    In that database, `sendcloud.pickups` contains only the pickups that match `only`, and the other tables contain only
+    the rows of its accounts.
 
     Raises:
-        UnknownCarrier: the filter names a carrier that no pickup has.
+        FilterError: the filter names an account, a carrier or a country that no pickup has.
     """
+    check_names(only, connection, "published.sendcloud")
+    for kind, names in only.names().items():
+        connection.execute(f"create table filter_{kind} as select unnest(?::text[]) as name", [list(names)])
     connection.execute("create schema sendcloud")
-    tables = connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall()
-    columns = {table: _columns(connection, table) for (table,) in tables}
-    for table, selected in columns.items():
-        connection.execute(f'create view sendcloud."{table}" as select {selected} from published.sendcloud."{table}"')  # noqa: S608  # the name comes from the catalog
-    condition = "true"
-    if only != ALL_PICKUPS:
-        known = [name for (name,) in connection.execute(_CARRIERS).fetchall()]
-        check_carriers(only, known)
-        carriers = list(only.carriers or known)
-        connection.execute("create table wanted as select unnest(?::text[]) as carrier", [carriers])
-        connection.execute("create table bounds as select ?::timestamptz as since", [only.since])
-        condition = _MATCHES_FILTER
-    connection.execute(_FILTERED_PICKUPS.format(columns=columns["pickups"], condition=condition))
+    for (table,) in connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall():
+        _create_table_view(connection, table, only)
     create_views(connection)
 
 
-def _columns(connection: Session, table: str) -> str:
+def _create_table_view(connection: DuckDBSession, table: str, only: PickupFilter) -> None:
     described = connection.execute(f'describe published.sendcloud."{table}"').fetchall()
-    return current_columns([name for name, *_ in described], table)
+    names = [name for name, *_ in described]
+    condition = only.condition(table) if "account" in names else "true"
+    selected = f'select {current_columns(names, table)} from published.sendcloud."{table}" where {condition}'  # noqa: S608  # the name comes from the catalog
+    connection.execute(f'create view sendcloud."{table}" as {selected}')
 
 
 _PUBLISHED_TABLES = """
     select table_name from information_schema.tables where table_catalog = 'published' and table_schema = ?
-"""
-_CARRIERS = "select distinct carrier from published.sendcloud.pickups order by carrier"
-_MATCHES_FILTER = (
-    "carrier in (select carrier from wanted) and (select created_at >= coalesce(since, created_at) from bounds)"
-)
-_FILTERED_PICKUPS = """
-    create or replace view sendcloud.pickups as
-    select {columns} from published.sendcloud.pickups where {condition}
 """

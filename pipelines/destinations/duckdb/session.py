@@ -205,7 +205,7 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
 
     Raises:
         NoData: the file doesn't exist or contains no pickups.
-        UnknownCarrier: the filter names a carrier that no pickup has.
+        FilterError: the filter names an account, a carrier or a country that no pickup has.
         DestinationError: the file can't be opened, or a newer version of this program wrote it.
     """
     if not published.exists():

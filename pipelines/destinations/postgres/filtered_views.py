@@ -8,34 +8,27 @@ from typing import TYPE_CHECKING
 
 from pipelines.analytics.checks import check_files
 from pipelines.analytics.views import query_of, view_files
-from pipelines.destinations.filter import PickupFilter, check_carriers
+from pipelines.destinations.filter import PickupFilter, check_names
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES
 
 if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
-_CARRIERS = "select distinct carrier from sendcloud.pickups order by carrier"
-_FILTERED_PICKUPS = """
-    create temp view wanted_pickups as
-    select * from sendcloud.pickups
-    where carrier in (select carrier from wanted) and (select created_at >= coalesce(since, created_at) from bounds)
-"""
-
 
 def filtered_session(session: PostgresSession, only: PickupFilter) -> PostgresSession:
-    """Returns a session in which all views include only the pickups that match the filter.
+    """Returns a session in which all tables and views include only the rows that match the filter.
 
     Raises:
-        UnknownCarrier: the filter names a carrier that no pickup has.
+        FilterError: the filter names an account, a carrier or a country that no pickup has.
     """
-    known = [name for (name,) in session.execute_native(_CARRIERS).fetchall()]
-    check_carriers(only, known)
-    session.execute_native(
-        "create temp table wanted as select unnest(%s::text[]) as carrier", [list(only.carriers or known)]
-    )
-    session.execute_native("create temp table bounds as select %s::timestamptz as since", [only.since])
-    session.execute_native(_FILTERED_PICKUPS)
-    return _with_views(session.with_schemas(pickups="pg_temp.wanted_pickups", analytics="pg_temp."), view_files())
+    check_names(only, session)
+    for kind, names in only.names().items():
+        session.execute_native(f"create temp table filter_{kind} as select unnest(%s::text[]) as name", [list(names)])
+    for table in filter(session.has_table, PUBLISHED_TABLES):
+        rows = f"select * from sendcloud.{table} where {only.condition(table)}"  # noqa: S608  # no text of the user
+        session.execute(f"create temp view wanted_{table} as {rows}")
+    own = {"sendcloud": "pg_temp.wanted_", "pickups": "pg_temp.wanted_pickups", "analytics": "pg_temp."}
+    return _with_views(session.with_schemas(**own), view_files())
 
 
 def checked_session(session: PostgresSession, accounts: Sequence[str]) -> PostgresSession:

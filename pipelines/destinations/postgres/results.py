@@ -68,7 +68,7 @@ class Query:
     def df(self) -> Any:
         return self._session.execute_native(self._text).df()
 
-    def to_arrow_reader(self) -> pa.RecordBatchReader:
+    def to_arrow_reader(self, _batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         """Returns a reader of record batches. The transaction must stay open until all batches are read."""
         self._session.execute_native(f"declare many no scroll cursor for {self._text}")
         first = self._next_batch()

@@ -10,7 +10,8 @@
 -- as_of is the time at which the account's most recent successful run observed the list. as_of is never now().
 -- is_mature depends on the window and never on the status, so cancelled pickups do not count earlier than kept pickups.
 -- A pickup without a window matures seven days after its booking, which is the longest lead time in any published
--- example. Before the first successful run, no pickup is mature.
+-- example. Before the first successful run, no pickup is mature. window_ends_at_utc is the time after which a pickup is
+-- mature, and the time that since and until mean by default (pipelines/destinations/filter.py).
 -- If a carrier comes twice a day (v3), window_hours is the sum of the time slots, and the window spans both slots.
 -- Local columns use the time zone of the pickup's country. If the country's time zone is not configured, local columns
 -- are in UTC (has_local_time is false).
@@ -210,10 +211,7 @@ measured as (
         cast(epoch_us(pickup_from) - epoch_us(created_at) as double) / 3600000000 as lead_time_hours,
         cast(epoch_us(cancelled_at) - epoch_us(created_at) as double) / 3600000000 as hours_to_cancel,
         cast(epoch_us(pickup_from) - epoch_us(cancelled_at) as double) / 3600000000 as cancellation_notice_hours,
-        coalesce(
-            coalesce(epoch_us(greatest(pickup_from, pickup_until)), epoch_us(created_at) + 604800000000) < epoch_us(as_of),
-            false
-        ) as is_mature
+        coalesce(epoch_us(greatest(pickup_from, pickup_until)), epoch_us(created_at) + 604800000000) as window_ends_us
     from localised
 ),
 
@@ -231,6 +229,7 @@ final as (
         make_timestamp(epoch_us(pickup_from)) as pickup_from_utc,
         make_timestamp(epoch_us(pickup_until)) as pickup_until_utc,
         make_timestamp(epoch_us(cancelled_at)) as cancelled_at_utc,
+        make_timestamp(window_ends_us) as window_ends_at_utc,
         make_timestamp(epoch_us(as_of)) as as_of_utc,
 
         time_zone,
@@ -243,12 +242,12 @@ final as (
         extract(hour from booked_local) as booked_hour_local,
         cast(date_trunc('week', booked_day_local) as date) as booked_week_local_start,
 
-        is_mature,
+        coalesce(window_ends_us < epoch_us(as_of), false) as is_mature,
         state = 'cancelled' as is_cancelled,
         state = 'failed' as is_failed,
         state = 'pending' as is_pending,
         state = 'kept' as is_kept,
-        state = 'pending' and is_mature as is_stuck,
+        state = 'pending' and coalesce(window_ends_us < epoch_us(as_of), false) as is_stuck,
         state = 'cancelled' and status <> 'cancelled' as has_status_conflict,
         status in ('cancellation_failed', 'cancellation_rejected') as is_cancellation_refused,
 

@@ -1,42 +1,24 @@
-"""Implements `pickups show`, which prints the main views to the terminal."""
+"""Lays out the tables of carriers and of windows, which `pickups show` prints."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
-
-from pipelines.output import print_csv, print_json, print_table, print_text
-from pipelines.warehouse import read_rows
+from typing import Any, NamedTuple
 
 Row = dict[str, Any]
 
 
-def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> None:
-    """Prints `carriers` or `windows` to stdout.
+class Table(NamedTuple):
+    """A table for the terminal or for Markdown. `note` is a line below it."""
 
-    Args:
-        name: `carriers` for the `carrier_cancellations` view, `windows` for the `carrier_windows` view.
-        form: `table` prints selected columns. `csv` and `json` print all columns, with timestamps in ISO 8601.
-
-    Raises:
-        NoData: nothing has been published yet.
-    """
-    rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
-    if form == "json":
-        print_json([_serializable(row) for row in rows])
-    elif form == "csv":
-        print_csv(rows)
-    elif name == "carriers":
-        _print_carriers([row for row in rows if row["country"] == "all"])
-    else:
-        _print_windows(rows)
+    title: str
+    columns: list[str]
+    cells: list[list[str]]
+    note: str = ""
 
 
-def _serializable(row: Row) -> Row:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
-
-
-def _print_carriers(rows: list[Row]) -> None:
+def carriers_table(rows: list[Row]) -> Table:
+    """Returns the table of carriers from the rows of `carrier_cancellations`."""
+    rows = [row for row in rows if row["country"] == "all"]
     columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
     ordered = sorted(rows, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
     cells = [
@@ -53,11 +35,12 @@ def _print_carriers(rows: list[Row]) -> None:
         for r in ordered
     ]
     as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
-    print_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells)
-    print_text("Rates cover mature pickups (the window has ended), excluding failed and pending pickups.")
+    note = "Rates cover mature pickups (the window has ended), excluding failed and pending pickups."
+    return Table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells, note)
 
 
-def _print_windows(rows: list[Row]) -> None:
+def windows_table(rows: list[Row]) -> Table:
+    """Returns the table of windows from the rows of `carrier_windows`."""
     columns = [
         "carrier",
         "windows",
@@ -79,8 +62,8 @@ def _print_windows(rows: list[Row]) -> None:
         ]
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
     ]
-    print_table("Pickup windows per carrier", columns, cells)
-    print_text("Opening times are local to the pickup's country. Lead time: hours from booking to opening.")
+    note = "Opening times are local to the pickup's country. Lead time: hours from booking to opening."
+    return Table("Pickup windows per carrier", columns, cells, note)
 
 
 def _as_of(instant: Any) -> str:

@@ -1,0 +1,114 @@
+"""Implements `pickups show`, which prints a view as a table, CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from pipelines.analytics.views import grain_of, view_files
+from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
+from pipelines.cli.reading.rows import count_rows, fetch_rows
+from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.output import (
+    fitting_columns,
+    print_csv,
+    print_json_rows,
+    print_markdown,
+    print_table,
+    print_text,
+    visible,
+)
+from pipelines.warehouse import reading, select_all
+
+if TYPE_CHECKING:
+    from pipelines.destinations.base import Session
+
+Form = Literal["table", "csv", "json", "markdown"]
+SHORT_NAMES = {"carriers": "carrier_cancellations", "windows": "carrier_windows"}
+TABLES = {"carriers": carriers_table, "windows": windows_table}
+OF_ACCOUNTS = ("runs", "quarantine")  # only the accounts of a filter limit these views
+TABLE_ROWS = 100
+
+
+def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS) -> None:
+    """Prints a view to stdout.
+
+    Args:
+        name: the name of a view, or `carriers` for `carrier_cancellations`, or `windows` for `carrier_windows`.
+        form: `csv` and `json` print all columns and rows, with timestamps in ISO 8601. `table` and `markdown` print
+            selected columns of `carriers` and `windows`. Of any other view, `table` prints the first columns and rows,
+            and `markdown` prints all.
+        only: the pickups to include.
+
+    Raises:
+        BadParameter: there is no such view.
+        NoData: nothing has been published yet.
+        FilterError: the filter names an account, a carrier or a country that no pickup has.
+    """
+    grain = _grains().get(name)
+    if grain is None:
+        raise typer.BadParameter(_unknown_view(name), param_hint="VIEW")
+    query = select_all(SHORT_NAMES.get(name, name))
+    with reading(only=only) as session:
+        if form == "csv":
+            print_csv(*fetch_rows(session, query))
+        elif form == "json":
+            print_json_rows(*fetch_rows(session, query))
+        elif lay_out := TABLES.get(name):
+            _print_laid_out(lay_out(fetch_rows(session, query).as_dicts()), form, only)
+        elif form == "markdown":
+            columns, rows = fetch_rows(session, query)
+            print_markdown(_title(name, grain, only), columns, ([cell_text(value) for value in row] for row in rows))
+        else:
+            _print_first(session, name, query, _title(name, grain, only))
+
+
+def cell_text(value: Any) -> str:
+    """Returns a value as the text of a table's cell."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+
+
+def _grains() -> dict[str, str]:
+    grains = {path.stem: grain_of(path) for path in view_files()}
+    return {name: grains[view] for name, view in SHORT_NAMES.items()} | dict(sorted(grains.items()))
+
+
+def _unknown_view(name: str) -> str:
+    views = (f"  {view}: {grain}" for view, grain in _grains().items())
+    return "\n".join([f"unknown view {visible(name)!r}; available views:", *views])
+
+
+def _title(name: str, grain: str, only: PickupFilter) -> str:
+    if name in OF_ACCOUNTS:
+        only = PickupFilter(only.accounts)
+    return " · ".join([grain.split(": ")[0].rstrip(".:"), *only.words()])
+
+
+def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
+    print_rows = print_markdown if form == "markdown" else print_table
+    print_rows(" · ".join([table.title, *only.words()]), table.columns, table.cells)
+    print_text(f"\n{table.note}" if form == "markdown" else table.note)
+
+
+def _print_first(session: Session, name: str, query: str, title: str) -> None:
+    """Prints the first rows and columns of a view, and says how many more there are."""
+    columns, rows = fetch_rows(session, f"{query} limit {TABLE_ROWS}")
+    cells = [[cell_text(value) for value in row] for row in rows]
+    shown = fitting_columns(columns, cells)
+    print_table(title, columns[:shown], [row[:shown] for row in cells])
+    more_rows = count_rows(session, query) - len(cells) if len(cells) == TABLE_ROWS else 0
+    if left_out := _counts(column=len(columns) - shown, row=more_rows):
+        print_text(f"{left_out} not shown; to print everything: pickups show {name} --format csv")
+
+
+def _counts(**numbers: int) -> str:
+    told = [f"{number:,} {what}{'' if number == 1 else 's'}" for what, number in numbers.items() if number]
+    return " and ".join(told)
