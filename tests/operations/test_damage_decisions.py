@@ -12,9 +12,10 @@ import duckdb
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.operations.test_damage import BLOCK, HEADERS, blocks_of, go_on, truncate, write_at
+from tests.operations.test_damage import go_on
 from tests.operations.test_damage import shop as shop
 from tests.support.cases import quick
+from tests.support.damages import BLOCK, HEADERS, blocks_of, truncate, write_at
 from tests.support.installation import Installation, rows_of
 
 COUNT = "select count(*) as n from sendcloud.pickups"

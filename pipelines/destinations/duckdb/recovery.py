@@ -20,6 +20,7 @@ from pipelines.destinations.duckdb.contents import (
 from pipelines.destinations.duckdb.ownership import Files, is_published_by_original
 from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
+from pipelines.destinations.warehouse_mark import read_mark
 from pipelines.errors import DestinationError
 
 SMALL_BYTES = (
@@ -35,7 +36,12 @@ _WORK = {
         select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
     """,
 }
-
+_HAS_OBJECTS = """
+    select 1 from duckdb_tables() where database_name = current_database()
+    union all
+    select 1 from duckdb_views() where database_name = current_database() and not internal
+    limit 1
+"""
 
 CONSTRAINT = "violates unique constraint"
 _UNIQUE_INDEXES = """
@@ -181,9 +187,14 @@ def _find_loss(warehouse: Path, published: Path) -> Problem | None:
     if not warehouse.is_file() or warehouse.stat().st_size > SMALL_BYTES or not published.is_file():
         return None
     with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
-        if not session.has_table("pickups"):
+        if not session.has_table("pickups") and not _is_of_somebody_else(session, warehouse):
             return Problem("holds no pickups")
     return None
+
+
+def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
+    """Returns whether the database has tables or views, but not our mark. The check of ownership then says more."""
+    return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
 
 
 def _keys(path: Path, query: str, before: datetime) -> set[str]:
