@@ -15,7 +15,8 @@ import time
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.runs.test_worlds_machine import RUNS, Life
+from tests.runs.test_worlds_machine import Life
+from tests.support.life import RUNS
 
 SECONDS_BETWEEN_LINES = 20
 LIVES = settings(

@@ -77,6 +77,8 @@ class Account:
         self.blurred: dict[int, Record] = {}  # the original fields
         self.must_be_kept: list[Record] = []  # broken records that a successful run read
         self.may_be_kept: list[Record] = []  # broken records that a failed run may have read
+        self.gone: set[int] = set()  # settled pickups that the API no longer lists
+        self.receipts: list[str] = []  # the ids of successful runs
         self.surely_seen: dict[int, list[State]] = {}
         self.shown: dict[int, list[State]] = {}
 
@@ -135,16 +137,30 @@ class Account:
             if fields := {name: original[name] for name in blurred_fields(record) if is_open(record, self.world.clock)}:
                 self.world.change(record["id"], **fields)
 
+    def vanish(self, where: float, loaded: list[dict[str, Any]]) -> None:
+        """Removes a settled pickup from the list. Only a pickup whose present state was loaded can be expected."""
+        may_vanish = [r for r in self.readable() if not is_open(r, self.world.clock) and row_of(r) in loaded]
+        if may_vanish:
+            number = may_vanish[int(where * len(may_vanish))]["id"]
+            self.world.remove(number)
+            self.gone.add(number)
+
+    def forget_runs(self) -> None:
+        """Forgets what runs have seen, because no file tells any longer. A new first run may still see it all."""
+        self.may_be_kept += self.must_be_kept
+        self.must_be_kept, self.receipts, self.surely_seen = [], [], {}
+
     def readable(self) -> list[Record]:
         return [record for record in self.world.records() if record["id"] not in self.broken]
 
     def table(self, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns the rows that the table must hold now. A broken pickup keeps its previous row."""
-        kept = [row for row in before if row["id"] in self.broken]
+        """Returns the rows that the table must hold now. A broken or vanished pickup keeps its previous row."""
+        kept = [row for row in before if row["id"] in self.broken.keys() | self.gone]
         return sorted([*map(row_of, self.readable()), *kept], key=lambda row: row["id"])
 
-    def watched(self, *, succeeded: bool) -> None:
+    def watched(self, *, succeeded: bool, run_id: str | None = None) -> None:
         """Records the states and broken records that the API showed to a run."""
+        self.receipts += [run_id] if run_id else []
         unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
         (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
         for row in map(row_of, self.readable()):
@@ -161,6 +177,11 @@ class Account:
         wrong = [f"not in quarantine: {text}" for text in must - set(told)]
         wrong += [f"in quarantine, never shown: {text}" for text in set(told) - may]
         return wrong + (["in quarantine twice"] if len(set(told)) < len(told) else [])
+
+    def wrong_in_receipts(self, told: list[str]) -> list[str]:
+        """Describes receipts of successful runs that are missing, and receipts that are there twice."""
+        wrong = [f"no receipt of run {run_id}" for run_id in set(self.receipts) - set(told)]
+        return wrong + (["a receipt twice"] if len(set(told)) < len(told) else [])
 
     def wrong_in_history(self, told: dict[int, list[State]]) -> list[str]:
         """Describes wrong states in the history.
