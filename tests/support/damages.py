@@ -90,3 +90,8 @@ def is_whole(file: Path) -> bool:
     except duckdb.Error:
         return False
     return True
+
+
+def log_of(warehouse: Path) -> Path:
+    """Returns the path of the log that a killed run leaves beside the warehouse."""
+    return warehouse.with_name(f"{warehouse.name}.wal")

@@ -93,11 +93,11 @@ class Installed:
         assert differences_from(self.installation, expected) == []
         assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
         assert receipt.rows_unlisted in (None, len(known.keys() & self.account.gone))
-        assert self.account.wrong_in_history(states_told(self.installation.published)) == []
+        assert self.account.seen.wrong_in_history(states_told(self.installation.published)) == []
         kept = self.installation.rows("select record from sendcloud.pickups_quarantine")
-        assert self.account.wrong_in_quarantine([row["record"] for row in kept]) == []
+        assert self.account.seen.wrong_in_quarantine([row["record"] for row in kept]) == []
         runs = self.installation.rows("select run_id from sendcloud.pickup_runs")
-        assert self.account.wrong_in_receipts([row["run_id"] for row in runs]) == []
+        assert self.account.seen.wrong_in_receipts([row["run_id"] for row in runs]) == []
 
     def loaded_so_far(self) -> list[dict[str, Any]]:
         """Returns the table as all runs so far have left it, including runs that died, as far as it isn't lost."""
@@ -126,7 +126,7 @@ class Installed:
             self.is_lost = True
             RUNS[f"lost: {path.stem}"] += 1
             if not self.kept_file():
-                self.account.forget_runs()
+                self.account.seen.forget()
 
     def decide(self, said: str, *, must_refuse: bool) -> None:
         """Does what a person does if a run refuses to replace a lost warehouse."""

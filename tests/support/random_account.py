@@ -5,13 +5,12 @@ The Hypothesis tests and the soak test use it.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from sources.sendcloud.sandbox import Record, World
 from tests.support.installation import API_VERSION, as_row, compact, on_the_wire, utc
-from tests.support.invariants import State, state_of
+from tests.support.seen import Seen
 from tests.support.worlds import NOW
 
 WEEK = timedelta(days=7)
@@ -75,12 +74,8 @@ class Account:
         self.world = World(clock=NOW)
         self.broken: dict[int, tuple[datetime, Record]] = {}  # the time of the change, and the original fields
         self.blurred: dict[int, Record] = {}  # the original fields
-        self.must_be_kept: list[Record] = []  # broken records that a successful run read
-        self.may_be_kept: list[Record] = []  # broken records that a failed run may have read
         self.gone: set[int] = set()  # settled pickups that the API no longer lists
-        self.receipts: list[str] = []  # the ids of successful runs
-        self.surely_seen: dict[int, list[State]] = {}
-        self.shown: dict[int, list[State]] = {}
+        self.seen = Seen()
 
     def begin(self, bookings: list[tuple[timedelta, int]]) -> None:
         for ago, lead_hours in sorted(bookings, reverse=True):
@@ -145,11 +140,6 @@ class Account:
             self.world.remove(number)
             self.gone.add(number)
 
-    def forget_runs(self) -> None:
-        """Forgets what runs have seen, because no file tells any longer. A new first run may still see it all."""
-        self.may_be_kept += self.must_be_kept
-        self.must_be_kept, self.receipts, self.surely_seen = [], [], {}
-
     def readable(self) -> list[Record]:
         return [record for record in self.world.records() if record["id"] not in self.broken]
 
@@ -159,44 +149,6 @@ class Account:
         return sorted([*map(row_of, self.readable()), *kept], key=lambda row: row["id"])
 
     def watched(self, *, succeeded: bool, run_id: str | None = None) -> None:
-        """Records the states and broken records that the API showed to a run."""
-        self.receipts += [run_id] if run_id else []
+        """Records what the API showed to a run."""
         unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
-        (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
-        for row in map(row_of, self.readable()):
-            for lists in (self.shown, self.surely_seen) if succeeded else (self.shown,):
-                states = lists.setdefault(row["id"], [])
-                if states[-1:] != [state_of(row)]:
-                    states.append(state_of(row))
-
-    def wrong_in_quarantine(self, kept: list[str]) -> list[str]:
-        """Describes records (JSON) that are missing from quarantine, were never shown to a run, or are there twice."""
-        told = sorted(map(_text, map(json.loads, kept)))
-        must = set(map(_text, self.must_be_kept))
-        may = must | set(map(_text, self.may_be_kept))
-        wrong = [f"not in quarantine: {text}" for text in must - set(told)]
-        wrong += [f"in quarantine, never shown: {text}" for text in set(told) - may]
-        return wrong + (["in quarantine twice"] if len(set(told)) < len(told) else [])
-
-    def wrong_in_receipts(self, told: list[str]) -> list[str]:
-        """Describes receipts of successful runs that are missing, and receipts that are there twice."""
-        wrong = [f"no receipt of run {run_id}" for run_id in set(self.receipts) - set(told)]
-        return wrong + (["a receipt twice"] if len(set(told)) < len(told) else [])
-
-    def wrong_in_history(self, told: dict[int, list[State]]) -> list[str]:
-        """Describes wrong states in the history.
-
-        The history must hold every state that a successful run saw, and no state that was never shown to a run.
-        """
-        wrong = []
-        for number, states in told.items():
-            following = iter(states)
-            if not all(state in following for state in self.surely_seen.get(number, [])):
-                wrong.append(f"history of {number}: {states}, but seen were {self.surely_seen[number]}")
-            if not set(states) <= set(self.shown.get(number, [])):
-                wrong.append(f"history of {number}: {states}, but shown were {self.shown.get(number)}")
-        return wrong
-
-
-def _text(record: Record) -> str:
-    return json.dumps(record, sort_keys=True)
+        self.seen.add(map(row_of, self.readable()), unreadable, succeeded=succeeded, run_id=run_id)
