@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
+from dlt.common.storages import load_package
 
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.operations.test_damage import go_on
@@ -77,13 +79,22 @@ def test_a_run_changes_nothing_if_a_person_must_decide(
     assert api.requests == []
 
 
+@pytest.mark.parametrize("hours_ahead", quick([0, 24], only=(1,)))
 def test_a_run_does_not_take_a_copy_that_is_older_than_what_the_warehouse_shows(
-    shop: Installation, world: World, api: Sandbox
+    shop: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, hours_ahead: int
 ) -> None:
-    """A run loaded pickup 7 and could not publish it. A block that holds another table is damaged later."""
+    """A run loaded pickup 7 and could not publish it, maybe while this machine's clock was ahead.
+
+    A block that holds another table is damaged later.
+    """
     older = shop.published.read_bytes()
     go_on(world)
-    shop.run(api)
+    with monkeypatch.context() as patched:
+        patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + hours_ahead * 3600)
+        shop.run(api)
+    with duckdb.connect(str(shop.warehouse)) as connection:
+        later = "update sendcloud.pickup_runs set started_at = started_at + to_hours($hours) where rows_new = 1"
+        connection.execute(later, {"hours": hours_ahead})
     shop.published.write_bytes(older)
     (block,) = blocks_of(shop.warehouse, "sendcloud.pickup_states_recorded")[:1]
     write_at(shop.warehouse, HEADERS + block * BLOCK, bytes(BLOCK))

@@ -27,13 +27,16 @@ SMALL_BYTES = (
     1_000_000  # a database without tables is smaller; a larger file need not be opened to see that it has some
 )
 REMEDY = "Nothing was changed. To see what each copy holds, and to decide: pickups restore"
-# what a run leaves behind, with the keys of earlier runs' work
+# What a run leaves behind, with the keys of earlier runs' work. Work of the future was done while this machine's clock
+# was ahead.
 _WORK = {
     "loads": """
-        select load_id from sendcloud._dlt_loads where status = 0 and coalesce(try_cast(load_id as double), 0) < $before
+        select load_id from sendcloud._dlt_loads
+        where status = 0 and coalesce(try_cast(load_id as double), 0) not between $begun and $now
     """,
     "good runs": """
-        select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
+        select run_id from sendcloud.pickup_runs
+        where outcome = 'succeeded' and epoch(started_at) not between $begun and $now
     """,
 }
 _HAS_OBJECTS = """
@@ -169,10 +172,9 @@ class FileRecovery:
 
     def _unpublished(self) -> str:
         """Returns what earlier runs have loaded and not published, or "". This run's own loads are read again."""
+        own = {"begun": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp()}
         for what, query in _WORK.items():
-            if missing := len(
-                _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
-            ):
+            if missing := len(_keys(self.warehouse, query, own) - _keys(self.published, query, own)):
                 return f"work ({what}: {missing:,})"
         return ""
 
@@ -197,8 +199,8 @@ def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
     return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
 
 
-def _keys(path: Path, query: str, before: datetime) -> set[str]:
-    """Returns the keys that the query finds, or none if the file can't be read that far."""
+def _keys(path: Path, query: str, own: dict[str, float]) -> set[str]:
+    """Returns the keys of work that was not done between the two times, or none if the file can't be read that far."""
     with suppress(DatabaseError, DestinationError), open_newest(path) as session:
-        return {key for (key,) in session.execute(query, {"before": before.timestamp()}).fetchall()}
+        return {key for (key,) in session.execute(query, own).fetchall()}
     return set()
