@@ -148,7 +148,7 @@ class Life:
             asked.wait(60)
             time.sleep(delay)
             running.kill()
-        said, wrong = running.communicate(timeout=120)
+        said, wrong = running.communicate(timeout=600)
         if running.returncode == -signal.SIGKILL:
             arrivals = [line for line in said.splitlines() if line.startswith(("entering ", "leaving "))]
             return arrivals[-1] if arrivals else "entering extract"
