@@ -14,8 +14,8 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# The facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a machine with a fast
-# clock would make the account look up to date until that time.
+# The query returns the facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a
+# machine with a fast clock would make the account look up to date until that time.
 _FACTS = {
     "last_outcome": "arg_max(outcome, place)",
     "last_error": "arg_max_null(error, place)",
@@ -91,7 +91,7 @@ def _read_published() -> list[dict[str, Any]]:
 
 
 def _status_query(connection: Session) -> str:
-    """Returns the query. Before the first run after an upgrade, the receipts have no numbers."""
+    """Returns the query. Until the first run after an upgrade, receipts may have no run numbers."""
     has_numbers = "run_number" in connection.columns("pickup_runs")
     return _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
 

@@ -29,7 +29,7 @@ RUNS: Counter[str] = Counter()  # the number of runs by outcome, which the soak 
 LOST: Counter[str] = Counter()  # the number of files that were damaged or removed
 TABLES = "from duckdb_tables() where schema_name = 'sendcloud'"
 # what a run says if the published file may lack something that the lost warehouse had
-MAY_HOLD_MORE = ("that the published copy lacks", "may hold rows that were never published")
+MAY_HOLD_MORE = ("that the published copy lacks", "may contain rows that were never published")
 
 
 class Died(BaseException):
