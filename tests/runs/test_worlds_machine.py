@@ -20,7 +20,7 @@ from sources.sendcloud.sandbox import faults
 from tests.support import short_lists
 from tests.support.damages import DAMAGES, SHOWN_BY_READING, empty, remove, truncate
 from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END, happen_at
-from tests.support.life import RUNS, Died, Installed
+from tests.support.life import RUNS, Died, Installed, must_fail
 from tests.support.strangers import STRANGERS, WAREHOUSE
 
 pytestmark = [pytest.mark.v3, pytest.mark.slow]
@@ -142,7 +142,7 @@ class Life(Installed, RuleBasedStateMachine):
         receipt = self.installation.run(self.api, **way)
         RUNS["over a short list"] += 1
         self.account.watched(succeeded=True, run_id=receipt.run_id)
-        assert receipt.must_pass_failed == bool(receipt.open_missing)
+        assert receipt.must_pass_failed == must_fail(receipt)
         assert self.installation.pickups() == known
         self.api.heal()
         self.run_and_check(**way)

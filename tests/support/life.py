@@ -93,6 +93,7 @@ class Installed:
         changed = [row for row in expected if row["id"] in known and row != known[row["id"]]]
         assert differences_from(self.installation, expected) == []
         assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
+        assert receipt.must_pass_failed == must_fail(receipt)
         assert receipt.rows_unlisted in (None, len(known.keys() & self.account.gone))
         assert self.account.seen.wrong_in_history(states_told(self.installation.published)) == []
         kept = self.installation.rows("select record from sendcloud.pickups_quarantine")
@@ -152,3 +153,8 @@ class Installed:
             RUNS["refused beside a stranger"] += 1
             assert (words in str(refused.value), exit_code_of(refused.value)) == (True, 3), refused.value
             assert {path: path.read_bytes() for path in self.files if path.exists()} == before
+
+
+def must_fail(receipt: Receipt) -> bool:
+    """Returns whether the run missed an open pickup, or could not load more than 1 % of what it read."""
+    return bool(receipt.open_missing) or receipt.stats.quarantined * 100 > receipt.stats.rows_read
