@@ -73,10 +73,12 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
         SettingsError: a configuration file can't be read, or a variable changes dlt in a way that a run can't undo.
     """
     from pipelines.config.dlt_settings import check_variables, variables_to_remove
+    from pipelines.config.libpq_variables import variables_of_libpq
 
     project = Path(project_dir).resolve() if project_dir else find_project()
     check_variables()
-    with environment_variables({"DLT_PROJECT_DIR": str(project), **variables_to_remove()}), _dlt_settings(project):
+    removed = {**variables_to_remove(), **variables_of_libpq()}
+    with environment_variables({"DLT_PROJECT_DIR": str(project), **removed}), _dlt_settings(project):
         yield project
 
 

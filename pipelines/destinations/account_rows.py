@@ -11,14 +11,13 @@ from typing import Any
 
 from pipelines.destinations.base import DATASET, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
-from pipelines.destinations.ownership import PIPELINE_PREFIX
+from pipelines.destinations.ownership import PIPELINE_PREFIX, TABLE_COLUMNS
 from pipelines.errors import AccountMismatch
 
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
 STATE_TABLE = "_dlt_pipeline_state"
 
-# In every table with an `account` column, each row belongs to the account named there, even in tables of later
-# versions.
+# A person's own table in our schema may have an `account` column too, so only our own tables are changed.
 _ACCOUNT_TABLES = """
     select columns.table_name from information_schema.columns
     join information_schema.tables using (table_catalog, table_schema, table_name)
@@ -106,8 +105,9 @@ class Renaming:
 
 
 def account_tables(session: Session, schema: str) -> list[str]:
-    """Returns the names of the schema's tables that have an `account` column."""
-    return [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
+    """Returns the names of our tables in the schema that have a column `account`."""
+    found = [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
+    return [name for name in found if name in TABLE_COLUMNS]
 
 
 def clear_staging(session: Session, schema: str) -> None:

@@ -46,13 +46,14 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         if is_own(lock_path):  # anyone who can open the file can hold the lock; before 2026-11-28, every user could
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
-        holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        _write_holder(holder_path, f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
         lock.release()
         remedy = {
             errno.ENOSPC: "Free up disk space.",
+            errno.ELOOP: "It is a link, which another user may have made. Remove it.",
             errno.EROFS: "The disk is mounted read-only, possibly after a disk error. Check the system log.",
         }.get(
             error.errno or 0,
@@ -64,6 +65,13 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     finally:
         holder_path.unlink(missing_ok=True)
         lock.release()
+
+
+def _write_holder(path: Path, text: str) -> None:
+    """Creates the file anew. In its place, there may be a leftover, or a link that leads to another file."""
+    path.unlink(missing_ok=True)
+    with path.open("x") as file:
+        file.write(text)
 
 
 def _check_own(path: Path, beginning: str) -> None:

@@ -22,6 +22,8 @@ TABLE_COLUMNS = {
     "pickup_status_history": {"account", "id", "pickup_status", "observed_at", "_dlt_load_id"},
     "pickup_states_recorded": {"_dlt_load_id"},
     "pickup_loads_shown": {"_dlt_load_id"},
+    "pickups_quarantine_resolved": {"account", "record_hash"},  # in a lake only
+    "pickups_forgotten": {"account", "id", "forgotten_at"},
     "pickups_swept": {"account", "id", "sweep_began_at"},
     "pickups_unlisted": {"account", "id", "unlisted_since"},
     "pickup_runs": {"run_id", "account", "outcome"},

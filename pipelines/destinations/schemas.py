@@ -24,6 +24,9 @@ _OWN_SCHEMAS = re.compile(
 )
 
 
+_CREATED_SCHEMA = re.compile(r'create schema if not exists ("?)(\w+)\1', re.IGNORECASE)
+
+
 class SchemaNames(NamedTuple):
     """The names of the schemas with the tables (`data`) and with the views (`analytics`)."""
 
@@ -61,6 +64,14 @@ def replacements(data: str, analytics: str) -> dict[str, str]:
 def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
     """Returns the statements with other schema names. Without replacements, returns the statements unchanged."""
     return _OWN_SCHEMAS.sub(lambda found: found[1] or words.get(found[0], found[0]), sql) if words else sql
+
+
+def create_if_missing(sql: str) -> str:
+    """Returns the statements for PostgreSQL, which demands the right to create a schema even if the schema is there."""
+    return _CREATED_SCHEMA.sub(_CREATED_IF_MISSING, sql) if "schema if" in sql.lower() else sql
+
+
+_CREATED_IF_MISSING = r"do $$ begin if to_regnamespace('\1\2\1') is null then create schema \1\2\1; end if; end $$"
 
 
 def configured_names() -> SchemaNames:

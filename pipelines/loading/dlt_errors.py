@@ -45,9 +45,8 @@ def translate_error(error: BaseException, where: str) -> Exception:
         if isinstance(cause, ConfigurationException):
             return SettingsError(" ".join(str(cause).split()))
     if any(isinstance(c, DatabaseError | OSError) for c in causes) or _is_after_extract(error):
-        remedy = (
-            "Previously loaded data is unchanged. Fix the cause (disk, permissions, another program) and run again."
-        )
+        causes_named = "(disk, server, permissions, another program)"
+        remedy = f"Previously loaded data is unchanged. Fix the cause {causes_named} and run again."
         return DestinationError(where, str(causes[-1]).split("\n")[0], remedy)
     return error if isinstance(error, Exception) else RuntimeError(repr(error))
 

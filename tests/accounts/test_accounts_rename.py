@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines import run_accounts
@@ -97,6 +98,23 @@ def test_account_renamed_one_run_late_has_every_pickup_and_every_state_once(
     assert loaded.pickups() == kept
 
 
+def test_record_that_both_names_have_refused_keeps_the_time_of_the_first(
+    loaded: Installation, apis: dict[str, Sandbox]
+) -> None:
+    configure(loaded, apis)
+    apis["south"].world.put({"id": 1, "carrier": None})
+    run_accounts(loaded.folder, sweep=True)
+    ((first,),) = (row.values() for row in loaded.rows("select first_seen_at from sendcloud.pickups_quarantine"))
+    configure(loaded, {"north": apis["north"], "west": apis["south"], "east": apis["east"]})
+    apis["south"].world.advance(days=1)
+    run_accounts(loaded.folder)
+
+    assert rename(loaded).returncode == 0
+
+    query = "select account, first_seen_at from sendcloud.pickups_quarantine"
+    assert loaded.rows(query) == [{"account": "west", "first_seen_at": first}]
+
+
 @pytest.mark.usefixtures("renamed")
 def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox]) -> None:
     done = rename(loaded, "--dry-run")
@@ -105,6 +123,21 @@ def test_dry_run_changes_nothing(loaded: Installation, apis: dict[str, Sandbox])
     assert done.stdout.startswith("Would rename south to west: pickup_runs 1, pickup_status_history 4, pickups 4")
     assert loaded.pickups() == rows_of_worlds(apis)
     assert tables_with_rows_of(loaded, "west") == []
+    assert rename(loaded, "--dry-run") == done  # in the warehouse, nothing has changed either
+
+
+@of_files
+def test_a_persons_table_with_a_column_account_is_left_alone(loaded: Installation, renamed: dict[str, Sandbox]) -> None:
+    """Before 2026-11-28, rename changed its rows and remove deleted them."""
+    with duckdb.connect(str(loaded.warehouse)) as connection:
+        connection.execute("create table sendcloud.budgets as select unnest(['south', 'west']) as account, 7 as euros")
+    before = [{"account": name, "euros": 7} for name in ("south", "west")]
+
+    assert rename(loaded).returncode == 0
+    assert loaded.command("accounts", "remove", "west", "--yes").returncode == 0
+
+    assert loaded.rows("from sendcloud.budgets order by account") == before
+    assert loaded.pickups() == rows_of_worlds({name: renamed[name] for name in ("north", "east")})
 
 
 def test_account_with_other_pickups_is_not_merged(loaded: Installation, apis: dict[str, Sandbox]) -> None:

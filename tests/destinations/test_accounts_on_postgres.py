@@ -63,6 +63,25 @@ def test_rename_moves_both_schemas_and_remove_drops_them(
     assert (ask(schemas), rows_by_table(ask, account="west")) == ([], [0, 0, 0])
 
 
+def test_remove_drops_nothing_that_a_person_built_in_the_accounts_schema_or_on_it(
+    installation: Installation, world: World, api: Sandbox, ask: Any
+) -> None:
+    world.book()
+    installation.run(api, account="south")
+    ask("create view public.board as select id from sendcloud_of_south.pickups")
+    ask("create table sendcloud_of_south.budgets as select 7 as euros")
+    west = {"SOURCES__SENDCLOUD__ACCOUNT": "west"}
+
+    done = installation.command("accounts", "remove", "south", "--yes", **west)
+
+    assert done.returncode == 3
+    assert "board, sendcloud_of_south.budgets was not created by this program" in done.stderr
+    assert ask("select count(*) from public.board") == ask("select count(*) from sendcloud_of_south.budgets") == [(1,)]
+    assert rows_by_table(ask) == [1, 1, 1]
+    assert installation.command("accounts", "rename", "south", "west", **west).returncode == 0
+    assert ask("select count(*) from public.board") == ask("select count(*) from sendcloud_of_west.budgets") == [(1,)]
+
+
 @pytest.mark.slow
 def test_rename_that_is_killed_is_done_or_not(installation: Installation, world: World, api: Sandbox, ask: Any) -> None:
     import time

@@ -58,7 +58,9 @@ def test_short_lock_is_no_incident(installation: Installation, world: World, api
     world.book()
     installation.command("run", api=api)
     with FileLock(installation.warehouse.with_suffix(".lock")):
-        assert installation.command("run", api=api).returncode == 5
+        (installation.warehouse.with_suffix(".holder")).write_text("process 1 since 2026-01-01 00:00:00 UTC")
+        assert [installation.command("run", api=api).returncode for _ in range(2)] == [5, 5]
+        assert chat.messages == []
     assert installation.command("run", api=api).returncode == 0
 
     assert chat.messages == []

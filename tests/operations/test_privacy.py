@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.config.project import project_context
+from pipelines.loading.privacy import retention_starts_at
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.destinations import of_files
 from tests.support.installation import Installation
@@ -113,3 +115,15 @@ def test_first_load_with_a_limit_loads_no_older_pickup(
 
     assert (receipt.rows_new, receipt.rows_expired, ids(installation)) == (1, 1, [new])
     assert receipt.remarks() == ["1 row not loaded, older than [retention] pickups_months"]
+
+
+def test_limit_counts_from_the_earlier_clock(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock in 2099 would otherwise delete every pickup. August has 31 days, and February 29 in 2020."""
+    monkeypatch.setenv("RETENTION__PICKUPS_MONTHS", "6")
+    with project_context(installation.folder):
+        by_the_api = retention_starts_at(datetime(2020, 8, 31, 23, tzinfo=UTC))
+        by_the_machine = retention_starts_at(datetime(2099, 1, 1, tzinfo=UTC))
+
+    assert by_the_api == datetime(2020, 2, 28, tzinfo=UTC)
+    assert by_the_machine
+    assert by_the_machine < datetime.now(UTC)

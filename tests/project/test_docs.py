@@ -74,6 +74,14 @@ def test_every_page_exists_and_is_short(page: Path) -> None:
     assert len(TEXT[page].splitlines()) <= 200
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_no_page_tells_to_delete_the_data(page: Path) -> None:
+    """The folder may hold the last copy of pickups that the API no longer lists."""
+    advice = re.findall(r"(?i)\b(\w+ (?:delete|remove)|rm -\w+)\b[^.|]{0,60}\bdata/(?![\w.-])", TEXT[page])
+
+    assert {words.lower() for words in advice} <= {"never delete"}
+
+
 def test_the_readme_is_short() -> None:
     readme = TEXT[ROOT / "README.md"]
     assert len(readme.splitlines()) <= 120

@@ -8,6 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.bookkeeping.receipts import observed_before
+from pipelines.destinations.duckdb.session import open_database
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation
 from tests.support.worlds import NOW, twenty
@@ -79,3 +81,16 @@ def test_receipts_of_an_older_version_have_no_number_and_come_first(
     ((as_of,),) = [tuple(row.values()) for row in installation.rows("select max(as_of_utc) from analytics.pickups")]
     assert as_of == world.clock.replace(tzinfo=None)
     assert world.clock > NOW
+
+
+def test_the_last_good_run_is_the_one_that_was_made_last(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Its time is the bound for clocks. The first run had the right API clock and a machine clock in 2031."""
+    installation.run(api)
+    set_clock_of_all_runs_so_far(installation)
+    world.advance(hours=1)
+    second = installation.run(api)
+
+    with open_database(installation.warehouse) as session:
+        assert observed_before(session, "default") == (second.observed_at, second.observed_at)

@@ -13,7 +13,7 @@ import pytest
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.installation import API_VERSION, Installation, as_rows
-from tests.support.short_lists import ending, nothing, without_next, without_rows
+from tests.support.short_lists import empty_next, ending, nothing, without_last_rows, without_next, without_rows
 from tests.support.walking import walked
 from tests.support.worlds import NOW, a_year_of_settled_pickups
 
@@ -51,6 +51,16 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
     assert "missing required field `next`" in checked.stdout
 
 
+def test_page_whose_next_link_is_empty_ends_the_run_with_an_error(installation: Installation, api: Sandbox) -> None:
+    api.fault(empty_next(), times=None)
+
+    done, checked = installation.command("run", api=api), installation.command("check", api=api)
+
+    assert (done.returncode, checked.returncode) == (4, 4)
+    assert "200, but not a page of pickups: the link to the next page is empty" in done.stderr
+    assert "the link to the next page is empty" in checked.stdout
+
+
 @pytest.mark.parametrize(
     ("fault", "page", "missing", "cancelled"),
     quick(
@@ -60,6 +70,7 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
             (ending(), 2, 10, 19),
             (without_rows(), 2, 5, 7),
             (without_rows(), 4, 5, 19),
+            (without_last_rows(3), 1, 3, 4),
         ],
         only=(0, 3),
     ),
@@ -69,6 +80,7 @@ def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installat
         "cut after page 2",
         "hole on page 2",
         "hole on the last page of open pickups",
+        "half of page 1",
     ],
 )
 def test_list_without_known_open_pickups_fails_every_run_until_they_are_listed(

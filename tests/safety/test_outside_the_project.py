@@ -5,6 +5,7 @@ Settings of another dlt project change nothing.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.runtime import run_context
 
+from pipelines.config.libpq_variables import LIBPQ_VARIABLES
 from pipelines.config.project import project_context
 from pipelines.config.settings import get_setting
 from sources.sendcloud.sandbox import Sandbox, World, serve
@@ -143,6 +145,17 @@ def test_variables_of_another_dlt_project_change_nothing(
 
     assert done.returncode == 0, done.stderr
     assert installation.pickups() == [*listed_once, *as_rows(world.records()[:1])]
+
+
+def test_variables_of_libpq_have_no_effect_during_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGHOSTADDR, for example, would send the password of `[destination.postgres]` to another server."""
+    for name in LIBPQ_VARIABLES:
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+
+    with project_context(tmp_path):
+        assert {name for name in os.environ if name.startswith("PG")} == {"PGSSLMODE"}
+    assert os.environ["PGHOSTADDR"] == "theirs"
 
 
 def test_settings_outside_any_section_of_a_file_change_nothing(

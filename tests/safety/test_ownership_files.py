@@ -45,6 +45,16 @@ FOREIGN = {
     "another pipeline's loads": (
         "create table sendcloud._dlt_loads (load_id text, schema_name text)", "table sendcloud._dlt_loads", "data"
     ),
+    "their forgotten pickups": (
+        "create table sendcloud.pickups_forgotten as select 'default' as account, 7 as id",
+        "table sendcloud.pickups_forgotten",
+        "data",
+    ),
+    "their list of warehouses": (
+        "create table sendcloud.pickups_warehouse as select 'Utrecht' as name",
+        "table sendcloud.pickups_warehouse",
+        "data",
+    ),
     "a staging table": (
         "create schema sendcloud_staging; create table sendcloud_staging.pickups as select 1 as mine",
         "table sendcloud_staging.pickups",
@@ -103,16 +113,18 @@ def test_a_foreign_view_that_replaced_ours_ends_the_next_run(
     assert rows_of(installation.warehouse, "from analytics.runs") == [{"mine": 1}]
 
 
-def test_tables_of_other_names_and_macros_are_no_concern_of_a_run(
+def test_tables_of_other_names_and_other_kinds_are_no_concern_of_a_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """A macro and a view of one name don't conflict in DuckDB."""
+    """A macro, a sequence or a type and a view of one name don't conflict in DuckDB."""
     world.book()
     execute(
         installation.warehouse,
         "create schema analytics; create table analytics.orders as select 1 as mine",
         "create schema sendcloud; create table sendcloud.parcels as select 2 as mine",
         "create macro analytics.pickups() as table select 3 as mine",
+        "create sequence analytics.runs start 4; create sequence sendcloud.pickups start 5",
+        "create type analytics.runs as enum ('mine'); create type sendcloud.pickup_runs as enum ('mine')",
     )
 
     installation.run(api)
@@ -121,6 +133,11 @@ def test_tables_of_other_names_and_macros_are_no_concern_of_a_run(
     assert rows_of(installation.warehouse, "from analytics.orders") == [{"mine": 1}]
     assert rows_of(installation.warehouse, "from sendcloud.parcels") == [{"mine": 2}]
     assert rows_of(installation.warehouse, "from analytics.pickups()") == [{"mine": 3}]
+    sequences = "select schema_name, sequence_name, start_value as mine from duckdb_sequences() order by all"
+    assert [tuple(row.values()) for row in rows_of(installation.warehouse, sequences)] == [
+        ("analytics", "runs", 4),
+        ("sendcloud", "pickups", 5),
+    ]
 
 
 def mine_of(path: Path) -> list[object]:

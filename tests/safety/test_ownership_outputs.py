@@ -104,6 +104,34 @@ def test_a_file_with_the_name_of_the_warehouses_lock_stays_as_it_was(
     assert (installation.folder / name).read_text() == content
 
 
+def test_a_link_in_the_place_of_the_holder_file_is_not_followed(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    """In a folder that several users may write to, one of them could name any file that this user can create."""
+    world.book()
+    installation.warehouse.parent.mkdir()
+    installation.warehouse.with_suffix(".holder").symlink_to(tmp_path / "elsewhere")
+
+    installation.run(api)
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_in_the_place_of_the_lock_is_named(installation: Installation, api: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch(0o644)
+    installation.warehouse.parent.mkdir()
+    lock = installation.warehouse.with_suffix(".lock")
+    lock.symlink_to(tmp_path / "elsewhere")
+
+    with nothing_is_sent_to(api):
+        done = installation.command("run", api=api)
+
+    assert done.returncode == 6
+    assert f"{lock}: " in done.stderr
+    assert "It is a link, which another user may have made. Remove it." in done.stderr
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
+
+
 def test_the_demo_removes_only_what_an_earlier_demo_wrote(installation: Installation) -> None:
     folder = installation.folder / "data" / "demo"
     (folder / ".dlt-pipelines" / "old").mkdir(parents=True)

@@ -22,6 +22,16 @@ def without_next() -> Fault:
     return lambda due: _edited(due, lambda page: page.pop("next", None))
 
 
+def empty_next() -> Fault:
+    """Sends a page whose link to the next page is empty."""
+
+    def empty(page: dict[str, Any]) -> None:
+        if "next" in page:
+            page["next"] = " "
+
+    return lambda due: replace(_edited(due, empty), headers={**due.headers, "Link": '< >; rel="next"'})
+
+
 def ending() -> Fault:
     """Sends the page's rows as if they were the last ones of the list."""
 
@@ -41,6 +51,11 @@ def nothing() -> Fault:
 def without_rows() -> Fault:
     """Sends a page without its rows, and the correct link to the next page."""
     return lambda due: _edited(due, lambda page: page.update({_key(page): []}))
+
+
+def without_last_rows(number: int) -> Fault:
+    """Sends a page without its last rows, and the correct link to the next page."""
+    return lambda due: _edited(due, lambda page: page.update({_key(page): page[_key(page)][:-number]}))
 
 
 def _key(page: dict[str, Any]) -> str:

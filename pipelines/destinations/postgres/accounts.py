@@ -21,9 +21,10 @@ from pipelines.destinations.account_rows import (
 )
 from pipelines.destinations.base import Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
+from pipelines.destinations.ownership import MAX_NAMED, TABLE_COLUMNS
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES, show_all_rows_again
 from pipelines.destinations.schemas import SchemaNames
-from pipelines.errors import DestinationError
+from pipelines.errors import DestinationError, ForeignObject
 
 if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
@@ -111,6 +112,11 @@ class PostgresAccountEditor:
             self._drop_schema_named(session, self.schemas.of_account(account) + suffix)
 
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
+        ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
+        if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
+            more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
+            remedy = f"It would be dropped with the schema {schema}. Move it or drop it, then run this command again."
+            raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
     def _delete_published(self, session: PostgresSession, account: str) -> None:
@@ -138,6 +144,19 @@ def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
         session.execute_native(copied)
 
 
+# what a person has created in our schema, or on our tables
+_FOREIGN = """
+    with ours as (
+        select pg_class.oid, relname, relkind from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+        where nspname = %(schema)s
+    )
+    select oid::regclass::text from ours where relkind in ('r', 'v', 'm', 'p', 'f') and not relname = any(%(tables)s)
+    union
+    select ev_class::regclass::text from pg_rewrite join pg_depend on objid = pg_rewrite.oid
+    where classid = 'pg_rewrite'::regclass and refclassid = 'pg_class'::regclass and refobjid in (select oid from ours)
+        and ev_class <> refobjid
+    order by 1
+"""
 _COLUMNS = """
     select attname, format_type(atttypid, atttypmod) from pg_attribute
     join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace

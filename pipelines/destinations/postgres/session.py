@@ -26,7 +26,7 @@ from pipelines.destinations.postgres.filtered_views import checked_session
 from pipelines.destinations.postgres.publish import column_types, publish_account
 from pipelines.destinations.postgres.results import Query, Result, configure_types
 from pipelines.destinations.postgres.views import update_views
-from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas, replacements
+from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, create_if_missing, rename_schemas, replacements
 from pipelines.dialects.translate import translate
 from pipelines.errors import DestinationError
 
@@ -68,7 +68,7 @@ class PostgresSession:
     def execute_native(self, text: str, parameters: Any = None, /) -> Result:
         """Executes a statement in the server's own dialect, over the published schemas, and returns the rows."""
         with self._translate_errors(), self._raw.cursor() as cursor:
-            cursor.execute(rename_schemas(text, self.names.replacements()), parameters)
+            cursor.execute(create_if_missing(rename_schemas(text, self.names.replacements())), parameters)
             return Result(cursor)
 
     def sql(self, query: str, /) -> Query:
@@ -151,16 +151,16 @@ def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> Postgre
         given = psycopg2.extensions.parse_dsn(dsn)
         alive: dict[str, Any] = {name: value for name, value in KEEPALIVES.items() if name not in given}
         raw = psycopg2.connect(dsn, application_name=who, **alive)
+        raw.autocommit = True
+        with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own options
+            cursor.execute("set timezone = 'UTC'")
+            for name, value in SERVER_KEEPALIVES.items():
+                cursor.execute(f"set {name} = {value}")
+        configure_types(raw)
     except psycopg2.Error as error:
         remedy = (
             "Check that the server is running, and check the host, port, database, user and password in "
             "[destination.postgres]."
         )
         raise DestinationError(where, str(error).strip().split("\n")[0], remedy) from None
-    raw.autocommit = True
-    with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own options
-        cursor.execute("set timezone = 'UTC'")
-        for name, value in SERVER_KEEPALIVES.items():
-            cursor.execute(f"set {name} = {value}")
-    configure_types(raw)
     return PostgresSession(raw, where, names)

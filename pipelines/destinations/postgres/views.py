@@ -14,7 +14,7 @@ import psycopg2.errors
 from pipelines.analytics.views import create_views, views_are_current
 from pipelines.destinations.ownership import VIEWS
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK
-from pipelines.destinations.schemas import SchemaNames, rename_schemas
+from pipelines.destinations.schemas import SchemaNames, create_if_missing, rename_schemas
 
 if TYPE_CHECKING:
     import psycopg2.extensions
@@ -75,7 +75,7 @@ class _Cursor:
         self._cursor, self._words = cursor, names.replacements()
 
     def execute(self, text: str, parameters: Any = None) -> Any:
-        self._cursor.execute(rename_schemas(text, self._words), parameters)
+        self._cursor.execute(create_if_missing(rename_schemas(text, self._words)), parameters)
         return self._cursor
 
 
