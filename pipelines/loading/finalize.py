@@ -21,7 +21,7 @@ _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S6
 _LAST_FINDINGS = f"""
     select checks_failed, unexpected_values from {DATASET}.pickup_runs
     where account = ? and run_id <> ? and outcome = 'succeeded'
-    order by started_at desc limit 1
+    order by {LATEST_FIRST} limit 1
 """  # noqa: S608  # as above
 _LAST_VERSION = f"""
     select coalesce(api_version, 'v2') from {DATASET}.pickup_runs

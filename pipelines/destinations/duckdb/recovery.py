@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,13 +26,17 @@ SMALL_BYTES = (
     1_000_000  # a database without tables is smaller; a larger file need not be opened to see that it has some
 )
 REMEDY = "Nothing was changed. To see what each copy holds, and to decide: pickups restore"
-# what a run leaves behind, with the keys of earlier runs' work
+# What a run leaves behind, with the keys of earlier runs' work. A load's id is the time when it was made. An earlier run
+# whose clock was ahead has ids in the future.
 _WORK = {
     "loads": """
-        select load_id from sendcloud._dlt_loads where status = 0 and coalesce(try_cast(load_id as double), 0) < $before
+        select load_id from sendcloud._dlt_loads where status = 0 and (
+            coalesce(try_cast(load_id as double), 0) < $begun_at or coalesce(try_cast(load_id as double), 0) > $now
+        )
     """,
     "good runs": """
-        select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
+        select run_id from sendcloud.pickup_runs
+        where outcome = 'succeeded' and not list_contains($own_runs, run_id)
     """,
 }
 
@@ -67,12 +71,14 @@ class Problem(NamedTuple):
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
-    Create it when the run begins, because it remembers whether a crashed run has left a log.
+    Create it when the run begins, because it remembers whether a crashed run has left a log. `own_runs` has the ids of
+    the run's receipts.
     """
 
     warehouse: Path
     published: Path
     accounts: Collection[str]
+    own_runs: Sequence[str] = ()
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     had_log: bool = field(init=False)
 
@@ -163,10 +169,10 @@ class FileRecovery:
 
     def _unpublished(self) -> str:
         """Returns what earlier runs have loaded and not published, or "". This run's own loads are read again."""
+        own = {"begun_at": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp(), "own_runs": self.own_runs}
         for what, query in _WORK.items():
-            if missing := len(
-                _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
-            ):
+            asked = {name: value for name, value in own.items() if f"${name}" in query}
+            if missing := len(_keys(self.warehouse, query, asked) - _keys(self.published, query, asked)):
                 return f"work ({what}: {missing:,})"
         return ""
 
@@ -186,8 +192,8 @@ def _find_loss(warehouse: Path, published: Path) -> Problem | None:
     return None
 
 
-def _keys(path: Path, query: str, before: datetime) -> set[str]:
+def _keys(path: Path, query: str, asked: Mapping[str, object]) -> set[str]:
     """Returns the keys that the query finds, or none if the file can't be read that far."""
     with suppress(DatabaseError, DestinationError), open_newest(path) as session:
-        return {key for (key,) in session.execute(query, {"before": before.timestamp()}).fetchall()}
+        return {key for (key,) in session.execute(query, asked).fetchall()}
     return set()
