@@ -142,6 +142,7 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
     results = checks.run_checks(connection)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
+        own.sort(key=lambda result: not result.must_pass)  # an alert names those first that made the run fail
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.unexpected_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
