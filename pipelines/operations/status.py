@@ -14,8 +14,8 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# When a run succeeded: by this machine's clock, unless that clock was ahead or far behind the API's. A time in the future
-# would make the account look up to date until then.
+# When a run succeeded: by this machine's clock, unless that clock was ahead or far behind the API's. A time in the
+# future would make the account look up to date until then.
 _SUCCEEDED_AT = """
     case
         when finished_at <= now() and finished_at >= observed_at - interval 1 hour then finished_at
