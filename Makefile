@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
 # Compile bytecode during installation, because every start takes twice as long without it. Never download an interpreter.
 export UV_COMPILE_BYTECODE = 1
 export UV_PYTHON_DOWNLOADS = never
-# A proxy may use certificates that only the system trusts, so uv must use the system's. Older versions of uv know only the second name.
+# A proxy may use certificates that only the system trusts, so uv must use the system's certificates. Older versions of uv read only UV_NATIVE_TLS.
 export UV_SYSTEM_CERTS = 1
 export UV_NATIVE_TLS = 1
 READY := .venv/ready
@@ -45,7 +45,7 @@ test-order: $(READY)  ## run the tests in random order in Python's development m
 # Markers determine which tests belong to a suite (see pyproject.toml). SLOW=yes adds the slow tests.
 QUICK = $(if $(SLOW),,not slow and )
 
-# Installs real engines. Chromium and PgBouncer come from Debian (apt-get install chromium pgbouncer); without them, their tests are skipped.
+# Installs real engines. Install Chromium and PgBouncer from Debian (apt-get install chromium pgbouncer); otherwise, the tests that need them are skipped.
 .PHONY: engines
 engines: $(READY)
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
@@ -72,20 +72,20 @@ test-lowest: .venv/lowest/ready  ## run some of the tests with the lowest versio
 test-newest: .venv/newest/ready  ## run some of the tests with the newest versions that pyproject.toml allows
 	@.venv/newest/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)versions"
 
-# Tests the promise again with the other version of the API. Tests of v3 alone are in test_v3*.py and run with `make test`.
-test-v3: $(READY)  ## run the tests of the promise with version 3 of the API
+# Runs the promise tests again with version 3 of the API. Tests that concern only v3 are in test_v3*.py and run with `make test`.
+test-v3: $(READY)  ## run the promise tests with version 3 of the API
 	@TESTED_API_VERSION=v3 $(RUN)/pytest -q -n auto --dist worksteal -m "$(QUICK)v3"
 
-# Tests the promise on destinations other than DuckDB. Tests of one destination alone are in test_on_*.py.
+# Runs the promise tests on destinations other than DuckDB. Tests that concern a single destination are in test_on_*.py.
 PLACES ?= postgres delta
-test-places: engines  ## run the tests of the promise on PostgreSQL and on a Delta lake (PLACES=bucket: on a lake in a bucket)
+test-places: engines  ## run the promise tests on PostgreSQL and on a Delta lake (PLACES=bucket: on a lake in a bucket)
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
-# Uses a separate environment, so that the environment of the tests does not change.
+# Builds the documentation in a separate environment, so that the test environment does not change.
 docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs (warnings are errors)
 	@UV_PROJECT_ENVIRONMENT=.venv/docs $(UV) sync --quiet --locked --only-group docs
 	@.venv/docs/bin/sphinx-build -q -W --keep-going -n -b html docs build/docs
@@ -99,20 +99,20 @@ ROUNDS ?= 3
 bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (an hour; ONLY=first-100k, ROUNDS=3)
 	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
 
-# The other tools have separate environments. If a tool cannot be installed, the results table says so.
+# Each of the other tools has its own environment. If a tool cannot be installed, the results table says so.
 .venv/singer/ready: PARTS = 'singer-sdk==0.54.9' 'target-duckdb==0.8.0' 'duckdb==1.5.5'
 .venv/pyairbyte/ready: PARTS = 'airbyte==0.71.3'
 .venv/singer/ready .venv/pyairbyte/ready: Makefile | $(READY)
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
 	  && touch $@ || rm -rf $(@D)
 
-# These tests take an hour and a half on two cores. The kills and the random worlds print their seeds; SEED=… repeats one.
+# The soak tests take an hour and a half on two cores. The tests with kills and random worlds print their seeds; SEED=… repeats a run.
 KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000
 DAYS ?= 500
 HISTORIES ?= 100
-soak: $(READY)  ## run long tests (1.5 hours): KILLS=200 killed runs, IDLE=1000 runs that find nothing, DAYS=500 of a schedule, HISTORIES=100 of worlds, RUNS=10000 on changing accounts
+soak: $(READY)  ## run long tests (1.5 hours): KILLS=200 killed runs, IDLE=1000 runs without changes, DAYS=500 days of a schedule, HISTORIES=100 random histories, RUNS=10000 runs on changing accounts
 	@$(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@TESTED_API_VERSION=v3 $(RUN)/python -m tests.soak.kills --kills $(KILLS) $(SEED:%=--seed %)
 	@$(RUN)/python -m tests.soak.idle --runs $(IDLE)

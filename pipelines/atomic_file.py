@@ -75,7 +75,7 @@ def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: f
             writing `target`, for example while a run holds its lock.
     """
     for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
-        with suppress(OSError):  # a file that is already gone or belongs to another user does no harm
+        with suppress(OSError):  # a file that is already gone or belongs to another user can be ignored
             # a hard link has the mtime of its original; only ctime changes when the link is created
             if leftover.stat().st_ctime <= time.time() - older_than_seconds:
                 leftover.unlink()

@@ -33,7 +33,7 @@ def ignore_global_folder(context: RunContextBase, project: Path) -> None:
 
 @contextmanager
 def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
-    """Inside the block, dlt calls `read` for the content of each settings file; None means that there is no file.
+    """Makes dlt call `read` for the content of each settings file inside the block; None means that there is no file.
 
     dlt reads the files while it constructs a provider, and has no argument for the function that reads them.
     """
@@ -58,7 +58,7 @@ def hide_foreign_keys(
     Args:
         provider: the provider that looks up the settings.
         is_read: called with the key and its sections.
-        given: values by dotted key, which dlt gets whatever is configured.
+        given: values by dotted key that dlt gets regardless of the configuration.
     """
     from dlt.common.configuration.providers import EnvironProvider
 
@@ -67,7 +67,7 @@ def hide_foreign_keys(
     def get_value(key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
         if pipeline_name or not is_read(key, *sections):
             return given.get(".".join((*sections, key))), key
-        # for the type of a secret, dlt's provider of environment variables also reads a file in /run/secrets
+        # for a secret type, dlt's provider for environment variables also reads files in /run/secrets
         return look_up(key, Any if isinstance(provider, EnvironProvider) else hint, pipeline_name, *sections)
 
     provider.get_value = get_value  # type: ignore[method-assign]

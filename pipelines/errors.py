@@ -8,8 +8,8 @@ PipelineError
 ├── DestinationError   the warehouse or the published tables can't be written or read
 │   └── NewerLayout    a newer version of this program wrote the tables
 ├── OwnershipError     a run would touch something that isn't ours
-│   ├── ForeignObject  a table, view or file in the place of ours was not created by this program
-│   └── OtherSchema    the tables are in a schema with another name than the settings say
+│   ├── ForeignObject  a table, view or file that a run would replace was not created by this program
+│   └── OtherSchema    the schema of the tables is not the schema in the settings
 ├── NoData             there are no published pickups to read
 ├── ViewsNotExported   `publish.views` is `built`, but the views were never built
 ├── StaleData          the last good run is too old, or there is none
@@ -35,7 +35,8 @@ from sources.sendcloud.errors import AuthError, BadResponse, SendcloudError, Set
 class PipelineError(Exception):
     """The base class of the pipeline's errors.
 
-    An error's text is a single line for a terminal. It states what happened, the evidence for it, and what to do next.
+    An error's text is a single line for a terminal. The text states what happened, the evidence for it, and what to do
+    next.
     """
 
 
@@ -55,26 +56,26 @@ class IdMismatch(PipelineError):
 
 
 class AccountMismatch(PipelineError):
-    """Raised when an account should get the name of another account whose pickups are different ones."""
+    """Raised when an account would take the name of another account that has different pickups."""
 
     def __init__(self, old: str, new: str, common: int, same: int) -> None:
         evidence = (
-            f"{common - same:,} of the {common:,} ids that both have were booked at different times"
+            f"{common - same:,} of the {common:,} ids that both accounts have were booked at different times"
             if common
             else "no id occurs in both"
         )
         super().__init__(
             f"Nothing was renamed: {old!r} and {new!r} both have pickups, but they are different Sendcloud accounts, "
-            f"because {evidence}. Choose a name that has no rows, or check the credentials of {new!r}. See which "
-            "accounts have rows: pickups accounts list."
+            f"because {evidence}. Choose a name that has no rows, or check the credentials of {new!r}. To see which "
+            "accounts have rows, run: pickups accounts list."
         )
 
 
 class RunInProgress(PipelineError):
     """Raised when another run holds the lock.
 
-    `holder` describes that run, as recorded in the lock. It is None if no run is recorded: a run that has just started,
-    or a program that is not a run.
+    `holder` describes that run, as recorded in the lock. If no run is recorded, `holder` is None: either the run has
+    just started, or another program holds the lock.
     """
 
     def __init__(self, lock: Path | str, holder: str | None) -> None:
@@ -92,7 +93,7 @@ class RunInProgress(PipelineError):
 
 
 def _with_age(holder: str) -> str:
-    """Returns the holder with the time that has passed since it took the lock, if the text says since when."""
+    """Returns the holder and, if the text says when it took the lock, the time that has passed since then."""
     since = re.search(r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", holder)
     if not since:
         return holder
@@ -105,8 +106,8 @@ class RunTimedOut(PipelineError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"The run was ended {why}. What was loaded before is kept; the next run catches up. If this happens again, "
-            "set [sources.sendcloud] account_timeout, so that slow accounts end before the run does."
+            f"The run was ended {why}. Rows that were already loaded are kept; the next run catches up. If this "
+            "happens again, set [sources.sendcloud] account_timeout, so that slow accounts end before the run does."
         )
 
 
@@ -141,7 +142,7 @@ class OtherSchema(OwnershipError):
 
 
 class ForeignObject(OwnershipError):
-    """Raised when a table, view, file or folder in the place of ours was not created by this program."""
+    """Raised when a table, view, file or folder that a run would replace was not created by this program."""
 
     def __init__(self, what: str, evidence: str, remedy: str) -> None:
         super().__init__(f"{what} {evidence}. It is unchanged, and nothing was loaded or written. {remedy}")
@@ -152,7 +153,7 @@ class NoData(PipelineError):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(
-            f"There are no pickups yet at {path}. Load some first: pickups run (or, without keys: pickups demo)."
+            f"There are no pickups yet at {path}. Load pickups first: pickups run (or, without keys: pickups demo)."
         )
 
 
@@ -161,7 +162,7 @@ class ViewsNotExported(PipelineError):
 
     def __init__(self, folder: str) -> None:
         super().__init__(
-            f"There are no built views at {folder}. Build them first: pickups models "
+            f"There are no built views at {folder}. Build the views first: pickups models "
             "(or set publish.views to computed)."
         )
 

@@ -1,7 +1,7 @@
 """Decides who may read and write the files that the project creates.
 
-A folder that the project creates is closed to other users, and a new file is as open as its folder. To let other users
-read the published file, open the folder to their group (docs/how-to/schedule.md).
+Other users can't access a folder that the project creates, and a new file gets the permissions of its folder. To let
+other users read the published file, open the folder to their group (docs/how-to/schedule.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def create_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
 
 
 def set_mode(fresh: Path, target: Path) -> None:
-    """Gives a new file the permissions and the group of the file that it will replace, or those of a new file."""
+    """Gives a new file the permissions and group of the file that it will replace, or the default permissions."""
     if not target.exists():
         fresh.chmod(new_file_mode(target.parent))
         return
@@ -35,17 +35,17 @@ def set_mode(fresh: Path, target: Path) -> None:
 
 
 def new_file_mode(folder: Path) -> int:
-    """Returns the permissions of a new file: those of its folder, within the umask."""
+    """Returns the permissions for a new file: the permissions of its folder, limited by the umask."""
     return 0o666 & ~_umask() & folder.stat().st_mode
 
 
 def temporary_folder(name: str) -> Path:
-    """Returns the path of a folder in the temporary folder whose name contains this user's id."""
+    """Returns the path of a folder in the system's temporary folder, with this user's id in the folder's name."""
     return Path(tempfile.gettempdir()) / (f"{name}-{os.getuid()}" if hasattr(os, "getuid") else name)
 
 
 def is_own_folder(folder: Path, *, create: bool = False) -> bool:
-    """Returns whether this user created the folder, which must not be a link, and no other user may write to it.
+    """Returns whether the folder belongs to this user, is not a link, and is not writable by other users.
 
     Args:
         folder: the folder.
@@ -58,7 +58,7 @@ def is_own_folder(folder: Path, *, create: bool = False) -> bool:
 
 
 def is_own(path: Path) -> bool:
-    """Returns whether this user owns the file or folder, which must not be a link."""
+    """Returns whether the file or folder belongs to this user and is not a link."""
     try:
         about = path.lstat()
     except OSError:
@@ -72,7 +72,7 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def foreign_owner(path: Path) -> int | None:
-    """Returns the owner's user id if it is neither this user, nor root, nor the owner of the folder around it."""
+    """Returns the owner's user id, or None if the owner is this user, root or the owner of the parent folder."""
     if not hasattr(os, "getuid"):
         return None
     owner = path.stat().st_uid

@@ -1,7 +1,8 @@
-"""Makes text fit for where a person reads it, and prints it. No other module prints.
+"""Makes text safe for the place where it is displayed, and prints it. No other module prints.
 
-A carrier, an error message of the API or a folder's name may hold control characters. A terminal would execute them, a
-log would show one message as several lines, a spreadsheet would compute a cell, and a browser would run a script.
+A carrier's name, an error message from the API or a folder's name may contain control characters or code. A terminal
+would execute control characters, and a log would split one message into several lines. A spreadsheet would evaluate a
+formula, and a browser would run a script.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only when it draws, so a scheduled run does not import it
+if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw something, so a scheduled run does not import it
     from rich.console import Console
 
-# Unicode's control and format characters, line separators and surrogates; among them are bidi overrides. The joiners
-# U+200C and U+200D are left out, because they belong to the spelling of words
+# Unicode's control characters, format characters (including bidi overrides), line separators and surrogates. The
+# joiners U+200C and U+200D are not included, because some languages need them to spell words.
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-# a cell that begins with one of these is a formula; some spreadsheets accept the full-width forms too
+# a cell that begins with one of these characters is a formula; some spreadsheets accept the full-width forms too
 FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def visible(text: object) -> str:
-    """Returns the text as one line in which every control character is shown by its escape, such as `\\x1b`."""
+    """Returns the text as one line, with every control character replaced by its escape, such as `\\x1b`."""
     return INVISIBLE.sub(_escape, str(text))
 
 
 def csv_cell(value: object) -> object:
-    """Returns a cell that a spreadsheet shows as text. A number stays a number, and an instant becomes ISO 8601."""
+    """Returns a value that a spreadsheet shows as text. Numbers stay numbers, and instants become ISO 8601."""
     if isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, str):
@@ -46,20 +47,20 @@ def csv_cell(value: object) -> object:
 
 
 def to_json(value: object, default: Callable[[Any], str] = str) -> str:
-    """Returns one line of JSON in which characters that a terminal could execute are escaped. The values are kept.
+    """Returns one line of JSON, with escapes for characters that a terminal could execute. The values do not change.
 
-    `default` returns the text of a value that JSON has no form for.
+    `default` returns the text of a value that JSON can't represent.
     """
     return INVISIBLE.sub(_json_escape, json.dumps(value, default=default, ensure_ascii=False))
 
 
 def to_html(text: object) -> str:
-    """Returns the text for the body or an attribute of a page."""
+    """Returns the text, escaped for the body or an attribute of an HTML page."""
     return html.escape(visible(text))
 
 
 def visible_page(page: str) -> str:
-    """Returns a page of HTML, which may have line breaks and tabs, with every other control character as its escape."""
+    """Returns the HTML page with every control character escaped, except for line breaks and tabs."""
     return INVISIBLE.sub(lambda found: found[0] if found[0] in "\n\t" else _escape(found), page)
 
 
@@ -71,19 +72,19 @@ def print_text(text: object = "", *, err: bool = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """Prints a value as one line of JSON to stdout, with instants as their text."""
+    """Prints a value as one line of JSON to stdout, with instants converted to text."""
     print_text(to_json(value))
 
 
 def print_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    """Prints rows as CSV for a spreadsheet to stdout, below a line with the columns' names."""
+    """Prints rows to stdout as CSV for a spreadsheet, below a line with the column names."""
     cells = csv.writer(sys.stdout, lineterminator="\n")
     cells.writerow(map(csv_cell, rows[0] if rows else []))
     cells.writerows(map(csv_cell, row.values()) for row in rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table with text in the first column and right-aligned numbers in all others to stdout."""
+    """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -98,7 +99,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def print_styled(*parts: tuple[object, str]) -> None:
-    """Prints one line to stdout, made of texts and their styles. Brackets are text, not markup."""
+    """Prints one line of styled parts to stdout. Brackets are printed as text, not interpreted as markup."""
     from rich.text import Text
 
     console().print(Text.assemble(*((visible(text), style) for text, style in parts)), soft_wrap=True)
@@ -110,9 +111,10 @@ def print_traceback(error: BaseException) -> None:
 
 
 def print_at_once(text: str, before: str = "") -> None:
-    """Writes one line to stderr past Python's buffers and locks, which another thread may hold.
+    """Writes one line directly to stderr, bypassing Python's buffers and locks, which another thread may hold.
 
-    `before` contains control sequences for a terminal. Only this module's callers choose them.
+    `before` contains control sequences for a terminal. These sequences are not escaped, so `before` must not contain
+    external text.
     """
     with suppress(OSError):
         os.write(2, f"{before}{visible(text)}\n".encode())

@@ -60,7 +60,7 @@ class Receipt:
     missed_ids: list[int] = field(default_factory=list)
     rows_unlisted: int | None = None
     warehouse_restored: str | None = None
-    open_missing: int | None = None  # known open pickups that the list lacks; None if the run could not tell
+    open_missing: int | None = None  # known open pickups that are missing from the list; None if not checked
     discarded_packages: int = 0
     discarded_dir: str | None = None
     seconds_read: float = 0.0
@@ -70,11 +70,11 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
-    has_new_findings: bool = True  # the checks found something else than in the account's last good run; not stored
+    has_new_findings: bool = True  # a check found something that the account's last good run did not; not stored
     failure: Exception | None = None  # the exception that `error` describes; not stored in the table
 
     def __getattr__(self, name: str) -> Any:
-        """Returns a fact from `stats`. Python calls this method only for names that the receipt itself lacks."""
+        """Returns a fact from `stats`. Python calls this method only for names that the receipt lacks."""
         if name in READ_FACTS:
             return getattr(self.stats, name)
         raise AttributeError(name)
@@ -133,7 +133,7 @@ class Receipt:
             remarks.append(f"unknown fields, kept in extra: {', '.join(sorted(self.unknown_fields))}")
         if self.unreadable_fields:
             named = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unreadable_fields.items()))
-            remarks.append(f"fields that could not be read, null in their column and kept in extra: {named}")
+            remarks.append(f"unreadable fields, stored as null and kept in extra: {named}")
         if self.api_version_before:
             # a run over a scheduler's time window reads only that window, so `history_complete` stays None
             all_of_it = "" if self.history_complete is None else "; everything is read again"
@@ -147,7 +147,7 @@ class Receipt:
             remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
         if self.links_by_https:
             links = _rows(self.links_by_https, "next link")
-            remarks.append(f"{links} of Sendcloud began with http; the pages were requested by https")
+            remarks.append(f"{links} from Sendcloud began with http; the pages were requested by https")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
@@ -172,8 +172,8 @@ class Receipt:
     def _clocks(self) -> str:
         seconds = self.clock_difference_seconds
         differs = f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'}"
-        believed = f"; the run took {self.observed_at:%Y-%m-%d %H:%M} UTC as its time" if self.observed_at else ""
-        return f"clocks: this machine's is {differs} the API's{believed}"
+        believed = f"; the run used {self.observed_at:%Y-%m-%d %H:%M} UTC as its time" if self.observed_at else ""
+        return f"clocks: this machine's clock is {differs} the API's clock{believed}"
 
     def _sweep(self) -> str:
         if self.sweep == "not_begun":

@@ -17,7 +17,7 @@ MAX_VALUES = 3
 
 
 class CheckResult(NamedTuple):
-    """The number of wrong rows that one check found in one account. If `must_pass` is true, they make the run fail."""
+    """The number of wrong rows that one check found in one account. If `must_pass` is true, these rows fail the run."""
 
     name: str
     account: str | None  # None if the wrong rows have no account

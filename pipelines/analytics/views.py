@@ -66,7 +66,7 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str =
     Args:
         connection: a connection to the database.
         dialect: the connection's SQL dialect, as sqlglot names it.
-        schema: the name of the views' schema. The connection puts it into the statements, which say `analytics`.
+        schema: the name of the views' schema. The connection replaces `analytics` in the statements with this name.
     """
     connection.execute("create schema if not exists analytics")
     comments = _view_comments(dialect)
@@ -91,7 +91,7 @@ def views_are_current(connection: SqlConnection, schema: str = "analytics") -> b
 
 
 def _mark_of(comment: str) -> tuple[list[int], str]:
-    """Returns the package version and the digest in a view's comment. Both are empty if the comment has neither."""
+    """Returns the package version and the digest in a view's comment, or empty values if there are none."""
     found = DIGEST_IN_COMMENT.search(comment)
     return (_numbers(found[1]), found[2]) if found else ([], "")
 

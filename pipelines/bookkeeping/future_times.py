@@ -1,4 +1,4 @@
-"""Corrects times in the future, which runs recorded while they believed a clock that was ahead.
+"""Corrects times in the future that runs recorded while they relied on a clock that was ahead.
 
 A state observed in 2099 would remain the latest state of its pickup, so every later state would look like a change.
 """
@@ -27,9 +27,9 @@ _PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
 def correct_tables(connection: Session, stats: ReadStats) -> None:
     """Sets future times in the account's tables, except in the receipts, to just before this run observed the list.
 
-    The times keep their order, because it is the order of a pickup's states.
+    The times keep their order, because the states of a pickup are ordered by time.
 
-    Does nothing unless an earlier run believed a clock that was ahead.
+    Does nothing unless an earlier run relied on a clock that was ahead.
 
     Args:
         connection: a session with the account's tables.
@@ -46,9 +46,10 @@ def correct_tables(connection: Session, stats: ReadStats) -> None:
 
 
 def correct_receipts(connection: Session, stats: ReadStats) -> None:
-    """Sets future times in the account's receipts, like `correct_tables`. Call it in the run's last transaction.
+    """Sets future times in the account's receipts, like `correct_tables`.
 
-    Until then, the receipts tell the next run that the tables need a correction.
+    Call this function in the run's last transaction. Until then, the receipts show the next run that the tables must be
+    corrected.
     """
     if stats.has_future_times and connection.has_table("pickup_runs"):
         _correct(connection, stats, "pickup_runs", "observed_at")

@@ -19,8 +19,8 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# These receipts are kept even if they are older than a year. They are needed for `pickups status`, the views' as_of and
-# the comparison of API versions (loading/finalize.py).
+# These receipts are kept even if they are older than a year. These receipts are needed for `pickups status`, the views'
+# as_of and the comparison of API versions (loading/finalize.py).
 _PRUNE_RECEIPTS = f"""
     with placed as (
         select *, coalesce(observed_at, started_at) as seen_at,

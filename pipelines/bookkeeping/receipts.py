@@ -15,8 +15,8 @@ from sources.sendcloud.records.tables import INSTANT
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
-# The order in which an account's receipts were written. No clock decides it, because a clock may be set back. Receipts
-# of versions before 2026-11-28 have no number, and come first.
+# The order in which an account's receipts were written. The order does not depend on a clock, because a clock may be
+# set back. Receipts from versions before 2026-11-28 have no number and come first.
 RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
 LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 
@@ -24,7 +24,7 @@ LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 def write_receipt(connection: Session, receipt: Receipt) -> None:
     """Writes the receipt to `sendcloud.pickup_runs`, replacing any earlier row for the same run.
 
-    The first time, the receipt gets the account's next run number.
+    When the receipt is first written, it gets the account's next run number.
 
     If the table was created by an older version, missing columns are added.
     """
@@ -52,9 +52,9 @@ def _next_number(connection: Session, account: str) -> int:
 
 
 def observed_before(connection: Session, account: str) -> tuple[datetime | None, datetime | None]:
-    """Returns when the account's last good run observed the list, and the latest time that any run recorded.
+    """Returns the `observed_at` of the account's last good run, and the latest time that any run recorded.
 
-    The latter is in the future if an earlier run believed a wrong clock.
+    The latest time is in the future if an earlier run relied on a wrong clock.
     """
     existing = connection.columns("pickup_runs")
     if "observed_at" not in existing:
@@ -76,8 +76,8 @@ def observed_before(connection: Session, account: str) -> tuple[datetime | None,
 def update_publish_time(connection: Session, receipt: Receipt) -> None:
     """Updates `finished_at` and `seconds_published`, which are known only after the receipt has been written.
 
-    In a run without changes, writing the whole row again would take a tenth of the time and 30 MB of memory, because
-    duckdb 1.5.5 keeps a block per column in memory while it stores a row (2026-11).
+    In a run without changes, writing the whole row again would take a tenth of the run's time and 30 MB of memory. The
+    reason is that duckdb 1.5.5 keeps a block per column in memory while it stores a row (2026-11).
     """
     connection.execute(
         f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # as above

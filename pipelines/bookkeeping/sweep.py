@@ -101,8 +101,8 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
     Args:
         connection: a session with the account's tables.
         stats: the account's read statistics.
-        outside: the booking time (UTC) before which no ordinary run would have read a row. If None, no row counts as
-            missed.
+        outside: the booking time (UTC) before which no ordinary run would have read a row. If `outside` is None, no row
+            counts as missed.
     """
     create_tables(connection)
     connection.execute(_RELIST)

@@ -21,7 +21,7 @@ def list_accounts(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     wait: Wait = 0,
 ) -> None:
-    """Print each account, whether the settings name it, and its rows by table."""
+    """Print each account, its number of rows by table, and whether the settings name it."""
     from pipelines.operations import accounts
 
     found = accounts.list_accounts(wait)
@@ -35,12 +35,12 @@ def list_accounts(
 
 @app.command()
 def rename(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the rows have.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that the settings have.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name in the loaded rows.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name in the settings.")],
     dry_run: DryRun = False,
     wait: Wait = 0,
 ) -> None:
-    """Give an account's rows, states and receipts to its new name, before or after the new name's first run.
+    """Move an account's rows, states and receipts to its new name, before or after the first run under that name.
 
     Rename the account's sections in the settings first. For example: pickups accounts rename south west
     """
@@ -55,7 +55,7 @@ def rename(
 
 @app.command()
 def remove(
-    account: Annotated[str, typer.Argument(metavar="NAME", help="The account whose rows to delete.")],
+    account: Annotated[str, typer.Argument(metavar="NAME", help="The name of the account to remove.")],
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     wait: Wait = 0,
@@ -69,7 +69,7 @@ def remove(
     change = accounts.remove_account(account, wait_seconds=wait, is_trial=True)
     print_text(f"Account {account}: {_format_rows(change.rows)}")
     if change.is_configured:
-        print_text(f"  The settings still name {account}, so the next run loads what the API lists again.")
+        print_text(f"  The settings still name {account}, so the next run reloads what the API still lists.")
     if dry_run:
         return
     confirm(f"Delete these rows of {account}?", yes=yes)
@@ -96,18 +96,18 @@ def forget(
     confirm("Mask the tracking number in these rows?", yes=yes)
     forget_tracking_number(tracking_number, wait_seconds=wait)
     print_text(
-        "Masked and published. Backups, exports and reports still have it: see docs/explanation/personal-data.md"
+        "Masked and published. Backups, exports and reports still contain it: see docs/explanation/personal-data.md"
     )
 
 
 def add_commands(to: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Adds this module's commands to the command line."""
     to.add_typer(app, name="accounts")
     to.command()(forget)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ends the command unless the user agrees. Without a terminal, nobody can be asked, so `--yes` is required."""
+    """Ends the command unless the user confirms. Without a terminal, there is no prompt, so `--yes` is required."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -139,7 +139,7 @@ def report(
     try:
         only = PickupFilter.parse(carrier or None, since)
     except ValueError:
-        raise typer.BadParameter(f"{since!r} is not a day such as 2026-01-01", param_hint="--since") from None
+        raise typer.BadParameter(f"{since!r} is not a date such as 2026-01-01", param_hint="--since") from None
     try:
         page = write_report(to, only=only, on_progress=lambda name: print_text(f"running {name}", err=True))
     except UnknownCarrier as error:
@@ -196,7 +196,7 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Show each account's last run and the content of its tables. Exits with code 1 if the last good run is too old."""
+    """Show each account's last run and the content of its tables. Exit with code 1 if the last good run is too old."""
     from pipelines.cli.status import print_status
 
     print_status(as_json=json, max_age_hours=max_age)
@@ -207,7 +207,7 @@ def schedule(
     kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
     user: Annotated[
         str | None,
-        typer.Option(help="The user for the runs (systemd, cron); default: the folder's owner, or `pickups` for root."),
+        typer.Option(help="The user of scheduled runs (systemd, cron); default: the folder's owner (root: pickups)."),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Write the files to this folder instead of stdout.")
@@ -215,14 +215,14 @@ def schedule(
 ) -> None:
     """Print the files that schedule a run every 15 minutes and a sweep on Sundays, with this installation's paths.
 
-    systemd: put the files into /etc/systemd/system. Then run:
+    systemd: copy the files to /etc/systemd/system. Then run:
     systemctl enable --now sendcloud-pickups.timer sendcloud-pickups-sweep.timer
 
-    cron: as the user for the runs, run crontab -e and paste the lines.
+    cron: run crontab -e as the user who executes the runs, and paste the lines.
 
-    github: commit the file to .github/workflows of a private repository. Set a remote destination instead of DuckDB.
+    github: commit the file to .github/workflows in a private repository. Set a remote destination instead of DuckDB.
 
-    dagster: put the files into $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
+    dagster: copy the files to $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
 
     For example: pickups schedule systemd --to /etc/systemd/system
     """
@@ -232,8 +232,8 @@ def schedule(
     print_text(render.write_files(texts, to) if to else render.format_files(texts).removesuffix("\n"))
     if names := render.shell_only_settings():
         print_text(
-            f"pickups: scheduled runs do not see these settings in this shell's environment: {', '.join(names)}. "
-            "Move settings to .dlt/config.toml and keys to .dlt/secrets.toml.",
+            f"pickups: scheduled runs do not inherit these settings from this shell: {', '.join(names)}. "
+            "Move settings to .dlt/config.toml, and keys to .dlt/secrets.toml.",
             err=True,
         )
 

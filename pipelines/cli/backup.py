@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def backup(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder for backups; created if missing.")],
     keep: Annotated[
-        int | None, typer.Option(metavar="N", help="Keep only the newest N backups in it; default: all.", min=1)
+        int | None, typer.Option(metavar="N", help="Keep only the newest N backups in the folder; default: all.", min=1)
     ] = None,
 ) -> None:
     """Copy the published DuckDB file and check the copy. For example: pickups backup --to /mnt/backup --keep 14"""
@@ -31,23 +31,23 @@ def backup(
 
 def restore(
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="The copy; default: the published file.")
+        Path | None, typer.Option("--from", metavar="FILE", help="The copy to restore; default: the published file.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace the warehouse without asking.")] = False,
 ) -> None:
-    """Replace the warehouse with a copy, after showing what would be lost. Keeps the old file."""
+    """Replace the warehouse with a copy, after showing what would be lost. Keep the old file."""
     from pipelines.operations.backup import restoring
 
     with restoring(source) as plan:
         print_text("\n".join(_plan_lines(plan)))
         if not yes:
             if not sys.stdin.isatty():
-                raise typer.BadParameter("nobody can be asked here, and nothing was changed", param_hint="--yes")
+                raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
             typer.confirm("Replace the warehouse?", abort=True)
         kept = plan.execute()
     if kept:
         print_text(f"The old file is kept as {kept}. Delete it when you no longer need it.")
-    print_text("The warehouse is restored. To read what has changed since then: pickups run")
+    print_text("The warehouse is restored. To load the changes since the copy was made, run: pickups run")
 
 
 def _plan_lines(plan: RestorePlan) -> list[str]:
@@ -56,7 +56,7 @@ def _plan_lines(plan: RestorePlan) -> list[str]:
     for table, rows in plan.losses().items():
         lines.append(f"lost       {rows:,} rows of {table} that the copy lacks, unless the API still lists them")
     if plan.has_log():
-        lines.append(f"lost       what a killed run left in {plan.log()}, unless the API still lists it")
+        lines.append(f"lost       any rows that a killed run left in {plan.log()}, unless the API still lists them")
     return lines
 
 

@@ -14,7 +14,7 @@ def main(*, own_process: bool = False) -> None:
     """Runs the command line. On error, prints one line to stderr and exits with a code from `pipelines/errors.py`.
 
     Args:
-        own_process: whether nothing else runs in this process. If so, the command may block imports (see
+        own_process: whether nothing else runs in this process. In its own process, the command may block imports (see
             `pipelines/lean_imports.py`), handle signals (see `pipelines/cli/termination.py`) and change the
             environment.
 

@@ -60,7 +60,7 @@ def _print_carriers(rows: list[Row]) -> None:
     ]
     as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
     print_table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells)
-    print_text("Rates cover mature pickups (window over), excluding failed and pending pickups.")
+    print_text("Rates cover mature pickups (the window has ended), excluding failed and pending pickups.")
 
 
 def _print_windows(rows: list[Row]) -> None:

@@ -14,8 +14,8 @@ from pipelines.output import print_json, print_styled, print_text, visible
 
 NOT_CONFIGURED = (
     "no; the account was removed or renamed. Its rows have not changed since its last good run and are included in "
-    "every view. Continue under its new name: pickups accounts rename {0} NEW. Delete its rows: pickups accounts "
-    "remove {0}"
+    "every view. To continue under its new name, run: pickups accounts rename {0} NEW. To delete its rows, run: "
+    "pickups accounts remove {0}"
 )
 
 

@@ -1,7 +1,7 @@
-"""Gives the process streams that can't make a command fail: missing ones, broken pipes and full disks.
+"""Replaces the standard streams, so that a closed stream, a broken pipe or a full disk can't interrupt a command.
 
-Python sets `sys.stderr` to None if it is closed at the start. The next file that the process opens, such as the
-warehouse, then gets its number, and a library that writes to stderr writes into that file.
+If stderr is closed when the process starts, Python sets `sys.stderr` to None. The next file that the process opens,
+such as the warehouse, then gets file descriptor 2. A library that writes to stderr would write into that file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pipelines.output import visible
 
 
 class _Stream(io.RawIOBase):
-    """Passes everything on to a raw stream, and discards what can't be written. `lost` is the first error."""
+    """Forwards writes to a raw stream, and discards data that can't be written. `lost` is the first error."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
-        self._stream = stream  # if it were freed, it would close the raw stream
+        self._stream = stream  # if this object were freed, it would close the raw stream
         self._raw: Any = getattr(stream.buffer, "raw", stream.buffer)
         self.lost: OSError | None = None
 
@@ -48,45 +48,45 @@ class _Stream(io.RawIOBase):
 def prepare_streams() -> None:
     """Replaces the streams of a process that does nothing but execute one command.
 
-    A missing stream becomes the null device. A stream that can't be written does not interrupt the command, because a
-    message must not make a run fail. `check_output` reports it at the end.
+    A missing stream is replaced with the null device. A failed write does not interrupt the command, because a message
+    must not make a run fail. `check_output` reports the error at the end.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # the new file gets the lowest free number, which is this one
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout, sys.stderr = _tolerant(sys.stdout, 1), _tolerant(sys.stderr, 2)
     logging.setLogRecordFactory(_log_record)
 
 
 def check_output() -> None:
-    """Writes what stdout still holds.
+    """Writes the output that is still buffered to stdout.
 
     Raises:
-        DestinationError: a part of the output is lost, for example because the disk is full. A reader that has gone
-            away, such as `head`, has had all that it wanted.
+        DestinationError: part of the output was lost, for example because the disk is full. If a reader such as `head`
+            has closed the pipe, no error is raised.
     """
     sys.stdout.flush()
     lost = getattr(getattr(sys.stdout.buffer, "raw", None), "lost", None)
     if lost and not isinstance(lost, BrokenPipeError):
         from pipelines.errors import DestinationError  # imports dlt, which --help does not need
 
-        raise DestinationError("stdout", lost.strerror or str(lost), "Send the output to another place.")
+        raise DestinationError("stdout", lost.strerror or str(lost), "Send the output elsewhere.")
 
 
 def _log_record(*about: Any, **more: Any) -> logging.LogRecord:
-    """Returns a record of a library's log, which `--debug` shows, with its message on one line."""
+    """Returns a log record with its message on one line. `--debug` prints the log records of libraries."""
     record = logging.LogRecord(*about, **more)
-    with suppress(TypeError, ValueError):  # the message does not fit its arguments, which logging itself reports
+    with suppress(TypeError, ValueError):  # logging itself reports a message that doesn't match its arguments
         record.msg, record.args = visible(record.getMessage()), ()
     return record
 
 
 def _tolerant(stream: TextIO | None, number: int) -> TextIO:
-    """Returns a stream like this one that raises no error and shows what the encoding lacks as `?`."""
-    if not isinstance(stream, io.TextIOWrapper):  # it was closed, or another program replaced it
+    """Returns a similar stream that raises no errors and writes `?` for characters that can't be encoded."""
+    if not isinstance(stream, io.TextIOWrapper):  # the stream was closed, or another library replaced it
         return stream or open(number, "w", encoding="utf-8", closefd=False)
     stream.flush()
     line_buffering = stream.line_buffering or number == 2

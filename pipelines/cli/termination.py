@@ -20,7 +20,7 @@ from pipelines.output import print_at_once
 
 EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process ended by SIGTERM
 MESSAGE_SECONDS = 1.0  # if stderr is a full pipe that nobody reads, writing the message would block forever
-ALERT_SECONDS = 12.0  # an alert takes twice operations.alerts.TIMEOUT_SECONDS at most
+ALERT_SECONDS = 12.0  # an alert takes at most twice operations.alerts.TIMEOUT_SECONDS
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
 
 
@@ -28,7 +28,7 @@ _on_timeout: list[Callable[[str], object]] = []
 
 
 def call_on_timeout(report: Callable[[str], object]) -> None:
-    """Sets the function that reports a timeout before the process ends. It replaces an earlier one."""
+    """Sets the function that reports a timeout before the process ends. The function replaces any earlier one."""
     _on_timeout[:] = [report]
 
 

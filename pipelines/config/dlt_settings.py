@@ -1,9 +1,10 @@
 """Decides which of dlt's settings take effect in this project.
 
 dlt looks up each of its settings in the environment and in the files, under progressively shorter section paths. Most
-of them are meant for the pipelines that a person writes, and another dlt project may have left them in the same shell.
-A REFRESH variable emptied the pickup tables that way (2026-11). Only the settings that DLT_SETTINGS marks as read reach
-dlt, and for all others dlt uses its default. The settings of this project itself are defined in settings.py.
+of these settings are meant for hand-written pipelines, and another dlt project may have set them in the same shell. In
+2026-11, a REFRESH variable from another project emptied the pickup tables. Configured values therefore reach dlt only
+if DLT_SETTINGS marks the setting as `read`. For all other settings, dlt uses the project's value or its own default.
+The project's own settings are defined in settings.py.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ Use = Literal["read", "given", "ignored", "refused"]
 
 
 class DltSettings(NamedTuple):
-    """Holds what the project does with some of dlt's settings.
+    """Describes how the project treats a group of dlt's settings.
 
     Attributes:
         section: the section in which dlt looks for the settings first.
-        names: the names of the settings, separated by spaces. A name also covers what is below it.
+        names: the names of the settings, separated by spaces. A name also covers the settings below it.
         use: `read` if dlt gets the configured value, `given` if the project provides the value, `ignored` if dlt's
             default applies, `refused` if the command exits 3.
-        reason: why the project does so.
+        reason: why the project treats the settings this way.
     """
 
     section: str
@@ -39,7 +40,7 @@ _LOADED = "a run loads all of its rows or none, and cleans up after itself"
 _SENDS = "it sends errors or traces, which may quote the API, to another service"
 _STORE = "settings come from the project folder and the environment only"
 _SCHEMA = "the tables have fixed columns and names; a schema is stored in the destination only"
-_INTERVAL = "a run decides itself which part of the list it reads"
+_INTERVAL = "each run decides which part of the list it reads"
 
 DLT_SETTINGS = (
     # one row per section and decision; tests/safety/test_dlt_settings.py sets each of these names
@@ -61,7 +62,7 @@ DLT_SETTINGS = (
         "pipeline_name run_id config_files_storage_path request_max_attempts http_show_error_body "
         "http_max_error_body_length intercept_signals",
         "ignored",
-        "the project names its pipelines, handles signals and words errors; the source has a setting for attempts",
+        "the project names pipelines, handles signals and writes error messages; the source has a setting for attempts",
     ),
     DltSettings(
         "runtime",
@@ -79,12 +80,12 @@ DLT_SETTINGS = (
         "the project opens the file itself, in UTC and without extensions; the warehouse has no server or password",
     ),
     DltSettings("destination.postgres", "credentials", "read", "the server"),
-    DltSettings("destination.postgres", "csv_format", "ignored", "rows travel as Parquet"),
+    DltSettings("destination.postgres", "csv_format", "ignored", "rows are sent as Parquet"),
     DltSettings(
         "destination.filesystem",
         "bucket_url credentials kwargs client_kwargs config_kwargs deltalake_storage_options deltalake_configuration",
         "read",
-        "the lake's address, how to reach it, and properties of its tables",
+        "the lake's address, the options for accessing it, and the properties of its tables",
     ),
     DltSettings(
         "destination.filesystem",
@@ -127,7 +128,7 @@ DLT_SETTINGS = (
         _TUNING,
     ),
     DltSettings("normalize.parquet_normalizer", "add_dlt_load_id", "given", "every row contains the id of its load"),
-    DltSettings("normalize.parquet_normalizer", "add_dlt_id", "ignored", "the tables have a key of their own"),
+    DltSettings("normalize.parquet_normalizer", "add_dlt_id", "ignored", "the tables have their own key"),
     DltSettings("normalize.json_normalizer", "add_dlt_id add_dlt_load_id", "ignored", "rows are Arrow tables"),
     DltSettings("normalize.model_normalizer", "add_dlt_id add_dlt_load_id", "ignored", "rows are Arrow tables"),
     *(
@@ -177,7 +178,7 @@ DLT_SETTINGS = (
         SOURCE,
         "runtime max_table_nesting schema_contract root_key parallelized name section",
         "refused",
-        "the source has settings of its own (settings.py)",
+        "the source has its own settings (settings.py)",
     ),
 )
 # the values of the settings that are given
@@ -189,7 +190,7 @@ GIVEN: dict[str, object] = {
 DLT_VARIABLES: dict[str, tuple[Use, str]] = {
     "DLT_PROJECT_DIR": ("given", "it is the project folder"),
     "DLT_DATA_DIR": ("read", "documented in docs/reference/settings.md"),
-    "DLT_LOCAL_DIR": ("ignored", "a relative path of a lake belongs to the project folder"),
+    "DLT_LOCAL_DIR": ("ignored", "a lake's relative path starts at the project folder"),
     "DLT_INTERVAL_START": ("ignored", _INTERVAL),
     "DLT_INTERVAL_END": ("ignored", _INTERVAL),
     "DLT_INTERVAL_TIMEZONE": ("ignored", _INTERVAL),
@@ -209,13 +210,13 @@ DLT_VARIABLES: dict[str, tuple[Use, str]] = {
 
 
 def forget_variables() -> None:
-    """Removes the variables that change dlt from the environment. Call it before dlt is imported."""
+    """Removes the variables that change dlt from the environment. Call this function before dlt is imported."""
     for name in _variables("ignored", "refused"):
         os.environ.pop(name, None)
 
 
 def check_variables() -> None:
-    """Raises SettingsError if a variable is set that changed dlt when it was imported."""
+    """Raises SettingsError if the environment contains a variable that changed dlt when dlt was imported."""
     for name in filter(os.environ.__contains__, _variables("refused")):
         from sources.sendcloud.errors import SettingsError
 
@@ -223,7 +224,7 @@ def check_variables() -> None:
 
 
 def variables_to_remove() -> dict[str, None]:
-    """Returns the variables that dlt must not see during a run, each with None."""
+    """Returns the variables that dlt must not see during a run, each mapped to None."""
     return dict.fromkeys(_variables("ignored"))
 
 
@@ -232,7 +233,7 @@ def _variables(*uses: Use) -> list[str]:
 
 
 def use_of(path: str) -> Use | None:
-    """Returns what happens to a setting of dlt's, or None if dlt has no such setting."""
+    """Returns how the project treats a dlt setting, or None if dlt has no setting with this name."""
     while path and path not in _uses():
         path = path.rpartition(".")[0]
     return _uses().get(path)

@@ -27,7 +27,7 @@ def find_project() -> Path:
     try:
         here = Path.cwd()
     except OSError:
-        remedy = "Change to the project folder, or name it (--project-dir)."
+        remedy = "Change to the project folder, or specify it with --project-dir."
         raise SettingsError(f"The working folder no longer exists or can't be read. {remedy}") from None
     found = next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
     if (found / ".dlt").is_dir() and (owner := foreign_owner(found / ".dlt")) is not None:
@@ -51,7 +51,7 @@ def notebooks_folder(project: Path) -> Path:
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns the path that starts `name` from the folder even if `name` is not on PATH (in cron or outside `uv run`).
+    """Returns a path that starts the program from the folder without PATH (in cron or outside `uv run`).
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -110,7 +110,7 @@ def _dlt_settings(project: Path) -> Iterator[None]:
         try:
             stack.enter_context(dlt_context(project))
         except (ConfigurationException, ValueError) as error:
-            if isinstance(error.__context__, SettingsError):  # dlt wraps the error of a settings file in its own
+            if isinstance(error.__context__, SettingsError):  # dlt wraps errors in settings files in its own exception
                 raise error.__context__ from None
             raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
         yield
@@ -132,9 +132,9 @@ def warehouse_path(project: Path) -> Path:
 
     key = "destination.duckdb.credentials"
     if env_variable(key) not in os.environ and env_variable(f"{key}.database") in os.environ:
-        key = f"{key}.database"  # a variable for one key of the section, as dlt writes it
+        key = f"{key}.database"  # dlt's own name for the variable that sets the path
     configured: object = dlt.config.get(key) if key in dlt.config else "data/warehouse.duckdb"
-    # dlt also accepts a section with `database` as one of its keys
+    # dlt also accepts a section that contains the key `database`
     return _resolve_file(project, key, configured.get("database") if isinstance(configured, Mapping) else configured)
 
 

@@ -1,4 +1,4 @@
-"""States which names a schema can have (`[schemas] data` and `analytics`)."""
+"""Defines which names are valid for a schema (`[schemas] data` and `analytics`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and every database keep names of this form unchanged
 MAX_LENGTH = 27  # keeps `NAME_of_ACCOUNT_staging` below PostgreSQL's 63-byte limit
-# `main` and `public` hold everyone's tables by default. The other names belong to databases or to our own sessions.
+# By default, `main` and `public` contain everyone's tables. The other names belong to databases or to our own sessions.
 _RESERVED = {"main", "public", "information_schema", "temp", "system", "memory", "published", "for_checks"}
 SCHEMA_RULE = (
     f"up to {MAX_LENGTH} lower-case letters, digits and single underscores, beginning with a letter, but not main, "
@@ -15,6 +15,6 @@ SCHEMA_RULE = (
 
 
 def is_schema_name(name: str) -> bool:
-    """Returns whether a schema of this package can have the name."""
+    """Returns whether the name is valid for a schema of this package."""
     is_free = name not in _RESERVED and not name.startswith("pg_") and not name.endswith("_staging")
     return bool(_NAME.fullmatch(name)) and len(name) <= MAX_LENGTH and is_free

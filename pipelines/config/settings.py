@@ -64,7 +64,7 @@ def _is_safe_address(address: str) -> bool:
 
 
 def _choice(default: str, *others: str, note: str = "") -> Setting:
-    """Returns the setting that takes one of these words."""
+    """Returns a setting that accepts only these words."""
     words = (default, *others)
     return Setting(str, default, f"one of {', '.join(words)}{note}", lambda word: word in words)
 
@@ -99,7 +99,7 @@ DLT_SETTINGS = {  # for these settings, this project's rules are stricter than d
 def known_settings() -> dict[str, Setting]:
     """Returns every valid setting by its dotted key.
 
-    These are the project's own settings, the source's settings, and those of dlt's in `[runtime]` and
+    These are the project's own settings, the source's settings, and the dlt settings in `[runtime]` and
     `[destination.duckdb]` that have an effect.
     An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
     """
@@ -163,7 +163,7 @@ def readable_value(key: str, project: Path) -> str | None:
     *sections, name = key.split(".")
     found: object = os.environ.get(env_variable(key))
     for where in get_args(SettingsFile) if found is None else ():
-        with suppress(AttributeError):  # a section may be a plain value
+        with suppress(AttributeError):  # the file may contain a plain value instead of a section
             tree = readable_content(project / ".dlt" / f"{where}.toml")
             found = reduce(lambda inner, section: inner.get(section, {}), sections, tree).get(name, found)
     return found if isinstance(found, str) and known_settings()[key].is_valid(found) else None
@@ -211,7 +211,7 @@ def list_alternatives(name: str, names: Iterable[str]) -> str:
 
 
 def _type_of_hint(hint: Any) -> type[Any]:
-    """Returns the type in dlt's type hint, or object if TYPE_NAMES lacks the type. dlt itself checks other types."""
+    """Returns the type in dlt's type hint, or object if the type is not in TYPE_NAMES. dlt checks other types."""
     return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
 
 

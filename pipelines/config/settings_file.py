@@ -1,6 +1,6 @@
 """Reads config.toml and secrets.toml in place of dlt, so that an error names the file and the line.
 
-dlt 1.31 refuses a byte order mark, and ignores a folder or a broken link in place of a file. Its errors name neither
+dlt 1.31 rejects a byte order mark, and ignores a folder or a broken link in place of a file. Its errors name neither
 the line of an invalid byte nor the file that failed.
 """
 
@@ -71,7 +71,7 @@ def _read_text(path: str) -> str | None:
     try:
         # reading a pipe or a socket could block forever
         if not stat.S_ISREG(Path(path).stat().st_mode) and os.path.realpath(path) != os.devnull:
-            raise SettingsError(f"{path} can't be read: it is not a file. Move it away, or put the settings there.")
+            raise SettingsError(f"{path} can't be read: it is not a file. Move it away, or replace it with a file.")
         return _decode(path, Path(path).read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -81,7 +81,7 @@ def _unreadable(path: str, error: OSError) -> SettingsError:
     if isinstance(error, PermissionError):
         remedy = "Grant this user read access (chgrp and chmod 0640)."
     elif isinstance(error, FileNotFoundError):
-        remedy = "It is a link to a file that does not exist. Restore that file, or remove the link."
+        remedy = "The path is a link to a file that does not exist. Restore that file, or remove the link."
     else:
         remedy = "Restore the file, or remove it."
     return SettingsError(f"{path} can't be read: {error.strerror or error}. {remedy}")
@@ -99,7 +99,7 @@ def _decode(path: str, content: bytes) -> str:
 
 
 def _syntax_problem(text: str, error: Exception) -> str:
-    """Returns the problem and its line. Not every error of tomlkit has a line, but every error of tomllib has one."""
+    """Returns the problem and its line. Some tomlkit errors have no line number, but every tomllib error has one."""
     try:
         tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as located:

@@ -59,7 +59,10 @@ def validate_runtime() -> None:
 
 
 def ignored_settings() -> list[str]:
-    """Returns the locations of the settings that are dlt's but have no effect in this project. Call it inside it."""
+    """Returns the locations of the dlt settings that have no effect in this project.
+
+    Call this function in the project's context.
+    """
     return [place for place, path in _all_configured() if use_of(path) == "ignored"]
 
 
@@ -78,8 +81,8 @@ def validate_account(section: str) -> None:
 def _check_section_names() -> None:
     """Raises SettingsError for a known key in a misspelled section, such as `[publich] path`, and for renamed settings.
 
-    A section is ignored if its name does not resemble a known one or if it contains no known key. The section may
-    belong to another program that shares the files or the environment.
+    A section is ignored if its name does not resemble the name of a known section or if it contains no known key. The
+    section may belong to another program that shares the files or the environment.
     """
     for place, path in _all_configured():
         if path in RENAMED_SETTINGS:
@@ -146,14 +149,14 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     if path == "credentials" and "credentials.public_key" in names:
-        return isinstance(value, str)  # one string may hold both keys
+        return isinstance(value, str)  # one string may contain both keys
     if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # accounts.py checks this section
         return True
     return path in names or use_of(f"{section}.{path}") == "ignored"
 
 
 def _section_content(where: SettingsFile, section: str) -> dict[str, Any]:
-    """Returns the content of a section in a file, or an empty dict if the file lacks the section.
+    """Returns the content of a section in a file, or an empty dict if the file has no such section.
 
     Raises:
         SettingsError: the section, or a section above it, is a plain value.

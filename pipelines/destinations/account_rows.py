@@ -1,7 +1,7 @@
 """Renames, counts and deletes an account's rows in one schema, in the caller's transaction.
 
-An account can be renamed before or after the new name's first run. After it, both names have rows of the same pickups.
-The rows of both are then merged: nothing is lost, and no pickup and no state counts twice.
+An account can be renamed before or after the first run under its new name. After that run, both names have rows for the
+same pickups. The rename then merges these rows, so that nothing is lost and no pickup or state counts twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pipelines.errors import AccountMismatch
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
 STATE_TABLE = "_dlt_pipeline_state"
 
-# Every table with this column belongs to the accounts named in it, including tables of later versions.
+# In every table with an `account` column, each row belongs to the account named there, even in tables of later
+# versions.
 _ACCOUNT_TABLES = """
     select columns.table_name from information_schema.columns
     join information_schema.tables using (table_catalog, table_schema, table_name)
@@ -25,8 +26,8 @@ _ACCOUNT_TABLES = """
         and table_type = 'BASE TABLE'
     order by columns.table_name
 """
-# Both names may have rows of one pickup. The row of the new name is kept, because the new name's position in dlt's
-# state, which is also kept, makes its next run read every pickup that was open in that row.
+# Both names may have a row for the same pickup. The rename keeps the new name's row and the new name's position in
+# dlt's state. From that position, the next run reads every pickup that was open in the kept row.
 _DELETE_OUTDATED = {
     "pickups_unlisted": """
         delete from sendcloud.pickups_unlisted where account = $old and (
@@ -38,15 +39,15 @@ _DELETE_OUTDATED = {
         delete from sendcloud.pickups
         where account = $old and id in (select id from sendcloud.pickups where account = $new)
     """,
-    # in a lake, resolved records are in a table of their own
+    # in a lake, resolved records are in a separate table
     "pickups_quarantine_resolved": """
         delete from sendcloud.pickups_quarantine_resolved where account = $old
             and record_hash in (select record_hash from sendcloud.pickups_quarantine_resolved where account = $new)
     """,
-    # a sweep under the old name does not go on under the new name
+    # a sweep under the old name does not continue under the new name
     "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
 }
-# Rows that both names have are copies, which a rename in a lake leaves behind if it is killed.
+# If a rename in a lake is killed, it leaves copies of these rows under both names.
 _DELETE_COPIES = {
     "pickup_status_history": ("id", "observed_at", "_dlt_load_id"),
     "pickup_runs": ("run_id",),
@@ -105,12 +106,12 @@ class Renaming:
 
 
 def account_tables(session: Session, schema: str) -> list[str]:
-    """Returns the names of the schema's tables that have a column `account`."""
+    """Returns the names of the schema's tables that have an `account` column."""
     return [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
 
 
 def clear_staging(session: Session, schema: str) -> None:
-    """Deletes the rows that dlt's last merge has left in its staging schema. The next load replaces them anyway."""
+    """Deletes the rows that dlt's last merge left in its staging schema. The next load does not need these rows."""
     staging = f"{schema}{STAGING_SUFFIX}"
     for (table,) in session.execute(_TABLES, {"schema": staging}).fetchall():
         session.execute(f'delete from "{staging}"."{table}"')  # noqa: S608  # from the catalog
@@ -123,7 +124,7 @@ _TABLES = """
 
 
 def count_rows(session: Session, schema: str) -> RowCounts:
-    """Returns the number of rows of each account in each of the schema's tables that has rows of it."""
+    """Returns each account's number of rows by table, without the tables in which the account has no rows."""
     found: RowCounts = {}
     for table in account_tables(session, schema):
         counts = f"select account, count(*) from sendcloud.{table} group by account"  # noqa: S608  # from the catalog
@@ -133,15 +134,15 @@ def count_rows(session: Session, schema: str) -> RowCounts:
 
 
 def rename_rows(session: Session, schema: str, names: Renaming) -> None:
-    """Gives the rows of the old name to the new name.
+    """Moves the old name's rows to the new name.
 
     Args:
-        session: a session with an open transaction, in which `sendcloud` has the rows of both names.
+        session: a session with an open transaction, in which `sendcloud` contains the rows of both names.
         schema: the name of that schema in the database.
         names: both names.
 
     Raises:
-        AccountMismatch: both names have pickups, but they are not the same pickups.
+        AccountMismatch: the pickups of the two names belong to different accounts.
     """
     tables = account_tables(session, schema)
     if has_pickups(session, tables, names.new) and has_pickups(session, tables, names.old):
@@ -160,7 +161,7 @@ def has_pickups(session: Session, tables: list[str], account: str) -> bool:
 
 
 def _check_is_same_account(session: Session, names: Renaming) -> None:
-    """Raises AccountMismatch unless every pickup that both names have was booked at the same instant."""
+    """Raises AccountMismatch unless both names share pickups, all with the same booking time under both names."""
     ((common, same),) = session.execute(_COMPARED, names.parameters()).fetchall()
     if not same or same < common:
         raise AccountMismatch(names.old, names.new, common, same)
@@ -181,7 +182,7 @@ def _delete_outdated(session: Session, tables: list[str], names: Renaming) -> No
 
 
 def delete_rows(session: Session, schema: str, account: str) -> None:
-    """Deletes the account's rows in every table, and its position."""
+    """Deletes the account's rows from every table, and its position in the list."""
     for table in account_tables(session, schema):
         session.execute(f"delete from sendcloud.{table} where account = $account", {"account": account})  # noqa: S608  # from the catalog
     if session.has_table(STATE_TABLE):
@@ -197,7 +198,7 @@ _RENAME_POSITION = f"""
 
 
 def rename_position(session: Session, names: Renaming) -> None:
-    """Gives the old name's position in the list to the new name, or deletes it if the new name has its own."""
+    """Moves the old name's position in the list to the new name, or deletes it if the new name already has one."""
     if not session.has_table(STATE_TABLE):
         return
     old, new = PIPELINE_PREFIX + names.old, PIPELINE_PREFIX + names.new
@@ -208,7 +209,7 @@ def rename_position(session: Session, names: Renaming) -> None:
 
 
 def renamed_state(compressed: str, names: Renaming) -> dict[str, Any]:
-    """Returns dlt's stored state under the new name, as the values of its columns."""
+    """Returns dlt's stored state with the account renamed, as column values."""
     from dlt.common.versioned_state import compress_state, decompress_state, generate_state_version_hash
 
     state: Any = decompress_state(compressed)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
-DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL of this package; schemas.py puts in other names
+DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL in this package; schemas.py can substitute other names
 Result = TypeVar("Result")
 
 
@@ -66,51 +66,51 @@ class Session(Protocol):
         """Updates the published views, unless `for_checks` has already done so.
 
         Returns:
-            The objects of other people that depend on the old views. If there are any, the old views remain.
+            Other people's objects that depend on the old views. If there are any, the old views remain.
         """
 
 
 class AccountEditor(Protocol):
-    """Changes the rows of whole accounts. The caller holds the accounts' locks.
+    """Changes the rows of whole accounts. The caller must hold the accounts' locks.
 
-    Each change is atomic: after a crash, it is either done or not. `RowCounts` maps accounts to tables to rows.
+    Each change is atomic, even if the process crashes. `RowCounts` maps each account to its numbers of rows by table.
     """
 
     def count_rows(self) -> RowCounts:
-        """Returns the rows of every account in every table. Writes nothing."""
+        """Returns the number of rows of every account in every table. Writes nothing."""
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
-        """Gives the rows of the old name to the new name, or only tries to if `is_trial`.
+        """Moves the old name's rows to the new name. If `is_trial` is true, only checks that it would work.
 
         Raises:
-            AccountMismatch: both names have pickups, but they are not the same pickups.
+            AccountMismatch: the pickups of the two names belong to different accounts.
         """
 
     def remove(self, account: str) -> None:
         """Deletes all rows of the account and its position in the list."""
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:
-        """Calls `change` with a session over the account's tables, and stores what it has changed.
+        """Calls `change` with a session over the account's tables, and stores its changes.
 
-        Unlike the session of a run, this session can change every table. The change is atomic for each table, and must
-        do no harm if it is made again.
+        Unlike a run's session, this session can change every table. The change is atomic for each table and must be
+        safe to repeat.
         """
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
         """Returns the result of `ask`, which gets a session over the account's tables and changes nothing."""
 
     def publish(self) -> None:
-        """Shows the changes to readers. Must be called after a change, and does no harm without one."""
+        """Makes changes visible to readers. Call this method after every change; an extra call is harmless."""
 
 
 class Recovery(Protocol):
-    """Repairs what a run can't work with. Each method returns what was done, or None if there was nothing to do.
+    """Repairs a destination that a run can't use. Each method returns what was done, or None if nothing was needed.
 
-    The run must hold the lock. Both methods raise DestinationError if a person must decide.
+    The run must hold the lock. Both methods raise DestinationError if a person must decide what to do.
     """
 
     def before_run(self) -> str | None:
-        """Replaces a warehouse that is missing although it has published pickups."""
+        """Replaces the warehouse if it is missing and had published pickups."""
 
     def after_failure(self, errors: Sequence[Exception], /) -> str | None:
         """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
@@ -121,7 +121,7 @@ class Recovery(Protocol):
 
 
 class NoRecovery:
-    """Implements Recovery for a server or a lake, which keep copies themselves (docs/how-to/back-up.md)."""
+    """Implements Recovery for servers and lakes, which are backed up by other means (docs/how-to/back-up.md)."""
 
     def before_run(self) -> str | None:
         return None
@@ -151,7 +151,7 @@ class Backend(Protocol):
         """Raises DestinationError if another run may have acquired the lock. A run calls this method before a merge."""
 
     def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> Recovery:
-        """Returns what repairs the destination during a run.
+        """Returns the object that repairs the destination during a run.
 
         Args:
             accounts: the names of all configured accounts.
@@ -159,13 +159,13 @@ class Backend(Protocol):
         """
 
     def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
-        """Checks that a run would touch nothing that isn't ours. The run begins inside the block.
+        """Checks that a run would not change other people's objects. The run begins inside the block.
 
-        The caller must hold the lock. Nothing has been created, requested or loaded before.
+        The caller must hold the lock. The check comes before anything is created, requested or loaded.
 
         Raises:
             ForeignObject: a table, view, file or folder with one of our names was not created by this program.
-            OtherSchema: the tables are in a schema with another name than the settings say.
+            OtherSchema: the tables are in a schema other than the one in the settings.
             NewerLayout: a newer version of this program wrote the tables.
         """
 
@@ -211,13 +211,13 @@ class Backend(Protocol):
     def publish(self, *, is_last: bool = True) -> bool:
         """Publishes the warehouse as a whole and returns True.
 
-        If not `is_last`, the run's session is still open, and only other accounts go on.
+        If `is_last` is false, the run's session is still open, and the run continues with other accounts.
 
         Returns False if the run's session has already published everything.
         """
 
     def note_published(self) -> None:
-        """Stores which version of a published file is ours. Call it after `publish` has returned True."""
+        """Records which published file this warehouse wrote. Call this method after `publish` returns True."""
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         """Yields errors that would stop a run of the accounts, warnings and confirmations. Writes nothing."""

@@ -33,7 +33,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
     Raises:
         RunInProgress: another process still holds the lock after `wait_seconds`.
-        ForeignObject: another program's file has the name of the lock file or of the holder file.
+        ForeignObject: the lock file or the holder file belongs to another program.
         DestinationError: the lock file or the holder file can't be written.
     """
     lock_path = warehouse.with_suffix(".lock")
@@ -43,7 +43,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     _check_own(holder_path, HOLDER)
     try:
         create_folder(warehouse.parent)
-        if is_own(lock_path):  # whoever can open the file can hold the lock, and every user could before 2026-11-28
+        if is_own(lock_path):  # anyone who can open the file can hold the lock; before 2026-11-28, every user could
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
         holder_path.write_text(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -67,7 +67,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
 
 def _check_own(path: Path, beginning: str) -> None:
-    """Raises ForeignObject if the file has any other content: a lock `uv.lock` may belong to another program.
+    """Raises ForeignObject if the file has any other content, because it may belong to another program (`uv.lock`).
 
     A lock file is always empty.
     """

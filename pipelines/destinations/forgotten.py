@@ -1,7 +1,7 @@
-"""Masks pickups that `pickups forget` has forgotten, and deletes pickups that are older than `[retention]` allows.
+"""Masks pickups for `pickups forget`, and deletes pickups that are older than `[retention]` allows.
 
-The API goes on listing both. A forgotten pickup keeps its row, its id and its states, so that no number changes and no
-sweep takes it for a new pickup; only its personal data is masked, whenever it is read again.
+The API continues to list these pickups. A forgotten pickup keeps its row, id and states, so that no count changes and
+no sweep mistakes it for a new pickup. Whenever the pickup is read again, its personal data is masked again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.destinations.base import Session
 
 _ID = re.compile(r"[1-9][0-9]{0,17}")
-MASK = "forgotten"  # takes the place of a forgotten tracking number
+MASK = "forgotten"  # replaces a forgotten tracking number
 FORGOTTEN_TABLE = "pickups_forgotten"
 _CREATE_TABLE = """
     create table if not exists sendcloud.pickups_forgotten (
@@ -48,7 +48,7 @@ _TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept"
 
 
 def count_matches(session: Session, account: str, number: str) -> dict[str, int]:
-    """Returns the number of the account's rows with this tracking number, by table, without tables that have none."""
+    """Returns the account's number of rows with this tracking number by table, without tables that have none."""
     facts = {"account": account, "number": number}
     found = {
         table: session.execute(query, facts).fetchall()[0][0]
@@ -59,7 +59,7 @@ def count_matches(session: Session, account: str, number: str) -> dict[str, int]
 
 
 def forget_number(session: Session, account: str, number: str) -> None:
-    """Masks the tracking number in the open transaction, and notes the pickups, so that later runs mask them too."""
+    """Masks the tracking number in the open transaction, and records the pickups so that later runs mask them too."""
     facts = {"account": account, "number": number}
     session.execute(_CREATE_TABLE)
     found = session.execute(_PICKUPS, facts).fetchall()
@@ -84,13 +84,13 @@ _FORGOTTEN_IDS = "select id from sendcloud.pickups_forgotten where account = ?"
 
 
 def has_expired_pickups(session: Session, account: str, before: datetime) -> bool:
-    """Returns whether the account has pickups whose booking and window lie before `before`."""
+    """Returns whether the account has pickups with a booking and a window before `before`."""
     facts = {"account": account, "before": before}
     return session.has_table("pickups") and bool(session.execute(f"{_EXPIRED_IDS} limit 1", facts).fetchall())
 
 
 def delete_expired_pickups(session: Session, account: str, before: datetime) -> None:
-    """Deletes these pickups with their states in the open transaction, and old rejected records."""
+    """Deletes expired pickups, their states, and old rejected records in the open transaction."""
     facts = {"account": account, "before": before}
     for table in filter(session.has_table, _TABLES_WITH_IDS):
         session.execute(f"delete from sendcloud.{table} where account = $account and id in ({_EXPIRED_IDS})", facts)  # noqa: S608  # constants

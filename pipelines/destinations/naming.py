@@ -38,7 +38,7 @@ def account_dataset(account: str, data: str = DATASET) -> str:
 
 
 class AccountDatasets:
-    """Implements what PostgreSQL servers and lakes have in common as a Backend (destinations/base.py)."""
+    """Implements the parts of Backend (destinations/base.py) that PostgreSQL servers and lakes share."""
 
     _names: SchemaNames
 

@@ -1,6 +1,7 @@
-"""Tells our tables and views from other people's objects that have the same names.
+"""Distinguishes our tables and views from other people's objects with the same names.
 
-A run creates, replaces and alters objects with these names, so it must not begin while one of them is somebody else's.
+A run creates, replaces and alters objects with these names, so it must not begin if one of them belongs to somebody
+else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pipelines.destinations.schemas import SchemaNames
 from pipelines.destinations.warehouse_mark import MARK_TABLE
 from pipelines.errors import ForeignObject
 
-# Columns that each table has had in every version. A table without them is not ours.
+# Every version of each table has these columns. A table without these columns is not ours.
 TABLE_COLUMNS = {
     "pickups": {"account", "id", "carrier", "pickup_status", "created_at", "_dlt_load_id"},
     "pickups_quarantine": {"account", "record_hash", "reason", "record", "_dlt_load_id"},
@@ -32,16 +33,16 @@ TABLE_COLUMNS = {
 VIEWS = tuple(path.stem for path in view_files())
 GRAIN = "One row per "  # every view's comment has begun with these words in every version
 PIPELINE_PREFIX = "sendcloud_pickups_"  # the beginning of the names of this package's dlt pipelines
-SCHEMA_REMEDY = "Choose another schema for ours ([schemas] {setting} in .dlt/config.toml), or use another database."
+SCHEMA_REMEDY = "Set another schema name ([schemas] {setting} in .dlt/config.toml), or use another database."
 MAX_NAMED = 3
 
 
 class CatalogObject(NamedTuple):
-    """An object in a database that has one of our names.
+    """A database object that has one of our names.
 
     Attributes:
         schema: the schema of the object.
-        name: the name in lower case where the database ignores case.
+        name: the name, in lower case if the database ignores case.
         kind: `table`, `view` or another kind, in words.
         comment: the object's comment.
         definition: the names of a table's columns, or a view's query.
@@ -62,7 +63,7 @@ def check_objects(where: str, objects: Sequence[CatalogObject], names: SchemaNam
 
     Args:
         where: the database, for messages.
-        objects: everything with one of our names in our schemas.
+        objects: all objects in our schemas that have one of our names.
         names: the names of our schemas.
         is_ours: whether the schema of the tables has our mark, or is recognized without one.
     """
@@ -78,14 +79,14 @@ def check_objects(where: str, objects: Sequence[CatalogObject], names: SchemaNam
 
 
 def is_recognized(objects: Iterable[CatalogObject], data: str) -> bool:
-    """Returns whether the schema holds our receipts, which every version before the mark wrote."""
+    """Returns whether the schema contains our receipts, which even versions without a mark wrote."""
     return any(one.schema == data and one.name in ("pickup_runs", MARK_TABLE) and _is_own_table(one) for one in objects)
 
 
 def _is_own(one: CatalogObject, names: SchemaNames, *, is_ours: bool) -> bool:
     if one.schema == names.analytics:
         return one.kind == "view" and is_ours and _is_own_view(one, names)
-    # the schemas of accounts and dlt's staging schemas have names that nothing else has, so their columns suffice
+    # the names of accounts' schemas and dlt's staging schemas are unique, so the columns are sufficient proof
     return _is_own_table(one) and (is_ours or one.schema != names.data)
 
 
@@ -94,9 +95,9 @@ def _is_own_table(one: CatalogObject) -> bool:
 
 
 def _is_own_view(one: CatalogObject, names: SchemaNames) -> bool:
-    """Returns whether the comment is one of ours, and the query reads our tables or views.
+    """Returns whether the view has one of our comments and reads our tables or views.
 
-    A comment that contains our digest needs no further proof.
+    If the comment contains our digest, the query is not examined.
     """
     comment = one.comment or ""
     tables, views = "|".join(TABLE_COLUMNS), "|".join(VIEWS)

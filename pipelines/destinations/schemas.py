@@ -1,7 +1,7 @@
-"""Names the schemas of the tables and of the views, and puts these names into statements.
+"""Determines the names of the schemas with our tables and views, and inserts the names into statements.
 
-All SQL of this package says `sendcloud` and `analytics`. `[schemas]` can give both schemas other names, for a database
-in which these names are taken.
+All SQL in this package uses the names `sendcloud` and `analytics`. If a database already uses these names for other
+schemas, `[schemas]` can replace them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SchemaNames(NamedTuple):
 
     @property
     def account_prefix(self) -> str:
-        """The beginning of the names of accounts' own schemas, in PostgreSQL and Delta lakes."""
+        """The prefix of the names of accounts' own schemas in PostgreSQL and Delta lakes."""
         return self.data + ACCOUNT_INFIX
 
     def of_account(self, account: str) -> str:
@@ -45,7 +45,7 @@ class SchemaNames(NamedTuple):
         return account_dataset(account, self.data)
 
     def replacements(self) -> dict[str, str]:
-        """Returns the words to replace in statements, which are none for the default names."""
+        """Returns the replacements for `rename_schemas`. The default names need no replacements."""
         return {} if self == DEFAULT_NAMES else replacements(f'"{self.data}"', f'"{self.analytics}"')
 
 
@@ -53,18 +53,18 @@ DEFAULT_NAMES = SchemaNames()
 
 
 def replacements(data: str, analytics: str) -> dict[str, str]:
-    """Returns the replacements for `rename_schemas` that put these schemas into statements."""
+    """Returns the replacements with which `rename_schemas` inserts these schema names."""
     own = {"sendcloud.": f"{data}.", "sendcloud.pickups": f"{data}.pickups", "sendcloud": data}
     return own | {"analytics.": f"{analytics}.", "analytics": analytics}
 
 
 def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
-    """Returns the statements with other schemas. Nothing is searched if there are no replacements."""
+    """Returns the statements with other schema names. Without replacements, returns the statements unchanged."""
     return _OWN_SCHEMAS.sub(lambda found: found[1] or words.get(found[0], found[0]), sql) if words else sql
 
 
 def configured_names() -> SchemaNames:
-    """Returns the names that `[schemas]` sets. Call it inside the project.
+    """Returns the names that `[schemas]` sets. The project must be active.
 
     Raises:
         SettingsError: a name is invalid, or two schemas would have the same name.
@@ -72,7 +72,7 @@ def configured_names() -> SchemaNames:
     names = SchemaNames(get_setting("schemas.data"), get_setting("schemas.analytics"))
     if names.analytics in (names.data, names.staging) or names.analytics.startswith(names.account_prefix):
         raise SettingsError(
-            f"{setting_location('schemas.analytics')} is {names.analytics!r}, but the schema of that name holds "
+            f"{setting_location('schemas.analytics')} is {names.analytics!r}, but the schema of that name contains "
             f"tables of [schemas] data = {names.data!r}. Choose another name."
         )
     return names

@@ -1,8 +1,8 @@
 """Reads and writes the warehouse's mark, the one row of `sendcloud.pickups_warehouse`.
 
-The mark says that the schema is ours, which warehouse it is, and which layout its tables have. A published file is a
-copy of the warehouse, so it has the same mark. Versions before 0.2 wrote no mark; `ownership.py` recognizes their
-tables, and the next run adds the mark.
+The mark proves that the schema is ours, identifies the warehouse, and records the layout of its tables. A published
+file is a copy of the warehouse, so it has the same mark. Versions before 0.2 wrote no mark; `ownership.py` recognizes
+their tables, and the next run adds the mark.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipelines.errors import NewerLayout
 from pipelines.receipt import program_version
 
 MARK_TABLE = "pickups_warehouse"
-# Increase it if an older version of this program would misread the tables, or write wrong rows into them. Every
-# version must keep the two columns of _LAYOUT, which older versions read.
+# Increase this number if an older version of this program would misread the tables, or write wrong rows into them.
+# Every version must keep the two columns of _LAYOUT, which older versions read.
 LAYOUT_VERSION = 1
 _LAYOUT = f"select layout_version, program_version from sendcloud.{MARK_TABLE}"  # noqa: S608  # the name is a constant
 
@@ -29,10 +29,10 @@ class WarehouseMark:
     """The mark of one warehouse. Its fields are the columns of the table.
 
     Attributes:
-        warehouse_id: tells this warehouse from every other one.
+        warehouse_id: distinguishes this warehouse from all others.
         layout_version: see LAYOUT_VERSION.
         program_version: the version of this package that last wrote the mark.
-        created_at: when the first run with a mark began, by this machine's clock.
+        created_at: when the first run with a mark began, according to this machine's clock.
         analytics_schema: the schema with the views.
         warehouse_path: the DuckDB file that runs write, or None on a server.
         published_path: the DuckDB file that people read, or None on a server.
@@ -81,15 +81,15 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
 
 
 def updated(found: WarehouseMark | None, **here: str | None) -> WarehouseMark:
-    """Returns the mark with the current facts, or a new one if there is none."""
+    """Returns the mark with the current facts, or a new mark if there is none."""
     before = found or WarehouseMark(**here)  # type: ignore[arg-type]
     return replace(before, layout_version=LAYOUT_VERSION, program_version=program_version(), **here)  # type: ignore[arg-type]
 
 
 def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda: None, **here: str | None) -> None:
-    """Creates the mark, or updates the facts in it that have changed. Writes nothing if there are none.
+    """Creates the mark, or updates it if a fact in the mark has changed.
 
-    Call it before a run loads anything: a crashed first run must not leave tables without a mark.
+    Call this function before a run loads anything, because a crashed first run must not leave tables without a mark.
 
     Args:
         session: a session over the warehouse.
@@ -113,12 +113,12 @@ def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda
 
 
 def note_published_file(session: Session, identity: str) -> None:
-    """Stores which version of the published file is ours, so that the next run need not open the file to find out."""
+    """Stores the identity of the published file, so that the next run can recognize the file without opening it."""
     session.execute(f"update sendcloud.{MARK_TABLE} set published_file = ?", [identity])  # noqa: S608  # as above
 
 
 def mark_from_json(text: str, where: str) -> WarehouseMark | None:
-    """Returns the mark of a lake, or None if the text is not complete, because a run crashed while writing it.
+    """Returns a lake's mark, or None if the text is incomplete because a run crashed while writing it.
 
     Raises:
         NewerLayout: a newer version of this program wrote the lake.

@@ -1,4 +1,7 @@
-"""Corrects what sqlglot 30.21 leaves untranslated or translates wrongly. RULES lists each correction and its reason."""
+"""Corrects SQL that sqlglot 30.21 leaves untranslated or translates incorrectly.
+
+RULES lists each correction and its reason.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Node = Any  # sqlglot doesn't declare the types of a node's parts
 
 
 class Rule(NamedTuple):
-    """Replaces nodes of one kind in one dialect. If the rule doesn't apply, `becomes` returns the node itself."""
+    """A rule that replaces one kind of node in one dialect.
+
+    If the rule doesn't apply, `becomes` returns the node itself.
+    """
 
     dialect: str
     kind: type[exp.Expr]
@@ -79,7 +85,7 @@ def _length_of_jsonb(node: Node) -> Node:
 
 
 def _text_of_json(node: Node) -> Node:
-    steps = ",".join(str(step.this) for step in node.expression.expressions[1:])  # the first step is the root
+    steps = ",".join(str(step.this) for step in node.expression.expressions[1:])  # the first step is the path's root
     return _replacement(":x #>> :path", x=node.this, path=exp.Literal.string(f"{{{steps}}}"))
 
 
@@ -138,7 +144,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Replaces the same call as _instant_in_utc, for Spark, where the session's time zone is UTC (spark_session.py)."""
+    """Replaces the call that _instant_in_utc replaces, but for Spark, whose session is in UTC (spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
         return node
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])

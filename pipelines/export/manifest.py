@@ -32,18 +32,18 @@ def manifest_text(engine: str, rows: Mapping[str, int], as_of: datetime | None, 
 
 
 def check_folder(folder: str, there: Iterable[str], manifest: str | None, views: Sequence[str]) -> bool:
-    """Returns whether the manifest names all the views already. Otherwise, write it before the first view.
+    """Returns whether the manifest already names all the views. If not, write the manifest before the first view.
 
-    The next export then knows all views of an export that crashed between two of them.
+    If an export crashes between two views, the next export then recognizes all views of the crashed export.
 
     Args:
         folder: the target of the export.
-        there: the names of the files and folders in it.
+        there: the names of the files and folders in this folder.
         manifest: the text of its `_built.json`, or None if there is none.
         views: the names of the views to export.
 
     Raises:
-        ForeignObject: the folder holds a view's name that no earlier export has written.
+        ForeignObject: the folder contains a file or folder with a view's name that no earlier export has written.
     """
     ours = _exported_views(manifest) if manifest else set()
     for name in there:

@@ -99,7 +99,7 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
     Raises:
         SettingsError: `to` is a URL.
         NoData: there are no pickups.
-        ForeignObject: the folder holds a view's name that no earlier export has written.
+        ForeignObject: the folder contains a file or folder with a view's name that no earlier export has written.
         DestinationError: files can't be read or written.
     """
     if "://" in to:
@@ -128,7 +128,7 @@ def export_with_duckdb(to: str, on_progress: Callable[[str], None] = lambda _vie
         raise DestinationError(
             to,
             str(error).split("\n")[0],
-            "Each view is complete, either the old or the new version. Fix the cause and export again.",
+            "Each view is complete, in either its old or its new version. Fix the cause and export again.",
         ) from error
     finally:
         for left in folder.glob(f".*.{mark}*"):

@@ -1,4 +1,4 @@
-"""Computes the views with Spark, from and to Parquet files, for tables that are too large for one machine.
+"""Computes the views with Spark from Parquet files to Parquet files, for tables that are too large for one machine.
 
 The views are translated from the SQL that DuckDB runs. Tables and views are temporary views in one Spark session, so
 other sessions don't see them. The machine that runs this module needs Java 17 and the cluster's version of pyspark.
@@ -37,8 +37,8 @@ def _ddl(schema: pa.Schema) -> str:
     return ", ".join(f"`{field.name}` {SPARK_TYPES[field.type]}" for field in schema)
 
 
-# These are the columns that views and checks read. They are added to tables that have no files yet, or only files from
-# older versions.
+# These are the columns that views and checks read. Missing columns are added to tables that have no files yet, or only
+# files from older versions.
 TABLE_COLUMNS = {
     "pickups": f"{_ddl(ROW_SCHEMA)}, _dlt_load_id string",
     "pickup_runs": _ddl(receipt_schema()),
@@ -132,7 +132,7 @@ def export_with_spark(
         files: the Parquet files of each table, including `pickups`. Every executor must have access to these files.
         to: the folder to write to. Every executor must have access to this folder.
         master: the URL of the Spark master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark is already
-            running in this process, it is used with its own master and keeps running.
+            running in this process, the running Spark is used with its own master and keeps running.
         on_progress: called with the name of each view once it has been computed.
 
     Returns:
@@ -140,7 +140,7 @@ def export_with_spark(
 
     Raises:
         SettingsError: pyspark or Java is missing.
-        ForeignObject: the folder holds a view's name that no earlier export has written.
+        ForeignObject: the folder contains a file or folder with a view's name that no earlier export has written.
         DestinationError: Spark can't start, or it fails to read, compute or write.
     """
     mark, counts = uuid4().hex[:8], {}

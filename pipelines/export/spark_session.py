@@ -21,15 +21,18 @@ SETTINGS = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
-REMEDY = "Each view is complete, either old or new. Fix the cause (master, memory, access to files) and export again."
+REMEDY = (
+    "Each view is complete, in either its old or its new version. "
+    "Fix the cause (master, memory, access to files) and export again."
+)
 
 
 @contextmanager
 def spark_session(master: str) -> Iterator[Any]:
     """Yields a new Spark session with SETTINGS.
 
-    If Spark is already running in this process, it gets an additional session and keeps running. Otherwise, Spark is
-    started for the block and then stopped.
+    If Spark is already running in this process, the block gets an additional session, and Spark keeps running.
+    Otherwise, Spark is started for the block and then stopped.
 
     Args:
         master: the URL of the Spark master, which is used only if Spark must be started.
@@ -67,8 +70,8 @@ def _start_spark(builder: Any, master: str) -> Any:
 def _divert_stderr() -> Iterator[IO[str]]:
     """Redirects stderr to a temporary file, and yields the file.
 
-    A Java process started during the block inherits the file. It writes its log there for as long as it runs, so
-    the log doesn't appear in the terminal.
+    A Java process started during the block inherits the file. The process writes its log to this file for as long as it
+    runs, so the log doesn't appear in the terminal.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -40,7 +40,7 @@ ProgressCallback = Callable[[str, ReadStats], None]
 
 @dataclass
 class AccountRun:
-    """The part of a run that concerns one account.
+    """One account's part of a run.
 
     The methods fill in the receipt during the run. Errors are not raised but stored in `receipt.failure`.
     """
@@ -51,7 +51,7 @@ class AccountRun:
     on_progress: ProgressCallback
     settings: SourceSettings = field(default_factory=dict, repr=False)
     part: ReadPart = "head"
-    source: DltSource = field(init=False, repr=False)  # reads the head; further sources read the history
+    source: DltSource = field(init=False, repr=False)  # the first source reads the head; later sources read the history
 
     @classmethod
     def create(cls, account: str, backend: Backend, write_lock: WriteLock, on_progress: ProgressCallback) -> AccountRun:
@@ -173,7 +173,7 @@ def _load_packages(one: AccountRun) -> None:
 
 
 def _recall(one: AccountRun) -> None:
-    """Tells the source when earlier runs observed the list. Clocks are judged by it."""
+    """Gives the source the times at which earlier runs observed the list, so that it can check the clocks."""
     with one.backend.session() as session:
         own = session.for_account(one.receipt.account)
         one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)

@@ -26,7 +26,7 @@ from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
 
-DESTINATION_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some errors of DuckDB in its own
+DESTINATION_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some DuckDB errors in its own errors
 
 
 @dataclass
@@ -53,10 +53,10 @@ class Attempt:
         """Loads, checks and publishes.
 
         Args:
-            restored: how the warehouse was repaired before, if it was.
+            restored: how the warehouse was repaired before this attempt, or None.
 
         Returns:
-            The accounts' errors that something wrong with the destination can cause.
+            The accounts' errors that a problem with the destination can cause.
 
         Raises:
             DestinationError, OwnershipError: the destination can't be used.
@@ -88,7 +88,7 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
 
 @contextmanager
 def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
-    """Raises every error of the check: after one, not even a receipt may be written."""
+    """Runs the ownership check and raises its error, after which not even a receipt may be written."""
     with ExitStack() as stack:
         try:
             stack.enter_context(backend.ownership_checked(accounts))
@@ -127,10 +127,10 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
 def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True) -> None:
     """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
 
-    If one of these steps fails, every account that has not failed yet fails with its error. An earlier failure is kept,
-    because the first error is the one to report.
+    If one of these steps fails, every account that has not failed yet fails with the step's error. An earlier failure
+    is kept, because the first error is the one to report.
     """
-    if not backend.exists():  # the destination could not be created, and a receipt would leave an incomplete one
+    if not backend.exists():  # the destination could not be created, and a receipt would leave it incomplete
         return
     remedy = "The pickups are loaded; the published data is unchanged. Fix the cause and run again."
     try:

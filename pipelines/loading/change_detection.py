@@ -46,7 +46,8 @@ class ListedRows(NamedTuple):
 class ChangeDetector:
     """A dlt step that finds new and changed rows, added with `resource.add_map(detector)`.
 
-    The counts compare the rows with the table as it was before the load. They remain valid even if the load fails.
+    The counts compare the rows with the table as it was before the load. The counts remain valid even if the load
+    fails.
 
     Attributes:
         backend: the destination with the table.
@@ -92,9 +93,9 @@ class ChangeDetector:
 def _check_ids(connection: Session, stats: ReadStats) -> None:
     """Raises IdMismatch if the listed rows and the table give a pickup different ids under two versions of the API.
 
-    After a merge, the table would contain that pickup twice. There are two signs of different ids. Either a stored id
-    now belongs to a pickup with a different booking time, or the table has a pickup with the same carrier, booking time
-    and window under an id that is not listed.
+    After a merge, the table would contain that pickup twice. There are two signs of different ids. In the first case, a
+    stored id now belongs to a pickup with a different booking time. In the second case, the table has a pickup with the
+    same carrier, booking time and window under an id that is not listed.
     """
     found = connection.execute(_ID_MISMATCHES).fetchall()
     if found:

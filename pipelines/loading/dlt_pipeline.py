@@ -62,7 +62,7 @@ def _set_aside(working: Path) -> str | None:
 
 
 def _check_owner(folder: Path) -> None:
-    """Creates the working folder, which contains rows for a moment, so that only this user can access it.
+    """Creates the working folder, which briefly contains rows, so that only this user can access it.
 
     Raises:
         SettingsError: another user has created the folder, and could put a load package into it.
@@ -70,12 +70,12 @@ def _check_owner(folder: Path) -> None:
     create_folder(folder.parent)
     create_folder(folder, PRIVATE_FOLDER_MODE)
     if (owner := foreign_owner(folder)) is not None:
-        remedy = "Set DLT_DATA_DIR to a folder of this user's own, or remove it from the environment."
+        remedy = "Set DLT_DATA_DIR to a folder that this user owns, or remove it from the environment."
         raise SettingsError(f"dlt's working folder {folder} belongs to another user (id {owner}). {remedy}")
 
 
 def _check_path(folder: Path) -> None:
     """Raises SettingsError if dlt can't work in the folder because of its path."""
     if found := unsafe_character(folder):
-        remedy = "Set [destination.duckdb] credentials to a file elsewhere, or set DLT_DATA_DIR to another folder."
+        remedy = "Use a file in another folder ([destination.duckdb] credentials), or set DLT_DATA_DIR to another one."
         raise SettingsError(f"dlt can't work in {folder}, because the path contains {found}. {remedy}")

@@ -16,7 +16,7 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 
-OUTDATED_VIEWS = "outdated_views"  # in the receipt, beside the names of the checks
+OUTDATED_VIEWS = "outdated_views"  # a finding in the receipt, listed with the failed checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
 _LAST_FINDINGS = f"""
     select checks_failed, unexpected_values from {DATASET}.pickup_runs
@@ -125,9 +125,9 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
 
 
 def _has_new_findings(connection: Session, receipt: Receipt) -> bool:
-    """Returns whether a check or an unexpected value has appeared since the account's last good run.
+    """Returns whether a failed check or an unexpected value has appeared since the account's last good run.
 
-    The numbers of rows are not compared, because most of them grow with every booking.
+    Row counts are not compared, because most of them grow with every booking.
     """
     before = connection.execute(_LAST_FINDINGS, [receipt.account, receipt.run_id]).fetchall()
     if not before:
@@ -149,7 +149,7 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
 
 
 def _publish_views(session: Session, receipts: Sequence[Receipt]) -> None:
-    """Publishes the views. If the old ones remain, notes what depends on them as a finding in every receipt."""
+    """Publishes the views. If old views remain, lists the objects that depend on them in every receipt."""
     if in_the_way := session.publish_views():
         for receipt in receipts:
             receipt.checks_failed[OUTDATED_VIEWS] = len(in_the_way)

@@ -12,11 +12,12 @@ from pipelines.destinations.base import DATASET, Session
 from sources.sendcloud import ReadStats
 from sources.sendcloud.reading.frontier import ASSUMED_WINDOW, FINAL_STATUSES
 
-# Single pickups may be removed from the list, and then fail one run. Beyond this share, the list is at fault.
+# A few pickups may be removed from the list, which makes one run fail. If more than this share is missing, the list
+# itself is incomplete.
 MAX_REMOVED_SHARE = 0.1
 _ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 _FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
-# A walk that stops at the frontier lists every open pickup after it. A pickup that v3 alone lists is not missing in v2.
+# A walk that stops at the frontier lists every open pickup after it. A pickup that only v3 lists is not missing in v2.
 _KNOWN = f"""
     select id, created_at from {DATASET}.pickups as stored
     where account = $account and created_at >= $since
@@ -35,13 +36,13 @@ _NOTE_UNLISTED = f"insert into {DATASET}.pickups_unlisted select $account, unnes
 
 @dataclass
 class OpenPickups:
-    """The account's open pickups, and which of them the run has not found in the list yet.
+    """An account's open pickups, and those that the run has not found in the list yet.
 
     Attributes:
         stats: the account's read statistics.
         settle: how long after its window a pickup may still change.
         known: the number of open pickups in the table that the list must contain; None until the first rows arrive.
-        missing: the booking times of those that were not listed yet, by id.
+        missing: the booking times of the open pickups that have not been listed yet, by id.
     """
 
     stats: ReadStats
@@ -50,7 +51,7 @@ class OpenPickups:
     missing: dict[int, datetime] = field(default_factory=dict)
 
     def note_listed(self, connection: Session, rows: pa.Table, *, creates_table: bool) -> None:
-        """Notes the listed rows. The first time, reads the open pickups from the table, before it changes."""
+        """Counts the rows as listed. The first call reads the open pickups from the table before the table changes."""
         if creates_table:
             self.known = 0
         elif self.known is None:
@@ -61,7 +62,7 @@ class OpenPickups:
                 self.missing.pop(id_, None)
 
     def note_rejected(self, refused: pa.Table) -> pa.Table:
-        """Notes records that were listed but can't be loaded, and returns them, as a step of dlt's."""
+        """Counts rejected records as listed, and returns the records unchanged. dlt calls this method as a step."""
         for record in refused["record"].to_pylist() if self.missing else []:
             content = json.loads(record)
             id_ = content.get("id") if isinstance(content, dict) else None
@@ -74,9 +75,9 @@ class OpenPickups:
         return None if self.known is None or self.stats.is_window else len(self.missing)
 
     def note_removed(self, connection: Session) -> None:
-        """Records single missing pickups as no longer listed, if the list continued beyond them.
+        """Records missing pickups as unlisted, if they are few and the list continued beyond them.
 
-        The next run doesn't miss them again.
+        The next run then does not expect these pickups in the list.
         """
         oldest = self.stats.oldest_read_at
         is_cut = not oldest or min(self.missing.values()) < oldest

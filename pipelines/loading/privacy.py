@@ -23,8 +23,8 @@ from sources.sendcloud import ReadStats
 def retention_starts_at(observed_at: datetime | None) -> datetime | None:
     """Returns the start of the UTC day before which pickups are deleted, or None if all are kept.
 
-    The API's clock or this machine's clock counts, whichever shows the earlier time. Otherwise, a fast clock would
-    delete pickups that are not old.
+    The day depends on the API's clock or this machine's clock, whichever shows the earlier time. Otherwise, a fast
+    clock would delete pickups that are not old.
     """
     months: int = get_setting("retention.pickups_months")
     if not months or not observed_at:
@@ -38,7 +38,8 @@ def retention_starts_at(observed_at: datetime | None) -> datetime | None:
 class PrivacyFilter:
     """The first dlt step: masks forgotten pickups, and drops pickups that are older than `[retention]` allows.
 
-    What it drops and masks equals what the tables hold, so such rows count neither as new nor as changed.
+    The tables contain no expired pickups and only masked versions of forgotten ones, so neither count as new or
+    changed.
     """
 
     backend: Backend
@@ -57,7 +58,7 @@ class PrivacyFilter:
         return self._masked(self._kept(rows))
 
     def records(self, refused: pa.Table) -> pa.Table:
-        """Returns rejected records without forgotten and expired ones. The API lists them, but they are not loaded."""
+        """Returns the rejected records without forgotten and expired ones, which the API still lists."""
         forgotten = set(map(str, self._ids().to_pylist()))
         if not refused.num_rows or not (forgotten or self.starts_at):
             return refused
@@ -106,7 +107,7 @@ class PrivacyFilter:
 def delete_expired(backend: Backend, receipts: Sequence[Receipt]) -> None:
     """Deletes pickups that are older than `[retention] pickups_months` allows, with their states.
 
-    The caller must hold the lock, and publishes the result. Does nothing by default.
+    The caller must hold the lock and publish the result. Does nothing by default.
     """
     starts_at = {one.account: at for one in receipts if (at := retention_starts_at(one.observed_at))}
     if not starts_at:

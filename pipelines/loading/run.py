@@ -100,9 +100,9 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     Raises:
         SettingsError: a destination setting is missing or invalid.
         RunInProgress: another run still holds the lock after `wait_seconds`.
-        DestinationError: the lock can't be acquired, the destination can't be checked, or a person must decide what
-            replaces a damaged warehouse.
-        OwnershipError: the run would touch something that isn't ours.
+        DestinationError: the lock can't be acquired, the destination can't be checked, or a person must decide how to
+            replace a damaged warehouse.
+        OwnershipError: the run would change an object that belongs to somebody else.
         Interrupted: you pressed Ctrl-C.
     """
     backend = select_backend(plan.project)

@@ -20,7 +20,7 @@ from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
 class SightingRecorder:
     """A dlt step that follows the ChangeDetector, records which pickups were listed and passes on the rows to load.
 
-    A sighting remains valid even if the load fails, and recording it twice does no harm.
+    A sighting remains valid even if the load fails, and recording it twice is harmless.
 
     Attributes:
         backend: the run's destination.

@@ -19,7 +19,7 @@ from sources.sendcloud.errors import SettingsError
 
 
 class AccountRows(NamedTuple):
-    """One account: whether the settings name it, and its rows by table."""
+    """One account: its number of rows by table, and whether the settings name it."""
 
     account: str
     is_configured: bool
@@ -27,11 +27,11 @@ class AccountRows(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a command changed, or would change.
+    """The changes that a command made or would make.
 
     Attributes:
-        rows: the rows of the account, by table.
-        merged: the rows of the new name before the change, by table; empty if it had none.
+        rows: the account's number of rows, by table.
+        merged: the new name's number of rows before the change, by table; empty if the new name had no rows.
         is_configured: whether the settings name the account that was changed.
     """
 
@@ -53,19 +53,20 @@ def list_accounts(wait_seconds: float = 0) -> list[AccountRows]:
 
 
 def rename_account(old: str, new: str, *, wait_seconds: float = 0, is_trial: bool = False) -> Change:
-    """Gives the rows, states, receipts and position of `old` to `new`, and publishes the result.
+    """Moves the rows, states, receipts and position of `old` to `new`, and publishes the result.
 
-    The settings must already have the new name only. Otherwise, a run could load the old name again.
+    The settings must already contain only the new name. Otherwise, a run could load the account under its old name
+    again.
 
     Args:
-        old: the name that the rows have.
-        new: the name that the settings have.
+        old: the name in the loaded rows.
+        new: the name in the settings.
         wait_seconds: how long to wait for a run to end.
-        is_trial: whether to change nothing, but to raise every error that the change would raise.
+        is_trial: whether to change nothing and only raise the errors that the change would raise.
 
     Raises:
-        SettingsError: the settings have the old name or lack the new one, or `old` has no rows.
-        AccountMismatch: both names have pickups, but they are not the same pickups.
+        SettingsError: the settings contain the old name or lack the new name, or `old` has no rows.
+        AccountMismatch: the pickups of the two names belong to different accounts.
         RunInProgress: a run still holds the lock after `wait_seconds`.
     """
     with project_context() as project:
@@ -110,7 +111,7 @@ def _count(backend: Backend, names: Sequence[str], wait_seconds: float) -> RowCo
 
 @contextmanager
 def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iterator[AccountEditor]:
-    """Yields an editor of the project's destination, and holds the accounts' locks during the block.
+    """Yields an editor for the project's destination, and holds the accounts' locks during the block.
 
     Raises:
         NoData: nothing has been loaded yet.
@@ -121,7 +122,7 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
         raise NoData(str(backend))
     with backend.lock(accounts, wait_seconds):
         with backend.ownership_checked(accounts):
-            pass  # the check holds the warehouse open, and a change may replace the file
+            pass  # the check keeps the warehouse open, but a change may replace the file
         try:
             yield backend.account_editor()
         except DatabaseError as error:
@@ -130,9 +131,10 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:
-    """Returns all rows by account and table. Without rows of the account, publishes and raises SettingsError.
+    """Returns all numbers of rows by account and table. If the account has no rows, publishes and raises SettingsError.
 
-    A crash between a change and its publication leaves nothing to change, but something to publish.
+    After a crash between a change and its publication, nothing is left to change, but the change must still be
+    published.
     """
     found = editor.count_rows()
     if account not in found:
@@ -147,7 +149,7 @@ def _check_is_renamed(old: str, new: str) -> None:
         raise SettingsError(f"The old and the new name are both {old!r}. Nothing was renamed.")
     if old in names or new not in names:
         raise SettingsError(
-            f"{_how_to_rename(old, new)} Then run this command again; a run in between does no harm. Nothing was "
+            f"{_how_to_rename(old, new)} Then run this command again; a run in the meantime does no harm. Nothing was "
             f"renamed, because the settings name these accounts: {', '.join(names)}."
         )
 

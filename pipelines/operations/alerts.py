@@ -45,7 +45,7 @@ class AlertSettings(NamedTuple):
         incident_files: the files that can store incidents, in order of preference.
         hook: the address for messages, or None.
         ping_url: the address for pings, or None.
-        locked_out_hours: how long runs may find the lock held before this is reported.
+        locked_out_hours: the number of hours after which a lock that is still held is reported.
     """
 
     project: Path
@@ -95,8 +95,8 @@ def notify_failure(
 
     Args:
         settings: the project's alert settings, or `fallback_settings`.
-        error: the error. Errors in IGNORED_ERRORS are not reported. A lock is reported once it has been held for long,
-            or if an unknown program still holds it at the second run.
+        error: the error. Errors in IGNORED_ERRORS are not reported. A held lock is reported after `locked_out_hours`
+            or, if the holder is unknown, at the second run.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
         configured: the names of all configured accounts; empty if they are unknown.
     """
@@ -164,7 +164,7 @@ def _heading(settings: AlertSettings) -> str:
 
 
 def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
-    """Sends one message and returns whether the hook accepted it. `problem` is the line to print if it did not."""
+    """Sends one message and returns whether the hook accepted it. `problem` is the line to print on failure."""
     text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires & < > to be escaped
     # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
     return _is_accepted(hook, "POST", "alert_failed", problem, json={"text": text, "mrkdwn": False})
@@ -203,8 +203,8 @@ def _ping(address: str) -> None:
 def _is_accepted(address: str, method: str, event: str, problem: str, **content: Any) -> bool:
     """Returns whether the address responds with 2xx within TIMEOUT_SECONDS, including the DNS lookup.
 
-    If not, the reason is printed or logged as one line. Error messages from the requests library contain the address,
-    which is secret, so only the error's class name is reported.
+    If the request fails, the reason is printed or logged as one line. Error messages from the requests library contain
+    the address, which is secret, so only the error's class name is reported.
     """
     answers: list[int | str] = []
 
@@ -219,7 +219,7 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
                 how = {"allow_redirects": False, "stream": True, "timeout": TIMEOUT_SECONDS, **content}
                 how["auth"] = lambda request: request  # otherwise requests would send the host's password in ~/.netrc
                 answers.append(session.request(method, address, **how).status_code)
-        except SettingsError as error:  # names a variable, and not the address
+        except SettingsError as error:  # the message names a variable, not the address
             answers.append(str(error).removesuffix("."))
         except Exception as error:  # an alert must never make the run fail
             answers.append(_innermost(error))

@@ -26,7 +26,7 @@ def back_up(folder: Path, keep: int | None) -> Backup:
         keep: how many backups to keep; None keeps all.
 
     Raises:
-        SettingsError: the destination has no file of its own.
+        SettingsError: the destination is not a DuckDB file.
         NoData: no run has published anything.
         DestinationError: the copy can't be made.
     """
@@ -37,13 +37,13 @@ def back_up(folder: Path, keep: int | None) -> Backup:
 
 @contextmanager
 def restoring(source: Path | None) -> Iterator[RestorePlan]:
-    """Yields the plan of a restore and holds the lock during the block, so that no run begins.
+    """Yields the plan for a restore, and holds the lock during the block so that no run can begin.
 
     Args:
         source: the copy to restore from; default the published file.
 
     Raises:
-        SettingsError: the destination has no file of its own.
+        SettingsError: the destination is not a DuckDB file.
         RunInProgress: a run is under way.
         DestinationError: the copy can't be used.
     """
@@ -55,10 +55,10 @@ def restoring(source: Path | None) -> Iterator[RestorePlan]:
 
 
 def _require_files() -> None:
-    """Raises SettingsError if the destination is a server or a lake, which has means of its own."""
+    """Raises SettingsError if the destination is a server or a lake, which has its own backup tools."""
     kind = get_setting("pipeline.destination")
     if instead := INSTEAD.get(kind):
         raise SettingsError(
-            f"{setting_location('pipeline.destination')} is {kind!r}, and this command copies DuckDB files only. "
+            f"{setting_location('pipeline.destination')} is {kind!r}, but this command copies only DuckDB files. "
             f"{instead}: see docs/how-to/back-up.md"
         )

@@ -19,12 +19,12 @@ from sources.sendcloud.errors import SettingsError
 def forget_tracking_number(
     number: str, *, wait_seconds: float = 0, is_trial: bool = False
 ) -> dict[str, dict[str, int]]:
-    """Masks the tracking number, and publishes the result. Returns the masked or deleted rows by account and table.
+    """Masks the tracking number and publishes the result. Returns the numbers of changed rows by account and table.
 
     Args:
         number: the tracking number.
         wait_seconds: how long to wait for a run to end.
-        is_trial: whether to change nothing, but to return the rows.
+        is_trial: whether to change nothing and only return the numbers.
 
     Raises:
         SettingsError: no row has this tracking number.
@@ -38,7 +38,7 @@ def forget_tracking_number(
         found = {account: rows for account, rows in matches.items() if rows}
         if not found:
             editor.publish()
-            raise SettingsError(f"No pickup and no rejected record has the tracking number {number!r}.")
+            raise SettingsError(f"No pickup or rejected record has the tracking number {number!r}.")
         for account in () if is_trial else found:
             editor.edit(account, partial(forget_number, account=account, number=number))
         if not is_trial:
@@ -48,7 +48,7 @@ def forget_tracking_number(
 
 
 def _remove_packages(backend: Backend, accounts: Iterable[str]) -> None:
-    """Deletes the load packages of the accounts' last runs, and those of crashed runs. No run needs them."""
+    """Deletes the load packages of the accounts' last runs and of crashed runs. No later run needs these packages."""
     for account in accounts:
         for folder in backend.working_dir().glob(f"{PIPELINE_PREFIX}{account}*"):
             if folder.name in (f"{PIPELINE_PREFIX}{account}", f"{PIPELINE_PREFIX}{account}.left"):

@@ -51,8 +51,8 @@ def update_incidents(
     """Returns the incidents after a run.
 
     An incident for ALL_ACCOUNTS, which began before the accounts were known, becomes an incident for every known
-    account. Incidents for accounts that are no longer configured are dropped, and so is an UNKNOWN_HOLDER that was not
-    reported, because a run that has just started has not recorded itself yet.
+    account. Incidents for accounts that are no longer configured are dropped. An unreported UNKNOWN_HOLDER is dropped
+    too, because a run that has just started may not have recorded itself yet.
 
     Args:
         before: the incidents before the run.
@@ -83,7 +83,8 @@ def update_incidents(
 def is_due(name: str, incident: Incident, locked_out_hours: float, now: datetime) -> bool:
     """Returns whether the start of the incident must be reported now.
 
-    A single run may find another run at work. It becomes an incident if no run has ended for `locked_out_hours`.
+    A single run that finds the lock held is not an incident. The lock is reported once no run has ended for
+    `locked_out_hours`.
     """
     if name == LOCKED_OUT and now - incident.since < timedelta(hours=locked_out_hours):
         return False
@@ -166,12 +167,12 @@ def _empty_file(path: Path) -> None:
 
 
 def _is_own_file(path: Path) -> bool:
-    """Returns whether the file exists and this user created it. In a shared folder, another user may have done so."""
+    """Returns whether the file exists and this user created it. In a shared folder, it may be another user's file."""
     return path.is_file() and is_own(path) and _is_in_own_folder(path)
 
 
 def _is_in_own_folder(path: Path, *, create: bool = False) -> bool:
-    """Returns whether only this user can write to the file's folder, if that is the one in the temporary folder."""
+    """Returns whether the file is outside the temporary folder, or in a folder to which only this user can write."""
     if path.parent != temporary_folder(TEMPORARY_NAME):
         return True
     try:

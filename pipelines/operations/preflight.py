@@ -67,7 +67,7 @@ def _project_finding(project: Path) -> Finding:
     return Finding(
         "project",
         "warning",
-        f"there is no .dlt in or above {project}, so all settings are defaults or environment variables. {remedy}",
+        f"there is no .dlt in or above {project}, so all settings come from defaults or the environment. {remedy}",
     )
 
 
@@ -96,7 +96,7 @@ def _access_findings(project: Path, data: Path) -> Iterator[Finding]:
 
 def _ignored_findings() -> Iterator[Finding]:
     if ignored := ignored_settings():
-        about = "settings of dlt's that have no effect here (docs/reference/settings.md)"
+        about = "dlt settings that have no effect here (docs/reference/settings.md)"
         yield Finding("settings", "warning", f"{about}: {', '.join(ignored)}")
 
 
@@ -106,7 +106,7 @@ def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
     if by_v2:
         message = f"{', '.join(by_v2)}: API v2, which works but gets no new features."
         remedy = (
-            'With api_version = "v3", the next run reads everything again once; tables and views stay the same. '
+            'With api_version = "v3", the next run reads all pickups again; tables and views stay the same. '
             "See docs/how-to/api-v3.md"
         )
         yield Finding("version", "ok", f"{message} {remedy}")

@@ -105,11 +105,11 @@ def _record_findings(page: Page, account: str) -> Iterator[Finding]:
     """Yields a warning if the newest record can't be loaded, or can be loaded only without some of its fields."""
     if page.rejected:
         message = f"the newest record can't be loaded ({page.rejected[0].reason}); a run keeps it in quarantine"
-        remedy = "If more than 1 % of what a run reads is like this, the run exits 1: ask Sendcloud"
+        remedy = "If more than 1 % of a run's records are like this, the run exits with code 1: ask Sendcloud"
         yield Finding("records", "warning", f"{message}. {remedy}", account)
     if page.unreadable_fields:
         named = ", ".join(sorted(page.unreadable_fields))
-        message = f"the newest record has fields that can't be read: {named}. A run loads it without them"
+        message = f"the newest record has fields that can't be read: {named}. A run loads the record without them"
         yield Finding("records", "warning", f"{message} and keeps their values in extra: ask Sendcloud", account)
 
 
@@ -121,7 +121,7 @@ def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
     as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
     message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
-    message += f" A run would take {as_of:%Y-%m-%d %H:%M} UTC as its time."
+    message += f" A run would use {as_of:%Y-%m-%d %H:%M} UTC as its time."
     return Finding(
         "clock",
         "warning",

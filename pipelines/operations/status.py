@@ -98,7 +98,7 @@ def _read_published() -> list[dict[str, Any]]:
 
 
 def _status_query(connection: Session) -> str:
-    """Returns the query. Before the first run after an upgrade, the receipts have no numbers."""
+    """Returns the query. Until the first run after an upgrade, receipts may have no run numbers."""
     has_numbers = "run_number" in connection.columns("pickup_runs")
     return _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
 

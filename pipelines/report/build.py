@@ -24,7 +24,7 @@ from pipelines.warehouse import read_rows
 from sources.sendcloud.errors import SettingsError
 
 CELL_TIMEOUT_SECONDS = 600
-SECRETS = ("SOURCES__", "ALERTS__", "RUNTIME__SLACK_INCOMING_HOOK")  # how the names of these variables begin
+SECRETS = ("SOURCES__", "ALERTS__", "RUNTIME__SLACK_INCOMING_HOOK")  # the prefixes of these variables' names
 REQUIRED_PACKAGES = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
 
@@ -82,7 +82,7 @@ def build_report(
 def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> Any:
     """Returns the notebook after a new kernel has executed every cell.
 
-    Its settings cell selects the pickups in `only`.
+    The notebook's settings cell selects the pickups in `only`.
     """
     # jsonschema 4.26 uses this package to check IRIs, and its grammar makes the import take 4 s (2026-11). The import
     # is blocked because notebooks contain no IRIs.

@@ -19,7 +19,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 
 GENERATOR, TITLE = "sendcloud-pickups", "<title>Sendcloud pickups"
-HEAD_BYTES = 2_000  # both are within the first bytes of a page
+HEAD_BYTES = 2_000  # the generator and the title are within the first bytes of a page
 
 
 class Chapter(NamedTuple):
@@ -38,12 +38,12 @@ def chapter(name: str, notebook: Any) -> Chapter:
 
     Args:
         name: the name of the notebook, without `.ipynb`.
-        notebook: the executed notebook. The cell that asks readers for settings is removed from it.
+        notebook: the executed notebook. The cell that asks readers for settings is removed from the notebook.
     """
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
-    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # a page can't be edited
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # readers can't edit a page
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
@@ -75,7 +75,7 @@ def _describe_images(body: str) -> str:
 
 
 def is_own_page(page: Path) -> bool:
-    """Returns whether this program created the file. Pages without a generator, from before 0.2, have the title."""
+    """Returns whether this program created the file. Pages from before 0.2 have only the title."""
     with page.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "replace")
     return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)

@@ -74,7 +74,9 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
     for path in paths.values():
         _check_path(kind, str(path), is_program=path is paths["COMMAND"])
     if user and not user.isprintable():
-        raise SettingsError(f"--user {user!r} can't be used in a schedule: it has a control character. Name the user.")
+        raise SettingsError(
+            f"--user {user!r} can't be used in a schedule: it contains a control character. Name the user."
+        )
     texts = {name: str(path) for name, path in paths.items()}
     texts |= {"USER": user or _owner(project), "HOMES": _protect_home([*paths.values()])}
     blanks = {name: ESCAPES[kind](text) for name, text in texts.items()}
@@ -132,7 +134,7 @@ def _check_path(kind: Scheduler, path: str, *, is_program: bool) -> None:
     if wrong:
         raise SettingsError(
             f"{path!r} can't be used in a schedule for {kind}: it contains {', '.join(map(repr, wrong))}. "
-            "Move it, or install it again, in a folder whose path has none of these characters."
+            "Move or reinstall it in a folder whose path contains none of these characters."
         )
 
 

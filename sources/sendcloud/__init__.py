@@ -104,11 +104,11 @@ def sendcloud_source(
         settle_days: the number of days after its window during which a pickup may still change.
         max_lookback_days: the number of days before the newest pickup within which every run rereads open pickups.
         pages_per_package: the number of pages per load package in a first load or sweep, unless `part` is `whole`.
-        requests_per_minute: the maximum request rate, including retries. A walk below this rate never waits.
+        requests_per_minute: the maximum request rate, including retries. A walk that stays below this rate never waits.
         request_max_attempts: the maximum number of attempts per page. With seven attempts, the waits add up to 63 s,
             which is longer than Sendcloud's one-minute rate window.
-        account_timeout: the number of seconds for which a run reads the account; 0 means no limit. What was read of a
-            first load or a sweep is loaded, and the next run resumes there.
+        account_timeout: the number of seconds for which a run reads the account; 0 means no limit. The part of a first
+            load or sweep that was read in this time is loaded, and the next run resumes after it.
         part: `whole` reads everything in one package. To read several packages, use `head`, and then `history` as long
             as `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To
             reread settled pickups too, use `sweep` instead of `head`. `part` is an argument, not a setting.
@@ -141,7 +141,7 @@ def sendcloud_source(
     stats.account, stats.api_version = account, api_version
     # The `pickups` resource walks the list, and `pickups_quarantine` waits for the rejected records. A hidden parent
     # resource with two transformers would not work, because dlt stores the state and the settings of the incremental
-    # per resource. In existing warehouses, both are stored under `pickups`.
+    # per resource. In existing warehouses, the state and the settings are stored under `pickups`.
     is_walking = False
     result: WalkResult | None = None
 

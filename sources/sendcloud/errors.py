@@ -93,7 +93,10 @@ class TokenAuthError(AuthError):
 
 
 class Unavailable(SendcloudError):
-    """Raised when no attempt returned a usable response. `is_unreachable` if no attempt returned any response."""
+    """Raised when no attempt returned a usable response.
+
+    `is_unreachable` is true if no attempt returned any response.
+    """
 
     is_unreachable = False
 

@@ -1,4 +1,4 @@
-"""Hides one warning of dlt's that concerns every run and needs no action."""
+"""Hides a dlt warning that appears in every run and needs no action."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ RESOURCES = ("pickups", "pickups_quarantine")
 class _KnownWarning(logging.Filter):
     """Rejects dlt's warning that the resources' column hints differ from the Arrow schema.
 
-    Three columns contain JSON. Arrow has no such type that dlt 1.31 knows, so their Arrow type is text (2026-11).
+    Three columns contain JSON. dlt 1.31 supports no Arrow type for JSON, so the columns have Arrow's text type
+    (2026-11).
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -25,6 +26,6 @@ _KNOWN_WARNING = _KnownWarning()
 
 
 def hide_known_warning() -> None:
-    """Makes dlt's log leave out the warning. Other warnings stay."""
+    """Removes the warning from dlt's log. Other warnings are still logged."""
     if logger.LOGGER:
         logger.LOGGER.addFilter(_KNOWN_WARNING)  # adding the same filter again has no effect

@@ -118,7 +118,7 @@ def test_account_with_other_pickups_is_not_merged(loaded: Installation, apis: di
 
     assert done.returncode == 3
     assert (
-        "different Sendcloud accounts, because 1 of the 3 ids that both have were booked at different times"
+        "different Sendcloud accounts, because 1 of the 3 ids that both accounts have were booked at different times"
         in done.stderr
     )
     assert loaded.pickups() == before

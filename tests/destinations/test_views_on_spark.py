@@ -217,7 +217,7 @@ def test_exported_views_of_a_lake_are_read_unchanged_until_the_next_export(
     with project_context(installation.folder):
         computed = {path.stem: read_rows(path.stem) for path in view_files()}
         monkeypatch.setenv("PUBLISH__VIEWS", "built")
-        with pytest.raises(ViewsNotExported, match="Build them first: pickups models"):
+        with pytest.raises(ViewsNotExported, match="Build the views first: pickups models"):
             read_rows("pickups")
 
         for engine in ("duckdb", "spark"):

@@ -289,7 +289,7 @@ def test_report_excludes_data_published_while_it_is_created(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--since", "yesterday"], 2, "'yesterday' is not a day such as 2026-01-01"),
+        (["--since", "yesterday"], 2, "'yesterday' is not a date such as 2026-01-01"),
         (["--carrier", "DHL"], 2, "unknown carrier 'DHL'; available carriers: "),
     ],
 )

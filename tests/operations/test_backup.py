@@ -151,7 +151,7 @@ def test_on_a_server_or_a_lake_the_commands_say_what_to_use_instead(
         done = installation.command(*words, PIPELINE__DESTINATION=destination)
 
         assert done.returncode == 3
-        assert f"is {destination!r}, and this command copies DuckDB files only" in done.stderr
+        assert f"is {destination!r}, but this command copies only DuckDB files" in done.stderr
         assert instead in done.stderr
 
 

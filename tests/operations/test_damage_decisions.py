@@ -34,14 +34,14 @@ def damaged_copy(shop: Installation) -> str:
 
 def log_of_a_killed_run(shop: Installation) -> str:
     shop.warehouse.with_name("warehouse.duckdb.wal").write_bytes(b"rows of a killed run")
-    return "warehouse.duckdb.wal may hold rows that were never published"
+    return "warehouse.duckdb.wal may contain rows that were never published"
 
 
 def other_accounts(shop: Installation) -> str:
     with duckdb.connect(str(shop.published)) as connection:
         for table in ("pickups", "pickup_runs"):
             connection.execute(f"update sendcloud.{table} set account = 'other-shop'")
-    return "holds other-shop, and no account that is configured here"
+    return "contains other-shop, but no account that is configured here"
 
 
 def somebody_elses_file(shop: Installation) -> str:
@@ -71,7 +71,7 @@ def test_a_run_changes_nothing_if_a_person_must_decide(
     assert done.returncode == 6
     told = done.stderr.splitlines()[-1]
     assert evidence in told
-    assert told.endswith("Nothing was changed. To see what each copy holds, and to decide: pickups restore")
+    assert told.endswith("Nothing was changed. To compare the copies and decide, run: pickups restore")
     assert {path.name: path.read_bytes() for path in shop.warehouse.parent.glob("*.duckdb*")} == before
     assert api.requests == []
 
@@ -90,7 +90,7 @@ def test_a_run_does_not_take_a_copy_that_is_older_than_what_the_warehouse_shows(
     done = shop.command("run", api=api)
 
     assert done.returncode == 6
-    assert "it holds work (loads: 1) that the published copy lacks" in done.stderr
+    assert "it contains work (loads: 1) that the published copy lacks" in done.stderr
     assert "pickups restore" in done.stderr
     assert shop.published.read_bytes() == older
 
@@ -200,7 +200,7 @@ def test_restore_does_what_a_run_leaves_to_a_person(
 
     assert done.returncode == 0, done.stderr
     assert "damaged (IO Error: Could not read enough bytes" in done.stdout
-    assert ("lost       what a killed run left in" in done.stdout) == (reason is log_of_a_killed_run)
+    assert ("lost       any rows that a killed run left in" in done.stdout) == (reason is log_of_a_killed_run)
     assert shop.run(api).outcome == "succeeded"
     assert rows_of(shop.warehouse, COUNT) == [{"n": 6 if reason is log_of_a_killed_run else 11}]
 
@@ -223,5 +223,5 @@ def test_a_folder_in_the_warehouses_place_is_left_to_a_person(shop: Installation
     done = shop.command("run", api=api)
 
     assert done.returncode == 6
-    assert "a folder is none of ours" in done.stderr
+    assert "a folder can't be a warehouse" in done.stderr
     assert shop.warehouse.is_dir()

@@ -27,7 +27,7 @@ def test_a_unique_index_of_a_person_is_named_and_once_it_is_dropped_nothing_is_m
 
     assert done.returncode == 6
     told = done.stderr.splitlines()[-1]
-    assert "the unique index by_a_person on sendcloud.pickups refuses changed rows" in told
+    assert "the unique index by_a_person on sendcloud.pickups rejects changed rows" in told
     assert "drop index sendcloud.by_a_person" in told
 
     with duckdb.connect(str(installation.warehouse)) as connection:

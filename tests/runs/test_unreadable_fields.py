@@ -63,7 +63,7 @@ def test_a_cancellation_is_loaded_although_every_record_has_an_unreadable_contra
     assert receipt.checks_failed == {"unreadable_fields": 20}
     assert receipt.unexpected_values == {"unreadable_fields": [CONTRACT]}
     assert receipt.exit_code == 0
-    told = f"fields that could not be read, null in their column and kept in extra: {CONTRACT} (20)"
+    told = f"unreadable fields, stored as null and kept in extra: {CONTRACT} (20)"
     assert told in receipt.remarks()
     (row,) = installation.rows("select unreadable_fields from sendcloud.pickup_runs order by started_at desc limit 1")
     assert row["unreadable_fields"] == json.dumps({CONTRACT: 20})

@@ -78,7 +78,9 @@ def test_receipt_and_check_name_the_difference_between_the_clocks(installation: 
     assert near.observed_at == NOW + timedelta(minutes=59)
     assert (far.clock_difference_seconds, far.checks_failed) == (-7200, {"clocks_agree": 1})
     assert (far.observed_at, far.exit_code, seen) == (NOW, 0, NOW)
-    expected = "clocks: this machine's is 7,200 s behind the API's; the run took 2026-11-20 12:00 UTC as its time"
+    expected = (
+        "clocks: this machine's clock is 7,200 s behind the API's clock; the run used 2026-11-20 12:00 UTC as its time"
+    )
     assert expected in far.remarks()
 
 

@@ -91,7 +91,7 @@ def test_a_full_disk_below_stdout_exits_6_and_names_stdout(loaded: Installation,
 
     assert done.returncode == 6
     assert done.stderr.splitlines()[-1] == (
-        "pickups: The destination failed: stdout: No space left on device. Send the output to another place."
+        "pickups: The destination failed: stdout: No space left on device. Send the output elsewhere."
     )
 
 

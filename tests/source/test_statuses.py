@@ -283,7 +283,7 @@ def test_a_next_link_with_http_to_our_own_https_host_is_requested_by_https(
     assert done.returncode == 0, done.stderr
     assert asked == ["/api/v2/pickups?limit=500", "/api/v2/pickups?cursor=a"]
     assert installation.pickups() == as_rows([first, second], api_version="v2")
-    assert "1 next link of Sendcloud began with http; the pages were requested by https" in done.stdout
+    assert "1 next link from Sendcloud began with http; the pages were requested by https" in done.stdout
     assert installation.rows("select links_by_https from sendcloud.pickup_runs") == [{"links_by_https": 1}]
 
 
@@ -328,10 +328,10 @@ def new_client(base_url: str = "https://panel.sendcloud.example/api/v2") -> Clie
     ("kind", "problem"),
     [
         ("missing", "which can't be read: No such file or directory"),
-        ("text", "which holds no certificate in PEM format"),
-        ("empty", "which holds no certificate in PEM format"),
+        ("text", "which contains no certificate in PEM format"),
+        ("empty", "which contains no certificate in PEM format"),
         ("folder", "a folder without certificates that openssl rehash has prepared"),
-        ("broken", "which holds no certificate in PEM format"),
+        ("broken", "which contains no certificate in PEM format"),
     ],
 )
 def test_a_bundle_of_certificates_that_cannot_be_used_is_named(
@@ -392,7 +392,7 @@ def test_ssl_cert_file_has_no_effect(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("http://", "names no host"),
         ("http://:3128", "names no host"),
         ("http://user:s3cret@", "names no host"),
-        ("ftp://proxy.example:21", "has the scheme 'ftp', which no proxy has"),
+        ("ftp://proxy.example:21", "has the scheme 'ftp', which proxies don't have"),
         ("http://proxy.example:port", "is not a URL"),
         ("http://[::1", "is not a URL"),
         ("http://proxy.example:99999", "is not a URL"),
@@ -435,11 +435,11 @@ def test_other_proxies_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: 
 @pytest.mark.parametrize(
     ("key", "problem"),
     [
-        ("abc ", "has a blank or a line break at its start or end"),
-        (" abc", "has a blank or a line break at its start or end"),
-        ("abc\t", "has a blank or a line break at its start or end"),
-        ("\u00a0abc", "has a blank or a line break at its start or end"),
-        ("abc\n", "has a blank or a line break at its start or end"),
+        ("abc ", "starts or ends with a blank or a line break"),
+        (" abc", "starts or ends with a blank or a line break"),
+        ("abc\t", "starts or ends with a blank or a line break"),
+        ("\u00a0abc", "starts or ends with a blank or a line break"),
+        ("abc\n", "starts or ends with a blank or a line break"),
         ('"abc"', "has quotes around it"),
         ("'abc'", "has quotes around it"),
         ("`abc`", "has quotes around it"),

@@ -1,7 +1,7 @@
 """Implements AccountEditor (destinations/base.py) for a lake, where each account has its own folders.
 
-A lake has no transactions over several tables. A change therefore hides what it writes or deletes (hidden.py). If the
-command is killed, the next run of the account or the same command finishes the change or undoes it.
+A lake has no transactions across tables. A change therefore hides the folders that it writes or deletes (hidden.py). If
+the command is killed, the account's next run or the same command finishes or undoes the change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DeltaAccountEditor:
     Attributes:
         tables: the lake.
         memory: opens an in-memory database that can read the lake's files.
-        translate_errors: translates the errors of the lake.
+        translate_errors: translates the lake's errors into the pipeline's errors.
         locked: the folders of the accounts whose locks the caller holds.
     """
 
@@ -52,7 +52,7 @@ class DeltaAccountEditor:
             yield session
 
     def count_rows(self) -> RowCounts:
-        """Returns the rows of all accounts, including those that a killed rename has hidden."""
+        """Returns the numbers of rows of all accounts, including accounts that a killed rename has hidden."""
         found: RowCounts = {}
         with self.open_memory() as session:
             for dataset in self._datasets():
@@ -72,7 +72,7 @@ class DeltaAccountEditor:
         marked = (old, MERGING) if self.tables.table(new, "pickups") else (new, COPY_OF + old)
         hide(self.tables, *marked)
         if marked[0] == new:
-            self.tables.remove_dataset(new)  # a failed first run leaves receipts, which `session` has
+            self.tables.remove_dataset(new)  # a failed first run leaves receipts, which `session` contains
             self.tables.copy_dataset(old, new)
             _rename_positions(self.tables, new, names)
         for table in self._tables(old):
@@ -101,7 +101,7 @@ class DeltaAccountEditor:
             return ask(session)
 
     def publish(self) -> None:
-        """Finishes what a killed command has begun. Readers use the tables directly."""
+        """Finishes what a killed command began. Readers use the tables directly."""
         with self.open_memory():
             finish_changes(self.tables, self.locked)
 
@@ -135,12 +135,12 @@ class DeltaAccountEditor:
 
     def _query(self, dataset: str, table: str) -> str:
         found = self.tables.table(dataset, table)
-        assert found  # noqa: S101  # `_tables` has found it
+        assert found  # noqa: S101  # `_tables` returns only tables that exist
         return table_query(found, self.tables)
 
 
 def _rename_positions(tables: DeltaTables, dataset: str, names: Renaming) -> None:
-    """Gives the position in dlt's state files to the new name."""
+    """Renames the account in dlt's state files, which store its position in the list."""
     before, after = (f"{PIPELINE_PREFIX}{name}{NAME_SEPARATOR}" for name in (names.old, names.new))
     for path in tables.files_in(dataset, STATE_FOLDER):
         folder, _, name = path.rpartition("/")

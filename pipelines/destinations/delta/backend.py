@@ -244,7 +244,7 @@ def delta_backend(names: SchemaNames) -> DeltaBackend:
     found = DeltaBackend(destination, resolve_configuration(destination, names.data), names)
     if stands_for_others := sorted(set(found.tables.address) & set("[]{}*?#")):
         raise SettingsError(
-            f"[destination.filesystem] bucket_url: {found} has a {stands_for_others[0]!r}, which has a special meaning "
-            "when files are read. Choose an address without this character."
+            f"[destination.filesystem] bucket_url: {found} contains {stands_for_others[0]!r}, which has a special "
+            "meaning when files are read. Choose an address without this character."
         )
     return found

@@ -1,7 +1,7 @@
 """Hides an account's folders from readers while a command copies, merges or deletes them.
 
-A marker is an empty file beside the account's folder. Readers list both in one request. If a command is killed, the
-marker says how to finish: a folder whose marker is
+A marker is an empty file beside the account's folder. Readers list the folder and the marker in one request. If a
+command is killed, the marker determines how to finish. A folder with the marker
 
 - LEFTOVER is deleted, because its rows are elsewhere or unwanted;
 - MERGING is shown again, because its rows may not be in the other folder yet;
@@ -20,9 +20,9 @@ LEFTOVER, MERGING, COPY_OF = "leftover", "merging", "copy-of-"
 
 
 def hidden_datasets(entries: Iterable[str]) -> dict[str, str]:
-    """Returns the hidden folders and their markers, from the names of the entries beside them.
+    """Returns the hidden folders and their markers, based on the names of the entries in the lake.
 
-    A folder has two markers for an instant. LEFTOVER is the later one, and counts.
+    A folder can briefly have two markers. LEFTOVER is the later marker and takes precedence.
     """
     marked = sorted((name.partition(".")[::2] for name in entries), key=lambda one: one[1] == LEFTOVER)
     return {dataset: kind for dataset, kind in marked if _is_marker(kind)}
@@ -43,7 +43,7 @@ def show(tables: DeltaTables, dataset: str, kind: str) -> None:
 
 
 def finish_changes(tables: DeltaTables, datasets: Iterable[str]) -> None:
-    """Finishes or undoes what a killed command has begun. The caller must hold the accounts' locks."""
+    """Finishes or undoes what a killed command began. The caller must hold the accounts' locks."""
     there = tables.entries(tables.root)
     hidden = hidden_datasets(there)
     for dataset in [name for name in datasets if name in hidden]:

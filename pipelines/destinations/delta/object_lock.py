@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class ObjectLock(TransactionalFile):
     """Extends dlt's lock with an owner.
 
-    The lock in dlt 1.31 checks whether the file exists, if it checks anything, and its heartbeat recreates a deleted
-    file. This lock names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
+    The lock in dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
+    names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
 
     The file with the earliest name holds the lock, and names begin with the machine's current time. A file older than
     LOCK_TTL_SECONDS has expired and is removed by any run that finds it. dlt implements both rules, and earlier
@@ -83,7 +83,7 @@ class ObjectLock(TransactionalFile):
         return ""
 
     def _enqueue(self) -> None:
-        """Creates a lock file with a new name, because a lock that has lost its place must not precede later ones."""
+        """Creates a lock file with a new name, because a lock that has lost its place must not precede later locks."""
         self._renewed, self._is_lost = _clocks(), False
         self.lock_path = f"{self.lock_prefix}.{lock_id()}"
         self._fs.pipe_file(self.lock_path, self._token)

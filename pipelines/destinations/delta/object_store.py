@@ -12,7 +12,7 @@ from pipelines.errors import RunInProgress
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}  # s3fs, gcsfs and adlfs use them
+CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"}  # used by s3fs, gcsfs and adlfs
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Checks that the lake's folders are ours, and keeps the lake's mark (destinations/warehouse_mark.py) in a file."""
+"""Checks that the lake's folders are ours, and stores the lake's mark (destinations/warehouse_mark.py) in a file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pipelines.errors import ForeignObject, OtherSchema
 
 MARK_FILE = f"{MARK_TABLE}.json"
 REMEDY = (
-    "Choose another name for ours ([schemas] data in .dlt/config.toml), or another [destination.filesystem] bucket_url."
+    "Set another schema name ([schemas] data in .dlt/config.toml), or use another [destination.filesystem] bucket_url."
 )
 SECOND_WAREHOUSE = "keep a second warehouse at another [destination.filesystem] bucket_url."
 
 
 def check_lake(tables: DeltaTables, accounts: Sequence[str]) -> None:
-    """Raises an error if a run of the accounts would write to a folder that isn't ours.
+    """Raises an error if a run of the accounts would write to somebody else's folder.
 
-    An account's folder is ours if dlt created it, and the bookkeeping folder if it holds nothing but our folders.
+    An account's folder is ours if dlt created it. The bookkeeping folder is ours if it contains only our folders.
 
     Raises:
         ForeignObject: a folder is not ours.
-        OtherSchema: an account's folder begins with another name than `[schemas] data`.
+        OtherSchema: an account's folder has a name that does not begin with `[schemas] data`.
         NewerLayout: a newer version of this program wrote the tables.
     """
     read_lake_mark(tables)
@@ -42,7 +42,7 @@ def check_lake(tables: DeltaTables, accounts: Sequence[str]) -> None:
 
 
 def _check_other_names(tables: DeltaTables, there: Sequence[str], dataset: str) -> None:
-    """Raises OtherSchema if the account, which has no folder yet, has one under another name of `[schemas] data`."""
+    """Raises OtherSchema if the account's folder was named after another value of `[schemas] data`."""
     data = tables.schemas.data
     ending = dataset.removeprefix(data)
     for folder in there:

@@ -50,7 +50,8 @@ _EMPTY_DLT_TABLES = """
 class AccountTables(DuckDBSession):
     """Implements Session (destinations/base.py) for one account, with a separate catalog in the in-memory database.
 
-    Nothing is published by hand: `flush` writes to the lake, and readers create the views (`create_filtered_views`).
+    There is no separate publishing step: `flush` writes to the lake, and readers create the views
+    (`create_filtered_views`).
     """
 
     def __init__(self, database: DuckDBSession, tables: DeltaTables, dataset: str) -> None:
@@ -73,7 +74,7 @@ class AccountTables(DuckDBSession):
         return super().execute(sql, parameters)
 
     def has_table(self, name: str) -> bool:
-        """Returns whether a table or view has this name. Views count because `pickups` is a view over its files."""
+        """Returns whether a table or view has this name. Views count because `pickups` is a view over files."""
         return bool(self.columns(name))
 
     def refresh(self) -> None:

@@ -52,26 +52,26 @@ class DeltaTables:
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
         loaded = self.entries(f"{self.root}/{dataset}")
-        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so it is somebody else's
+        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so it belongs to somebody else
             return []
         names = [*loaded, *self.entries(f"{self.root}/{self.own_folder}/{dataset}")]
         return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
 
     def entries(self, folder: str) -> list[str]:
-        """Returns the names of the files and folders in a folder, which may be missing."""
+        """Returns the names of the files and folders in a folder. The folder may be missing."""
         if not self.filesystem.isdir(folder):
             return []
         return [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in self.filesystem.ls(folder, detail=True)]
 
     def read_text(self, name: str) -> str | None:
-        """Returns the text of a file of the lake, or None if the file doesn't exist."""
+        """Returns the text of a file in the lake, or None if the file doesn't exist."""
         try:
             return bytes(self.filesystem.cat_file(f"{self.root}/{name}")).decode()
         except FileNotFoundError:
             return None
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a file of the lake. A missing folder is created."""
+        """Writes a file in the lake. A missing folder is created."""
         place = f"{self.root}/{name}"
         self.filesystem.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
         self.filesystem.pipe_file(place, text.encode())

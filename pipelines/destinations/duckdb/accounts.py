@@ -45,13 +45,13 @@ class DuckDBAccountEditor:
             return ask(session)
 
     def publish(self) -> None:
-        """Rewrites the warehouse, whose free space would still contain the deleted rows, and copies it for readers."""
+        """Rewrites the warehouse, because its free space still contains deleted rows, and copies it for readers."""
         rewrite(self.warehouse)
         self.publish_file()
 
     @contextmanager
     def _transaction(self, *, is_trial: bool = False) -> Iterator[DuckDBSession]:
-        """Opens a transaction, which a failure or a trial rolls back."""
+        """Opens a transaction, which is rolled back after a failure or a trial."""
         with self.open_session() as session:
             session.execute("begin")
             yield session

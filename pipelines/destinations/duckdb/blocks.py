@@ -1,6 +1,6 @@
 """Finds damaged blocks in a DuckDB file without opening it, because each block begins with a checksum of its content.
 
-DuckDB itself verifies a block only when a statement reads it, so a run would publish a copy of a damaged old block.
+DuckDB itself verifies a block only when a statement reads it, so a run could publish a copy of a damaged old block.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HEADER_BYTES, WORD = 4096, struct.Struct("<Q")
-# the file begins with three headers; these are the fields of the last two after their checksum
+# A file begins with three headers. In the last two, these fields follow the checksum.
 HEADER_FIELDS = struct.Struct("<8xQ16xQQ")
 MAGIC, VERSION_AT, WRITER_AT = b"DUCK", 12, 52
 FACTOR, SEED = pa.scalar(0xBF58476D1CE4E5B9, pa.uint64()), 5381  # DuckDB's checksum, unchanged from 1.0 to 2.0
 
 
 class FileFormat(NamedTuple):
-    """Attributes: `version` of the storage format, and `writer`, the DuckDB version that wrote the file last."""
+    """A file's storage format: its `version`, and its `writer`, the DuckDB version that last wrote the file."""
 
     version: int
     writer: str
 
 
 def read_format(path: Path) -> FileFormat | None:
-    """Returns the format that the file's first header names, or None if the header is not DuckDB's."""
+    """Returns the format named in the file's first header, or None if DuckDB did not write the header."""
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
@@ -43,12 +43,12 @@ def read_format(path: Path) -> FileFormat | None:
 def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
     """Returns whether the file is incomplete, or the checksum of a header or a block is wrong.
 
-    DuckDB leaves the blocks that it has freed as they are, so only a complete read proves that a file is damaged.
+    A wrong checksum may be in a block that DuckDB has freed, so only a complete read proves that a file is damaged.
 
     Args:
-        path: the file, which no process may be writing.
-        verified: an earlier copy of the file. A block that is the same in both is not examined again: comparing takes
-            a third of the time (2026-11).
+        path: the file, to which no process may be writing.
+        verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because
+            comparing them takes a third of the time (2026-11).
 
     Raises:
         OSError: the file can't be read.
@@ -70,14 +70,14 @@ def _has_bad_block(file: BinaryIO, earlier: BinaryIO | None, header: bytes) -> b
     _, blocks, size = HEADER_FIELDS.unpack_from(header)
     for _ in range(blocks):
         block, before = file.read(size), earlier.read(size) if earlier else None
-        # DuckDB cuts free blocks off the end of the file without changing the number of blocks in the header
+        # DuckDB truncates free blocks at the end of the file, but does not change the header's number of blocks
         if len(block) < size or not (block == before or _is_intact(block)):
             return not block == before == b""
     return False
 
 
 def _is_intact(block: bytes) -> bool:
-    """Returns whether the block's content has the checksum in its first eight bytes."""
+    """Returns whether the block's content matches the checksum in its first eight bytes."""
     if len(block) < HEADER_BYTES:
         return False
     words = pa.Array.from_buffers(pa.uint64(), len(block) // 8, [None, pa.py_buffer(block)])
@@ -85,7 +85,7 @@ def _is_intact(block: bytes) -> bool:
 
 
 def _xor(words: pa.UInt64Array) -> int:
-    """Returns the exclusive or of all words. Arrow has no such aggregate, so the array is folded in half repeatedly."""
+    """Returns the XOR of all words. Arrow has no XOR aggregate, so the array is folded in half repeatedly."""
     rest = 0
     while (number := len(words)) > 1:
         rest ^= words[number - 1].as_py() if number % 2 else 0

@@ -1,4 +1,4 @@
-"""Reads everything in a DuckDB file of ours, which proves that the file is intact, and tells what it holds."""
+"""Reads all of a DuckDB file, which proves that the file is intact, and describes its contents."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, 
 from pipelines.destinations.warehouse_mark import WarehouseMark, read_mark
 from pipelines.errors import DestinationError, NewerLayout
 
-# the tables without which a file is none of ours
+# every file that this program wrote contains these tables
 REQUIRED_TABLES = (f"{DATASET}.pickups", f"{DATASET}.pickup_runs")
-# DuckDB's words for a file that can't be opened although it is intact
+# DuckDB's messages about intact files that can't be opened contain these words
 NOT_DAMAGE = ("Could not set lock", "being used by another process", "version number", "Permission denied")
 _TABLES = """
     select schema_name, table_name from duckdb_tables()
@@ -25,13 +25,13 @@ _TABLES = """
 
 
 class Contents(NamedTuple):
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-        rows: number of rows of each table, such as `sendcloud.pickups`. A table that can't be read is missing.
+        rows: the number of rows in each table, such as `sendcloud.pickups`, except tables that can't be read.
         accounts: the accounts with pickups or receipts.
         newest_run: when the newest good run observed the list, or None.
-        mark: the mark of the warehouse that the file is a copy of, or None if an older version wrote it.
+        mark: the mark in the file, or None if an older version wrote the file.
         damage: DuckDB's message about the first table that can't be read, or None.
     """
 
@@ -56,7 +56,7 @@ class Contents(NamedTuple):
 
 
 def read_contents(path: Path) -> Contents:
-    """Reads every value in the file, and returns what the file holds.
+    """Reads every value in the file and returns a description of its contents.
 
     Raises:
         DestinationError: the file can't be opened.
@@ -68,7 +68,7 @@ def read_contents(path: Path) -> Contents:
 
 
 def salvage_contents(path: Path) -> Contents:
-    """Returns what the file holds as far as it can be read. Raises nothing."""
+    """Returns the file's contents as far as they can be read. Raises no errors."""
     rows: dict[str, int] = {}
     damage = None
     try:
@@ -89,7 +89,7 @@ def find_damage(path: Path, verified: Path | None = None) -> str | None:
     """Returns the evidence that the file is damaged, or None if it is intact or can't be examined.
 
     Args:
-        path: the file, which no other process may be writing.
+        path: the file, to which no other process may be writing.
         verified: an earlier copy of the file; see `may_be_damaged`.
     """
     try:
@@ -115,14 +115,14 @@ def first_line(error: BaseException) -> str:
 
 
 def _tables(session: DuckDBSession) -> dict[str, str]:
-    """Returns the quoted name of each table in the file by its usual name, such as `sendcloud.pickups`."""
+    """Returns the quoted names of the file's tables, by their usual names, such as `sendcloud.pickups`."""
     usual = {session.names.data: DATASET}
     found = session.execute(_TABLES).fetchall()
     return {f"{usual.get(schema, schema)}.{name}": f'"{schema}"."{name}"' for schema, name in found}
 
 
 def _read_table(session: DuckDBSession, quoted: str) -> int:
-    """Returns the number of rows. DuckDB could answer counts and maxima from statistics, but not a hash of all rows."""
+    """Returns the number of rows. A hash of all rows makes DuckDB read them; statistics could answer a count alone."""
     query = f"select count(*), bit_xor(hash(every)) from {quoted} as every"  # noqa: S608  # from the catalog
     ((rows, _),) = session.execute(query).fetchall()
     return int(rows)

@@ -1,4 +1,4 @@
-"""Makes checked copies of the published file, and replaces the warehouse with a copy by a person's decision."""
+"""Makes verified copies of the published file, and restores the warehouse from a copy that a person chooses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKUP_NAME = re.compile(r"-\d{8}T\d{6}Z\.duckdb$")
 
 
 class Backup(NamedTuple):
-    """A backup that has been made: the file, what it holds, and the older backups that were removed."""
+    """A new backup: its file, its contents, and the older backups that were removed."""
 
     path: Path
     contents: Contents
@@ -28,10 +28,10 @@ class Backup(NamedTuple):
 
 
 def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
-    """Copies the published file into the folder under a name with the UTC time, and removes the oldest backups.
+    """Copies the published file to the folder, adds the UTC time to its name, and removes the oldest backups.
 
-    A run replaces the published file as a whole, so the copy is consistent even during a run, and needs no lock. It
-    gets its name only after every table in it has been read.
+    A run replaces the published file as a whole, so the copy is consistent even during a run and needs no lock. The
+    copy gets its final name only after every table in it has been read.
 
     Args:
         published: the published file.
@@ -40,26 +40,26 @@ def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
 
     Raises:
         NoData: no run has published anything.
-        DestinationError: the copy can't be made, or the published file is damaged. Earlier backups stay.
+        DestinationError: the copy can't be made, or the published file is damaged. Earlier backups remain.
     """
     if not published.is_file() or not published.stat().st_size:
         raise NoData(published)
     target = folder / f"{published.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
     if target.exists():
-        raise DestinationError(str(target), "a backup of this second exists", "Wait a second, then run it again.")
+        raise DestinationError(str(target), "a backup from this second exists", "Wait a second, then try again.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replace_atomically(target) as fresh:
             shutil.copyfile(published, fresh)
             contents = _checked(fresh, published)
     except OSError as error:
-        remedy = "No backup was made. Name a folder on a disk with enough space that this user can write to."
+        remedy = "No backup was made. Name a writable folder on a disk with enough space."
         raise DestinationError(str(target), str(error), remedy) from None
     return Backup(target, contents, _remove_oldest(target, contents.accounts, keep) if keep else [])
 
 
 def _checked(copy: Path, source: Path) -> Contents:
-    """Returns what the copy holds. Raises DestinationError if it is damaged or none of ours."""
+    """Returns the copy's contents. Raises DestinationError if it is damaged or another program wrote it."""
     try:
         contents = read_contents(copy)
     except (DatabaseError, DestinationError) as error:
@@ -88,7 +88,7 @@ def _has_name(path: Path, stem: str) -> bool:
 
 
 def _is_backup_of(path: Path, accounts: Collection[str]) -> bool:
-    """Returns whether the file holds these accounts. Another project may write its backups to the same folder."""
+    """Returns whether the file contains any of the accounts. Other projects may write backups to the same folder."""
     if read_format(path) is None:
         return False
     found = salvage_contents(path)
@@ -101,8 +101,8 @@ class RestorePlan(NamedTuple):
     Attributes:
         warehouse: the file to replace.
         source: the copy to replace it with.
-        old: what the warehouse holds as far as it can be read, or None if there is none.
-        new: what the copy holds.
+        old: the warehouse's contents as far as they can be read, or None if there is no warehouse.
+        new: the copy's contents.
     """
 
     warehouse: Path
@@ -111,14 +111,14 @@ class RestorePlan(NamedTuple):
     new: Contents
 
     def losses(self) -> dict[str, int]:
-        """Returns by table how many rows the warehouse has more than the copy, as far as it can be read."""
+        """Returns how many more rows the warehouse has than the copy, by table, as far as the warehouse can be read."""
         more = {
             table: rows - self.new.rows.get(table, 0) for table, rows in (self.old.rows if self.old else {}).items()
         }
         return {table: rows for table, rows in more.items() if rows > 0 and table.startswith("sendcloud.pickup")}
 
     def has_log(self) -> bool:
-        """Returns whether a log beside the warehouse may hold rows that no file has."""
+        """Returns whether a log beside the warehouse may contain rows that are in no file."""
         return has_log(self.warehouse)
 
     def log(self) -> Path:
@@ -126,7 +126,7 @@ class RestorePlan(NamedTuple):
         return log_of(self.warehouse)
 
     def execute(self) -> Path | None:
-        """Replaces the warehouse, and returns the path of the old file. Raises DestinationError."""
+        """Replaces the warehouse and returns the path of the old file. Raises DestinationError on failure."""
         damaged = self.old is not None and self.old.damage
         return replace_warehouse(self.warehouse, self.source, "damaged" if damaged else "replaced")
 
@@ -135,7 +135,7 @@ def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
     """Returns what a restore of the warehouse from `source` would do. Changes nothing. The caller must hold the lock.
 
     Raises:
-        DestinationError: the source is missing, damaged, none of ours, or a copy of another warehouse.
+        DestinationError: the source is missing, damaged or a copy of another warehouse, or another program wrote it.
     """
     if not source.is_file():
         raise DestinationError(str(source), "there is no such copy", "Name a backup: pickups restore --from FILE")

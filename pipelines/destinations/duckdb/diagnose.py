@@ -43,7 +43,7 @@ def _place_finding(what: str, path: Path) -> Finding:
 
 
 def _why_not_writable(path: Path) -> str | None:
-    """Returns the reason why the file can't be created or replaced, or None if there is no such reason.
+    """Returns the reason why the file can't be created or replaced, or None if it can.
 
     Replacing a file requires write permission for its folder.
     """
@@ -63,7 +63,7 @@ def _nearest_existing(folder: Path) -> Path:
 
 
 def _content_findings(recovery: FileRecovery, files: Files, names: SchemaNames) -> Iterator[Finding]:
-    """Yields whether a run can use both files, what it would do about a damaged one, and what isn't ours in them.
+    """Yields findings about access to both files, damage that a run would repair, and other people's objects.
 
     The check holds the same lock as a run. Otherwise, a run that started during the check could not open the file.
     """
@@ -94,7 +94,7 @@ def _open_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
         if problem := index_problem(session):
             yield Finding("warehouse", "warning", f"{warehouse}: {'. '.join(problem)}")
         if damage := find_damage(published, warehouse):
-            yield Finding("published", "warning", f"{published} is damaged ({damage}); the next run publishes it anew")
+            yield Finding("published", "warning", f"{published} is damaged ({damage}); the next run replaces it")
         yield from _ownership_findings(files, names, session)
 
 
@@ -109,7 +109,7 @@ def _ownership_findings(files: Files, names: SchemaNames, session: DuckDBSession
 
 
 def _command_of(pid: int) -> str:
-    """Returns the process's program with its script or module, or "" if the system doesn't report them.
+    """Returns the program and the script or module that the process runs, or "" if the system doesn't report them.
 
     The script or module is included because the name of an interpreter alone doesn't identify the program.
     """
@@ -121,7 +121,7 @@ def _command_of(pid: int) -> str:
 
 
 def _space_finding(folder: Path, warehouse_mb: float) -> Finding:
-    """Returns whether the disk has enough free space for a run.
+    """Returns a finding that says whether the disk has enough free space for a run.
 
     A run copies the warehouse to publish it, and dlt stores each package until it is loaded.
     """

@@ -1,4 +1,4 @@
-"""Checks that the warehouse and the published file hold nothing of somebody else's that a run would replace."""
+"""Checks that a run would not replace other people's objects in the warehouse or the published file."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ SECOND_WAREHOUSE = (
     "keep a second warehouse in another file ([destination.duckdb] credentials, with its own [publish] path)."
 )
 RESTORE_REMEDY = (
-    "If it is what is left of the warehouse {warehouse}, which doesn't exist, run: pickups restore. Otherwise set "
-    "[publish] path to another file."
+    "If it is a copy of the missing warehouse {warehouse}, run: pickups restore. Otherwise, set [publish] path to "
+    "another file."
 )
 PUBLISH_REMEDY = "Set [publish] path to another file, or move this file away."
 
 
 def check_file_names(files: Files, names: SchemaNames) -> None:
-    """Raises SettingsError for a file that has the name of one of our schemas.
+    """Raises SettingsError if a file has the same name as one of our schemas.
 
-    DuckDB names a file's catalog after the file. It can't tell `analytics.pickups` in a catalog `analytics` from a
-    table of that catalog, so no statement would work.
+    DuckDB names a file's catalog after the file. In a catalog named `analytics`, DuckDB can't tell whether
+    `analytics.pickups` starts with the catalog or the schema, so every statement would fail.
     """
     for key, path in {"destination.duckdb.credentials": files.warehouse, "publish.path": files.published}.items():
         if path.name.lstrip(".").split(".")[0].lower() in names:
@@ -64,8 +64,8 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
         session: a session over the warehouse, or None if there is no warehouse yet.
 
     Raises:
-        ForeignObject: an object in the warehouse, or the published file, is not ours.
-        OtherSchema: the tables are in a schema with another name than `[schemas] data`.
+        ForeignObject: somebody else created an object in the warehouse, or the published file.
+        OtherSchema: the tables are in a schema other than `[schemas] data`.
         NewerLayout: a newer version of this program wrote one of the files.
     """
     mark = check_warehouse(files.warehouse, names, session) if session else None
@@ -73,7 +73,7 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
 
 
 def check_warehouse(warehouse: Path, names: SchemaNames, session: DuckDBSession) -> WarehouseMark | None:
-    """Returns the warehouse's mark, or None if an older version wrote the warehouse or it is empty."""
+    """Returns the warehouse's mark, or None if an older version wrote the warehouse or the warehouse is empty."""
     mark = read_mark(session, str(warehouse))
     objects = [CatalogObject(*row) for row in session.execute(_OBJECTS, _parameters(names)).fetchall()]
     is_ours = mark is not None or is_recognized(objects, names.data) or _has_own_pipeline(session, objects, names.data)
@@ -92,7 +92,7 @@ def _parameters(names: SchemaNames) -> dict[str, object]:
     }
 
 
-# a name's case doesn't matter to DuckDB, and `sql` of a table holds its columns
+# DuckDB ignores the case of names, and a table's `sql` contains the column names
 _OBJECTS = """
     select schema_name, lower(name), kind, comment, sql from (
         select schema_name, table_name as name, 'table' as kind, comment, sql
@@ -114,7 +114,7 @@ _OTHER_SCHEMAS = """
 
 
 def _has_own_pipeline(session: DuckDBSession, objects: list[CatalogObject], data: str) -> bool:
-    """Returns whether dlt's state is that of our pipelines: an older version's first load crashed early."""
+    """Returns whether dlt's state belongs to our pipelines, because an older version's first load crashed early."""
     if not any((one.schema, one.name) == (data, "_dlt_pipeline_state") for one in objects):
         return False
     ours = "select 1 from sendcloud._dlt_pipeline_state where starts_with(pipeline_name, ?) limit 1"
@@ -122,7 +122,7 @@ def _has_own_pipeline(session: DuckDBSession, objects: list[CatalogObject], data
 
 
 def _check_other_schema(warehouse: Path, names: SchemaNames, session: DuckDBSession) -> None:
-    """Raises OtherSchema if another schema of the file holds our tables: `[schemas] data` has been changed."""
+    """Raises OtherSchema if another schema in the file contains our tables, because `[schemas] data` has changed."""
     for (found,) in session.execute(_OTHER_SCHEMAS).fetchall():
         if found != names.data:
             raise OtherSchema(str(warehouse), names.data, found, SECOND_WAREHOUSE)
@@ -136,7 +136,7 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
         warehouse: a session over the warehouse, or None if there is no warehouse yet.
         mark: the warehouse's mark.
     """
-    if not files.published.exists() or not files.published.stat().st_size:  # an empty file sets only the permissions
+    if not files.published.exists() or not files.published.stat().st_size:  # an empty file only sets permissions
         return
     is_known = mark is not None and mark.published_file == file_identity(files.published)
     if is_known and mark and mark.warehouse_path == str(files.warehouse):
@@ -152,7 +152,7 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
 
 
 def file_identity(path: Path) -> str:
-    """Returns what changes whenever a file is replaced or written."""
+    """Returns an identifier that changes whenever the file is replaced or written."""
     about = path.stat()
     return f"{about.st_dev}:{about.st_ino}:{about.st_mtime_ns}:{about.st_size}"
 
@@ -160,7 +160,7 @@ def file_identity(path: Path) -> str:
 def _problem(
     files: Files, attached: DuckDBSession, warehouse: DuckDBSession | None, mark: WarehouseMark | None
 ) -> str | None:
-    """Returns why the published file is not ours, or None if it is."""
+    """Returns the reason why the published file is not ours, or None if it is ours."""
     found = own_names(attached, str(files.published))
     other = read_mark(found, str(files.published))
     if other is None:
@@ -169,23 +169,24 @@ def _problem(
         of = other.warehouse_path or "another database"
         return f"is the published file of another warehouse, {of} (created {other.created_at:%Y-%m-%d %H:%M} UTC)"
     if is_published_by_original(files, other):
-        return f"is published by {other.warehouse_path}, of which {files.warehouse} is a copy"
+        return f"is published by {other.warehouse_path}; {files.warehouse} is a copy of that file"
     return None
 
 
 def is_published_by_original(files: Files, other: WarehouseMark) -> bool:
-    """Returns whether this project is a copy of another, and both would publish to the same file.
+    """Returns whether this project is a copy of another project that publishes to the same file.
 
-    A project that was moved is not a copy: the original is gone. A copy with its own published file does no harm.
+    A project that was moved is not a copy, because the original no longer exists. A copy with its own published file is
+    harmless.
     """
     original = Path(other.warehouse_path or files.warehouse)
     return other.published_path == str(files.published) and original != files.warehouse and original.exists()
 
 
 def _unmarked_problem(published: DuckDBSession, warehouse: DuckDBSession | None) -> str | None:
-    """Returns why a file without a mark is not ours, or None if it is.
+    """Returns the reason why a file without a mark is not ours, or None if it is ours.
 
-    Before the mark, a published file is recognized by its receipts: the warehouse that it was copied from has them all.
+    A published file without a mark is recognized by its receipts, which are all in the warehouse as well.
     """
     if not {"run_id", "account", "outcome"} <= set(published.columns("pickup_runs")):
         return "was not created by this program"
@@ -202,7 +203,7 @@ _RUN_IDS = "select run_id from sendcloud.pickup_runs"
 def _attached(published: Path, connection: DuckDBSession, mark: WarehouseMark | None) -> Iterator[DuckDBSession | None]:
     """Yields a session over the published file, or None if it is ours but damaged.
 
-    A file that another program has open for writing can't be attached, so a copy of it is.
+    If another program has the file open for writing, a copy of the file is attached instead.
     """
     with published.open("rb") as file:
         is_database = file.read(12)[8:] == DUCKDB_MAGIC
@@ -215,7 +216,7 @@ def _attached(published: Path, connection: DuckDBSession, mark: WarehouseMark | 
             if mark and mark.published_path == str(published):
                 yield None  # damaged; the run replaces it with a complete copy of the warehouse
                 return
-            problem = f"can't be read, so it may be somebody else's ({str(error).splitlines()[0]})"
+            problem = f"can't be read, so it may belong to somebody else ({str(error).splitlines()[0]})"
             raise ForeignObject(str(published), problem, PUBLISH_REMEDY) from None
         try:
             yield attached

@@ -45,7 +45,7 @@ def publish(warehouse: Path, published: Path) -> None:
         with replace_atomically(published) as fresh:
             # copyfile lets the kernel copy the data, which takes a quarter of the time of reading and writing (2026-11)
             shutil.copyfile(warehouse, fresh)
-            if may_be_damaged(fresh, published):  # else a damaged copy would replace the only good one
+            if may_be_damaged(fresh, published):  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
     except FileInUse as error:
         raise PermissionError(
@@ -73,7 +73,7 @@ def remove_compaction_files(warehouse: Path) -> None:
 
 
 def _has_newer_format(warehouse: Path) -> bool:
-    """Returns whether DuckDB 1.4 can't open the file, because DuckDB 2 created it for an earlier version of ours."""
+    """Returns whether DuckDB 1.4 can't open the file, because an older version of this package used DuckDB 2."""
     found = read_format(warehouse)
     return found is not None and found.version > NEWEST_READABLE
 

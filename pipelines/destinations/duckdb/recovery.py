@@ -1,4 +1,4 @@
-"""Replaces a damaged or missing warehouse with its published copy during a run, if nothing can be lost by that."""
+"""Replaces a damaged or missing warehouse with its published copy during a run, if no data can be lost."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, 
 from pipelines.errors import DestinationError
 
 SMALL_BYTES = (
-    1_000_000  # a database without tables is smaller; a larger file need not be opened to see that it has some
+    1_000_000  # a database without tables is smaller, so a larger file must contain tables and need not be opened
 )
-REMEDY = "Nothing was changed. To see what each copy holds, and to decide: pickups restore"
-# What a run leaves behind, with the keys of earlier runs' work. A load's id is the time when it was made. An earlier run
-# whose clock was ahead has ids in the future.
+REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
+# Queries for the keys of what earlier runs stored. A load's id is the time when it was made. If the clock of an earlier
+# run was ahead, the ids of its loads are in the future.
 _WORK = {
     "loads": """
         select load_id from sendcloud._dlt_loads where status = 0 and (
@@ -49,19 +49,19 @@ _UNIQUE_INDEXES = """
 
 
 def index_problem(session: DuckDBSession) -> tuple[str, str] | None:
-    """Returns the evidence and the remedy if a person has added a unique index to a table of ours, else None."""
+    """Returns the evidence and the remedy if a person has added a unique index to one of our tables, else None."""
     for index, table in session.execute(_UNIQUE_INDEXES, [session.names.data]).fetchall():
         return (
-            f"the unique index {index} on {session.names.data}.{table} refuses changed rows, because DuckDB still "
-            "counts the row that is replaced",
-            f"This program created no index. Drop it in the warehouse: drop index {session.names.data}.{index}. The "
-            "check unique_key makes sure that no pickup is doubled.",
+            f"the unique index {index} on {session.names.data}.{table} rejects changed rows, because DuckDB still "
+            "counts the replaced rows",
+            "This program did not create the index. To drop it, run in the warehouse: drop index "
+            f"{session.names.data}.{index}. The check unique_key still detects duplicate pickups.",
         )
     return None
 
 
 class Problem(NamedTuple):
-    """What is wrong with the warehouse. Attributes: the words after its name, and whether its file is damaged."""
+    """A problem with the warehouse: its description in messages, and whether the file is damaged."""
 
     text: str
     is_damage: bool = False
@@ -71,8 +71,8 @@ class Problem(NamedTuple):
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
-    Create it when the run begins, because it remembers whether a crashed run has left a log. `own_runs` has the ids of
-    the run's receipts.
+    Create the object when the run begins, because it records whether a crashed run left a log. `own_runs` has the ids
+    of the run's receipts.
     """
 
     warehouse: Path
@@ -114,7 +114,7 @@ class FileRecovery:
         """Replaces the warehouse and returns what was done. Returns None if there is nothing to do.
 
         Raises:
-            DestinationError: a person must decide.
+            DestinationError: a person must decide what to do.
         """
         if not problem or not (copy := self._usable_copy(problem)):
             return None
@@ -126,18 +126,18 @@ class FileRecovery:
         )
 
     def _usable_copy(self, problem: Problem) -> Contents | None:
-        """Returns what the published copy holds, or None if the warehouse never existed.
+        """Returns the contents of the published copy, or None if the warehouse never existed.
 
         Raises:
-            DestinationError: a person must decide.
+            DestinationError: a person must decide what to do.
         """
         has_copy = self.published.is_file() and self.published.stat().st_size > 0
         if not problem.is_damage and not self.had_log and not (has_copy and read_format(self.published)):
-            return None  # a first run; if the published path is taken, the check of ownership says so
+            return None  # a first run; the ownership check reports a published path that is already in use
         if self.warehouse.is_dir():
-            raise self._refusal(problem, "a folder is none of ours")
+            raise self._refusal(problem, "a folder can't be a warehouse")
         if self.had_log:
-            raise self._refusal(problem, f"{log_of(self.warehouse)} may hold rows that were never published")
+            raise self._refusal(problem, f"{log_of(self.warehouse)} may contain rows that were never published")
         if not has_copy:
             raise self._refusal(problem, f"there is no published copy at {self.published}")
         copy = self._read_copy(problem)
@@ -147,14 +147,14 @@ class FileRecovery:
             raise self._refusal(problem, f"{self.published} is not a copy of it")
         if not copy.accounts & {*self.accounts}:
             others = ", ".join(sorted(copy.accounts)) or "no account"
-            raise self._refusal(problem, f"{self.published} holds {others}, and no account that is configured here")
+            raise self._refusal(problem, f"{self.published} contains {others}, but no account that is configured here")
         if newer := self._unpublished():
-            raise self._refusal(problem, f"it holds {newer} that the published copy lacks")
+            raise self._refusal(problem, f"it contains {newer} that the published copy lacks")
         return copy
 
     def _is_of_another_warehouse(self, copy: Contents) -> bool:
-        """Returns whether another warehouse that still exists publishes the copy, or the marks differ."""
-        if copy.mark is None:  # an older version has no mark
+        """Returns whether the marks differ, or another warehouse that still exists publishes the copy."""
+        if copy.mark is None:  # an older version wrote no mark
             return False
         own = salvage_contents(self.warehouse).mark if self.warehouse.is_file() else None
         is_other = own is not None and own.warehouse_id != copy.mark.warehouse_id
@@ -168,7 +168,7 @@ class FileRecovery:
             raise self._refusal(problem, f"the published copy can't be read either ({evidence})") from None
 
     def _unpublished(self) -> str:
-        """Returns what earlier runs have loaded and not published, or "". This run's own loads are read again."""
+        """Returns what earlier runs loaded but did not publish, or "". This run's own loads are read again."""
         own = {"begun_at": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp(), "own_runs": self.own_runs}
         for what, query in _WORK.items():
             asked = {name: value for name, value in own.items() if f"${name}" in query}
@@ -181,19 +181,19 @@ class FileRecovery:
 
 
 def _find_loss(warehouse: Path, published: Path) -> Problem | None:
-    """Returns the problem if the warehouse is missing, or is empty beside a published file. Otherwise returns None."""
+    """Returns the problem if the warehouse is missing, or is empty although a published file exists, else None."""
     if not warehouse.exists():
         return Problem("is missing")
     if not warehouse.is_file() or warehouse.stat().st_size > SMALL_BYTES or not published.is_file():
         return None
     with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
         if not session.has_table("pickups"):
-            return Problem("holds no pickups")
+            return Problem("contains no pickups")
     return None
 
 
 def _keys(path: Path, query: str, asked: Mapping[str, object]) -> set[str]:
-    """Returns the keys that the query finds, or none if the file can't be read that far."""
+    """Returns the keys that the query finds, or an empty set if the file can't be read."""
     with suppress(DatabaseError, DestinationError), open_newest(path) as session:
         return {key for (key,) in session.execute(query, asked).fetchall()}
     return set()

@@ -1,4 +1,4 @@
-"""Replaces the warehouse file with a verified copy. The old file is kept and no earlier one is overwritten."""
+"""Replaces the warehouse file with a verified copy. The old file is kept under an unused name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.destinations.duckdb.contents import Contents, first_line, read_co
 from pipelines.destinations.duckdb.session import DatabaseError, open_database, own_names
 from pipelines.errors import DestinationError
 
-FREE_SPACE = "Nothing was replaced. Free up disk space or mend the folder's permissions, then run again."
+FREE_SPACE = "Nothing was replaced. Free up disk space or fix the folder's permissions, then run again."
 
 
 def log_of(warehouse: Path) -> Path:
@@ -21,7 +21,7 @@ def log_of(warehouse: Path) -> Path:
 
 
 def has_log(warehouse: Path) -> bool:
-    """Returns whether a writer that was killed has left rows in a log."""
+    """Returns whether a killed writer left rows in the log."""
     log = log_of(warehouse)
     return log.exists() and log.stat().st_size > 0
 
@@ -29,17 +29,17 @@ def has_log(warehouse: Path) -> bool:
 def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
     """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
 
-    The copy is complete, on the disk and verified before the old file moves. If the process dies between the two
-    renames, there is no warehouse, and the next run does the rest. The log moves first, because a log without its file
-    would make a person decide.
+    The copy is complete, written to disk and verified before the old file is renamed. If the process dies between the
+    two renames, the warehouse is missing, and the next run replaces it. The log is renamed first, because a log without
+    its file would require a person's decision.
 
     Args:
-        warehouse: the file to replace. It may be missing, and may be a folder.
-        source: a complete file of ours.
-        why: the word after the old file's name, such as `damaged`.
+        warehouse: the file to replace. The file may be missing, or may be a folder.
+        source: a complete file that this program wrote.
+        why: the word to append to the old file's name, such as `damaged`.
 
     Returns:
-        Where the old file is kept, or None if there was none.
+        The new path of the old file, or None if there was no warehouse.
 
     Raises:
         DestinationError: the copy can't be made or verified. Nothing has changed.
@@ -74,9 +74,9 @@ def _unused_path(warehouse: Path, mark: str) -> Path:
 
 
 def _check_opened(warehouse: Path, expected: Contents) -> None:
-    """Raises DestinationError if this process still has the old file open, so that DuckDB would go on with that."""
+    """Raises DestinationError if this process still has the old file open, which DuckDB would continue to use."""
     with open_database(warehouse) as session:
         rows = own_names(session, str(warehouse)).execute("select count(*) from sendcloud.pickup_runs").fetchall()
     if rows != [(expected.rows["sendcloud.pickup_runs"],)]:
-        remedy = "The file is replaced. Run again: the next run continues with it."
+        remedy = "The file was replaced. Run again: the next run uses the new file."
         raise DestinationError(str(warehouse), "this process still has the old file open", remedy)

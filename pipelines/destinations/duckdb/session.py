@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DatabaseError = duckdb.Error
 
 
-IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # the second is the name of an attached file's catalog
+IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED names an attached file's catalog
 # DuckDB 1.4 and later read this format. DuckDB 2 would write files that no 1.x opens (2026-11).
 STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
@@ -63,7 +63,7 @@ class DuckDBSession:
         return self.over_catalog(catalogue)
 
     def over_catalog(self, catalogue: str) -> DuckDBSession:
-        """Returns another session on this database, in a catalog that exists."""
+        """Returns another session on this database, in an existing catalog."""
         connection = self.connection.cursor()
         connection.execute(f'use "{catalogue}"')
         connection.execute("set timezone = 'UTC'")
@@ -83,7 +83,7 @@ class DuckDBSession:
     def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
         """Creates the views and returns this session.
 
-        It covers all accounts, because excluding some would take longer.
+        The session covers all accounts, because excluding some would take longer.
         """
         create_views(self)
         return self
@@ -137,7 +137,7 @@ def open_database(
 
 @contextmanager
 def open_newest(path: Path) -> Iterator[DuckDBSession]:
-    """Opens a read-only session over the file that has this path now, and closes it after the block.
+    """Opens a read-only session over the file that currently has this path, and closes it after the block.
 
     `duckdb.connect` would return the old file in a process that keeps it open, even after a run has replaced it. An
     attached file is always opened again (duckdb 1.5 and 2.0).
@@ -166,7 +166,7 @@ def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
         remedy = f"Install DuckDB {found.writer} and run: pickups run. It rewrites the file for DuckDB 1.4 and later."
         return DestinationError(str(path), problem, remedy)
     remedy = "If another program has the file open, close it in that program (readers use the published file). "
-    remedy += "If the file is damaged, keep it. To see what its copies contain: pickups restore"
+    remedy += "If the file is damaged, keep it. To see what its copies contain, run: pickups restore"
     return DestinationError(str(path), evidence, remedy)
 
 
@@ -220,13 +220,13 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
-    """Returns whether another version wrote the file, so that its views may lack columns until the next run."""
+    """Returns whether another version wrote the file. Its views may then lack columns until the next run."""
     mark = read_mark(connection, str(published))
     return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 
 
 def own_names(connection: DuckDBSession, where: str) -> DuckDBSession:
-    """Returns a session with the names that the schemas have in the file itself, according to its mark.
+    """Returns a session that uses the schema names in the file's mark.
 
     A file can therefore be read without the settings of its project.
 

@@ -34,7 +34,7 @@ _LOADS_WITHOUT_ACCOUNT = "pickup_states_recorded"
 
 @dataclass(frozen=True)
 class PostgresAccountEditor:
-    """Changes rows in one transaction. `schemas` has the names of our schemas."""
+    """Changes rows in one transaction. `schemas` contains the names of our schemas."""
 
     open_session: Callable[[], AbstractContextManager[PostgresSession]]
     schemas: SchemaNames
@@ -86,11 +86,11 @@ class PostgresAccountEditor:
                 raise
 
     def _move_schema(self, session: PostgresSession, names: Renaming) -> None:
-        """Makes the new name's schema contain the rows of both names."""
+        """Moves the rows of both names into the new name's schema."""
         old, new = self.schemas.of_account(names.old), self.schemas.of_account(names.new)
         there = {name for (name,) in session.execute_native(_SCHEMAS, {"names": [old, new]}).fetchall()}
         if old not in there:
-            evidence = f"the schema {old}, which holds the rows of {names.old!r}, is missing"
+            evidence = f"the schema {old}, which contains the rows of {names.old!r}, is missing"
             raise DestinationError(old, evidence, "Restore it from a backup of the database.")
         if new in there and has_pickups(
             session.for_account(names.new), account_tables(session.for_account(names.new), new), names.new
@@ -98,7 +98,7 @@ class PostgresAccountEditor:
             _copy_rows(session, old, new)
             self._drop_schema(session, names.old)
             return
-        if new in there:  # its first run failed, so it has receipts at most
+        if new in there:  # the new name's first run failed, so its schema contains only receipts
             _copy_rows(session, new, old)
             self._drop_schema(session, names.new)
         for suffix in ("", STAGING_SUFFIX):
@@ -120,7 +120,7 @@ class PostgresAccountEditor:
 
 
 def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
-    """Copies all rows of one account's tables to another account's schema, which gets missing tables and columns."""
+    """Copies all rows of one account's tables to another account's schema, and adds missing tables and columns."""
     for table in [*account_tables(session, source), _LOADS_WITHOUT_ACCOUNT]:
         columns = session.execute_native(_COLUMNS, {"schema": source, "table": table}).fetchall()
         if not columns:

@@ -72,7 +72,7 @@ class PostgresBackend(AccountDatasets):
         """
         with self.session() as session:
             until = time.monotonic() + wait_seconds
-            for account in sorted(accounts):  # in a fixed order, so that no two runs wait for each other
+            for account in sorted(accounts):  # the fixed order prevents deadlocks between runs
                 lock.acquire(session, account, self._where, until)
             self._locked = list(accounts)
             yield
@@ -97,7 +97,7 @@ class PostgresBackend(AccountDatasets):
 
     def write_mark(self) -> None:
         with self.session() as session:
-            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # of two first runs, only one creates the mark
+            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # only one of two first runs creates the mark
             write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
 
     def prepare(self, accounts: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             there = {name for (name,) in session.execute_native("select nspname from pg_namespace").fetchall()}
             for name in wanted:
-                if name not in there:  # of two concurrent runs, one would fail despite `if not exists`
+                if name not in there:  # if two runs overlap, one would fail despite `if not exists`
                     session.execute_native("begin")
                     session.execute_native(PUBLISH_LOCK)
                     session.execute_native(f'create schema if not exists "{name}"')
@@ -181,7 +181,7 @@ class PostgresBackend(AccountDatasets):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
             read_mark(readers, self._where)  # raises NewerLayout
-            if "account" not in readers.columns("pickups"):  # there is none, or it is somebody else's
+            if "account" not in readers.columns("pickups"):  # the table is missing, or belongs to somebody else
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
 

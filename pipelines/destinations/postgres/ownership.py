@@ -1,4 +1,4 @@
-"""Checks that the server holds nothing of somebody else's that a run would replace."""
+"""Checks that a run would not replace other people's objects on the server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipelines.errors import OtherSchema
 if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
-# Types without a table count too, because a view creates a type with its own name. Only a comment without our digest
-# makes the server write out a view's query.
+# Types without a table are included, because a view creates a type with the view's name. The server returns a view's
+# query only if the view's comment lacks our digest.
 _OBJECTS = """
     select nspname, relname,
         case relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view'
@@ -39,7 +39,7 @@ _OBJECTS = """
         or (nspname = %(analytics)s and typname = any(%(views)s)))
     order by 1, 2
 """
-# the shared schema `NAME` comes before the accounts' own schemas, `NAME_of_ACCOUNT`
+# the shared schema `NAME` sorts before the accounts' own schemas, `NAME_of_ACCOUNT`
 _OTHER_SCHEMAS = """
     select nspname from pg_class
     join pg_namespace on pg_namespace.oid = relnamespace join pg_attribute on attrelid = pg_class.oid
@@ -53,11 +53,11 @@ SECOND_WAREHOUSE = "use another database for a second warehouse, or other names 
 
 
 def check_server(session: PostgresSession, where: str, accounts: Sequence[str]) -> None:
-    """Raises an error if a run of the accounts would touch an object that isn't ours.
+    """Raises an error if a run of the accounts would change other people's objects.
 
     Raises:
         ForeignObject: an object in one of our schemas is not ours.
-        OtherSchema: the accounts' tables are in a schema with another name than `[schemas] data`.
+        OtherSchema: the accounts' tables are in a schema other than `[schemas] data`.
         NewerLayout: a newer version of this program wrote the tables.
     """
     names = session.names
@@ -81,7 +81,7 @@ def _parameters(names: SchemaNames, accounts: Sequence[str]) -> dict[str, object
 
 
 def _check_other_schemas(session: PostgresSession, where: str, accounts: Sequence[str]) -> None:
-    """Raises OtherSchema if another schema has receipts of these accounts; other accounts may have a warehouse."""
+    """Raises OtherSchema if another schema has receipts of these accounts. Other accounts may have a warehouse."""
     ours = {"data": session.names.data, "accounts": session.names.account_prefix}
     for (found,) in session.execute_native(_OTHER_SCHEMAS, ours).fetchall():
         receipts = f'select 1 from "{found}".pickup_runs where account = any(%s) limit 1'  # noqa: S608  # from the catalog

@@ -32,8 +32,8 @@ from pipelines.errors import DestinationError
 
 DIALECT = "postgres"
 SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
-# Both sides notice a lost machine within two minutes. By default, a server keeps the locks of a lost machine for two
-# hours, and every other run ends with exit code 5 until then.
+# With these settings, the run and the server detect a lost connection within two minutes. By default, a server keeps
+# the locks of a lost machine for two hours, and every other run ends with exit code 5 until then.
 KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
 SERVER_KEEPALIVES = {
     "tcp_keepalives_idle": 60,
@@ -114,7 +114,7 @@ class PostgresSession:
     def publish_account(self, account: str) -> None:
         lock.check_held(self, account, self._where)
         publish_account(self, self.names.of_account(account), account, compares=account not in self._compared)
-        self._compared.add(account)  # once a run is enough
+        self._compared.add(account)  # once per run is enough
 
     def publish_views(self) -> list[str]:
         with self._translate_errors():
@@ -158,7 +158,7 @@ def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> Postgre
         )
         raise DestinationError(where, str(error).strip().split("\n")[0], remedy) from None
     raw.autocommit = True
-    with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own
+    with raw.cursor() as cursor:  # `options` is not used, because the DSN may have its own options
         cursor.execute("set timezone = 'UTC'")
         for name, value in SERVER_KEEPALIVES.items():
             cursor.execute(f"set {name} = {value}")

@@ -1,8 +1,8 @@
 """Updates the published views on a PostgreSQL server without losing what people have added to them.
 
-`create or replace view` keeps grants, comments and dependent views. It fails if columns were renamed or removed. The
-views are then dropped and created again, with their grants, but never with `cascade`: if something of a person's
-depends on one of them, the old views stay and the run goes on.
+`create or replace view` keeps grants, comments and dependent views. The statement fails if columns were renamed or
+removed. The views are then dropped and re-created with their grants, but never with `cascade`. If another object
+depends on one of the views, the old views remain and the run continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OURS = """
     from pg_class join pg_namespace on pg_namespace.oid = relnamespace
     where nspname = %(analytics)s and relkind = 'v' and relname = any(%(views)s)
 """
-# dropping a view also drops its triggers and rules, which only a person can have added
+# dropping a view also drops its triggers and rules, which only a person could have added
 _ADDED = f"""
     with ours as ({_OURS})
     select format('trigger %%I on %%s', tgname, tgrelid::regclass) from pg_trigger
@@ -36,7 +36,7 @@ _ADDED = f"""
     where ev_class in (select oid from ours) and rulename <> '_RETURN'
     order by 1
 """  # noqa: S608  # a constant
-# view, column (if the statement is about one) and the statement that restores what a person has set
+# the view, the column (if the statement concerns one), and the statement that restores what a person has set
 _KEPT = f"""
     with ours as ({_OURS}), columns as (
         select ours.*, attname, attnum, attacl from ours join pg_attribute on attrelid = ours.oid and attnum > 0
@@ -90,7 +90,7 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         names: the names of our schemas.
 
     Returns:
-        Whatever depends on the old views and would be lost. If there is anything, the old views remain.
+        The objects that depend on the old views and would be lost. If there are any, the old views remain.
     """
     with raw.cursor() as plain:
         cursor = _Cursor(plain, names)
@@ -105,7 +105,7 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         except psycopg2.errors.LockNotAvailable:
             cursor.execute("rollback to savepoint views")
             in_the_way = []
-        # publish.py finds the rows of this transaction by its id, and a savepoint's rows have another
+        # publish.py finds rows by the transaction's id, but rows written in a savepoint have another id
         cursor.execute("release savepoint views")
         return in_the_way
 

@@ -1,4 +1,4 @@
-"""Publishes accounts that are finished while a run is still reading others, and reads first loads last."""
+"""Publishes finished accounts while a run is still reading others, and schedules first loads last."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipelines.loading.account_run import AccountRun
 from pipelines.loading.concurrency import WriteLock
 from pipelines.receipt import Receipt
 
-GATHER_SECONDS = 20.0  # accounts that finish within this time are published together; a usual run ends before it
+GATHER_SECONDS = 20.0  # accounts that finish within this time are published together; a typical run takes less time
 _IS_LOADED = f"select 1 from {DATASET}.pickup_runs where account = ? and history_complete limit 1"  # noqa: S608  # a constant
 
 
 @dataclass
 class EarlyPublisher:
-    """Publishes finished accounts together, at most every GATHER_SECONDS. The last accounts are left to the caller.
+    """Publishes finished accounts together, at most every GATHER_SECONDS. The caller publishes the last accounts.
 
     Attributes:
         parts: the parts of the run.
@@ -32,7 +32,7 @@ class EarlyPublisher:
     _first_ready_at: float | None = None
 
     def __call__(self) -> None:
-        """Publishes what is ready, if it has waited long enough and other accounts are still being read."""
+        """Publishes the finished accounts, at most every GATHER_SECONDS, while other accounts are still being read."""
         ready = [part.receipt for part in self.parts if part.is_over and part.receipt.run_id not in self.published]
         if not ready or all(part.is_over for part in self.parts):
             return

@@ -13,7 +13,7 @@ SEVERAL = 2  # one account may have its own problem, such as a firewall rule for
 
 
 class UnreachableOrigins:
-    """Counts the accounts that got no response at all from an origin. Further accounts try it once.
+    """Counts the accounts that got no response at all from an origin. Further accounts make only one attempt.
 
     Otherwise, a run of forty accounts would wait for every attempt of every account, one after the other.
     """

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from msgspec import DecodeError, Meta, Raw
 from msgspec.json import Decoder
 
-# Every timestamp must have a UTC offset. A timestamp without one can't be read, because a guess could be wrong.
+# Every timestamp must have a UTC offset. A timestamp without an offset counts as unreadable, because a guess could be
+# wrong.
 Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1)]
 ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -17,9 +18,10 @@ NULL, EMPTY = Raw(b"null"), b'""'
 
 
 def readable(value: Raw, decoder: Decoder[Any]) -> Raw | None:
-    """Returns the value if the decoder can read it, or None if nothing can.
+    """Returns the value if the decoder can read it, JSON's null if the value is an empty string, or None otherwise.
 
-    An empty text where an instant or a number is due is null. A text of blanks is not, because it could mean anything.
+    Where a time or a number is expected, an empty string counts as null. A string of blanks does not, because its
+    meaning is unclear.
     """
     try:
         if isinstance(read := decoder.decode(value), datetime):

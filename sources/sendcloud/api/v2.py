@@ -29,7 +29,7 @@ class _Sent(Struct, gc=False, kw_only=True):
 
 
 class Pickup(_Sent, gc=False, kw_only=True):
-    """A pickup in which every field can be read. It may have unknown fields."""
+    """A pickup in which every field can be read. The pickup may have unknown fields."""
 
     created_at: Instant
     pickup_from: Instant | None = None
@@ -49,7 +49,8 @@ class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
 class Envelope(Struct, gc=False):
     """A page. If `next` is null, the page is the last one in the list.
 
-    The document requires `next`. If it is absent, the rest of the list may be missing, so this is not a page.
+    The document requires `next`. If `next` is absent, the rest of the list may be missing, so the response is not a
+    page.
     """
 
     key: ClassVar[str] = "pickups"

@@ -86,7 +86,7 @@ class _Windowed(_Sent, gc=False, kw_only=True):
 
 
 class Pickup(_Windowed, gc=False, kw_only=True):
-    """A pickup in which every field can be read. It may have unknown fields."""
+    """A pickup in which every field can be read. The pickup may have unknown fields."""
 
     time_slots: list[Slot] | None = None
 

@@ -31,7 +31,7 @@ class Version(NamedTuple):
     error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form
 
     def is_about_page_size(self, message: str) -> bool:
-        """Returns whether the message of a 400 names the parameter for the page size."""
+        """Returns whether the error message of a 400 names the page-size parameter."""
         return bool(re.search(rf"(?<!rate ){self.page_size_name}\b", message, re.IGNORECASE))
 
     def first_page(self, base_url: str, page_size: int) -> str:

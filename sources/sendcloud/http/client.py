@@ -116,9 +116,9 @@ class Client:
         return self._keys.mask(urlsplit(url).path)
 
     def _by_https(self, url: str) -> str:
-        """Returns the address with https if it uses http and leads to the configured origin otherwise.
+        """Returns the address with https if it uses http but otherwise leads to the configured origin.
 
-        A server behind a proxy often does not know that it is reached by https, and writes http into its links.
+        A server behind a proxy often does not know that clients use https, and returns links that begin with http.
         """
         secure = secure_link(normalize_url(url), self._origin)
         self.links_by_https += bool(secure)

@@ -1,7 +1,7 @@
-"""Checks the environment variables with which `requests` finds certificates and proxies.
+"""Checks the environment variables that tell `requests` where to find certificates and proxies.
 
-Otherwise `requests` raises an OSError for a missing bundle, which looks like a fault of the destination, and asks a
-malformed proxy seven times.
+Without these checks, `requests` would raise an OSError for a missing bundle, which looks like a problem with the
+destination, and would try a malformed proxy seven times.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_proxies(address: str) -> None:
 
 def _error(message: str) -> SettingsError:
     error = SettingsError(message)
-    error.setting = "environment"  # `pickups check` would otherwise report a problem of the keys
+    error.setting = "environment"  # `pickups check` would otherwise report a problem with the keys
     return error
 
 
@@ -55,7 +55,7 @@ def _bundle_problem(bundle: Path) -> str | None:
             return None if has_certificates else "a folder without certificates that openssl rehash has prepared"
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=bundle)
     except ssl.SSLError:
-        return "which holds no certificate in PEM format"
+        return "which contains no certificate in PEM format"
     except OSError as error:
         return f"which can't be read: {error.strerror or error}"
     return None
@@ -67,5 +67,5 @@ def _proxy_problem(proxy: str) -> str | None:
     except LocationParseError:
         return "is not a URL"
     if parts.scheme not in PROXY_SCHEMES:
-        return f"has the scheme {parts.scheme!r}, which no proxy has"
+        return f"has the scheme {parts.scheme!r}, which proxies don't have"
     return None if parts.host else "names no host"

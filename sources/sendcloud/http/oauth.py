@@ -77,8 +77,9 @@ class TokenSource:
         self._address = pair.mask(f"{origin_of(token_url)}{urlsplit(token_url).path}")
 
     def token(self, instead_of: str = "") -> str:
-        """Returns the current token. If it is missing, due for renewal or equal to `instead_of`, requests a new token.
+        """Returns the current token, or a new one if needed.
 
+        A token is requested if there is none, or if the current token is due for renewal or equal to `instead_of`.
         `instead_of` is a token that the API refused.
 
         Raises:

@@ -15,7 +15,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def resolve_link(base: str, link: str) -> str:
-    """Returns the link as an absolute address. Invalid links are returned unchanged and then refused."""
+    """Returns the link as an absolute address. Invalid links are returned unchanged and refused later."""
     try:
         return urljoin(base, link)
     except ValueError:
@@ -44,9 +44,9 @@ def origin_of(url: str) -> str:
 
 
 def secure_link(url: str, origin: str) -> str:
-    """Returns an http address with https if it leads to this https origin then, else an empty text.
+    """Returns the http address with https if the result leads to this https origin, else an empty string.
 
-    The port is the origin's own, or http's default where the origin has https's.
+    The port stays the same, except that an explicit port 80 may be replaced by the default port of https.
     """
     parts = urlsplit(url)
     if parts.scheme != "http":

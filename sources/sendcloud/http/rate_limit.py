@@ -31,14 +31,14 @@ class RateLimiter:
 
 
 class TimeBudget:
-    """Limits how long an account may be read. The time begins with the account's first request."""
+    """Limits the time for reading an account. The time starts with the account's first request."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._ends_at: float | None = None
 
     def remaining_seconds(self) -> float:
-        """Returns how much time is left, which is endless if the budget is 0."""
+        """Returns the time that is left in seconds, or infinity if the budget is 0."""
         if not self.seconds:
             return inf
         if self._ends_at is None:

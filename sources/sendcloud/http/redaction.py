@@ -66,11 +66,11 @@ class SecretMask:
 
 
 def _problem_of(key: str) -> str | None:
-    """Returns what is wrong with a key, or None. The server would refuse a key with these slips of the clipboard."""
+    """Returns what is wrong with a key, or None. The server would refuse a key with a copy-and-paste error."""
     if not key.strip():
         return "is empty"
     if key != key.strip():
-        return "has a blank or a line break at its start or end"
+        return "starts or ends with a blank or a line break"
     if len(key) > 1 and (key[0], key[-1]) in QUOTES:
         return "has quotes around it"
     return None if key.isascii() and key.isprintable() else "has invalid characters"

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import requests
 
-ENCODINGS = "gzip, deflate"  # others would be decoded only where certain packages happen to be installed
+ENCODINGS = "gzip, deflate"  # other encodings would be decoded only if certain packages happened to be installed
 READABLE_ENCODINGS = {"gzip", "x-gzip", "deflate", "identity"}
 MAX_SECONDS = 1e9  # longer than any realistic wait, but finite
 
@@ -48,7 +48,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 def _http_date(text: str) -> datetime:
-    """Returns the instant of a date in a header. Without a zone, or with `-0000`, it is in GMT (RFC 9110, 5.6.7)."""
+    """Returns the time of a date in a header. A date without a zone, or with `-0000`, is in GMT (RFC 9110, 5.6.7)."""
     read = parsedate_to_datetime(text)
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
@@ -57,7 +57,7 @@ def has_readable_encoding(response: requests.Response) -> bool:
     """Returns whether the body is in an encoding that the request offered.
 
     Raises:
-        UnusableResponse: it is not, although the response is a page.
+        UnusableResponse: the request did not offer the encoding, although the response is a page.
     """
     header = response.headers.get("Content-Encoding", "")
     encodings = [name.strip().lower() for name in header.split(",") if name.strip()]
@@ -107,7 +107,7 @@ def is_json_object(response: requests.Response) -> bool:
 
 
 def is_html(response: requests.Response) -> bool:
-    """Returns whether the body is a page for a browser, by its Content-Type or by its first character."""
+    """Returns whether the body is an HTML page, based on its Content-Type or its first character."""
     return "html" in response.headers.get("Content-Type", "").lower() or response.content.lstrip().startswith(b"<")
 
 
@@ -127,7 +127,7 @@ def oauth_error_message(response: requests.Response) -> str:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in the body, or an empty one if the body is something else."""
+    """Returns the JSON object in the body, or an empty object if the body is something else."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -96,7 +96,7 @@ class RetryingSession:
         return self._keys.mask(self._message_of(response))
 
     def asks_to_wait(self, response: requests.Response) -> str:
-        """Returns the part of a message that says for how long a server asks to wait, if that is too long."""
+        """Returns the part of a message about the wait that a server asks for, if that wait is too long."""
         wait = retry_after_seconds(response.headers)
         return f", and the server asks for a wait of {wait:,.0f} s" if wait > self._longest_wait else ""
 

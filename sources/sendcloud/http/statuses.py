@@ -1,6 +1,6 @@
-"""Decides which responses are requested again, in one table (RFC 9110, RFC 6585 and RFC 8470).
+"""Decides after which statuses a request is sent again, in one table (RFC 9110, RFC 6585 and RFC 8470).
 
-Every request of the source may be repeated: it reads pickups, or it asks for a new access token.
+Every request of the source can be repeated safely, because it only reads pickups or requests a new access token.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ class Rule(NamedTuple):
 
 # a status that is not in the table is treated as the first one of its class, as RFC 9110, 15 requires
 STATUS_RULES = {
-    # status: is it requested again, and why?
-    200: Rule(False, "the page is used, if the API sent it"),
-    300: Rule(False, "the redirect is followed within the origin, after the wait that it may ask for"),
+    # status: whether the request is sent again, and why
+    200: Rule(False, "the page is used if the API sent it"),
+    300: Rule(False, "the redirect is followed within the origin, after any wait that the response asks for"),
     400: Rule(False, "the request is wrong and would be wrong again"),
     408: Rule(True, "the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)"),
-    421: Rule(True, "the connection leads to another server; the next try uses a new one (RFC 9110, 15.5.20)"),
+    421: Rule(True, "the connection leads to the wrong server; the next attempt uses a new one (RFC 9110, 15.5.20)"),
     425: Rule(True, "the server did not want to risk a request that could be replayed (RFC 8470, 5.2)"),
     429: Rule(True, "too many requests in a given time (RFC 6585, 4)"),
-    500: Rule(True, "an error of the server that may be gone a moment later; also 502, 503 and 504"),
-    501: Rule(False, "the server does not know the method (RFC 9110, 15.6.2)"),
-    505: Rule(False, "the server does not know the version of HTTP (RFC 9110, 15.6.6)"),
-    506: Rule(False, "the server is configured wrongly (RFC 2295, 8.1)"),
-    510: Rule(False, "the request lacks an extension (RFC 2774, 7)"),
+    500: Rule(True, "a server error that may be temporary; also 502, 503 and 504"),
+    501: Rule(False, "the server does not support the method (RFC 9110, 15.6.2)"),
+    505: Rule(False, "the server does not support the HTTP version (RFC 9110, 15.6.6)"),
+    506: Rule(False, "the server is misconfigured (RFC 2295, 8.1)"),
+    510: Rule(False, "the request does not include a required extension (RFC 2774, 7)"),
 }
 
 
@@ -43,10 +43,10 @@ def rule_of(status: int) -> Rule:
 
 
 def is_from_api(response: requests.Response) -> bool:
-    """Returns whether the body can be Sendcloud's.
+    """Returns whether the response can be from Sendcloud's API.
 
-    Only then does the status mean what Sendcloud documents. A firewall may send 403 and a page of HTML, which says
-    nothing about the keys.
+    A status has the meaning that Sendcloud documents only if the response is from the API. A firewall may send 403 with
+    an HTML page, which says nothing about the keys.
     """
     says_what_the_api_says = response.status_code == 200 or 400 <= response.status_code < 500
     return is_json_object(response) or not says_what_the_api_says
@@ -58,7 +58,7 @@ def should_retry(response: requests.Response) -> bool:
 
 
 def describe_stranger(response: requests.Response, setting: str) -> str:
-    """Returns what a response is that did not come from the API. `setting` is the name of the address's setting."""
+    """Returns a description of a response that is not from the API. `setting` names the setting with the address."""
     kind = "a page of HTML" if is_html(response) else "no JSON object" if response.content else "an empty body"
     cause = f"or {setting} is wrong" if response.status_code in (404, 405) else "for example"
     return f"{response.status_code} with {kind}, not Sendcloud's answer (a proxy or firewall sent it, {cause})"

@@ -22,7 +22,7 @@ CHUNK_BYTES = 2**16
 
 
 class PacedAdapter(HTTPAdapter):
-    """Limits the rate of requests, and records the number of requests and retries and the waiting time.
+    """Limits the rate of requests, and records the number of requests, the number of retries and the waiting time.
 
     Only the adapter can count retries, because dlt hides them from the caller. The adapter also converts the body of
     a 200 to UTF-8, so that the retry condition can inspect the text.
@@ -69,7 +69,7 @@ class PacedAdapter(HTTPAdapter):
         deadline = time.monotonic() + seconds
         response = super().send(*args, **kwargs)
         if response.status_code == 421:
-            self.poolmanager.clear()  # the next try must not use this connection
+            self.poolmanager.clear()  # the next attempt must not use this connection
         is_readable = has_readable_encoding(response)
         body = _read_body(response, deadline, f"not complete {seconds:g} s after the request")
         if response.status_code == 200:

@@ -1,7 +1,7 @@
-"""Decides what time it is when the API is read. A clock is believed only while it is plausible.
+"""Determines the time of a run. A clock is used only if it is plausible.
 
-Two clocks tell the time: the API's, by the Date header of each page, and this machine's. Either may be wrong by years.
-A clock is plausible if it isn't before the newest booking listed, nor before the last good run.
+There are two clocks: the API's clock, from the Date header of each page, and this machine's clock. Either clock may be
+wrong by years. A clock is plausible if it is not before the newest listed booking or the last good run.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import pyarrow.compute as pc
 
 from .instants import instant
 
-# Clocks that are synchronized differ by less than a second, and those that are not, by minutes a month. An hour is also
-# what a wrong time zone or a missed change to summer time makes. Pickups are open for days, so an hour loses nothing.
+# Synchronized clocks differ by less than a second, and unsynchronized clocks drift by minutes a month. A wrong time
+# zone or a missed change to summer time also causes a difference of an hour. Pickups are open for days, so an error of
+# an hour loses no changes.
 MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
-MOMENT = timedelta(microseconds=2)  # a run may also record states that were observed a microsecond before it
+MOMENT = timedelta(microseconds=2)  # a run may also record states with a time one microsecond before the run's own time
 
 
 class ClockReading(NamedTuple):
-    """The two clocks when a page was received. If the page has no Date header, both are this machine's."""
+    """The times on both clocks when a page was received. Without a Date header, both times are this machine's."""
 
     api: datetime
     machine: datetime
@@ -33,9 +34,10 @@ class Verdict(NamedTuple):
     """The time of a run.
 
     Attributes:
-        as_of: when the list was observed.
-        settled_by: the earlier plausible clock. Pickups settle by this one, so a clock that is ahead settles none.
-        latest: the later plausible clock, or None if no clock is plausible. A time well after it is a mistake.
+        as_of: the time at which the list was observed.
+        settled_by: the earlier plausible clock. Pickups settle by this clock, so a clock that is ahead settles no
+            pickup too early.
+        latest: the later plausible clock, or None if no clock is plausible. Any time well after this clock is wrong.
     """
 
     as_of: datetime
@@ -46,14 +48,14 @@ class Verdict(NamedTuple):
 def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None) -> Verdict:
     """Returns the time of a run.
 
-    `as_of` is the API's clock, unless it runs more than MAX_CLOCK_DIFFERENCE ahead of a plausible clock of this
-    machine. If the bookings allow a clock that is before `last`, `last` is the mistake. Otherwise, `as_of` isn't before
-    `last`, even if a clock was set back or no clock is plausible.
+    `as_of` is the API's time, unless the API's clock is more than MAX_CLOCK_DIFFERENCE ahead of this machine's
+    plausible clock. If both clocks are well before `last`, but a clock is plausible according to the bookings, `last`
+    is wrong. Otherwise, `as_of` isn't before `last`, even if a clock was set back or no clock is plausible.
 
     Args:
-        readings: the clocks, by page. Must not be empty.
-        bookings: the booking times listed, as an Arrow array.
-        last: when the last good run observed the list, if there was one.
+        readings: the clock readings for each page; at least one.
+        bookings: the listed booking times, as an Arrow array.
+        last: the time at which the last good run observed the list, or None.
     """
     of_api, of_machine = [reading.api for reading in readings], [reading.machine for reading in readings]
     booked = newest_credible(bookings, max(*of_api, *of_machine))
@@ -67,16 +69,16 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
         return Verdict(max(filter(None, [booked, last and last + MOMENT])), booked, None)
     ahead = api and machine and api > machine + MAX_CLOCK_DIFFERENCE
     as_of = machine if ahead or not api else api
-    assert as_of  # noqa: S101  # one of them is plausible
+    assert as_of  # noqa: S101  # at least one clock is plausible
     if last and as_of < last and not is_after(last, max(plausible)):
         as_of = last + MOMENT
     return Verdict(as_of, min(plausible), max(plausible))
 
 
 def newest_credible(bookings: Any, latest: datetime) -> datetime | None:
-    """Returns the newest booking, without those that are after every clock, because a booking's date may be a mistake.
+    """Returns the newest booking that is not after every clock, because the date of a booking may be wrong.
 
-    If most bookings are after every clock, the clocks are the mistake. The result is then the middle booking.
+    If most bookings are after every clock, the clocks are wrong, and the result is the median booking.
     """
     credible = bookings.filter(pc.less_equal(bookings, instant(latest + MAX_CLOCK_DIFFERENCE)))
     if 2 * len(credible) < len(bookings):
@@ -87,12 +89,12 @@ def newest_credible(bookings: Any, latest: datetime) -> datetime | None:
 
 
 def is_after(time: datetime | None, latest: datetime | None) -> bool:
-    """Returns whether a time that an earlier run recorded is wrong: it is well after every plausible clock."""
+    """Returns whether a recorded time is wrong because it is well after every plausible clock."""
     return bool(time and latest and time > latest + MAX_CLOCK_DIFFERENCE)
 
 
 def largest_difference(readings: Sequence[ClockReading]) -> float:
-    """Returns by how many seconds this machine's clock was ahead of the API's, on the page where they differed most.
+    """Returns the largest difference between this machine's clock and the API's on any page, in seconds.
 
     The result is negative if the API's clock was ahead.
     """
@@ -100,7 +102,7 @@ def largest_difference(readings: Sequence[ClockReading]) -> float:
 
 
 def _earliest(clock: Sequence[datetime], floor: datetime | None) -> datetime | None:
-    """Returns the earliest time of the clock that isn't before `floor`, or None. One page may have another Date."""
+    """Returns the clock's earliest time that isn't well before `floor`, or None. One page may have a wrong Date."""
     return min((time for time in clock if not floor or time >= floor - MAX_CLOCK_DIFFERENCE), default=None)
 
 
@@ -108,13 +110,13 @@ _machine_clock: Callable[[], datetime] | None = None
 
 
 def machine_time() -> datetime:
-    """Returns this machine's time in UTC, or that of `simulated_machine_clock`."""
+    """Returns this machine's time in UTC, or the simulated time inside `simulated_machine_clock`."""
     return _machine_clock() if _machine_clock else datetime.now(UTC)
 
 
 @contextmanager
 def simulated_machine_clock(clock: Callable[[], datetime]) -> Iterator[None]:
-    """Makes the source believe this clock during the block. A simulated API, such as the demo's, has its own time."""
+    """Makes the source use this clock inside the block. A simulated API, such as the demo's, has its own time."""
     global _machine_clock
     before, _machine_clock = _machine_clock, clock
     try:

@@ -1,8 +1,8 @@
 """Decides which pages a run reads and when to stop, based on the rows read so far and the memory of earlier runs.
 
-The API has no filter, no `updated_at` and no documented order. Stopping early is still safe. A pickup can change only
-while it is open, and every run reads all pickups booked after the frontier, including every open pickup within the
-lookback. A run may stop early only after proving that the list is sorted from newest to oldest.
+The API has no filter, no `updated_at` and no documented order. Stopping before the end of the list is still safe. A
+pickup can change only while it is open, and every run reads all pickups booked after the frontier, including every open
+pickup within the lookback. A run may stop early only after proving that the list is sorted from newest to oldest.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Memory(TypedDict, total=False):
 
     newest_listed_at: datetime  # newest created_at in the list, used as the reference of the order check
     oldest_open_at: datetime | None  # oldest created_at of the open pickups within max_lookback
-    oldest_open_id: int | None  # its id; None if a quarantined record is older than every open pickup
-    missing_since: datetime  # the time since which the list has lacked the oldest open pickup
-    observed_at: datetime  # when this memory was last changed, by the clock that the run believed
+    oldest_open_id: int | None  # that pickup's id; None if a quarantined record is older than every open pickup
+    missing_since: datetime  # the time since which the oldest open pickup has been missing from the list
+    observed_at: datetime  # when this memory was last changed, according to the run's `as_of`
     beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old to reread every time
     quarantined: dict[str, datetime]  # record_hash -> time first seen, while the record may still be corrected
     read_since: datetime | None  # the initial_value of dlt's incremental during the walk
@@ -60,10 +60,11 @@ class Memory(TypedDict, total=False):
 
 
 def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
-    """Returns the booking time back to which a run must read, or None if the run must read the whole list.
+    """Returns the earliest booking time that a run must read, or None if the run must read the whole list.
 
     The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only if it was booked at most
-    max_lookback before the newest pickup, because a window in 2035 must not force full reads for ten years.
+    max_lookback before the newest pickup, because a pickup with a window in 2035 must not force full reads for ten
+    years.
     """
     newest = memory.get("newest_listed_at")
     if newest is None:
@@ -75,14 +76,14 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
 def has_reached_end(memory: Memory) -> bool:
     """Returns whether the list was read to its end at least once.
 
-    The first version of 0.1.0 did not store `is_listed_once`. If the field is missing, the result is derived from the
-    other fields.
+    The first version of 0.1.0 did not store `is_listed_once`. If `is_listed_once` is missing, the result is derived
+    from the other fields.
     """
     return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
 
 
 def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
-    """Returns the UTC time at which each row settles. A settled row can't change, whatever its status says.
+    """Returns the UTC time at which each row settles. A settled row can't change, regardless of its status.
 
     A row settles when `settle` has passed since the latest of its booking, window start and window end. The published
     examples contain inverted windows and windows before the booking. In those cases, using the latest time keeps a
@@ -177,7 +178,7 @@ def _oldest(rows: pa.Table) -> list[tuple[datetime, int | None]]:
 def _newest_plausible(rows: pa.Table, now: datetime, rules: Rules) -> datetime | None:
     """Returns the newest booking time that is not in the future.
 
-    A booking dated 2099 would put every real pickup beyond the lookback.
+    Otherwise, a single booking dated 2099 would place every real pickup beyond the lookback.
     """
     believable = pc.less_equal(rows["created_at"], instant(now + rules.overlap))
     newest: datetime | None = pc.max(rows.filter(believable)["created_at"]).as_py()

@@ -21,5 +21,5 @@ def epoch_us(instants: Any) -> Any:
 
 
 def microseconds(span: timedelta) -> int:
-    """Returns the length of the time span."""
+    """Returns the length of the time span in microseconds."""
     return span // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Decides how much of the last run's memory a walk may rely on, and what the next memory keeps of it."""
+"""Decides which parts of the last run's memory a walk may use, and which parts the next memory keeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .instants import instant
 from .progress import ReadStats
 
 # Windows end a week after the booking, and pickups settle a week later. An open pickup booked this long before the
-# newest one is therefore an exception, such as a mistyped year, and every run reads all pages down to it.
+# newest pickup is therefore an exception, such as a mistyped year, and every run reads all pages down to it.
 HELD_BACK = timedelta(days=30)
 
 
@@ -30,7 +30,8 @@ def without_reference(memory: Memory) -> Memory:
 def after_wrong_clock(memory: Memory, as_of: datetime) -> Memory:
     """Returns the memory for the walk that follows a run with a wrong clock.
 
-    By a clock in 2099, every pickup has settled, so that run forgot the open ones. This walk reads the whole list.
+    According to a clock in 2099, every pickup has settled, so that run forgot the open pickups. The next walk therefore
+    reads the whole list.
     """
     kept = without_reference(memory)
     if memory.get("is_sweep") and memory["sweep_began_at"] > as_of:
@@ -46,10 +47,10 @@ def hold_frontier(
     stats: ReadStats,
     rules: Rules,
 ) -> None:
-    """Keeps the oldest open pickup in the next memory if a whole walk did not list it, for `settle` at most.
+    """Keeps the oldest open pickup in the next memory, for at most `settle`, if a complete walk did not list it.
 
-    The list may have been cut short. The next run then still reads down to that pickup. A pickup that was removed from
-    the list is never listed again, and must not hold back the frontier forever.
+    The list may have been cut short. Because the pickup is kept, the next run still reads down to it. A pickup that was
+    removed from the list is never listed again, and must not hold back the frontier forever.
 
     Args:
         memory: the memory that the walk started with.
@@ -79,7 +80,8 @@ def hold_frontier(
 def _must_be_listed(memory: Memory, listed: pa.ChunkedArray, stats: ReadStats) -> datetime | None:
     """Returns the booking time of the oldest pickup that the walk must have listed, or None if there is none.
 
-    That is the oldest open pickup. A list that ended must also have reached the newest pickup of the last run.
+    Every walk must list the oldest open pickup. A walk that reached the end of the list must also have listed the
+    newest pickup of the last run.
     """
     known = [memory.get("oldest_open_at")]
     oldest_listed, newest = pc.min(listed).as_py(), memory.get("newest_listed_at")
@@ -90,9 +92,9 @@ def _must_be_listed(memory: Memory, listed: pa.ChunkedArray, stats: ReadStats) -
 
 
 def date_memory(memory: Memory, after: Memory, as_of: datetime) -> None:
-    """Stores in the next memory when it was changed, so that a later run can tell that the clock was wrong then.
+    """Stores the time of the change in the next memory, so that a later run can detect that the clock was wrong.
 
-    An unchanged memory keeps its time, because dlt stores a changed state with a load package of its own.
+    An unchanged memory keeps its time, because dlt stores every changed state in a separate load package.
     """
     undated = {name: value for name, value in memory.items() if name != "observed_at"}
     if undated != after:

@@ -1,4 +1,7 @@
-"""Checks the order of the list. A run may stop early only while what it has read is sorted from newest to oldest."""
+"""Checks the order of the list.
+
+A run may stop early only while the rows that it has read are sorted from newest to oldest.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from .frontier import Rules
 from .instants import epoch_us, instant, microseconds
 
 # In 10,000 runs over random accounts, six shuffled rows looked sorted once (2026-11). If ten rows are further apart
-# than the overlap, only one shuffle in 3.6 million looks sorted. Sendcloud's pages contain far more than ten rows.
+# than the overlap, only one in 3.6 million shuffles of these rows looks sorted. Sendcloud's pages contain far more than
+# ten rows.
 MIN_EVIDENCE_ROWS = 10
 
 
@@ -28,7 +32,7 @@ class OrderCheck:
 
     @property
     def newest_first(self) -> bool:
-        """Whether the rows so far prove the order. Without this proof, a walk must not stop early.
+        """Whether the rows read so far prove the order. Without this proof, a walk must not stop early.
 
         Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run, and the
         first page must contain that row or a newer one. A first read with a start date has no reference, so the list

@@ -1,4 +1,4 @@
-"""Turns what a walk has read into its result: the rows, the rejected records, and the memory for the next run."""
+"""Builds the result of a walk: the rows, the rejected records, and the memory for the next run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def remember(
     met = _first_seen(read, memory, as_of)
     if further_back and memory.get("is_sweep") and has_reached_end(memory) and stats.frontier:
         # In a sweep, rejected records behind the frontier don't hold back the frontier. The next sweep finds any
-        # corrections.
+        # corrections to these records.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
     unread = [
         r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
@@ -99,7 +99,7 @@ def conclude(
 
 
 def tell_progress(stats: ReadStats, after: Memory, part: ReadPart, memory: Memory) -> None:
-    """Records in `stats` how far the walks have read behind the head."""
+    """Records in `stats` how much of the history has been read."""
     stats.has_more = "history_next" in after
     stats.history_complete = after.get("is_listed_once", False) or not stats.has_more
     stats.since, stats.sweep_began_at = after.get("read_since"), after.get("sweep_began_at")

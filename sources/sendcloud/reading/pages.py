@@ -98,9 +98,10 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
 def _until_unavailable(
     pages: Iterator[ListedPage], order: OrderCheck, stop: StopRule, stats: ReadStats
 ) -> Iterator[ListedPage]:
-    """Yields the pages until one can't be had. If the package may be shorter, what was read before is still loaded.
+    """Yields the pages until one can't be had, because the API is unavailable or the account's time is used up.
 
-    The error is then raised when the next package is requested (`stats.cut_short_by`).
+    If the package may be shorter, the pages that have been read are still loaded, and the error is raised when the next
+    package is requested (`stats.cut_short_by`).
     """
     is_begun = False
     try:
@@ -114,7 +115,7 @@ def _until_unavailable(
 
 
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
-    """Adds the page's clocks to those of the walk. The first page tells the time of a walk that fails."""
+    """Adds the page's clock readings to those of the walk. The first page determines the time of a walk that fails."""
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:

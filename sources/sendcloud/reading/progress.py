@@ -22,13 +22,13 @@ class ReadFacts:
     account: str = ""
     api_version: str = "v2"
     api_version_before: str | None = None  # the API version that filled the table, set only during a version change
-    clock_difference_seconds: float | None = None  # by how much this machine's clock was ahead of the API's, at most
+    clock_difference_seconds: float | None = None  # the most by which this machine's clock was ahead of the API's
     observed_at: datetime | None = None  # time at which the first page was served; every row was read then or later
     pages: int = 0
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
-    links_by_https: int = 0  # next links to our own origin that said http and were requested by https
+    links_by_https: int = 0  # next links to our own origin that began with http and were requested by https
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None

@@ -132,16 +132,17 @@ def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span
 
 
 def _stop_before(bound: datetime | None, rules: Rules) -> datetime | None:
-    """Returns the time before which a whole page must lie to end the walk.
+    """Returns the bound of the walk, which ends at the first page whose rows were all booked before this time.
 
-    The order check lets rows be out of order by the overlap. A row booked after the bound may therefore follow a page
-    that lies before it, but not a page that lies before it by the overlap.
+    The order check allows rows to be out of order by up to the overlap. A row booked after the bound may therefore
+    follow a page that was booked before the bound, but not a page that was booked before the bound by more than the
+    overlap.
     """
     return bound and max(bound, datetime.min.replace(tzinfo=bound.tzinfo) + rules.overlap) - rules.overlap
 
 
 def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
-    """Decides what time it is, once per run: by the clocks of all pages of the first walk."""
+    """Determines the time of the run once, from the clocks on all pages of the first walk."""
     if stats.settled_by:
         return
     last = max(filter(None, [stats.last_as_of, memory.get("observed_at")]), default=None)
@@ -150,7 +151,7 @@ def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
 
 
 def _changed_at(memory: Memory, stats: ReadStats) -> datetime | None:
-    """Returns when the memory was last changed. The memories of older versions don't tell, so any run may have."""
+    """Returns the time of the memory's last change. Older versions stored no time, so the latest known time counts."""
     return memory.get("observed_at") or (stats.highest_as_of if memory else None)
 
 

@@ -2,7 +2,7 @@
 
 A version's `pickup` class (`api/v2.py`, `api/v3.py`) defines what a valid record is. A page that has neither unknown
 nor unreadable fields is decoded in one pass as `known` records, and Arrow parses the times. Every other page is decoded
-record by record (`record.py`). A test verifies that both ways give the same result.
+record by record (`record.py`). A test verifies that both methods give the same result.
 """
 
 from __future__ import annotations

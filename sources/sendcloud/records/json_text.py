@@ -1,7 +1,7 @@
-"""Keeps values of the API as JSON text: valid in every database, with sorted keys and with every digit as sent.
+"""Keeps values from the API as JSON text that is valid in every database, with sorted keys and every digit as sent.
 
-Decoding and encoding a number would respell `1.10`, round long decimals and refuse `1e400`. Numbers are therefore
-copied as text, and only the text around them is made uniform.
+Decoding and encoding a number would reformat `1.10`, round long decimals and reject `1e400`. Numbers are therefore
+copied as text, and only the text around the numbers is normalized.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-# PostgreSQL's jsonb writes out exponents and holds 131,072 digits, Spark reads 1,000 characters
+# PostgreSQL's jsonb expands exponents and stores up to 131,072 digits, and Spark reads up to 1,000 characters
 MAX_NUMBER_LENGTH = 1000
-PLAIN = re.compile(rb'"[^"\\]*"|-?[0-9.]{1,%d}|true|false|null' % MAX_NUMBER_LENGTH)  # values that stay as they are
+PLAIN = re.compile(rb'"[^"\\]*"|-?[0-9.]{1,%d}|true|false|null' % MAX_NUMBER_LENGTH)  # values that are kept unchanged
 RESPELLED = re.compile(rb"(?<![0-9])-0(?![.0-9eE])|[0-9]{%d}" % MAX_NUMBER_LENGTH)  # integers that msgspec alters
 LARGE_EXPONENT = re.compile(r"[eE][+-]?0*[1-9][0-9]{3}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,7 +29,7 @@ class _Number(str):
 
 
 def _number(text: str) -> str:
-    """Returns the number as sent, or as plain text if a database could not hold it."""
+    """Returns the number as sent, or as plain text if a database could not store it."""
     return str(text) if len(text) > MAX_NUMBER_LENGTH or LARGE_EXPONENT.search(text) else _Number(text)
 
 
@@ -37,16 +37,16 @@ def _raw(text: str) -> Raw | str:
     return Raw(text.encode()) if isinstance(_number(text), _Number) else text
 
 
-_decode = msgspec.json.Decoder(float_hook=_raw).decode  # a tenth of the time of _parse
+_decode = msgspec.json.Decoder(float_hook=_raw).decode  # takes a tenth of the time of _parse
 _parse: Callable[[str], Any] = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=str).decode
 _parse_as_sent = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
 
 
 def keep_as_sent(value: Raw) -> Raw:
-    """Returns a value of the API as valid JSON in UTF-8, with sorted keys and without spaces.
+    """Returns a value from the API as valid JSON in UTF-8, with sorted keys and without spaces.
 
-    What JSON or a database could not hold becomes text: NaN, half a surrogate pair (as its escape), a number with more
-    than MAX_NUMBER_LENGTH characters or an exponent beyond 999, and a value that is not UTF-8.
+    Values that JSON or a database can't store become text: NaN, half a surrogate pair (as its escape), a number with
+    more than MAX_NUMBER_LENGTH characters or an exponent beyond 999, and a value that is not UTF-8.
     """
     text = bytes(value)
     if PLAIN.fullmatch(text):
@@ -66,7 +66,7 @@ def _keep_slowly(text: bytes) -> bytes:
 
 
 def split_as_sent(value: bytes) -> Any:
-    """Returns a JSON value as lists and dicts, with its numbers as sent, even if it holds NaN or half a surrogate pair.
+    """Returns a JSON value as lists and dicts, with numbers as sent, even if it contains NaN or a lone surrogate.
 
     Raises:
         ValueError, RecursionError: the standard library can't read the value either.
@@ -75,12 +75,12 @@ def split_as_sent(value: bytes) -> Any:
 
 
 def join_as_sent(value: Any) -> Raw:
-    """Returns a value from `split_as_sent` as JSON again, with everything that was in it."""
+    """Converts a value from `split_as_sent` back to JSON without losing anything."""
     return Raw(_write(value, _escape))
 
 
 def escape_surrogates(text: str) -> str:
-    """Returns the text with half a surrogate pair as the text of its escape, because UTF-8 can't hold it."""
+    """Returns the text with each lone surrogate replaced by its escape, because UTF-8 can't encode surrogates."""
     return LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):x}", text)
 
 
@@ -108,9 +108,10 @@ def _write(value: Any, text: Callable[[str], bytes] = _text) -> bytes:
 
 
 def identify(record: bytes) -> bytes:
-    """Returns the text that a rejected record's hash is made from. Never change it: stored rows carry the hash.
+    """Returns the text from which a rejected record's hash is computed.
 
-    Numbers are respelled, unlike in `keep_as_sent`, as they were when the first rows were stored.
+    Never change this text, because stored rows contain the hash. Unlike in `keep_as_sent`, numbers are reformatted, as
+    they were when the first rows were stored.
     """
     try:
         return sorted_json.encode(msgspec.json.decode(record))

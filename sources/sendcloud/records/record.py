@@ -1,4 +1,4 @@
-"""Reads a single record, in which an optional field that can't be read costs that field and not the pickup."""
+"""Reads a single record. An unreadable optional field is set to null, and the pickup is still loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tables import BOOKED_FROM, BOOKED_UNTIL, INSTANTS
 
 
 class ReadRecord(NamedTuple):
-    """A pickup, and the parts of its record that have no column: JSON texts by the API's name for the field."""
+    """A pickup, and the parts of its record that have no column, as JSON texts keyed by the API's field names."""
 
     pickup: Any
     unknown: dict[str, Raw]
@@ -26,7 +26,7 @@ class ReadRecord(NamedTuple):
 
     @property
     def extra(self) -> str | None:
-        """Both parts as one JSON object, or None if there are none."""
+        """The unknown and unreadable fields as one JSON object, or None if there are none."""
         if not self.unknown and not self.unreadable:
             return None
         parts = {name: keep_as_sent(value) for name, value in {**self.unknown, **self.unreadable}.items()}
@@ -36,7 +36,7 @@ class ReadRecord(NamedTuple):
 class _Decoders(NamedTuple):
     pickup: Decoder[Any]
     partial: Decoder[Any]
-    fields: frozenset[str]  # the names that the API uses
+    fields: frozenset[str]  # the field names that the API uses
     optional: dict[str, Decoder[Any]]
 
 
@@ -73,7 +73,7 @@ def _known(fields: dict[str, Raw], decoders: _Decoders) -> dict[str, Raw]:
 
 
 def _fields(raw: Raw) -> dict[str, Raw]:
-    """Returns the record's fields. msgspec can't split a record with NaN or half a surrogate pair."""
+    """Returns the record's fields, even if msgspec can't split the record because of NaN or half a surrogate pair."""
     try:
         return _decode_fields.decode(raw)
     except msgspec.ValidationError:
@@ -91,7 +91,7 @@ def _fields(raw: Raw) -> dict[str, Raw]:
 def _readable_fields(
     fields: dict[str, Raw], version: Version, decoders: _Decoders
 ) -> tuple[dict[str, Raw], dict[str, Raw]]:
-    """Returns the fields with the readable part of each optional one, and those optional ones that can't be read."""
+    """Returns the fields, with optional fields reduced to their readable parts, and the unreadable optional fields."""
     known, unreadable = dict(fields), {}
     for name, decoder in decoders.optional.items():
         if name not in fields:

@@ -42,7 +42,7 @@ def reset() -> Fault:
 
 
 def cut(share: float = 0.5) -> Fault:
-    """Ends the body early. The connection closes after a `share` of the announced Content-Length."""
+    """Ends the body early. Closes the connection after a `share` of the announced Content-Length."""
     return lambda due: replace(due, sent=int(len(due.body) * share))
 
 
@@ -124,7 +124,7 @@ def empty_page() -> Fault:
 
 
 def refusal(code: int, message: str = "No.") -> Fault:
-    """Sends `code` (400, 401, 403, 404 …) and the documented error of the API, in contrast to a proxy's page."""
+    """Sends `code` (400, 401, 403, 404 …) with the API's documented error, unlike a proxy's page."""
 
     def given(due: Answer) -> Answer:
         form = V3 if V3.root in due.url else V2

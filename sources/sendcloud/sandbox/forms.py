@@ -27,7 +27,7 @@ class Form(NamedTuple):
     page: Callable[[list[Record], Links], tuple[Any, dict[str, str]]]
     """Returns the body and the headers."""
     error: Callable[[int, str, str], Any]
-    """Returns the body for a status, a path and a message."""
+    """Returns the body of an error response for a status, a path and a message."""
 
 
 def _v2_record(record: Record) -> Record:

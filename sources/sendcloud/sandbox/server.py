@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class QueuedFault:
-    """A queued fault, the page that it applies to, and how often it applies. None means every page, or always."""
+    """A queued fault, the page that it applies to, and how often it applies. None means every page or always."""
 
     fault: Fault
     page: Page | None

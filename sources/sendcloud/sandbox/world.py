@@ -43,7 +43,7 @@ class World:
 
     @classmethod
     def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
-        """Creates a world of exactly the given wire records, in the given order, whatever their ids.
+        """Creates a world of exactly the given wire records, in the given order, regardless of their ids.
 
         The list shows all of the records at any time.
         """

@@ -1,6 +1,6 @@
 -- severity: warn
 -- Reports accounts for which this machine's clock and the API's differed by more than an hour in the last run. The run
--- believed the clock that is plausible. Times that only this machine tells, such as started_at, may be wrong.
+-- used the plausible clock. Times that come only from this machine, such as started_at, may be wrong.
 with runs as (
     select
         account,

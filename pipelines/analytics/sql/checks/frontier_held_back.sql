@@ -1,6 +1,7 @@
 -- severity: warn
 -- Reports an open pickup that was booked more than a month before the newest one. Every run reads all pages down to the
--- oldest open pickup, so its window may cost hundreds of requests a day. The year of the window is often a typing error.
+-- oldest open pickup, so such a pickup may cost hundreds of requests a day. The cause is often a mistyped year in the
+-- pickup's window.
 with runs as (
     select
         account,

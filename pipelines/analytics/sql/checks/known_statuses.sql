@@ -1,6 +1,6 @@
 -- severity: warn
 -- Reports pickups with an undocumented status. v2 documents four statuses, and v3 adds three for cancellations that are
--- under way or were refused. The pickups are loaded and count as kept, unless they have a cancelled_at. If the check
+-- under way or were refused. These pickups are loaded and count as kept, unless they have a cancelled_at. If the check
 -- reports a new status, define its meaning in pipelines/analytics/sql/views/pickups.sql.
 -- The check ignores case, because v2 sends Created and v3 sends CREATED.
 with named as (

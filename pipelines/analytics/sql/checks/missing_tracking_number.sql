@@ -1,8 +1,8 @@
 -- severity: warn
 -- Reports accepted pickups that still have no tracking number after their window has ended. The carrier may not know
--- about them. The check skips announcing and failed pickups, which have no tracking number in the API's examples
--- either. It also skips cancelled pickups, and pickups whose window hasn't ended, because their number can still
--- arrive. Pickups that share a tracking number are not reported either.
+-- about these pickups. The check skips announcing and failed pickups, which have no tracking number in the API's
+-- examples either. The check also skips cancelled pickups, and pickups whose window hasn't ended, because the tracking
+-- number can still arrive. The check doesn't report pickups that share a tracking number.
 select
     account,
     pickup_id as id,

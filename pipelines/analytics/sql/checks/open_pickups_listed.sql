@@ -1,8 +1,8 @@
 -- severity: must-pass
 -- Reports open pickups that the last run did not find in the list, although the list must contain them. The list may
--- have been cut short, so changes to these pickups and to others may be missing. The rows stay in the last state that
--- was read. If the list continued beyond a few missing pickups, they were probably removed. Such pickups fail one run,
--- and no_longer_listed reports them from then on.
+-- have been cut short, so changes to these pickups and to others may be missing. The rows keep the last state that was
+-- read. If the list continued beyond a few missing pickups, these pickups were probably removed. Removed pickups fail
+-- one run, and no_longer_listed reports them from then on.
 with runs as (
     select
         account,

@@ -1,7 +1,8 @@
 -- severity: must-pass
--- Reports an account whose last run could not load more than 1 % of the records that it read, or none of them. A few odd
--- records are in every list, but this many mean that the API has changed or that someone else answered. Every number
--- lacks these pickups and their changes. The next run that reads fewer such records passes.
+-- Reports an account whose last run could not load more than 1 % of the records that it read, or none of them. Every
+-- list contains a few odd records, but this many suggest that the API has changed or that another server responded.
+-- These pickups and their changes are missing from every number. The check passes again after a run that rejects fewer
+-- records.
 with runs as (
     select
         account,

@@ -1,7 +1,7 @@
 -- severity: must-pass
 -- Reports rows without a value in a column that every view relies on. Records without these values belong in the
--- quarantine, so every reported row is one that the loader wrongly let through. Empty strings are not reported, because
--- the API sent them.
+-- quarantine, so the loader should have rejected every row that this check reports. Empty strings are not reported,
+-- because the API sent them.
 select
     account,
     id,

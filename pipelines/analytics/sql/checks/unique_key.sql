@@ -1,12 +1,12 @@
 -- severity: must-pass
--- Reports pickups that are stored more than once. Every rate would count such pickups more than once. dlt's upsert
+-- Reports pickups that are stored more than once. Every rate would count these pickups more than once. dlt's upsert
 -- keeps both rows if one batch contains an id twice (tested with dlt 1.31), and versions of dlt before 1.25.0
 -- duplicated rows after the process was killed.
 -- An id may exist under two accounts because, as far as is known, ids are unique only within an account.
 -- Grouping ten million keys takes a second and a gigabyte of memory, so the check skips an account whose counts add up.
 -- The counts add up if the previous run left no duplicates and the table contains that run's rows plus this run's new
--- keys. After a sweep, the check always groups the keys. It also groups them after a crashed run that had loaded rows,
--- because then the counts don't add up. The runs are in the order of their numbers, which no clock decides.
+-- keys. After a sweep, the check always groups the keys. The check also groups the keys after a crashed run that had
+-- loaded rows, because then the counts don't add up. Runs are ordered by run number, which doesn't depend on any clock.
 with runs as (
     select
         account,

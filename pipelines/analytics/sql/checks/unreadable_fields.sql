@@ -1,9 +1,9 @@
 -- severity: warn
 -- Reports pickups with an optional field that couldn't be read, such as a time without an offset from UTC. The field's
--- column is null, and extra holds its value as it was sent. The pickup counts without that value: without a readable
--- cancelled_at and with the status Created, it counts as kept. Ask Sendcloud, and compare the value with the API's
+-- column is null, and extra contains the value as sent. The pickup counts as if the value were missing. For example, a
+-- Created pickup with an unreadable cancelled_at counts as kept. Ask Sendcloud, and compare the value with the API's
 -- documentation. The next run that reads the pickup with a readable value removes it from this check.
--- Only names that the pickup's version of the API has in columns count. Any other name is an unknown field.
+-- A field counts only if the pickup's API version has a column for it. Any other field is unknown.
 with kept as (
     select
         account,
@@ -12,7 +12,7 @@ with kept as (
         extra
     from sendcloud.pickups
     where extra is not null
-        -- a fifth of the time of taking each text apart, if every pickup has an unknown field (2026-11)
+        -- this filter takes a fifth of the time of parsing each text, if every pickup has an unknown field (2026-11)
         and regexp_matches(
             cast(extra as text),
             '"(cancelled_at|contract|contract_id|country|pickup_from|pickup_until|time_slots|tracking_number)":'

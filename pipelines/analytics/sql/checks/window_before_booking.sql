@@ -1,7 +1,7 @@
 -- severity: warn
 -- Reports pickups whose window opens before they were booked. Sendcloud's documentation shows one such pickup (Failed,
--- window in 2021, booked in 2022), so the check skips failed pickups. It looks for time-zone errors in the loaded data,
--- not for bookings that carriers refused.
+-- window in 2021, booked in 2022), so the check skips failed pickups. The check looks for time-zone errors in the
+-- loaded data, not for bookings that carriers refused.
 select
     account,
     pickup_id as id,

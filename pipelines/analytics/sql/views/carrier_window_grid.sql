@@ -1,7 +1,7 @@
 -- One row per carrier, local weekday (ISO, 1 = Monday) and local start hour at which at least one window opens.
 -- Every booked window counts, regardless of what happened to the pickup later. If a pickup has two time slots, each
 -- slot counts at the hour at which it opens.
--- The view leaves out pickups without a window. It also leaves out pickups in a country whose time zone is not
+-- The view leaves out pickups without a window. The view also leaves out pickups in a country whose time zone is not
 -- configured, because their local hour is unknown. carrier_windows counts both kinds of pickup.
 
 with slots as (

@@ -1,5 +1,6 @@
 -- One row per pickup, with cleaned names and nulls, and with every derived column that the other views use.
--- Every pickup is either cancelled, failed, pending or kept. If several match, the first one in this order applies.
+-- Every pickup is either cancelled, failed, pending or kept. If several categories match, the first one in this order
+-- applies.
 -- A pickup is cancelled if its status says so or if cancelled_at is set. The API lists some Created pickups with a
 -- cancelled_at (has_status_conflict). The status determines whether a pickup is failed or pending (announcing).
 -- Every other pickup is kept, even if its status is unknown. A pickup is also kept while its cancellation is requested
@@ -11,8 +12,8 @@
 -- A pickup without a window matures seven days after its booking, which is the longest lead time in any published
 -- example. Before the first successful run, no pickup is mature.
 -- If a carrier comes twice a day (v3), window_hours is the sum of the time slots, and the window spans both slots.
--- Local columns use the time zone of the pickup's country. If that time zone is not configured, local columns are in
--- UTC (has_local_time is false).
+-- Local columns use the time zone of the pickup's country. If the country's time zone is not configured, local columns
+-- are in UTC (has_local_time is false).
 -- Kept does not mean carried out. The API has no status for a pickup that took place, so if the driver never comes, the
 -- pickup stays Created.
 
@@ -24,9 +25,9 @@ runs as (
     select * from sendcloud.pickup_runs
 ),
 
--- Only the few v3 pickups with several slots need their JSON parsed. This CTE reads the table directly, because DuckDB
--- would materialize the CTE above, with all its columns, if it had a second reader (2.3 s instead of 0.3 s per two
--- million pickups, duckdb 1.5.5).
+-- Only the few v3 pickups with several slots need their JSON parsed. This CTE reads the table directly. If it read the
+-- CTE above, DuckDB would materialize that CTE with all its columns (2.3 s instead of 0.3 s per two million pickups,
+-- duckdb 1.5.5).
 slotted as (
     select
         account,

@@ -1,6 +1,7 @@
 -- One row per record that couldn't be loaded, without the record itself (see sendcloud.pickups_quarantine).
 -- first_seen_at_utc and last_seen_at_utc come from the API's clock. A record is resolved when a pickup with its id
--- becomes readable. It is also resolved when the pickup is rejected again in a different form, which gets its own row.
+-- becomes readable. A record is also resolved when its pickup is rejected again in a different form, which gets its own
+-- row.
 
 with quarantine as (
     select * from sendcloud.pickups_quarantine

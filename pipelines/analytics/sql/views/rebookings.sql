@@ -3,10 +3,10 @@
 -- same country and contract (or with the value missing in both bookings). A pickup can't be edited, so a change of plan
 -- looks like a cancellation.
 -- If a shop books every day anyway, the next day's booking also looks like a rebooking. chance_of_a_booking measures
--- this effect. It is the probability of at least one booking in any 24-hour period, assuming that the key's bookings
--- occur at a constant rate (Poisson). If the probability is near 1, is_rebooked is meaningless.
--- A cancellation dated before its own booking is treated as cancelled at its booking. Otherwise, its own booking would
--- count as the rebooking.
+-- this effect. chance_of_a_booking is the probability of at least one booking in any 24-hour period, assuming that the
+-- key's bookings occur at a constant rate (Poisson). If the probability is near 1, is_rebooked is meaningless.
+-- A cancellation dated before its own booking is treated as cancelled at its booking. Otherwise, the pickup's own
+-- booking would count as the rebooking.
 -- Bookings are first aggregated by hour, so that the later steps sort hours instead of pickups (which takes a sixth of
 -- the time, 2026-11).
 

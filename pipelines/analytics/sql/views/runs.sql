@@ -2,9 +2,9 @@
 -- observed_at_utc comes from the API's clock. started_at_utc and finished_at_utc come from this machine's clock.
 -- checks_failed contains the number of rows that each check found, as JSON. new_words contains the unknown values that
 -- each check found, as JSON. Both columns are {} if the run recorded none, as in runs of older versions.
--- run_number is the order in which the account's runs were recorded. It is null for runs of older versions, which come
--- first. hours_since_last_success is the age of the published data at the end of the run. It is null if no earlier run
--- succeeded.
+-- run_number is the order in which the account's runs were recorded. run_number is null for runs of older versions,
+-- which come first. hours_since_last_success is the age of the published data at the end of the run.
+-- hours_since_last_success is null if no earlier run succeeded.
 
 with runs as (
     select
