@@ -111,7 +111,7 @@ def test_work_of_a_run_whose_clock_was_ahead_counts_too(shop: Installation, worl
     done = shop.command("run", api=api)
 
     assert done.returncode == 6
-    assert "it holds work (loads: 1) that the published copy lacks" in done.stderr
+    assert "it contains work (loads: 1) that the published copy lacks" in done.stderr
     assert shop.published.read_bytes() == older
 
 

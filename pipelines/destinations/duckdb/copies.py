@@ -143,6 +143,6 @@ def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
     old = salvage_contents(warehouse) if warehouse.exists() else None
     if old and old.mark and new.mark and old.mark.warehouse_id != new.mark.warehouse_id:
         of = f"{new.mark.warehouse_path or 'a database'} (created {new.mark.created_at:%Y-%m-%d %H:%M} UTC)"
-        remedy = f"Name a backup of {warehouse}. To use this copy in its place, first move that file and the published file away."
+        remedy = f"Name a backup of {warehouse}. To use this copy, first move that file and the published file away."
         raise DestinationError(str(source), f"it is a copy of another warehouse, {of}", remedy)
     return RestorePlan(warehouse, source, old, new)

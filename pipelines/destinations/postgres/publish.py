@@ -84,8 +84,9 @@ def publish_account(session: PostgresSession, own: str, account: str, *, compare
 def _copy_lost_rows(session: PostgresSession, own: str, account: str) -> None:
     """Copies all rows again if readers see fewer than the account has.
 
-    Counting two million rows takes a second, so they are counted only if somebody, such as the previous run, has changed
-    the published tables since the last time. The server counts changes itself, within ten seconds (PostgreSQL 18).
+    Counting two million rows takes a second, so they are counted only if somebody, such as the previous run, has
+    changed the published tables since the last time. The server itself counts changes, and shows each change within ten
+    seconds (PostgreSQL 18).
     """
     tables = [f'"{session.names.data}".{table}' for table in _BY_LOAD]
     shown = f'"{own}".pickup_loads_shown'
