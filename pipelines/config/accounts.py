@@ -117,7 +117,7 @@ def has_credentials() -> bool:
 
     The example keys that `pickups init` writes are none.
     """
-    keys = dlt.secrets.get(f"{SOURCE_SECTION}.credentials")
+    keys: Any = dlt.secrets.get(f"{SOURCE_SECTION}.credentials")
     has_keys = any(not str(key).startswith(EXAMPLE_PREFIX) for key in keys.values()) if isinstance(keys, dict) else keys
     return bool(configured_accounts() or has_keys) or any(
         variable.startswith(f"{env_variable(SOURCE_SECTION)}__CREDENTIALS") for variable in os.environ
