@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pipelines.errors import DestinationError
 from pipelines.output import print_csv, print_json, print_table, print_text
 from pipelines.warehouse import read_rows
 
@@ -20,16 +21,20 @@ def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> No
 
     Raises:
         NoData: nothing has been published yet.
+        DestinationError: the view can't be read, or another version wrote it.
     """
-    rows = read_rows({"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name])
+    view = {"carriers": "carrier_cancellations", "windows": "carrier_windows"}[name]
+    rows = read_rows(view)
     if form == "json":
         print_json([_serializable(row) for row in rows])
     elif form == "csv":
         print_csv(rows)
-    elif name == "carriers":
-        _print_carriers([row for row in rows if row["country"] == "all"])
     else:
-        _print_windows(rows)
+        try:
+            _print_carriers(rows) if name == "carriers" else _print_windows(rows)
+        except KeyError as error:  # on a server, the views are those of the last run's version
+            missing = f"the view {view} lacks the column {error.args[0]}, because another version wrote it"
+            raise DestinationError("the published data", missing, "To update the views: pickups run") from None
 
 
 def _serializable(row: Row) -> Row:
@@ -38,6 +43,7 @@ def _serializable(row: Row) -> Row:
 
 def _print_carriers(rows: list[Row]) -> None:
     columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
+    rows = [row for row in rows if row["country"] == "all"]
     ordered = sorted(rows, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
     cells = [
         [
