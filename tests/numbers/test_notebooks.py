@@ -2,6 +2,7 @@
 contain no account's numbers."""
 
 import ast
+import base64
 import json
 import re
 from datetime import datetime, timedelta
@@ -118,6 +119,44 @@ def test_health_notebook_answers_in_sentences(executed_notebooks):
     assert "**No sweep has been made yet**" in answers
     assert "**0 records wait in quarantine**; 0 no longer do." in answers
     assert "No check of the last run found anything." in answers
+
+
+def test_health_notebook_follows_the_order_of_runs_and_not_a_clock(tmp_path):
+    """The first run's clock stood in 2031. What its checks found is over."""
+    receipts = [
+        run(run_number=1, started_at="2031-05-05 05:05Z", checks_failed='{"known_carriers": 1}'),
+        run(run_number=2, observed_at="2026-04-01 02:00Z", checks_failed='{"known_statuses": 2}'),
+    ]
+    with duckdb.connect(tmp_path / "p.duckdb") as con:
+        fill(con, [pickup()], receipts)
+
+    notebook = executed(HEALTH, tmp_path / "p.duckdb")
+
+    (table,) = [text for text in outputs(notebook, "text/plain") if "new words" in text]
+    assert "known_statuses" in table
+    assert "known_carriers" not in table
+    assert "The last success saw the API at 2026-04-01 02:00 UTC" in "".join(outputs(notebook, "text/markdown"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "others"), [(RATES, 27), (WINDOWS, 28)])
+def test_charts_show_the_busiest_carriers_and_tables_list_every_one(tmp_path, name, others):
+    """12 of 40 carriers are drawn. c49 has few pickups and is drawn too, because a title names it."""
+    carriers = [f"c{number}" for number in range(10, 50)]
+    rows = [pickup(carrier=carrier) for number, carrier in enumerate(carriers) for _ in range(50 - number)]
+    rows += [cancelled(carrier=carrier) for carrier in carriers] + many(cancelled, 5, carrier="c49")
+    with duckdb.connect(tmp_path / "p.duckdb") as con:
+        fill(con, rows)
+
+    notebook = executed(name, tmp_path / "p.duckdb")
+
+    pictures = outputs(notebook, "image/png")
+    heights = [int.from_bytes(base64.b64decode(picture)[20:24]) for picture in pictures]  # in a PNG's first block
+    assert pictures
+    assert max(heights) < 14 * 120  # inches and pixels per inch; a panel for each carrier took 25
+    tables = "".join(outputs(notebook, "text/plain"))
+    assert [carrier for carrier in carriers[12:] if carrier not in tables] == []
+    assert f"other {others}" in "".join(outputs(notebook, "text/markdown"))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from pipelines.analytics.views import create_views, view_files
 VIEWS = {path.stem: path.read_text() for path in sorted(view_files())}
 CHECKS = {path.stem: path.read_text() for path in check_files()}
 
-BY_ACCOUNT = tuple(view for view, text in VIEWS.items() if " as is_every_account" in text or "  is_every_account," in text)
+BY_ACCOUNT = tuple(
+    view for view, text in VIEWS.items() if " as is_every_account" in text or "  is_every_account," in text
+)
 OVER_PICKUPS = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
 SESSION_ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
 SUNDAY = "2026-03-08 09:00Z"
