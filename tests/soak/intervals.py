@@ -1,6 +1,6 @@
 """Measures how often the statements about rates hold in simulated worlds whose true rates are known.
 
-Each world consists of daily counts, as `analytics.booking_days` contains them, so that thousands of worlds take minutes.
+Each world consists of daily counts, as in `analytics.booking_days`, so that thousands of worlds take minutes.
 bias.py measures the counts themselves, from pickups.
 
 Run `make soak` or `python -m tests.soak.intervals --worlds 1000`. The result is a table in Markdown.

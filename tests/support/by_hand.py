@@ -169,7 +169,7 @@ def readable(value):
 
 
 def rows(con, columns, view="pickups", where="true"):
-    """Returns the rows of the view, sorted. The rows of single accounts are left out unless `where` names the account."""
+    """Returns the rows of the view, sorted. Rows of single accounts are left out unless `where` names the account."""
     if view in BY_ACCOUNT and "account" not in where:
         where = f"({where}) and is_every_account"
     found = con.execute(f"select {columns} from analytics.{view} where {where} order by all").fetchall()
