@@ -32,7 +32,7 @@ def print_view(name: str, form: Literal["table", "csv", "json"] = "table") -> No
     else:
         try:
             _print_carriers(rows) if name == "carriers" else _print_windows(rows)
-        except KeyError as error:  # on a server, the views are those of the last run's version
+        except KeyError as error:  # on a server, the version that ran last defines the views
             missing = f"the view {view} lacks the column {error.args[0]}, because another version wrote it"
             raise DestinationError("the published data", missing, "To update the views: pickups run") from None
 
