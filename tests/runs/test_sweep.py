@@ -35,7 +35,7 @@ def ids(world: World) -> list[int]:
 def interrupted_folder(one_api: Sandbox, templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a project folder whose sweep failed after two packages of history."""
     as_at_first(one_api, with_late_changes(settled(100)))
-    one_api.fault(faults.status(503), page=9, times=None)
+    one_api.fault(faults.status(503), page=11, times=None)
     with made_once(tmp_path_factory.mktemp("died")) as installation, pytest.raises(Unavailable):
         installation.as_in(templates.loaded("settled")).run(one_api, sweep=True, **PAGES_OF_FIVE)
     return installation.folder
@@ -277,7 +277,7 @@ def test_sweep_of_an_unsorted_list_counts_no_missed_rows(
 def test_sweep_requested_during_an_unfinished_first_load_is_reported_as_not_begun(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    api.fault(faults.status(503), page=9, times=None)
+    api.fault(faults.status(503), page=11, times=None)
     with pytest.raises(Unavailable):
         installation.run(api, **FIVE_A_PAGE)
     api.heal()
@@ -293,7 +293,7 @@ def test_sweep_requested_during_an_unfinished_first_load_is_reported_as_not_begu
 def test_sweep_as_the_first_run_is_a_first_load_without_missed_rows(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    api.fault(faults.status(503), page=9, times=None)
+    api.fault(faults.status(503), page=11, times=None)
     with pytest.raises(Unavailable):
         installation.run(api, sweep=True, **FIVE_A_PAGE)
     api.heal()
