@@ -144,7 +144,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Replaces the call that _instant_in_utc replaces, but for Spark, whose session is in UTC (spark_session.py)."""
+    """Replaces the same call as _instant_in_utc, but for Spark, where the session is in UTC (spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
         return node
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])
@@ -217,7 +217,7 @@ RULES = (
     Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
     Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
-    Rule("postgres", exp.In, _any_of_given, "the planner uses the frequencies of the values, not an average"),
+    Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),
