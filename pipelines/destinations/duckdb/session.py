@@ -85,7 +85,7 @@ class DuckDBSession:
 
         The session covers all accounts, because excluding some would take longer.
         """
-        create_views(self)
+        create_views(self, schema=self.names.analytics)
         return self
 
     def publish_account(self, account: str) -> None:
