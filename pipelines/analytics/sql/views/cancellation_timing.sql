@@ -161,6 +161,7 @@ lasts as (
     from shares
 ),
 
+-- The tolerance keeps the last digit of a double, which depends on the order of the sum, from deciding an exact half.
 final as (
     select
         lasts.account,
@@ -170,7 +171,11 @@ final as (
         lasts.at_risk,
         lasts.cancelled,
         lasts.share_cancelled,
-        min(case when lasts.last_share > 0 and lasts.share_cancelled >= lasts.last_share / 2 then lasts.age_hours end) over (
+        min(
+            case
+                when lasts.last_share > 0 and lasts.share_cancelled >= 0.4999999999 * lasts.last_share then lasts.age_hours
+            end
+        ) over (
             partition by lasts.account, lasts.is_every_account, lasts.carrier
         ) as half_age_hours,
         without_time.cancelled_without_time
