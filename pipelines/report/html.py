@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.destinations.filter import PickupFilter
-from pipelines.output import to_html, visible_page
+from pipelines.output import as_of_words, to_html, visible_page
 
 STYLE = Path(__file__).with_name("report.css")
 # The report contains names sent by the API. Even if a name were rendered as markup, this policy would keep the browser
@@ -119,10 +119,10 @@ def _header_text(runs: list[dict[str, Any]], only: PickupFilter) -> str:
     accounts = sorted({run["account"] for run in runs})
     in_order = sorted(runs, key=lambda run: (run.get("run_number") or 0, run["started_at_utc"]))
     last = {run["account"]: run for run in in_order}
-    as_of = min((run["observed_at_utc"] for run in last.values() if run["observed_at_utc"]), default=None)
+    as_of = {account: run["observed_at_utc"] for account, run in last.items() if run["observed_at_utc"]}
     parts = [
         f"{'Account' if len(accounts) == 1 else 'Accounts'} {', '.join(accounts)}",
-        f"as of {as_of:%Y-%m-%d %H:%M} UTC" if as_of else "no successful run yet",
+        *(as_of_words(as_of) or ["no successful run yet"]),
         f"created {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by sendcloud-pickups {version('sendcloud-pickups')}",
     ]
     return " · ".join([*parts, *only.words()])

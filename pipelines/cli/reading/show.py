@@ -13,6 +13,7 @@ from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.output import (
     fitting_columns,
+    markdown_text,
     print_csv,
     print_json_rows,
     print_markdown,
@@ -95,7 +96,7 @@ def _title(name: str, grain: str, only: PickupFilter) -> str:
 def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
     print_rows = print_markdown if form == "markdown" else print_table
     print_rows(" · ".join([table.title, *only.words()]), table.columns, table.cells)
-    print_text(f"\n{table.note}" if form == "markdown" else table.note)
+    print_text(f"\n{markdown_text(table.note)}" if form == "markdown" else table.note)
 
 
 def _print_first(session: Session, name: str, query: str, title: str) -> None:
