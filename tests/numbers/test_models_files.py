@@ -47,7 +47,7 @@ def test_only_these_checks_are_must_pass():
 COLUMNS = {
     "pickups": """
         account pickup_id carrier country contract_id tracking_number pickup_status
-        created_at_utc pickup_from_utc pickup_until_utc cancelled_at_utc as_of_utc
+        created_at_utc pickup_from_utc pickup_until_utc cancelled_at_utc window_ends_at_utc as_of_utc
         time_zone has_local_time window_opens_local window_closes_local
         window_opens_hour_local window_opens_isodow_local booked_day_local booked_hour_local
         booked_week_local_start is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
@@ -60,7 +60,8 @@ COLUMNS = {
     "booking_days": """
         account carrier country booked_day_local pickups mature_pickups immature_pickups immature_cancelled
         mature_cancelled mature_kept mature_failed mature_pending
-        mature_late_cancellations mature_cancelled_after_start status_conflicts mature_status_conflicts
+        mature_late_cancellations mature_cancelled_after_start mature_cancelled_booked_ahead
+        mature_late_cancellations_booked_ahead status_conflicts mature_status_conflicts
         rated failure_n watched_48_hours cancelled_within_48_hours as_of_utc""",
     "booking_bands": "account booked_day_local carrier is_every_carrier measure band rated mature_cancelled",
     "rates": """
@@ -70,7 +71,8 @@ COLUMNS = {
     "carrier_cancellations": """
         account is_every_account carrier country pickups mature_pickups immature_pickups immature_cancelled
         mature_cancelled mature_kept mature_failed mature_pending
-        mature_late_cancellations mature_cancelled_after_start status_conflicts
+        mature_late_cancellations mature_cancelled_after_start mature_cancelled_booked_ahead
+        mature_late_cancellations_booked_ahead status_conflicts
         rated cancellation_rate cancellation_rate_low cancellation_rate_high
         clusters clustered_by design_effect cancellation_rate_shrunken cancellation_rank
         others_rate difference difference_low difference_high stands_out cancellation_rate_by_status
@@ -82,11 +84,13 @@ COLUMNS = {
         is_week_mature watched_48_hours cancelled_within_48_hours cancelled_within_48_hours_rate
         cancelled_within_48_hours_low cancelled_within_48_hours_high is_early_signal_complete""",
     "carrier_net_cancellations": """
-        carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
+        account is_every_account carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
         net_rated net_cancellation_rate net_cancellation_rate_low net_cancellation_rate_high""",
     "rebookings": """
         account pickup_id carrier country is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
-    "cancellation_timing": "carrier age_hours at_risk cancelled share_cancelled",
+    "cancellation_timing": """
+        account is_every_account carrier age_hours at_risk cancelled share_cancelled
+        half_age_hours cancelled_without_time""",
     "cancellations_by_booking": """
         account is_every_account carrier is_every_carrier measure band from_hours until_hours
         rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high
@@ -100,9 +104,9 @@ COLUMNS = {
         checks_failed new_words unknown_fields must_pass_failed version run_number""",
     "quarantine": """
         account record_hash reason first_seen_at_utc last_seen_at_utc resolved_at_utc is_resolved""",
-    "carrier_window_grid": "carrier window_opens_isodow_local window_opens_hour_local pickups",
+    "carrier_window_grid": "account is_every_account carrier window_opens_isodow_local window_opens_hour_local pickups",
     "carrier_windows": """
-        carrier pickups with_window open_ended invalid open_ended_share
+        account is_every_account carrier pickups with_window open_ended invalid open_ended_share
         windows_measured median_window_hours p10_window_hours p90_window_hours
         windows_before_booking lead_times_measured median_lead_time_hours p10_lead_time_hours p90_lead_time_hours
         pickups_without_zone windows_with_zone

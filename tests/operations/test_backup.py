@@ -15,8 +15,8 @@ import pytest
 
 from pipelines.destinations.duckdb import copies
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.operations.test_damage import BLOCK, HEADERS, blocks_of, write_at
 from tests.support.cases import quick
+from tests.support.damages import BLOCK, HEADERS, blocks_of, write_at
 from tests.support.installation import REPOSITORY, Installation, as_rows, rows_of
 
 PAGE = (REPOSITORY / "docs" / "how-to" / "back-up.md").read_text()

@@ -2,93 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick
+from tests.support.damages import DAMAGES, remove, zero_the_blocks_of_pickups
 from tests.support.installation import Installation, made_once, rows_of
 from tests.support.templates import Templates
 from tests.support.worlds import NOW
 
-HEADERS, BLOCK = 3 * 4096, 262_144
 ROWS = "select id, pickup_status from sendcloud.pickups order by id"
 STATES = "select id, pickup_status from sendcloud.pickup_status_history order by id, observed_at"
 RUNS = "select count(*) as n from sendcloud.pickup_runs where outcome = 'succeeded'"
-
-
-def truncate(file: Path) -> None:
-    os.truncate(file, 5000)
-
-
-def cut_off_the_end(file: Path) -> None:
-    os.truncate(file, HEADERS + BLOCK)
-
-
-def overwrite_the_header(file: Path) -> None:
-    write_at(file, 0, b"\xff" * 4096)
-
-
-def overwrite_all_headers(file: Path) -> None:
-    write_at(file, 0, bytes(HEADERS))
-
-
-def overwrite_with_zeros(file: Path) -> None:
-    write_at(file, 0, bytes(file.stat().st_size))
-
-
-def empty(file: Path) -> None:
-    os.truncate(file, 0)
-
-
-def remove(file: Path) -> None:
-    file.unlink()
-
-
-def replace_with_an_empty_database(file: Path) -> None:
-    file.unlink()
-    duckdb.connect(str(file)).close()
-
-
-def zero_the_first_block(file: Path) -> None:
-    write_at(file, HEADERS, bytes(BLOCK))
-
-
-def zero_the_blocks_of_pickups(file: Path) -> None:
-    """Only reading a table shows this damage: DuckDB opens the file without an error."""
-    for block in blocks_of(file, "sendcloud.pickups"):
-        write_at(file, HEADERS + block * BLOCK, bytes(BLOCK))
-
-
-def write_at(file: Path, offset: int, content: bytes) -> None:
-    with file.open("r+b") as opened:
-        opened.seek(offset)
-        opened.write(content)
-
-
-def blocks_of(file: Path, table: str) -> list[int]:
-    query = f"select distinct block_id from pragma_storage_info('{table}') where block_id >= 0"
-    with duckdb.connect(str(file), read_only=True) as connection:
-        return [block for (block,) in connection.execute(query).fetchall()]
-
-
-DAMAGES = [
-    truncate,
-    zero_the_blocks_of_pickups,
-    remove,
-    empty,
-    replace_with_an_empty_database,
-    overwrite_the_header,
-    overwrite_all_headers,
-    overwrite_with_zeros,
-    cut_off_the_end,
-    zero_the_first_block,
-]
 
 
 def book_six(world: World) -> None:

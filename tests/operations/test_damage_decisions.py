@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
+from dlt.common.storages import load_package
 
 from sources.sendcloud.sandbox import Sandbox, World
-from tests.operations.test_damage import BLOCK, HEADERS, blocks_of, go_on, truncate, write_at
+from tests.operations.test_damage import go_on
 from tests.operations.test_damage import shop as shop
 from tests.support.cases import quick
+from tests.support.damages import BLOCK, HEADERS, blocks_of, truncate, write_at
 from tests.support.installation import Installation, rows_of
 
 COUNT = "select count(*) as n from sendcloud.pickups"
@@ -56,6 +59,7 @@ REASONS = [damaged_copy, log_of_a_killed_run, no_published_copy, other_accounts,
 
 PAIRS = [(truncate, reason) for reason in REASONS] + [(Path.unlink, reason) for reason in REASONS]
 PAIRS.remove((Path.unlink, no_published_copy))  # a project without any file is a new one
+PAIRS.remove((Path.unlink, somebody_elses_file))  # exit 3, as in tests/safety/test_ownership_files.py
 
 
 @pytest.mark.parametrize(("damage", "reason"), quick(PAIRS, only=(0, 1)))
@@ -76,13 +80,22 @@ def test_a_run_changes_nothing_if_a_person_must_decide(
     assert api.requests == []
 
 
+@pytest.mark.parametrize("hours_ahead", quick([0, 24], only=(1,)))
 def test_a_run_does_not_take_a_copy_that_is_older_than_what_the_warehouse_shows(
-    shop: Installation, world: World, api: Sandbox
+    shop: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, hours_ahead: int
 ) -> None:
-    """A run loaded pickup 7 and could not publish it. A block that holds another table is damaged later."""
+    """A run loaded pickup 7 and could not publish it, maybe while this machine's clock was ahead.
+
+    A block that holds another table is damaged later.
+    """
     older = shop.published.read_bytes()
     go_on(world)
-    shop.run(api)
+    with monkeypatch.context() as patched:
+        patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + hours_ahead * 3600)
+        shop.run(api)
+    with duckdb.connect(str(shop.warehouse)) as connection:
+        later = "update sendcloud.pickup_runs set started_at = started_at + to_hours($hours) where rows_new = 1"
+        connection.execute(later, {"hours": hours_ahead})
     shop.published.write_bytes(older)
     (block,) = blocks_of(shop.warehouse, "sendcloud.pickup_states_recorded")[:1]
     write_at(shop.warehouse, HEADERS + block * BLOCK, bytes(BLOCK))

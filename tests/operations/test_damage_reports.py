@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from sources.sendcloud.sandbox import Sandbox
-from tests.operations.test_damage import BLOCK, HEADERS, blocks_of, truncate, write_at
 from tests.operations.test_damage import shop as shop
 from tests.support.alert_receiver import listening
+from tests.support.damages import BLOCK, HEADERS, blocks_of, truncate, write_at
 from tests.support.installation import Installation
 
 

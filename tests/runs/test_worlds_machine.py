@@ -5,40 +5,31 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dlt.common.storages import load_package
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from pipelines import Receipt
-from sources.sendcloud import SendcloudError
 from sources.sendcloud.reading import clocks
-from sources.sendcloud.sandbox import faults, serve
+from sources.sendcloud.sandbox import faults
 from tests.support import short_lists
-from tests.support.installation import Installation, rows_of
+from tests.support.damages import DAMAGES, SHOWN_BY_READING, empty, remove, truncate
 from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END, happen_at
-from tests.support.invariants import differences_from, published_pickups, states_told
-from tests.support.random_account import Account
+from tests.support.life import RUNS, Died, Installed, must_fail
+from tests.support.strangers import STRANGERS, WAREHOUSE
 
 pytestmark = [pytest.mark.v3, pytest.mark.slow]
 
-RUNS: Counter[str] = Counter()  # the number of runs by outcome, which the soak test prints
 # dlt merges in a thread, where Died cannot be raised
 INSTANTS = [instant for instant in [*OF_EACH_PACKAGE, *OF_THE_END] if instant != "entering merge"]
 FAULTS = [faults.status(500), faults.html(), faults.cut(), faults.truncated(), faults.reset(), faults.expired_cursor()]
 SHORT_LISTS = [short_lists.nothing(), short_lists.ending(), short_lists.without_rows()]
 WRONG_HOURS = [-25 * 365 * 24, -30 * 24, -3, -0.5, 0.5, 3, 30 * 24, 73 * 365 * 24]
-HAS_PICKUPS = "from duckdb_tables() where schema_name = 'sendcloud' and table_name = 'pickups'"
 ORDERS = ["descending", "offset", "ascending", "shuffled"]
 leads = st.integers(-24, 24 * 20)
 somewhere = st.floats(0, 0.999)
@@ -51,26 +42,8 @@ ways = st.fixed_dictionaries(
 )
 
 
-class Died(BaseException):
-    """Ends a run without being caught, which is as close to SIGKILL as one process allows."""
-
-
-class Life(RuleBasedStateMachine):
+class Life(Installed, RuleBasedStateMachine):
     """Drives an account and its installation through random events."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.account = Account()
-        self.world = self.account.world
-        self.stack = ExitStack()
-        self.api = self.stack.enter_context(serve(self.world))
-        patched = self.stack.enter_context(pytest.MonkeyPatch.context())
-        folder = Path(tempfile.mkdtemp())
-        self.stack.callback(shutil.rmtree, folder)
-        (folder / ".dlt").mkdir()
-        self.installation = Installation(folder, patched)
-        self.clock_error = 0.0  # seconds by which the local clock is wrong
-        patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + self.clock_error)
 
     @initialize(
         bookings=st.lists(st.tuples(st.timedeltas(timedelta(0), timedelta(days=60)), leads), max_size=30),
@@ -168,46 +141,34 @@ class Life(RuleBasedStateMachine):
         self.world.advance(minutes=1)
         receipt = self.installation.run(self.api, **way)
         RUNS["over a short list"] += 1
-        self.account.watched(succeeded=True)
-        assert receipt.must_pass_failed == bool(receipt.open_missing)
+        self.account.watched(succeeded=True, run_id=receipt.run_id)
+        assert receipt.must_pass_failed == must_fail(receipt)
         assert self.installation.pickups() == known
         self.api.heal()
         self.run_and_check(**way)
 
-    def run_and_check(self, **way: int) -> None:
-        """Starts a run and checks that readers have a complete file, whatever happens to the run.
+    @rule(where=somewhere)
+    def vanish(self, where: float) -> None:
+        self.account.vanish(where, self.loaded_so_far())
 
-        If the run succeeds, this also checks all its results.
-        """
-        self.world.advance(minutes=1)
-        before = self.loaded_so_far()
-        try:
-            receipt = self.installation.run(self.api, **way)
-        except (SendcloudError, Died) as error:
-            RUNS[type(error).__name__] += 1
-            self.account.watched(succeeded=False)
-            published_pickups(self.installation)
-            return
-        RUNS["succeeded"] += 1
-        self.account.watched(succeeded=True)
-        self.check(receipt, before, self.account.table(before))
+    @rule(damage=st.sampled_from(DAMAGES), bookings=st.integers(0, 2))
+    def lose_the_warehouse(self, damage: Callable[[Path], None], bookings: int) -> None:
+        """If only reading shows the damage, everything must be published before: a person would have to decide."""
+        if damage in SHOWN_BY_READING:
+            self.run_and_check()
+        self.lose(damage, self.installation.warehouse)
+        for _ in range(bookings):
+            self.account.book(lead_hours=30)
 
-    def check(self, receipt: Receipt, before: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-        known = {row["id"]: row for row in before}
-        changed = [row for row in expected if row["id"] in known and row != known[row["id"]]]
-        assert differences_from(self.installation, expected) == []
-        assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
-        assert not receipt.rows_unlisted, "no pickup is ever removed from this list"
-        assert self.account.wrong_in_history(states_told(self.installation.published)) == []
-        kept = self.installation.rows("select record from sendcloud.pickups_quarantine")
-        assert self.account.wrong_in_quarantine([row["record"] for row in kept]) == []
+    @rule(damage=st.sampled_from([remove, truncate, empty]))
+    def lose_the_published_file(self, damage: Callable[[Path], None]) -> None:
+        self.lose(damage, self.installation.published)
 
-    def loaded_so_far(self) -> list[dict[str, Any]]:
-        """Returns the table as all runs so far have left it, including runs that died."""
-        warehouse = self.installation.warehouse
-        if not warehouse.exists() or not rows_of(warehouse, HAS_PICKUPS):
-            return []
-        return rows_of(warehouse, "select * exclude (_dlt_load_id) from sendcloud.pickups order by id")
+    @precondition(lambda self: not self.is_lost)
+    @rule(stranger=st.sampled_from(STRANGERS))
+    def run_beside_a_stranger(self, stranger: str) -> None:
+        if stranger != WAREHOUSE or self.installation.published.exists():  # else they share a new warehouse
+            self.refuse(stranger)
 
     def teardown(self) -> None:
         try:

@@ -163,6 +163,28 @@ def test_a_persons_file_at_the_published_path_stays_as_it_was(
     assert f"{installation.published} was not created" in refused(installation, api, "check")
 
 
+def test_a_persons_database_in_the_place_of_a_lost_warehouse_stays_as_it_was(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """It is not an empty warehouse, so the published copy may not replace it."""
+    world.book()
+    installation.run(api)
+    installation.warehouse.unlink()
+    execute(installation.warehouse, "create table mine as select 7 as mine")
+    published, theirs = installation.published.read_bytes(), installation.warehouse.read_bytes()
+
+    said = refused(installation, api)
+
+    assert f"{installation.warehouse}, which is now another database" in said
+    assert (installation.published.read_bytes(), installation.warehouse.read_bytes()) == (published, theirs)
+    assert [path.name for path in installation.warehouse.parent.glob("*damaged*")] == []
+    assert "which is now another database" in refused(installation, api, "check")
+
+    installation.warehouse.unlink()
+
+    assert "is missing. It was replaced with the published copy" in str(installation.run(api).warehouse_restored)
+
+
 @pytest.mark.parametrize("content", [b"id,carrier\n1,dhl\n", b"SQLite format 3\0"], ids=["csv", "sqlite"])
 def test_another_kind_of_file_at_the_published_path_stays_as_it_was(
     installation: Installation, world: World, api: Sandbox, content: bytes

@@ -1,5 +1,7 @@
 """Kills real processes with SIGKILL, at random and at chosen instants. The accounts live on between the kills.
 
+After some kills, the warehouse is removed or truncated, so that the next run has to restore it, and may be killed then.
+
 Run `make soak KILLS=200` or `python -m tests.soak.kills --kills 200 --seed 1`.
 """
 
@@ -22,12 +24,14 @@ from typing import Any
 import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.damages import log_of, remove, truncate
 from tests.support.installation import Installation, as_rows
 from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END
 from tests.support.invariants import differences, published_pickups
 from tests.support.worlds import NOW
 
 KILLS_IN_A_LIFE = 10
+LOSSES_PER_KILL = 0.15
 SPAN = 1.2  # seconds from the first request to the end of most of these runs
 
 
@@ -41,6 +45,7 @@ class Soak:
         self.found: list[str] = []
         self.too_late = 0  # the run had already ended
         self.checks = 0
+        self.losses = 0
 
     def life(self, number: int, kills: int) -> None:
         """Kills that many runs of one account in one installation."""
@@ -60,8 +65,9 @@ class Soak:
         each = f"{seconds / max(total, 1):.1f} s per kill"
         return "\n".join(
             [
-                f"{total} kills in {seconds:.0f} s ({each}), {self.too_late} came too late, {self.checks} checks, "
-                f"differences: {len(self.found)}. The last instant before the kill:",
+                f"{total} kills in {seconds:.0f} s ({each}), {self.too_late} came too late, "
+                f"{self.losses} lost warehouses, {self.checks} checks, differences: {len(self.found)}. "
+                "The last instant before the kill:",
                 *lines,
                 *self.found,
             ]
@@ -88,6 +94,8 @@ class Life:
         until_check = self.soak.random.randint(1, 4)
         for _ in range(kills):
             self.kill()
+            if self.soak.random.random() < LOSSES_PER_KILL and self.installation.warehouse.exists():
+                self.lose_the_warehouse()
             until_check -= 1
             if not until_check:
                 self.check()
@@ -115,6 +123,22 @@ class Life:
             self.soak.too_late += 1
         self.look()
 
+    def lose_the_warehouse(self) -> None:
+        """Removes or truncates the warehouse. A person decides if a killed run has left a log, or nothing else is left.
+
+        The person restores the published copy. If there is none, the next run is a first run.
+        """
+        self.soak.losses += 1
+        warehouse, has_copy = self.installation.warehouse, self.installation.published.exists()
+        self.soak.random.choice([remove, truncate])(warehouse)
+        if not has_copy:
+            for path in (warehouse, log_of(warehouse)):
+                path.unlink(missing_ok=True)
+            self.is_loaded = False
+        elif log_of(warehouse).exists():
+            done = self.installation.command("restore", "--yes")
+            self.soak.found += [f"{self.told}: {done}"] if done.returncode else []
+
     def killed(self, words: list[str], delay: float | None) -> str:
         """Returns the last instant that the run reported, or an empty string if the run ended before the kill."""
         asked = threading.Event()
@@ -124,7 +148,7 @@ class Life:
             asked.wait(60)
             time.sleep(delay)
             running.kill()
-        said, wrong = running.communicate(timeout=120)
+        said, wrong = running.communicate(timeout=600)
         if running.returncode == -signal.SIGKILL:
             arrivals = [line for line in said.splitlines() if line.startswith(("entering ", "leaving "))]
             return arrivals[-1] if arrivals else "entering extract"

@@ -15,7 +15,8 @@ import time
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.runs.test_worlds_machine import RUNS, Life
+from tests.runs.test_worlds_machine import Life
+from tests.support.life import LOST, RUNS
 
 SECONDS_BETWEEN_LINES = 20
 LIVES = settings(
@@ -51,7 +52,8 @@ def live(runs: int, number: int) -> None:
 def told(began: float) -> str:
     seconds = time.monotonic() - began
     ends = ", ".join(f"{count:,} {end}" for end, count in RUNS.most_common())
-    return f"{RUNS.total():,} runs in {seconds:,.0f} s, {seconds / max(RUNS.total(), 1):.2f} s per run ({ends})"
+    each = f"{RUNS.total():,} runs in {seconds:,.0f} s, {seconds / max(RUNS.total(), 1):.2f} s per run"
+    return f"{each} ({ends}), {LOST.total():,} files lost"
 
 
 def main() -> None:

@@ -5,13 +5,12 @@ The Hypothesis tests and the soak test use it.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from sources.sendcloud.sandbox import Record, World
 from tests.support.installation import API_VERSION, as_row, compact, on_the_wire, utc
-from tests.support.invariants import State, state_of
+from tests.support.seen import Seen
 from tests.support.worlds import NOW
 
 WEEK = timedelta(days=7)
@@ -75,10 +74,8 @@ class Account:
         self.world = World(clock=NOW)
         self.broken: dict[int, tuple[datetime, Record]] = {}  # the time of the change, and the original fields
         self.blurred: dict[int, Record] = {}  # the original fields
-        self.must_be_kept: list[Record] = []  # broken records that a successful run read
-        self.may_be_kept: list[Record] = []  # broken records that a failed run may have read
-        self.surely_seen: dict[int, list[State]] = {}
-        self.shown: dict[int, list[State]] = {}
+        self.gone: set[int] = set()  # settled pickups that the API no longer lists
+        self.seen = Seen()
 
     def begin(self, bookings: list[tuple[timedelta, int]]) -> None:
         for ago, lead_hours in sorted(bookings, reverse=True):
@@ -135,47 +132,23 @@ class Account:
             if fields := {name: original[name] for name in blurred_fields(record) if is_open(record, self.world.clock)}:
                 self.world.change(record["id"], **fields)
 
+    def vanish(self, where: float, loaded: list[dict[str, Any]]) -> None:
+        """Removes a settled pickup from the list. Only a pickup whose present state was loaded can be expected."""
+        may_vanish = [r for r in self.readable() if not is_open(r, self.world.clock) and row_of(r) in loaded]
+        if may_vanish:
+            number = may_vanish[int(where * len(may_vanish))]["id"]
+            self.world.remove(number)
+            self.gone.add(number)
+
     def readable(self) -> list[Record]:
         return [record for record in self.world.records() if record["id"] not in self.broken]
 
     def table(self, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns the rows that the table must hold now. A broken pickup keeps its previous row."""
-        kept = [row for row in before if row["id"] in self.broken]
+        """Returns the rows that the table must hold now. A broken or vanished pickup keeps its previous row."""
+        kept = [row for row in before if row["id"] in self.broken.keys() | self.gone]
         return sorted([*map(row_of, self.readable()), *kept], key=lambda row: row["id"])
 
-    def watched(self, *, succeeded: bool) -> None:
-        """Records the states and broken records that the API showed to a run."""
+    def watched(self, *, succeeded: bool, run_id: str | None = None) -> None:
+        """Records what the API showed to a run."""
         unreadable = [on_the_wire(record) for record in self.world.records() if record["id"] in self.broken]
-        (self.must_be_kept if succeeded else self.may_be_kept).extend(unreadable)
-        for row in map(row_of, self.readable()):
-            for lists in (self.shown, self.surely_seen) if succeeded else (self.shown,):
-                states = lists.setdefault(row["id"], [])
-                if states[-1:] != [state_of(row)]:
-                    states.append(state_of(row))
-
-    def wrong_in_quarantine(self, kept: list[str]) -> list[str]:
-        """Describes records (JSON) that are missing from quarantine, were never shown to a run, or are there twice."""
-        told = sorted(map(_text, map(json.loads, kept)))
-        must = set(map(_text, self.must_be_kept))
-        may = must | set(map(_text, self.may_be_kept))
-        wrong = [f"not in quarantine: {text}" for text in must - set(told)]
-        wrong += [f"in quarantine, never shown: {text}" for text in set(told) - may]
-        return wrong + (["in quarantine twice"] if len(set(told)) < len(told) else [])
-
-    def wrong_in_history(self, told: dict[int, list[State]]) -> list[str]:
-        """Describes wrong states in the history.
-
-        The history must hold every state that a successful run saw, and no state that was never shown to a run.
-        """
-        wrong = []
-        for number, states in told.items():
-            following = iter(states)
-            if not all(state in following for state in self.surely_seen.get(number, [])):
-                wrong.append(f"history of {number}: {states}, but seen were {self.surely_seen[number]}")
-            if not set(states) <= set(self.shown.get(number, [])):
-                wrong.append(f"history of {number}: {states}, but shown were {self.shown.get(number)}")
-        return wrong
-
-
-def _text(record: Record) -> str:
-    return json.dumps(record, sort_keys=True)
+        self.seen.add(map(row_of, self.readable()), unreadable, succeeded=succeeded, run_id=run_id)

@@ -33,6 +33,11 @@ RESTORE_REMEDY = (
     "If it is a copy of the missing warehouse {warehouse}, run: pickups restore. Otherwise, set [publish] path to "
     "another file."
 )
+REPLACED = "which is now another database"
+MOVE_REMEDY = (
+    "If that database is somebody else's, move it away: the next run continues from the published file. Otherwise set "
+    "[publish] path to another file."
+)
 PUBLISH_REMEDY = "Set [publish] path to another file, or move this file away."
 
 
@@ -148,7 +153,7 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
             if problem:
                 is_lost = warehouse is None and attached.columns("pickup_runs")
                 remedy = RESTORE_REMEDY.format(warehouse=files.warehouse) if is_lost else PUBLISH_REMEDY
-                raise ForeignObject(str(files.published), problem, remedy)
+                raise ForeignObject(str(files.published), problem, MOVE_REMEDY if REPLACED in problem else remedy)
 
 
 def file_identity(path: Path) -> str:
@@ -167,6 +172,8 @@ def _problem(
         return _unmarked_problem(found, warehouse)
     if mark is None or other.warehouse_id != mark.warehouse_id:
         of = other.warehouse_path or "another database"
+        if other.warehouse_path == str(files.warehouse) and mark is None and warehouse:
+            return f"is the published file of {of}, {REPLACED}"
         return f"is the published file of another warehouse, {of} (created {other.created_at:%Y-%m-%d %H:%M} UTC)"
     if is_published_by_original(files, other):
         return f"is published by {other.warehouse_path}; {files.warehouse} is a copy of that file"

@@ -20,22 +20,30 @@ from pipelines.destinations.duckdb.contents import (
 from pipelines.destinations.duckdb.ownership import Files, is_published_by_original
 from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
+from pipelines.destinations.warehouse_mark import read_mark
 from pipelines.errors import DestinationError
 
 SMALL_BYTES = (
     1_000_000  # a database without tables is smaller, so a larger file must contain tables and need not be opened
 )
 REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
-# queries for the keys of what earlier runs stored
+# queries for the keys of what earlier runs stored; a time in the future means that this machine's clock was ahead
 _WORK = {
     "loads": """
-        select load_id from sendcloud._dlt_loads where status = 0 and coalesce(try_cast(load_id as double), 0) < $before
+        select load_id from sendcloud._dlt_loads
+        where status = 0 and coalesce(try_cast(load_id as double), 0) not between $begun and $now
     """,
     "good runs": """
-        select run_id from sendcloud.pickup_runs where outcome = 'succeeded' and epoch(started_at) < $before
+        select run_id from sendcloud.pickup_runs
+        where outcome = 'succeeded' and epoch(started_at) not between $begun and $now
     """,
 }
-
+_HAS_OBJECTS = """
+    select 1 from duckdb_tables() where database_name = current_database()
+    union all
+    select 1 from duckdb_views() where database_name = current_database() and not internal
+    limit 1
+"""
 
 CONSTRAINT = "violates unique constraint"
 _UNIQUE_INDEXES = """
@@ -163,10 +171,9 @@ class FileRecovery:
 
     def _unpublished(self) -> str:
         """Returns what earlier runs loaded but did not publish, or "". This run's own loads are read again."""
+        own = {"begun": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp()}
         for what, query in _WORK.items():
-            if missing := len(
-                _keys(self.warehouse, query, self.begun_at) - _keys(self.published, query, self.begun_at)
-            ):
+            if missing := len(_keys(self.warehouse, query, own) - _keys(self.published, query, own)):
                 return f"work ({what}: {missing:,})"
         return ""
 
@@ -181,13 +188,18 @@ def _find_loss(warehouse: Path, published: Path) -> Problem | None:
     if not warehouse.is_file() or warehouse.stat().st_size > SMALL_BYTES or not published.is_file():
         return None
     with suppress(DatabaseError, DestinationError), open_newest(warehouse) as session:
-        if not session.has_table("pickups"):
+        if not session.has_table("pickups") and not _is_of_somebody_else(session, warehouse):
             return Problem("contains no pickups")
     return None
 
 
-def _keys(path: Path, query: str, before: datetime) -> set[str]:
-    """Returns the keys that the query finds, or an empty set if the file can't be read."""
+def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
+    """Returns whether the database contains tables or views, but not our mark. The ownership check then refuses it."""
+    return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
+
+
+def _keys(path: Path, query: str, own: dict[str, float]) -> set[str]:
+    """Returns the keys that the query finds outside this run's own time, or an empty set if the file can't be read."""
     with suppress(DatabaseError, DestinationError), open_newest(path) as session:
-        return {key for (key,) in session.execute(query, {"before": before.timestamp()}).fetchall()}
+        return {key for (key,) in session.execute(query, own).fetchall()}
     return set()

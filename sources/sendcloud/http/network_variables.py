@@ -24,7 +24,7 @@ PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def check_certificates() -> None:
-    """Raises SettingsError if the certificates that a variable names can't be used. The message names the variable."""
+    """Raises SettingsError if a variable points to unusable certificates. The message names the variable."""
     name = next((name for name in BUNDLES if os.environ.get(name)), None)
     if name and (problem := _bundle_problem(Path(os.environ[name]))):
         remedy = "Correct the variable, or unset it to use the certificates that come with requests."

@@ -1,8 +1,8 @@
 -- severity: warn
 -- Reports pickups with an optional field that couldn't be read, such as a time without an offset from UTC. The field's
 -- column is null, and extra contains the value as sent. The pickup counts as if the value were missing. For example, a
--- Created pickup with an unreadable cancelled_at counts as kept. Ask Sendcloud, and compare the value with the API's
--- documentation. The next run that reads the pickup with a readable value removes it from this check.
+-- Created pickup with an unreadable cancelled_at counts as kept. Ask Sendcloud what the value means, and check it against
+-- the API documentation. The next run that reads the pickup with a readable value removes it from this check.
 -- A field counts only if the pickup's API version has a column for it. Any other field is unknown.
 with kept as (
     select

@@ -27,6 +27,10 @@ final as (
         count(*) filter (where is_mature and is_pending) as mature_pending,
         count(*) filter (where is_mature and is_late_cancellation) as mature_late_cancellations,
         count(*) filter (where is_mature and is_cancelled_after_start) as mature_cancelled_after_start,
+        count(*) filter (where is_mature and is_cancelled and lead_time_hours >= 24) as mature_cancelled_booked_ahead,
+        count(*) filter (
+            where is_mature and is_late_cancellation and lead_time_hours >= 24
+        ) as mature_late_cancellations_booked_ahead,
         count(*) filter (where has_status_conflict) as status_conflicts,
         count(*) filter (where is_mature and has_status_conflict) as mature_status_conflicts,
         count(*) filter (where is_mature and (is_cancelled or is_kept)) as rated,

@@ -1,4 +1,5 @@
--- One row per carrier and age in hours since the booking, from 0 to 720 (30 days): the share cancelled by that age.
+-- One row per carrier and age in hours since the booking, from 0 to 720 (30 days), for all accounts (is_every_account) and
+-- for each account: the share cancelled by that age.
 -- Both mature and immature pickups count. Each pickup is observed for the whole hours between its booking and as_of.
 -- A pickup that has not been cancelled by as_of stays at risk until as_of (censored). A failed pickup can't be
 -- cancelled later (a competing event). The API doesn't say when a pickup failed, so the view assumes that the pickup
@@ -7,7 +8,10 @@
 -- view adds survival before the hour * cancelled / at risk. In each hour, survival falls by the share
 -- (cancelled + failed) / at risk.
 -- A cancellation counts at its age in hours, rounded up, or at 0 if it is dated before the booking.
--- The view leaves out cancelled pickups without a cancellation time, because their age is unknown.
+-- The view leaves out cancelled pickups without a cancellation time, because their age is unknown. They are counted in
+-- cancelled_without_time.
+-- half_age_hours is the age at which the share reaches half of its last value: half of the observed cancellations come
+-- within that age. It allows for pickups that were observed for a short time only.
 
 with pickups as (
     select * from analytics.pickups
@@ -15,17 +19,20 @@ with pickups as (
 
 watched as (
     select
+        account,
         carrier,
         is_failed,
-        case when hours_to_cancel > 0 then ceil(hours_to_cancel) when hours_to_cancel <= 0 then 0 end as cancelled_age_hours,
+        is_cancelled and hours_to_cancel is null as is_without_time,
+        case when not is_cancelled then null when hours_to_cancel > 0 then ceil(hours_to_cancel) when hours_to_cancel <= 0 then 0 end as cancelled_age_hours,
         greatest(floor(cast(epoch_us(as_of_utc) - epoch_us(created_at_utc) as double) / 3600000000), 0) as watched_hours
     from pickups
-    where as_of_utc is not null and (not is_cancelled or hours_to_cancel is not null)
+    where as_of_utc is not null
 ),
 
 -- A cancellation in the unfinished last hour doesn't count yet, because the other pickups haven't completed that hour.
 outcomes as (
     select
+        account,
         carrier,
         is_failed,
         not is_failed and coalesce(cancelled_age_hours <= watched_hours, false) as is_cancelled,
@@ -37,29 +44,46 @@ outcomes as (
             end as bigint
         ) as age_hours
     from watched
+    where not is_without_time
 ),
 
 by_age as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
         age_hours,
         count(*) as leaving,
         count(*) filter (where is_cancelled) as cancelled,
         count(*) filter (where is_failed) as failed
     from outcomes
-    group by carrier, age_hours
+    group by grouping sets ((carrier, age_hours), (account, carrier, age_hours))
+),
+
+without_time as (
+    select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
+        carrier,
+        count(*) filter (where is_without_time) as cancelled_without_time
+    from watched
+    group by grouping sets ((carrier), (account, carrier))
 ),
 
 carriers as (
     select
+        account,
+        is_every_account,
         carrier,
         sum(leaving) as watched_pickups
     from by_age
-    group by carrier
+    group by account, is_every_account, carrier
 ),
 
 ages as (
     select
+        carriers.account,
+        carriers.is_every_account,
         carriers.carrier,
         hours.age_hours,
         carriers.watched_pickups,
@@ -68,7 +92,11 @@ ages as (
         coalesce(by_age.failed, 0) as failed
     from carriers
     cross join generate_series(0, 720) as hours(age_hours)
-    left join by_age on by_age.carrier = carriers.carrier and by_age.age_hours = hours.age_hours
+    left join by_age
+        on by_age.account = carriers.account
+        and by_age.is_every_account = carriers.is_every_account
+        and by_age.carrier = carriers.carrier
+        and by_age.age_hours = hours.age_hours
 ),
 
 at_risk as (
@@ -76,7 +104,7 @@ at_risk as (
         *,
         watched_pickups - coalesce(
             sum(leaving) over (
-                partition by carrier
+                partition by account, is_every_account, carrier
                 order by age_hours
                 rows between unbounded preceding and 1 preceding
             ),
@@ -102,7 +130,7 @@ survivals as (
         exp(
             coalesce(
                 sum(case when left_share < 1 then ln(1 - left_share) end) over (
-                    partition by carrier
+                    partition by account, is_every_account, carrier
                     order by age_hours
                     rows between unbounded preceding and 1 preceding
                 ),
@@ -112,14 +140,42 @@ survivals as (
     from hazards
 ),
 
-final as (
+shares as (
     select
+        account,
+        is_every_account,
         carrier,
         age_hours,
         cast(at_risk as bigint) as at_risk,
         cancelled,
-        sum(survival_before * cancelled_share) over (partition by carrier order by age_hours) as share_cancelled
+        sum(survival_before * cancelled_share) over (
+            partition by account, is_every_account, carrier order by age_hours
+        ) as share_cancelled
     from survivals
+),
+
+lasts as (
+    select
+        *,
+        max(share_cancelled) over (partition by account, is_every_account, carrier) as last_share
+    from shares
+),
+
+final as (
+    select
+        lasts.account,
+        lasts.is_every_account,
+        lasts.carrier,
+        lasts.age_hours,
+        lasts.at_risk,
+        lasts.cancelled,
+        lasts.share_cancelled,
+        min(case when lasts.last_share > 0 and lasts.share_cancelled >= lasts.last_share / 2 then lasts.age_hours end) over (
+            partition by lasts.account, lasts.is_every_account, lasts.carrier
+        ) as half_age_hours,
+        without_time.cancelled_without_time
+    from lasts
+    left join without_time using (account, is_every_account, carrier)
 )
 
 select * from final

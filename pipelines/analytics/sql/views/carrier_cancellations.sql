@@ -13,7 +13,9 @@
 -- cancellation_rank and failure_rank rank the rows by the shrunken rate, where 1 is the highest (see rates).
 -- cancellation_rate_by_status counts status conflicts as kept. These are pickups with a cancellation time whose status
 -- isn't Cancelled. cancellation_rate counts them as cancelled.
--- A cancellation is late if it came less than 24 hours before the window opened, or after the window opened.
+-- A cancellation is late if it came less than 24 hours before the window opened, or after the window opened. A pickup that
+-- was booked less than 24 hours ahead could not be cancelled any earlier. The share of late cancellations is therefore
+-- mature_late_cancellations_booked_ahead / mature_cancelled_booked_ahead, over pickups booked at least 24 hours ahead.
 
 with days as (
     select * from analytics.booking_days
@@ -40,6 +42,8 @@ counts as (
         cast(sum(mature_pending) as bigint) as mature_pending,
         cast(sum(mature_late_cancellations) as bigint) as mature_late_cancellations,
         cast(sum(mature_cancelled_after_start) as bigint) as mature_cancelled_after_start,
+        cast(sum(mature_cancelled_booked_ahead) as bigint) as mature_cancelled_booked_ahead,
+        cast(sum(mature_late_cancellations_booked_ahead) as bigint) as mature_late_cancellations_booked_ahead,
         cast(sum(status_conflicts) as bigint) as status_conflicts,
         cast(sum(rated) as bigint) as rated,
         cast(sum(failure_n) as bigint) as failure_n,
@@ -94,6 +98,8 @@ final as (
         counts.mature_pending,
         counts.mature_late_cancellations,
         counts.mature_cancelled_after_start,
+        counts.mature_cancelled_booked_ahead,
+        counts.mature_late_cancellations_booked_ahead,
         counts.status_conflicts,
 
         counts.rated,

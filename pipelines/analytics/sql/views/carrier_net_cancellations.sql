@@ -1,4 +1,5 @@
--- One row per carrier (country is 'all'), and one per carrier and country ('unknown' if the API sent no country).
+-- One row per carrier (country is 'all') and one per carrier and country ('unknown' if the API sent no country), for all
+-- accounts (is_every_account) and for each account.
 -- The net cancellation rate leaves out cancellations that were rebooked within 24 hours (see analytics.rebookings).
 -- Like all rates, it covers only mature pickups: net_cancellation_rate = net_cancelled / net_rated, where
 -- net_cancelled = mature_cancelled - mature_rebooked and net_rated = rated - mature_rebooked. Both counts leave out
@@ -19,6 +20,7 @@ rebookings as (
 
 counted as (
     select
+        account,
         carrier,
         coalesce(country, 'unknown') as pickup_country,
         is_cancelled,
@@ -29,16 +31,22 @@ counted as (
 
 counts as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
         coalesce(pickup_country, 'all') as country,
         count(*) filter (where is_cancelled) as mature_cancelled,
         count(*) filter (where is_cancelled or is_kept) as rated
     from counted
-    group by grouping sets ((carrier), (carrier, pickup_country))
+    group by
+        grouping sets (
+            (carrier), (carrier, pickup_country), (account, carrier), (account, carrier, pickup_country)
+        )
 ),
 
 rebooked as (
     select
+        account,
         carrier,
         coalesce(country, 'unknown') as pickup_country,
         is_rebooked,
@@ -49,16 +57,23 @@ rebooked as (
 
 rebooked_counts as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
         coalesce(pickup_country, 'all') as country,
         count(*) filter (where is_rebooked) as mature_rebooked,
         avg(chance_of_a_booking) as rebooked_by_chance_share
     from rebooked
-    group by grouping sets ((carrier), (carrier, pickup_country))
+    group by
+        grouping sets (
+            (carrier), (carrier, pickup_country), (account, carrier), (account, carrier, pickup_country)
+        )
 ),
 
 netted as (
     select
+        counts.account,
+        counts.is_every_account,
         counts.carrier,
         counts.country,
         counts.mature_cancelled,
@@ -66,8 +81,7 @@ netted as (
         rebooked_counts.rebooked_by_chance_share,
         counts.rated - coalesce(rebooked_counts.mature_rebooked, 0) as net_rated
     from counts
-    left join rebooked_counts
-        on rebooked_counts.carrier = counts.carrier and rebooked_counts.country = counts.country
+    left join rebooked_counts using (account, is_every_account, carrier, country)
 ),
 
 -- k and n are doubles. If there are no pickups, n is null, and so is the rate.
@@ -83,6 +97,8 @@ fractions as (
 
 final as (
     select
+        account,
+        is_every_account,
         carrier,
         country,
         mature_cancelled,

@@ -1,4 +1,4 @@
--- One row per carrier.
+-- One row per carrier, for all accounts (is_every_account) and for each account.
 -- The view describes windows as they were booked. Every pickup counts, regardless of what happened to it later, because
 -- its window was set when it was booked.
 -- The window_hours columns cover windows_measured. Open-ended windows have no length, and invalid windows (which don't
@@ -15,6 +15,7 @@ with pickups as (
 
 windows as (
     select
+        account,
         carrier,
         has_window,
         has_local_time,
@@ -30,6 +31,8 @@ windows as (
 
 counts as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
         count(*) as pickups,
         count(*) filter (where has_window) as with_window,
@@ -44,30 +47,36 @@ counts as (
         count(hour_local) as windows_with_zone,
         count(*) filter (where isodow_local in (6, 7)) as weekend_windows
     from windows
-    group by carrier
+    group by grouping sets ((carrier), (account, carrier))
 ),
 
 hours as (
     select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
         carrier,
         hour_local,
         count(*) as opened
     from windows
     where hour_local is not null
-    group by carrier, hour_local
+    group by grouping sets ((carrier, hour_local), (account, carrier, hour_local))
 ),
 
 ranked as (
     select
+        account,
+        is_every_account,
         carrier,
         hour_local,
         opened,
-        row_number() over (partition by carrier order by opened desc, hour_local) as place
+        row_number() over (partition by account, is_every_account, carrier order by opened desc, hour_local) as place
     from hours
 ),
 
 most_common as (
     select
+        account,
+        is_every_account,
         carrier,
         hour_local,
         opened
@@ -77,6 +86,8 @@ most_common as (
 
 final as (
     select
+        counts.account,
+        counts.is_every_account,
         counts.carrier,
         counts.pickups,
         counts.with_window,
@@ -98,7 +109,7 @@ final as (
         cast(most_common.opened as double) / counts.windows_with_zone as most_common_opening_hour_share,
         cast(counts.weekend_windows as double) / nullif(counts.windows_with_zone, 0) as weekend_share
     from counts
-    left join most_common on most_common.carrier = counts.carrier
+    left join most_common using (account, is_every_account, carrier)
 )
 
 select * from final
