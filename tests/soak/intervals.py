@@ -35,7 +35,7 @@ PICKUPS_BOOKED = """
 """
 OURS = """
     select carrier, mature_cancelled, rated, cancellation_rate_low, cancellation_rate_high
-    from analytics.carrier_cancellations where country = 'all'
+    from analytics.carrier_cancellations where is_every_account and country = 'all'
 """
 # a count that ignores maturity: cancelled pickups count at once, kept pickups only after their windows have ended
 NAIVE = """

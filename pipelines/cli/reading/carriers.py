@@ -90,6 +90,7 @@ def windows_table(rows: list[Row]) -> Table:
             _percent(r["most_common_opening_hour_share"]),
         ]
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
+        if r["is_every_account"]
     ]
     note = "Opening times are local to the pickup's country. Lead time: hours from booking to opening."
     return Table("Pickup windows per carrier", columns, cells, note)
