@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pipelines.output import as_of_words
+from pipelines.output import as_of_words, visible
 
 Row = dict[str, Any]
 
 
 class Table(NamedTuple):
-    """A table for the terminal or for Markdown. `note` is a line below it."""
+    """A table for the terminal or for Markdown. `note` is the text below it."""
 
     title: str
     columns: list[str]
@@ -49,7 +49,7 @@ def carriers_table(rows: list[Row]) -> Table:
     ]
     as_of = {row["account"]: row["as_of_utc"] for row in rows if not row["is_every_account"] and row["as_of_utc"]}
     note = "Rates cover mature pickups (the window has ended), excluding failed and pending pickups."
-    note = " ".join(filter(None, [_standing(ordered), note]))
+    note = "\n".join(filter(None, [_standing(ordered), note]))
     title = ", ".join(["Cancellations per carrier", *as_of_words(as_of)])
     return Table(title, columns, cells, note)
 
@@ -62,7 +62,7 @@ def _standing(ordered: list[Row]) -> str:
     sides = [
         f"{side.capitalize()} than the other carriers: {', '.join(names)}."
         for side in ("higher", "lower")
-        if (names := [row["carrier"] for row in rated if row["stands_out"] == side])
+        if (names := [visible(row["carrier"]) for row in rated if row["stands_out"] == side])
     ]
     cancelled, n = (sum(row[name] for row in rated) for name in ("mature_cancelled", "rated"))
     return " ".join(sides) or f"No carrier stands out: {_percent(cancelled / n)} over all."

@@ -96,7 +96,8 @@ def _title(name: str, grain: str, only: PickupFilter) -> str:
 def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
     print_rows = print_markdown if form == "markdown" else print_table
     print_rows(" · ".join([table.title, *only.words()]), table.columns, table.cells)
-    print_text(f"\n{markdown_text(table.note)}" if form == "markdown" else table.note)
+    in_markdown = markdown_text(" ".join(table.note.splitlines()))
+    print_text(f"\n{in_markdown}" if form == "markdown" else table.note)
 
 
 def _print_first(session: Session, name: str, query: str, title: str) -> None:
