@@ -13,6 +13,7 @@ import dlt
 
 from pipelines.config.settings import (
     ACCOUNTS_SECTION,
+    EXAMPLE_PREFIX,
     SOURCE_SECTION,
     SettingsFile,
     env_variable,
@@ -112,8 +113,13 @@ def unused_credentials_warning(sections: AccountSections) -> str | None:
 
 
 def has_credentials() -> bool:
-    """Returns whether there is an account to run, because credentials or named accounts are configured."""
-    return bool(configured_accounts() or dlt.secrets.get(f"{SOURCE_SECTION}.credentials")) or any(
+    """Returns whether there is an account to run, because credentials or named accounts are configured.
+
+    The example keys that `pickups init` writes are none.
+    """
+    keys: Any = dlt.secrets.get(f"{SOURCE_SECTION}.credentials")
+    has_keys = any(not str(key).startswith(EXAMPLE_PREFIX) for key in keys.values()) if isinstance(keys, dict) else keys
+    return bool(configured_accounts() or has_keys) or any(
         variable.startswith(f"{env_variable(SOURCE_SECTION)}__CREDENTIALS") for variable in os.environ
     )
 

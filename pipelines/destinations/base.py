@@ -150,8 +150,13 @@ class Backend(Protocol):
     def check_lock(self) -> None:
         """Raises DestinationError if another run may have acquired the lock. A run calls this method before a merge."""
 
-    def recovery(self, accounts: Sequence[str]) -> Recovery:
-        """Returns the object that repairs the destination during a run. `accounts` are all configured accounts."""
+    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> Recovery:
+        """Returns the object that repairs the destination during a run.
+
+        Args:
+            accounts: the names of all configured accounts.
+            own_runs: the ids of the run's receipts.
+        """
 
     def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
         """Checks that a run would not change other people's objects. The run begins inside the block.

@@ -21,7 +21,7 @@ _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S6
 _LAST_FINDINGS = f"""
     select checks_failed, unexpected_values from {DATASET}.pickup_runs
     where account = ? and run_id <> ? and outcome = 'succeeded'
-    order by started_at desc limit 1
+    order by {LATEST_FIRST} limit 1
 """  # noqa: S608  # as above
 _LAST_VERSION = f"""
     select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
@@ -142,6 +142,7 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
     results = checks.run_checks(connection)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
+        own.sort(key=lambda result: not result.must_pass)  # an alert names those first that made the run fail
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.unexpected_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)

@@ -111,7 +111,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
     if not attempt.ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
         return attempt.receipts
     with backend.lock(plan.accounts, wait_seconds):
-        recovery = backend.recovery(plan.configured)
+        recovery = backend.recovery(plan.configured, [receipt.run_id for receipt in attempt.receipts])
         try:
             errors = attempt.execute(restored=recovery.before_run())
         except DestinationError as error:

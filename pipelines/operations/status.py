@@ -14,13 +14,20 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# The query returns the facts about each account. `last_success_at` ignores times in the future: otherwise, a run on a
-# machine with a fast clock would make the account look up to date until that time.
+# When a run succeeded: by this machine's clock, unless that clock was ahead or far behind the API's. A time in the
+# future would make the account look up to date until then.
+_SUCCEEDED_AT = """
+    case
+        when finished_at <= now() and finished_at >= observed_at - interval 1 hour then finished_at
+        when observed_at <= now() then observed_at
+        when finished_at <= now() then finished_at
+    end
+"""
 _FACTS = {
     "last_outcome": "arg_max(outcome, place)",
     "last_error": "arg_max_null(error, place)",
     "last_run_at": "arg_max(started_at, place)",
-    "last_success_at": "max(finished_at) filter (where outcome = 'succeeded' and finished_at <= now())",
+    "last_success_at": f"arg_max({_SUCCEEDED_AT}, place) {_SUCCEEDED}",
     "open_pickups": f"arg_max(open_pickups, place) {_SUCCEEDED}",
     "frontier": f"arg_max_null(frontier, place) {_SUCCEEDED}",
     "newest_created_at": f"arg_max(watermark, place) {_SUCCEEDED}",

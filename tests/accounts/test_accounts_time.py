@@ -10,6 +10,7 @@ import pytest
 
 from pipelines import run_accounts
 from pipelines.loading.several import early_publishing
+from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import configure, rows_of_worlds, serving
 from tests.support.installation import Installation
@@ -69,6 +70,28 @@ def test_account_out_of_time_keeps_what_was_read_and_the_next_run_resumes(
     assert (receipt.history_complete, receipt.rows_new) == (True, 20 - loaded)
     # the head is asked for the newest page, and the history from the link where the first run stopped
     assert len(api.requests) - requests <= 20 - loaded + 11
+    assert len(installation.pickups()) == 20
+
+
+def test_api_that_fails_within_a_package_costs_no_page_that_was_read(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The first 12 of 20 pages are read. The API answers 503 to every try for the next page of the package."""
+    for day in range(20):
+        world.book(created_at=NOW - timedelta(days=30 - day))
+    settings = {"page_size": 1, "pages_per_package": 100}
+    api.on_request = lambda sandbox, number: sandbox.fault(faults.status(503), times=None) if number == 13 else None
+
+    with pytest.raises(Unavailable):
+        installation.run(api, **settings)
+
+    assert len(installation.pickups()) == 12
+    api.on_request = None
+    api.heal()
+    before = len(api.requests)
+    receipt = installation.run(api, **settings)
+    assert (receipt.history_complete, receipt.rows_new) == (True, 8)
+    assert len(api.requests) - before <= 8 + 11  # the open pickups of the head again, and the history from page 13
     assert len(installation.pickups()) == 20
 
 

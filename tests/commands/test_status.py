@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import add, configure, serving
-from tests.support.installation import Done, Installation
+from tests.support.installation import REPOSITORY, Done, Installation
 from tests.support.worlds import NOW
 
 
@@ -158,3 +159,14 @@ def test_if_keys_are_added_after_the_demo_status_reports_that_no_run_succeeded(
 
     assert done.returncode == 1
     assert (accounts_in(done)["default"]["is_stale"], accounts_in(done)["demo"]["is_stale"]) == (True, False)
+
+
+def test_the_example_keys_are_no_keys_after_the_demo(installation: Installation) -> None:
+    """`pickups init` writes them. Nobody expects a run before they are replaced."""
+    shutil.copy(REPOSITORY / ".dlt" / "example.secrets.toml", installation.folder / ".dlt" / "secrets.toml")
+    installation.command("demo", "--pickups", "20")
+
+    done = installation.command("status", "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [*accounts_in(done)] == ["demo"]

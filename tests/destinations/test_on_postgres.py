@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipelines.destinations.naming import account_dataset
@@ -261,7 +262,8 @@ def records(view: str, path: Path | None, some: dict[str, Any]) -> list[dict[str
 def _comparable(row: dict[str, Any]) -> str:
     """Returns the row as text, without the columns that depend on the run and with floats rounded to nine digits."""
     of_the_run = ("last_load_id", "as_of_utc")
-    shown = {k: round(v, 9) if isinstance(v, float) else v for k, v in row.items() if k not in of_the_run}
+    there = {k: v for k, v in row.items() if k not in of_the_run and not pd.isna(v)}  # a null is None, NaN or NaT
+    shown = {k: round(v, 9) if isinstance(v, float) else v for k, v in there.items()}
     return str(sorted(shown.items()))
 
 

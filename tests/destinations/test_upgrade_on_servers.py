@@ -72,6 +72,32 @@ def test_second_run_after_an_upgrade_does_not_recreate_the_views(
     assert ask(views) == before
 
 
+@pytest.mark.parametrize("command", ["status", "show carriers", "show windows", "report"])
+def test_each_reading_command_works_before_the_first_run_after_an_upgrade(
+    old_server: Installation, command: str
+) -> None:
+    """The views are those of the older version until a run replaces them."""
+    done = old_server.command(*command.split())
+
+    assert done.returncode == (1 if command == "status" else 0), done.stderr  # the last run was long ago
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "view"), [("show carriers", "carrier_cancellations"), ("show windows", "carrier_windows")]
+)
+def test_a_view_of_another_version_is_no_unexpected_error(
+    old_server: Installation, ask: Any, command: str, view: str
+) -> None:
+    ask(f"alter view analytics.{view} rename carrier to carrier_code")
+
+    done = old_server.command(*command.split())
+
+    assert done.returncode == 6
+    assert f"the view {view} lacks the column carrier" in done.stderr
+    assert "To update the views: pickups run" in done.stderr
+
+
 @pytest.fixture
 def old_lake(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """Extracts a 0.1.0 lake and configures it in the environment."""

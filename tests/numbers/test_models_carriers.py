@@ -2,7 +2,18 @@
 
 import pytest
 
-from tests.support.by_hand import FUTURE, OVER_PICKUPS, SUNDAY, cancelled, many, on_separate_days, only, pickup, rows, run
+from tests.support.by_hand import (
+    FUTURE,
+    OVER_PICKUPS,
+    SUNDAY,
+    cancelled,
+    many,
+    on_separate_days,
+    only,
+    pickup,
+    rows,
+    run,
+)
 
 pytestmark = [pytest.mark.duckdb2, pytest.mark.versions]
 

@@ -50,7 +50,8 @@ COLUMNS = {
         created_at_utc pickup_from_utc pickup_until_utc cancelled_at_utc window_ends_at_utc as_of_utc
         time_zone has_local_time window_opens_local window_closes_local
         window_opens_hour_local window_opens_isodow_local booked_day_local booked_hour_local
-        booked_week_local_start is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
+        booked_week_local_start
+        is_mature is_cancelled is_failed is_pending is_kept is_stuck has_status_conflict is_cancellation_refused
         has_window is_open_ended is_window_invalid is_window_before_booking window_hours lead_time_hours
         hours_to_cancel cancellation_notice_hours is_late_cancellation is_cancelled_after_start
         api_version last_load_id""",
@@ -63,7 +64,8 @@ COLUMNS = {
         mature_late_cancellations mature_cancelled_after_start mature_cancelled_booked_ahead
         mature_late_cancellations_booked_ahead status_conflicts mature_status_conflicts
         rated failure_n watched_48_hours cancelled_within_48_hours as_of_utc""",
-    "booking_bands": "account booked_day_local carrier is_every_carrier measure band rated mature_cancelled",
+    "booking_bands": """
+        account booked_day_local carrier is_every_carrier measure band rated mature_cancelled""",
     "rates": """
         outcome breakdown family account is_every_account carrier country week_local_start measure band
         n k rate rate_low rate_high clusters clustered_by design_effect

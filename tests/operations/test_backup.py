@@ -106,6 +106,24 @@ def test_a_backup_is_counted_and_only_the_newest_are_kept(shop: Installation, tm
     assert rows_of(path, "select count(*) as n from analytics.pickups") == [{"n": 12}]
 
 
+def test_a_copy_of_another_warehouse_is_refused(shop: Installation, api: Sandbox, tmp_path: Path) -> None:
+    """Both projects call their account `default`, so only the mark tells the warehouses apart."""
+    other = Installation(tmp_path / "other", shop.monkeypatch)
+    (other.folder / ".dlt").mkdir(parents=True)
+    other.run(api)
+    before = shop.warehouse.read_bytes()
+
+    done = shop.command("restore", "--from", str(other.published), "--yes")
+
+    assert done.returncode == 6
+    assert f"it is a copy of another warehouse, {other.warehouse} (created 20" in done.stderr
+    assert shop.warehouse.read_bytes() == before
+
+    aside = [path.rename(path.with_suffix(".aside")) for path in (shop.warehouse, shop.published)]
+    assert shop.command("restore", "--from", str(other.published), "--yes").returncode == 0
+    assert aside[0].read_bytes() == before
+
+
 def test_a_damaged_published_file_is_no_backup_and_removes_none(shop: Installation, tmp_path: Path) -> None:
     earlier = shutil.copy(shop.published, tmp_path / "pickups-20260101T000000Z.duckdb")
     (block, *_) = blocks_of(shop.published, "sendcloud.pickups")

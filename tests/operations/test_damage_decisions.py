@@ -108,6 +108,26 @@ def test_a_run_does_not_take_a_copy_that_is_older_than_what_the_warehouse_shows(
     assert shop.published.read_bytes() == older
 
 
+def test_work_of_a_run_whose_clock_was_ahead_counts_too(shop: Installation, world: World, api: Sandbox) -> None:
+    """The ids of its loads lie in the future, so a clock can't tell them from the loads of this run."""
+    older = shop.published.read_bytes()
+    go_on(world)
+    shop.run(api)
+    shop.published.write_bytes(older)
+    with duckdb.connect(str(shop.warehouse)) as connection:
+        loads = "select max(load_id) from sendcloud._dlt_loads"
+        connection.execute(f"update sendcloud._dlt_loads set load_id = '1935810000.5' where load_id = ({loads})")
+        connection.execute("update sendcloud.pickup_runs set started_at = '2031-05-05' where run_number = 2")
+    (block,) = blocks_of(shop.warehouse, "sendcloud.pickup_states_recorded")[:1]
+    write_at(shop.warehouse, HEADERS + block * BLOCK, bytes(BLOCK))
+
+    done = shop.command("run", api=api)
+
+    assert done.returncode == 6
+    assert "it contains work (loads: 1) that the published copy lacks" in done.stderr
+    assert shop.published.read_bytes() == older
+
+
 def test_damage_in_rows_that_no_run_reads_is_never_published(shop: Installation, world: World, api: Sandbox) -> None:
     """DuckDB verifies a block only when it reads it, so a copy of the file would carry the damage along."""
     with duckdb.connect(str(shop.warehouse)) as connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -94,3 +96,47 @@ def test_the_last_good_run_is_the_one_that_was_made_last(
 
     with open_database(installation.warehouse) as session:
         assert observed_before(session, "default") == (second.observed_at, second.observed_at)
+
+
+def test_the_last_good_run_is_dated_by_a_clock_that_was_right(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """If this machine's clock stood in 2031 or 2001, a good run is dated by the API's clock."""
+    world.clock = datetime.now(UTC) - timedelta(hours=3)
+    installation.run(api)
+    set_clock_of_all_runs_so_far(installation)
+    observed_at = str(world.clock.replace(microsecond=0))
+    assert status(installation)["last_success_at"] == observed_at
+
+    with duckdb.connect(str(installation.published)) as connection:
+        connection.execute("update sendcloud.pickup_runs set finished_at = '2001-01-01 00:00:00Z'")
+    assert status(installation)["last_success_at"] == observed_at
+    assert status(installation)["age_hours"] == pytest.approx(3, abs=0.2)
+
+    world.advance(hours=1)
+    receipt = installation.run(api)
+    assert status(installation)["last_success_at"] > str(receipt.started_at)
+
+
+def test_a_backup_is_dated_by_the_run_that_was_made_last(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    installation.run(api)
+    set_clock_of_all_runs_so_far(installation)
+    world.advance(hours=1)
+    installation.run(api)
+
+    made = installation.command("backup", "--to", str(tmp_path))
+
+    assert f"20 pickups of default, newest good run {world.clock:%Y-%m-%d %H:%M} UTC" in made.stdout
+
+
+def test_findings_are_compared_with_the_run_that_was_made_last(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The run of 2031 found nothing. The second run's finding is known by the third."""
+    installation.run(api)
+    set_clock_of_all_runs_so_far(installation)
+    world.book(carrier="nobody_knows")
+
+    assert [installation.run(api).has_new_findings for _ in range(2)] == [True, False]

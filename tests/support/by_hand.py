@@ -19,7 +19,9 @@ from pipelines.analytics.views import create_views, view_files
 VIEWS = {path.stem: path.read_text() for path in sorted(view_files())}
 CHECKS = {path.stem: path.read_text() for path in check_files()}
 
-BY_ACCOUNT = tuple(view for view, text in VIEWS.items() if " as is_every_account" in text or "  is_every_account," in text)
+BY_ACCOUNT = tuple(
+    view for view, text in VIEWS.items() if " as is_every_account" in text or "  is_every_account," in text
+)
 OVER_PICKUPS = tuple(view for view in VIEWS if view not in ("runs", "quarantine"))
 SESSION_ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
 SUNDAY = "2026-03-08 09:00Z"
@@ -167,7 +169,7 @@ def readable(value):
 
 
 def rows(con, columns, view="pickups", where="true"):
-    """Returns the rows of the view, sorted. The rows of single accounts are left out unless `where` names the account."""
+    """Returns the rows of the view, sorted. Rows of single accounts are left out unless `where` names the account."""
     if view in BY_ACCOUNT and "account" not in where:
         where = f"({where}) and is_every_account"
     found = con.execute(f"select {columns} from analytics.{view} where {where} order by all").fetchall()

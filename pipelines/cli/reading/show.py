@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from pipelines.analytics.views import grain_of, view_files
-from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
+from pipelines.cli.reading.carriers import Row, Table, carriers_table, windows_table
 from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
+from pipelines.errors import DestinationError
 from pipelines.output import (
     fitting_columns,
     markdown_text,
@@ -46,6 +48,7 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
     Raises:
         BadParameter: there is no such view.
         NoData: nothing has been published yet.
+        DestinationError: the view can't be read, or another version wrote it.
         FilterError: the filter names an account, a carrier or a country that no pickup has.
     """
     grain = _grains().get(name)
@@ -58,12 +61,21 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
         elif form == "json":
             print_json_rows(*fetch_rows(session, query))
         elif lay_out := TABLES.get(name):
-            _print_laid_out(lay_out(fetch_rows(session, query).as_dicts()), form, only)
+            _print_laid_out(_lay_out(lay_out, name, fetch_rows(session, query).as_dicts()), form, only)
         elif form == "markdown":
             columns, rows = fetch_rows(session, query)
             print_markdown(_title(name, grain, only), columns, ([cell_text(value) for value in row] for row in rows))
         else:
             _print_first(session, name, query, _title(name, grain, only))
+
+
+def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) -> Table:
+    """Returns the table. On a server, the views are those of the last run's version, so they may lack columns."""
+    try:
+        return lay_out(rows)
+    except KeyError as error:
+        missing = f"the view {SHORT_NAMES[name]} lacks the column {error.args[0]}, because another version wrote it"
+        raise DestinationError("the published data", missing, "To update the views: pickups run") from None
 
 
 def cell_text(value: Any) -> str:

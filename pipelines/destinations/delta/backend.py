@@ -83,7 +83,7 @@ class DeltaBackend(AccountDatasets):
             self._locked = list(accounts)
             yield
 
-    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> NoRecovery:
         return NoRecovery()
 
     @contextmanager

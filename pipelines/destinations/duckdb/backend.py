@@ -62,8 +62,8 @@ class DuckDBBackend:
     def check_lock(self) -> None:
         """Does nothing, because the operating system holds the lock until this process ends."""
 
-    def recovery(self, accounts: Sequence[str]) -> FileRecovery:
-        return FileRecovery(self.warehouse, self.published, accounts)
+    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> FileRecovery:
+        return FileRecovery(self.warehouse, self.published, accounts, own_runs)
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:

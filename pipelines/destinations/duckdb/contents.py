@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ class Contents(NamedTuple):
     Attributes:
         rows: the number of rows in each table, such as `sendcloud.pickups`, except tables that can't be read.
         accounts: the accounts with pickups or receipts.
-        newest_run: the start of the newest good run, or None.
+        newest_run: when the newest good run observed the list, or None.
         mark: the mark in the file, or None if an older version wrote the file.
         damage: DuckDB's message about the first table that can't be read, or None.
     """
@@ -132,7 +132,18 @@ def _describe(session: DuckDBSession, found: Contents) -> Contents:
     if not found.is_ours():
         return found._replace(mark=read_mark(session, "the copy"))
     accounts = "select account from sendcloud.pickups union select account from sendcloud.pickup_runs"
-    newest = "select max(started_at) from sendcloud.pickup_runs where outcome = 'succeeded'"
-    ((newest_run,),) = session.execute(newest).fetchall()
+    ((newest_run,),) = session.execute(_newest_run_query(session.columns("pickup_runs"))).fetchall()
     names = frozenset(name for (name,) in session.execute(accounts).fetchall())
     return found._replace(accounts=names, newest_run=newest_run, mark=read_mark(session, "the copy"))
+
+
+def _newest_run_query(columns: Sequence[str]) -> str:
+    """Returns the query for `newest_run`. No clock decides which of an account's runs was the last."""
+    order = "run_number desc nulls last, " if "run_number" in columns else ""  # versions before 2026-11-28 lack it
+    time = "coalesce(observed_at, started_at)" if "observed_at" in columns else "started_at"
+    return f"""
+        select max(seen_at) from (
+            select distinct on (account) {time} as seen_at from sendcloud.pickup_runs
+            where outcome = 'succeeded' order by account, {order}started_at desc
+        )
+    """  # noqa: S608  # the names are constants

@@ -135,9 +135,14 @@ def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
     """Returns what a restore of the warehouse from `source` would do. Changes nothing. The caller must hold the lock.
 
     Raises:
-        DestinationError: the source is missing or damaged, or another program wrote it.
+        DestinationError: the source is missing, damaged or a copy of another warehouse, or another program wrote it.
     """
     if not source.is_file():
         raise DestinationError(str(source), "there is no such copy", "Name a backup: pickups restore --from FILE")
     new = _checked(source, source)
-    return RestorePlan(warehouse, source, salvage_contents(warehouse) if warehouse.exists() else None, new)
+    old = salvage_contents(warehouse) if warehouse.exists() else None
+    if old and old.mark and new.mark and old.mark.warehouse_id != new.mark.warehouse_id:
+        of = f"{new.mark.warehouse_path or 'a database'} (created {new.mark.created_at:%Y-%m-%d %H:%M} UTC)"
+        remedy = f"Name a backup of {warehouse}. To use this copy, first move that file and the published file away."
+        raise DestinationError(str(source), f"it is a copy of another warehouse, {of}", remedy)
+    return RestorePlan(warehouse, source, old, new)

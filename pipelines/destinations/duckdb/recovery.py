@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,15 +27,17 @@ SMALL_BYTES = (
     1_000_000  # a database without tables is smaller, so a larger file must contain tables and need not be opened
 )
 REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
-# queries for the keys of what earlier runs stored; a time in the future means that this machine's clock was ahead
+# Queries for the keys of what earlier runs stored. A load's id is the time when it was made. If the clock of an earlier
+# run was ahead, the ids of its loads are in the future.
 _WORK = {
     "loads": """
-        select load_id from sendcloud._dlt_loads
-        where status = 0 and coalesce(try_cast(load_id as double), 0) not between $begun and $now
+        select load_id from sendcloud._dlt_loads where status = 0 and (
+            coalesce(try_cast(load_id as double), 0) < $begun_at or coalesce(try_cast(load_id as double), 0) > $now
+        )
     """,
     "good runs": """
         select run_id from sendcloud.pickup_runs
-        where outcome = 'succeeded' and epoch(started_at) not between $begun and $now
+        where outcome = 'succeeded' and not list_contains($own_runs, run_id)
     """,
 }
 _HAS_OBJECTS = """
@@ -75,12 +77,14 @@ class Problem(NamedTuple):
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
-    Create the object when the run begins, because it records whether a crashed run left a log.
+    Create the object when the run begins, because it records whether a crashed run left a log. `own_runs` has the ids
+    of the run's receipts.
     """
 
     warehouse: Path
     published: Path
     accounts: Collection[str]
+    own_runs: Sequence[str] = ()
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     had_log: bool = field(init=False)
 
@@ -171,9 +175,10 @@ class FileRecovery:
 
     def _unpublished(self) -> str:
         """Returns what earlier runs loaded but did not publish, or "". This run's own loads are read again."""
-        own = {"begun": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp()}
+        own = {"begun_at": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp(), "own_runs": self.own_runs}
         for what, query in _WORK.items():
-            if missing := len(_keys(self.warehouse, query, own) - _keys(self.published, query, own)):
+            asked = {name: value for name, value in own.items() if f"${name}" in query}
+            if missing := len(_keys(self.warehouse, query, asked) - _keys(self.published, query, asked)):
                 return f"work ({what}: {missing:,})"
         return ""
 
@@ -198,8 +203,8 @@ def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
     return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
 
 
-def _keys(path: Path, query: str, own: dict[str, float]) -> set[str]:
-    """Returns the keys that the query finds outside this run's own time, or an empty set if the file can't be read."""
+def _keys(path: Path, query: str, asked: Mapping[str, object]) -> set[str]:
+    """Returns the keys that the query finds, or an empty set if the file can't be read."""
     with suppress(DatabaseError, DestinationError), open_newest(path) as session:
-        return {key for (key,) in session.execute(query, own).fetchall()}
+        return {key for (key,) in session.execute(query, asked).fetchall()}
     return set()

@@ -86,7 +86,7 @@ class PostgresBackend(AccountDatasets):
             for account in self._locked:
                 lock.check_held(session, account, self._where)
 
-    def recovery(self, accounts: Sequence[str]) -> NoRecovery:
+    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> NoRecovery:
         return NoRecovery()
 
     @contextmanager

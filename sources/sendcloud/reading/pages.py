@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import BadResponse, LoopingLink, OutOfTime
+from ..errors import BadResponse, LoopingLink, Unavailable
 from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
@@ -78,7 +78,7 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     """
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
-    pages = _until_out_of_time(_page_source(link, client, stop, stats), order, stop, stats)
+    pages = _until_unavailable(_page_source(link, client, stop, stats), order, stop, stats)
     for number, (page, following, clocks) in enumerate(pages, start=1):
         if not stats.settled_by:
             _note_clocks(clocks, page.rows, stats)
@@ -95,10 +95,10 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     return PagesRead(keep_latest(tables), rejected, order, following)
 
 
-def _until_out_of_time(
+def _until_unavailable(
     pages: Iterator[ListedPage], order: OrderCheck, stop: StopRule, stats: ReadStats
 ) -> Iterator[ListedPage]:
-    """Yields the pages until the account's time is used up.
+    """Yields the pages until one can't be had, because the API is unavailable or the account's time is used up.
 
     If the package may be shorter, the pages that have been read are still loaded, and the error is raised when the next
     package is requested (`stats.cut_short_by`).
@@ -108,7 +108,7 @@ def _until_out_of_time(
         for page in pages:
             yield page
             is_begun = True
-    except OutOfTime as error:
+    except Unavailable as error:
         if not (is_begun and stop.may_stop_early(order)):
             raise
         stats.stopped_because, stats.cut_short_by = "chunk", error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..errors import OutOfTime
+from ..errors import Unavailable
 from ..http.oauth import Tokens
 from ..http.rate_limit import TimeBudget
 from .clocks import ClockReading, is_after
@@ -74,7 +74,7 @@ class ReadStats(ReadFacts):
     tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run
     history_links_read: set[str] = field(default_factory=set, repr=False)  # links where history packages started
     budget: TimeBudget | None = field(default=None, repr=False)  # shared by all packages of the run
-    cut_short_by: OutOfTime | None = field(default=None, repr=False)  # ended a package whose pages are still loaded
+    cut_short_by: Unavailable | None = field(default=None, repr=False)  # ended a package whose pages are still loaded
     prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # reads the next package during loading
 
     @property
