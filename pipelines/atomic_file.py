@@ -71,8 +71,8 @@ def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: f
     Args:
         target: the file that was being written.
         suffix: the ending of the temporary file names, without the leading dot.
-        older_than_seconds: the minimum age of the files to remove. Keep the default, 0, only if no other process can be
-            writing `target`, for example while a run holds its lock.
+        older_than_seconds: the minimum age of the files to remove. Use the default, 0, only if no other process can be
+            writing `target`, for example while the caller holds a run's lock.
     """
     for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
         with suppress(OSError):  # a file that is already gone or belongs to another user can be ignored

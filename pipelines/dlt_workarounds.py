@@ -50,7 +50,7 @@ def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
 def hide_foreign_keys(
     provider: ConfigProvider, is_read: Callable[..., bool], given: Mapping[str, object] = MappingProxyType({})
 ) -> None:
-    """Makes dlt read only the settings for which `is_read` returns True, and no setting for a pipeline's name.
+    """Makes dlt read only the settings for which `is_read` returns True, and none in a section named after a pipeline.
 
     dlt looks up a key under progressively shorter section paths, so a REFRESH variable meant for another dlt project
     emptied the tables (2026-11).
@@ -58,7 +58,7 @@ def hide_foreign_keys(
     Args:
         provider: the provider that looks up the settings.
         is_read: called with the key and its sections.
-        given: values by dotted key that dlt gets regardless of the configuration.
+        given: values by dotted key, which dlt receives regardless of the configuration.
     """
     from dlt.common.configuration.providers import EnvironProvider
 

@@ -60,7 +60,7 @@ class AccountMismatch(PipelineError):
 
     def __init__(self, old: str, new: str, common: int, same: int) -> None:
         evidence = (
-            f"{common - same:,} of the {common:,} ids that both accounts have were booked at different times"
+            f"{common - same:,} of the {common:,} pickups that both accounts have were booked at different times"
             if common
             else "no id occurs in both"
         )
@@ -93,7 +93,7 @@ class RunInProgress(PipelineError):
 
 
 def _with_age(holder: str) -> str:
-    """Returns the holder and, if the text says when it took the lock, the time that has passed since then."""
+    """Returns the holder and, if the text says when the holder took the lock, the time that has passed since then."""
     since = re.search(r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", holder)
     if not since:
         return holder

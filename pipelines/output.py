@@ -41,7 +41,7 @@ def visible(text: object) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """Returns a value that a spreadsheet shows as text. Numbers stay numbers, and instants become ISO 8601."""
+    """Returns a value that a spreadsheet shows as text. Numbers stay numbers, and timestamps become ISO 8601 text."""
     if isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, str):

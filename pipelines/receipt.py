@@ -43,7 +43,7 @@ class Receipt:
 
     stats: ReadStats = field(default_factory=lambda: ReadStats(account="default"))
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    run_number: int | None = None  # counts the account's receipts; set when the receipt is first written
+    run_number: int | None = None  # the receipt's number within its account; set when the receipt is first written
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished_at: datetime | None = None
     outcome: str = "failed"
@@ -128,7 +128,7 @@ class Receipt:
             records = _rows(self.quarantined, "record")
             remarks.append(f"{records} could not be loaded ({self.first_rejection}); {kept}")
         if self.rows_expired:
-            remarks.append(f"{_rows(self.rows_expired)} not loaded, older than [retention] pickups_months")
+            remarks.append(f"{_rows(self.rows_expired)} not loaded because of age ([retention] pickups_months)")
         if self.unknown_fields:
             remarks.append(f"unknown fields, kept in extra: {', '.join(sorted(self.unknown_fields))}")
         if self.unreadable_fields:
@@ -147,7 +147,7 @@ class Receipt:
             remarks.append("order: unsorted; the list was not sorted newest first, so it was read to the end")
         if self.links_by_https:
             links = _rows(self.links_by_https, "next link")
-            remarks.append(f"{links} from Sendcloud began with http; the pages were requested by https")
+            remarks.append(f"{links} from Sendcloud began with http; the pages were requested over https")
         if self.open_beyond_lookback:
             remarks.append(f"{self.open_beyond_lookback:,} open pickups are older than max_lookback_days")
         if self.discarded_packages:
@@ -155,7 +155,7 @@ class Receipt:
             remarks.append(f"set aside {packages} from a crashed run and read its pickups again")
             if self.discarded_dir:
                 remarks.append(
-                    f"to inspect its data, open the Parquet files in {self.discarded_dir}; "
+                    f"to inspect the data, open the Parquet files in {self.discarded_dir}; "
                     "after another crash, the next run replaces them"
                 )
         if self.sweep:

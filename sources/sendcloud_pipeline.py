@@ -11,7 +11,7 @@ def load_pickups() -> None:
 
     The first run reads the whole list. Later runs read only as far back as the oldest pickup that may still change.
     """
-    # dlt names the DuckDB file after the pipeline. The dataset needs another name to avoid a conflict in DuckDB.
+    # dlt names the DuckDB file after the pipeline. The dataset needs a different name to avoid a conflict in DuckDB.
     pipeline = dlt.pipeline("pickups", destination="duckdb", dataset_name="sendcloud")
     print(pipeline.run(sendcloud_source(), loader_file_format="parquet"))
 

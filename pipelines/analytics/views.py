@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,9 +60,9 @@ def grain_of(path: Path) -> str:
 def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str = "analytics") -> None:
     """Creates every `analytics` view, with its grain as the view's comment.
 
-    On PostgreSQL, creating or dropping a view waits for its readers and blocks new readers. The views are therefore
-    recreated there only if a view is missing or its statement has changed. Each view's comment contains this package's
-    version and a digest of all the views' statements.
+    Views that exist and are current stay as they are. On PostgreSQL, replacing a view waits for its readers and blocks
+    new readers. On DuckDB, creating all views takes 0.2 s (2026-11). Each view's comment therefore contains this
+    package's version and a digest of all the views' statements.
 
     Args:
         connection: a connection to the database.
@@ -69,23 +70,23 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str =
         schema: the name of the views' schema. The connection replaces `analytics` in the statements with this name.
     """
     connection.execute("create schema if not exists analytics")
-    comments = _view_comments(dialect)
-    if dialect != DUCKDB and views_are_current(connection, schema):
+    if views_are_current(connection, schema, dialect):
         return
+    comments = _view_comments(dialect)
     for path in view_files():
         connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
         comment = comments[path.stem].replace("'", "''")
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
 
 
-def views_are_current(connection: SqlConnection, schema: str = "analytics") -> bool:
-    """Returns whether a PostgreSQL server has the current views, or views of a later version of this package.
+def views_are_current(connection: SqlConnection, schema: str = "analytics", dialect: str = "postgres") -> bool:
+    """Returns whether the database has the current views, or views of a later version of this package.
 
     A later version's views count as current because two versions that share a server must not keep replacing each
     other's views.
     """
-    there = dict(connection.execute(_COMMENTS.format(schema=schema)).fetchall())
-    ours = _numbers(version("sendcloud-pickups")), _current_digest()
+    there = dict(connection.execute(_COMMENTS[dialect].format(schema=schema)).fetchall())
+    ours = _numbers(version("sendcloud-pickups")), _current_digest(dialect)
     marks = [_mark_of(there.get(path.stem) or "") for path in view_files()]
     return all(digest == ours[1] or numbers > ours[0] for numbers, digest in marks)
 
@@ -101,21 +102,33 @@ def _numbers(version: str) -> list[int]:
 
 
 def _view_comments(dialect: str) -> dict[str, str]:
-    mark = "" if dialect == DUCKDB else f" ({version('sendcloud-pickups')}, {_current_digest()})"
+    mark = f" ({version('sendcloud-pickups')}, {_current_digest(dialect)})"
     return {path.stem: grain_of(path) + mark for path in view_files()}
 
 
-def _current_digest() -> str:
-    """Returns the digest of the PostgreSQL views from a file, because translating all views takes half a second."""
-    mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
-    return mark
+def _current_digest(dialect: str) -> str:
+    """Returns the first eight digits of the digest of all views' statements, without their comments.
+
+    The digest for PostgreSQL comes from a file, because translating all views takes half a second.
+    """
+    if dialect != DUCKDB:
+        mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
+        return mark
+    statements = [SQL_COMMENT.sub("", query_of(path)) for path in sorted((SQL / "views").glob("*.sql"))]
+    return sha256("\0".join(statements).encode()).hexdigest()[:8]
 
 
-_COMMENTS = """
-    select relname, obj_description(pg_class.oid, 'pg_class')
-    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = '{schema}' and relkind = 'v'
-"""
+_COMMENTS = {
+    "postgres": """
+        select relname, obj_description(pg_class.oid, 'pg_class')
+        from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+        where nspname = '{schema}' and relkind = 'v'
+    """,
+    DUCKDB: """
+        select view_name, comment from duckdb_views()
+        where database_name = current_database() and schema_name = '{schema}' and not internal
+    """,
+}
 
 
 def query_of(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Corrects times in the future that runs recorded while they relied on a clock that was ahead.
+"""Corrects times that lie in the future because an earlier run relied on a clock that was ahead.
 
-A state observed in 2099 would remain the latest state of its pickup, so every later state would look like a change.
+A state dated 2099 would remain the latest state of its pickup, so every later state would look like a change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
 
 
 def correct_tables(connection: Session, stats: ReadStats) -> None:
-    """Sets future times in the account's tables, except in the receipts, to just before this run observed the list.
+    """Moves future times in the account's tables, except the receipts, to just before this run observed the list.
 
     The times keep their order, because the states of a pickup are ordered by time.
 
     Does nothing unless an earlier run relied on a clock that was ahead.
 
     Args:
-        connection: a session with the account's tables.
+        connection: a session that can access the account's tables.
         stats: the account's read statistics.
     """
     if not stats.has_future_times:
@@ -46,10 +46,10 @@ def correct_tables(connection: Session, stats: ReadStats) -> None:
 
 
 def correct_receipts(connection: Session, stats: ReadStats) -> None:
-    """Sets future times in the account's receipts, like `correct_tables`.
+    """Corrects future times in the account's receipts in the same way as `correct_tables`.
 
-    Call this function in the run's last transaction. Until then, the receipts show the next run that the tables must be
-    corrected.
+    Call this function in the run's last transaction. Until then, the future times in the receipts indicate that the
+    tables must still be corrected.
     """
     if stats.has_future_times and connection.has_table("pickup_runs"):
         _correct(connection, stats, "pickup_runs", "observed_at")

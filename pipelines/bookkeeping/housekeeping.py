@@ -1,8 +1,9 @@
 """Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
 
-Rows are pruned once a day, after the transaction of the first run that receives a page on that day. If a DuckDB file is
-mostly free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock or this
-machine's clock, whichever shows the earlier time. Otherwise, a fast clock could cause a year of receipts to be deleted.
+Rows are pruned once a day, after the first run that receives a page on that day has committed its transaction. If a
+DuckDB file is mostly free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock
+or this machine's clock, whichever shows the earlier time. Otherwise, a fast clock could cause a year of receipts to be
+deleted.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
     the next day tries again.
 
     Args:
-        connection: a session with the tables of the accounts in `receipts`.
+        connection: a session that can access the tables of the accounts in `receipts`.
         receipts: the receipts of this run.
     """
     observed = [receipt.observed_at for receipt in receipts if receipt.observed_at]

@@ -1,7 +1,7 @@
 """Updates `sendcloud.pickups_quarantine` when the API lists a rejected pickup again in another form.
 
-The source identifies a rejected record only by its hash and remembers the hash for a week by default. The table stores
-all other facts.
+The source identifies a rejected record only by its hash and remembers the hash for a week by default. All other facts
+about the record are stored in the table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARK_RESOLVED = """
         and json_extract_string(refused.record, '$.id') = listed.id::text
 """
 # Ids are compared as text, as in the statement above. Text that is not a whole number does not identify a pickup. If a
-# single run encountered several forms of a record, none of them is the newest.
+# single run encountered several forms of a record, none of these forms counts as the newest.
 _MARK_SUPERSEDED = """
     update sendcloud.pickups_quarantine as refused
     set resolved_at = newest.seen_at
@@ -53,7 +53,7 @@ def mark_resolved(connection: Session, observed_at: datetime) -> None:
     """Marks a record as resolved if its pickup is in the registered table `listed`, which contains readable pickups.
 
     Args:
-        connection: a session with the account's tables.
+        connection: a session that can access the account's tables.
         observed_at: the time to record, in UTC, taken from the API's clock.
     """
     if not connection.has_table("pickups_quarantine"):
@@ -64,7 +64,7 @@ def mark_resolved(connection: Session, observed_at: datetime) -> None:
 
 
 def mark_superseded(connection: Session) -> None:
-    """Marks a record as resolved if its pickup was later rejected in another form, such as that of another version.
+    """Marks a record as resolved if its pickup was later rejected in another form, such as that of another API version.
 
     The row with the newest form remains unresolved and represents the pickup. The result depends only on the table, so
     the next run completes the work of a crashed run.

@@ -15,8 +15,8 @@ from sources.sendcloud.records.tables import INSTANT
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
-# The order in which an account's receipts were written. The order does not depend on a clock, because a clock may be
-# set back. Receipts from versions before 2026-11-28 have no number and come first.
+# This clause sorts an account's receipts from the last one written to the first. The order does not depend on a clock,
+# because a clock may be set back. Receipts from versions before 2026-11-28 have no number and come last.
 RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
 LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 
@@ -33,20 +33,20 @@ def write_receipt(connection: Session, receipt: Receipt) -> None:
         receipt.run_number = _next_number(connection, receipt.account)
     connection.register("receipt", pa.Table.from_pylist([receipt.as_row()], schema=schema))
     connection.execute(f"create schema if not exists {DATASET}")
-    connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608  # constant name
+    connection.execute(f"create table if not exists {table} as select * from receipt limit 0")  # noqa: S608  # the name is a constant
     there = connection.columns("pickup_runs")
     for field in schema:
         if field.name not in there:
             connection.execute(f'alter table {table} add column "{field.name}" {_SQL_TYPES[field.type]}')
     names = ", ".join(f'"{name}"' for name in schema.names)
-    connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # as above
-    connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # as above
+    connection.execute(f"delete from {table} where run_id in (select run_id from receipt)")  # noqa: S608  # the names are constants
+    connection.execute(f"insert into {table} ({names}) select {names} from receipt")  # noqa: S608  # the names are constants
 
 
 def _next_number(connection: Session, account: str) -> int:
     if "run_number" not in connection.columns("pickup_runs"):
         return 1
-    last = f"select coalesce(max(run_number), 0) from {DATASET}.pickup_runs where account = ?"  # noqa: S608  # constant name
+    last = f"select coalesce(max(run_number), 0) from {DATASET}.pickup_runs where account = ?"  # noqa: S608  # the name is a constant
     ((number,),) = connection.execute(last, [account]).fetchall()
     return int(number) + 1
 
@@ -68,7 +68,7 @@ def observed_before(connection: Session, account: str) -> tuple[datetime | None,
                 order by {order} limit 1
             ),
             (select max(observed_at) from {DATASET}.pickup_runs where account = $account)
-    """  # noqa: S608  # constant text
+    """  # noqa: S608  # the text is a constant
     ((last, latest),) = connection.execute(times, {"account": account}).fetchall()
     return last, latest
 
@@ -80,7 +80,7 @@ def update_publish_time(connection: Session, receipt: Receipt) -> None:
     reason is that duckdb 1.5.5 keeps a block per column in memory while it stores a row (2026-11).
     """
     connection.execute(
-        f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # as above
+        f"update {DATASET}.pickup_runs set finished_at = ?, seconds_published = ? where run_id = ?",  # noqa: S608  # the names are constants
         [receipt.finished_at, receipt.seconds_published, receipt.run_id],
     )
 

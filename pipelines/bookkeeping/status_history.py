@@ -38,9 +38,9 @@ _CREATE_RECORDED = """
     create table if not exists sendcloud.pickup_states_recorded as
     select distinct _dlt_load_id from sendcloud.pickup_status_history
 """
-# The query reads only the two columns of load ids. A per-row condition took 1 s and 1 GB for ten million rows. The
-# query does not rely on the order of load ids, because dlt derives them from this machine's clock, which may be set
-# back.
+# The query reads only the two columns of load ids. Checking a condition for each row took 1 s and 1 GB for ten million
+# rows. The query does not rely on the order of load ids, because dlt derives them from this machine's clock, which may
+# be set back.
 _NEW_LOADS = """
     select distinct _dlt_load_id from sendcloud.pickups
     except
@@ -108,7 +108,7 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
     Only rows from loads that have not been recorded yet are compared. The `sendcloud.pickups` table must exist.
 
     Args:
-        connection: a session with the account's tables.
+        connection: a session that can access the account's tables.
         account: the name of the account.
         observed_at: the time at which the account was read, in UTC, taken from the API's clock.
     """

@@ -69,7 +69,7 @@ def remove(
     change = accounts.remove_account(account, wait_seconds=wait, is_trial=True)
     print_text(f"Account {account}: {_format_rows(change.rows)}")
     if change.is_configured:
-        print_text(f"  The settings still name {account}, so the next run reloads what the API still lists.")
+        print_text(f"  The settings still name {account}, so the next run reloads pickups that the API still lists.")
     if dry_run:
         return
     confirm(f"Delete these rows of {account}?", yes=yes)
@@ -96,7 +96,8 @@ def forget(
     confirm("Mask the tracking number in these rows?", yes=yes)
     forget_tracking_number(tracking_number, wait_seconds=wait)
     print_text(
-        "Masked and published. Backups, exports and reports still contain it: see docs/explanation/personal-data.md"
+        "Masked and published. Backups, exports and reports still contain the number: "
+        "see docs/explanation/personal-data.md"
     )
 
 

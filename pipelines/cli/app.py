@@ -47,7 +47,7 @@ def project(
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and dlt's log.")] = False,
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
-    """Stores the options that all commands share in environment variables, where dlt's own tools read them."""
+    """Sets environment variables for the options that all commands share, so that dlt's own tools can read them."""
     if project_dir:
         os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
     if debug:
@@ -59,12 +59,12 @@ def project(
 def run(
     context: typer.Context,
     account: Annotated[str | None, typer.Option(help="Load only this account; default: all accounts.")] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again (once a week).")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again, ideally weekly.")] = False,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     timeout: Annotated[
         int | None,
         typer.Option(
-            metavar="SECONDS", help="End the run after this time, including any --wait (exit code 143).", min=1
+            metavar="SECONDS", help="End the run with exit code 143 after this time, including any --wait.", min=1
         ),
     ] = None,
     json: AsJson = False,
@@ -92,7 +92,7 @@ def run(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder, which is created if it does not exist.")],
 ) -> None:
-    """Create a project folder with settings, a file for the keys, and notebooks. For example: pickups init sendcloud"""
+    """Create a project folder with settings, a secrets file and notebooks. For example: pickups init sendcloud"""
     from pipelines.config.scaffold import create_project
 
     print_text(create_project(folder))
@@ -103,7 +103,7 @@ def demo(
     pickups: Annotated[int, typer.Option(help="The number of pickups.", min=1, max=1_000_000)] = 20_000,
     seed: Annotated[int, typer.Option(help="The random seed for the generated pickups.")] = 7,
 ) -> None:
-    """Run twice against a local sandbox, without an account, and print the cancellations. Writes only to data/demo."""
+    """Load pickups from a local sandbox twice and print cancellations. Needs no account; writes only to data/demo."""
     from pipelines.cli.demo import run_demo
 
     raise typer.Exit(run_demo(pickups, seed))
@@ -117,7 +117,7 @@ def check(
     account: Annotated[str | None, typer.Option(help="Check only this account; default: all accounts.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Check settings, credentials, API access, clock, files and disk. Changes nothing."""
+    """Check the settings, credentials, API access, clock, files and disk. Changes nothing."""
     from pipelines.cli.check import run_preflight as look
 
     raise typer.Exit(look(account, as_json=json))
@@ -151,20 +151,20 @@ def schedule(
     kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
     user: Annotated[
         str | None,
-        typer.Option(help="The user of scheduled runs (systemd, cron); default: the folder's owner (root: pickups)."),
+        typer.Option(help="The schedule's user (systemd, cron); default: the folder's owner, or pickups for root."),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Write the files to this folder instead of stdout.")
     ] = None,
 ) -> None:
-    """Print the files that schedule a run every 15 minutes and a sweep on Sundays, with this installation's paths.
+    """Print the files, adapted to this installation, that schedule a run every 15 minutes and a sweep on Sundays.
 
     systemd: copy the files to /etc/systemd/system. Then run:
     systemctl enable --now sendcloud-pickups.timer sendcloud-pickups-sweep.timer
 
     cron: run crontab -e as the user who executes the runs, and paste the lines.
 
-    github: commit the file to .github/workflows in a private repository. Set a remote destination instead of DuckDB.
+    github: commit the file to .github/workflows in a private repository. Use a remote destination instead of DuckDB.
 
     dagster: copy the files to $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
 
@@ -184,7 +184,7 @@ def schedule(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 uses a free port.", min=0, max=65535)] = 8321,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 selects a free port.", min=0, max=65535)] = 8321,
     pickups: Annotated[int, typer.Option(help="The number of pickups.", min=0, max=1_000_000)] = 20_000,
     seed: Annotated[int, typer.Option(help="The random seed for the generated pickups.")] = 7,
 ) -> None:

@@ -46,7 +46,7 @@ def restore(
             typer.confirm("Replace the warehouse?", abort=True)
         kept = plan.execute()
     if kept:
-        print_text(f"The old file is kept as {kept}. Delete it when you no longer need it.")
+        print_text(f"The old file is kept as {kept}. Delete that file when you no longer need it.")
     print_text("The warehouse is restored. To load the changes since the copy was made, run: pickups run")
 
 

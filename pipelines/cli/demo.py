@@ -21,7 +21,7 @@ BETWEEN_RUNS = timedelta(days=7)
 
 
 def run_demo(pickups: int, seed: int) -> int:
-    """Runs the pipeline twice against a sandbox, whose clock advances between the runs, and prints the carriers table.
+    """Runs the pipeline twice against a sandbox with an advancing clock, and prints the carriers table.
 
     Args:
         pickups: the number of pickups in the sandbox.
@@ -106,7 +106,7 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
     """Serves a sandbox until Ctrl-C is pressed. The sandbox uses this machine's clock, so its pickups keep changing.
 
     Args:
-        port: the port on 127.0.0.1; 0 uses a free port.
+        port: the port on 127.0.0.1; 0 selects a free port.
         pickups: the number of pickups.
         seed: the random seed for the generated pickups.
     """

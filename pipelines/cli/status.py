@@ -13,9 +13,9 @@ from pipelines.operations.status import read_status
 from pipelines.output import print_json, print_styled, print_text, visible
 
 NOT_CONFIGURED = (
-    "no; the account was removed or renamed. Its rows have not changed since its last good run and are included in "
-    "every view. To continue under its new name, run: pickups accounts rename {0} NEW. To delete its rows, run: "
-    "pickups accounts remove {0}"
+    "no; the account was removed or renamed. Its rows have not changed since the last good run and are included in "
+    "every view. To continue under the new name, run: pickups accounts rename {0} NEW. To delete the account's rows, "
+    "run: pickups accounts remove {0}"
 )
 
 
@@ -58,7 +58,7 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
         ("pickups", f"{account['pickups']:,}"),
         ("open", f"{account['open_pickups'] or 0:,}"),
         ("newest", _format_instant(account["newest_created_at"])),
-        ("frontier", _format_instant(account["frontier"]) if account["frontier"] else "none yet: the next run sets it"),
+        ("frontier", _format_instant(account["frontier"]) if account["frontier"] else "none yet; the next run sets it"),
         ("history", "complete" if account["history_complete"] else f"back to {back_to}, not complete"),
         ("last sweep", _sweep_text(account)),
         ("quarantine", f"{account['quarantined']:,} records"),

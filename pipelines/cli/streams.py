@@ -55,7 +55,7 @@ def prepare_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the new file gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # a new file gets the lowest free descriptor, which is `number`
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout, sys.stderr = _tolerant(sys.stdout, 1), _tolerant(sys.stderr, 2)
     logging.setLogRecordFactory(_log_record)
@@ -90,7 +90,7 @@ def _log_record(*about: Any, **more: Any) -> logging.LogRecord:
 
 
 def _tolerant(stream: TextIO | None, number: int) -> TextIO:
-    """Returns a similar stream that raises no errors and writes `?` for characters that can't be encoded."""
+    """Returns an equivalent stream that raises no errors and writes `?` for characters that can't be encoded."""
     if not isinstance(stream, io.TextIOWrapper):  # the stream was closed, or another library replaced it
         return stream or open(number, "w", encoding="utf-8", closefd=False)
     stream.flush()

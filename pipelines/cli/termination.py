@@ -28,7 +28,7 @@ _on_timeout: list[Callable[[str], object]] = []
 
 
 def call_on_timeout(report: Callable[[str], object]) -> None:
-    """Sets the function that reports a timeout before the process ends. The function replaces any earlier one."""
+    """Sets the function that reports a timeout before the process ends. It replaces any function set earlier."""
     _on_timeout[:] = [report]
 
 
@@ -49,8 +49,8 @@ def end_on_sigterm(timeout_seconds: int | None) -> None:
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     threading.Thread(target=_wait_for_sigterm, args=(receiver,), daemon=True).start()
-    # Python writes each signal to this socket on arrival, regardless of what the main thread is doing and which handler
-    # is installed. Blocking SIGTERM instead would also block the signal in every child process.
+    # Python writes each signal to this socket as soon as it arrives, regardless of what the main thread is doing and
+    # which handler is installed. Blocking SIGTERM instead would also block the signal in every child process.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     if hasattr(os, "register_at_fork"):
@@ -95,7 +95,10 @@ def _unblock_sigterm() -> None:
 
 
 def _reset_in_child() -> None:
-    """Restores default signal handling in a forked process. Otherwise, signals sent to it would end this process."""
+    """Restores default signal handling in a forked process.
+
+    Otherwise, signals sent to the forked process would end this process.
+    """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _unblock_sigterm()

@@ -65,7 +65,7 @@ def resolve_account_settings(account: str, accounts: AccountSections) -> SourceS
     validate_account(own)
     credentials = _own_credentials(account)
     _check_not_shared(credentials, account, accounts)
-    # dlt itself looks up a common start date
+    # dlt itself looks up a start date in the common section
     begin_at = configured_value(f"{own}.{START_DATE_KEY}", like=f"{SOURCE_SECTION}.{START_DATE_KEY}")
     return {**_source_settings(own), "account": account, "credentials": credentials, "begin_at": begin_at}
 
@@ -88,11 +88,11 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 
 
 def with_setting_location(error: Exception, account: str) -> Exception:
-    """Adds the location of the setting to correct to the text of a source error, and returns the error.
+    """Adds the location of the affected setting to the message of a source error, and returns the error.
 
-    The location consists of file, section and key. The section is the account's own if the account is configured by
-    name and has the setting there. An error that already names the location, or that was not raised by the source, is
-    returned unchanged.
+    The location consists of the file, section and key. The section is the account's own if the account is configured by
+    name and that section contains the setting. An error that already names the location, or that was not raised by the
+    source, is returned unchanged.
     """
     if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
         return error

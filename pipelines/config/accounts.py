@@ -56,7 +56,7 @@ def resolve_account(account: str | None, sections: AccountSections) -> str:
     """
     names = list(sections) or [default_account()]
     if account is None and len(names) > 1:
-        raise SettingsError(f"There are several accounts: {', '.join(names)}. Name one, or call run_accounts for all.")
+        raise SettingsError(f"There are several accounts: {', '.join(names)}. Specify one, or call run_accounts.")
     if account is not None and account not in names:
         # accepting the name as a new account would load the same pickups a second time
         place = f" in {settings_file('config')}, [{ACCOUNTS_SECTION}]" if sections else ""
@@ -83,7 +83,7 @@ def configured_accounts() -> AccountSections:
                 f"{ACCOUNTS_VARIABLE} is set in the environment. Unset it and configure the accounts in "
                 f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]."
             )
-        return {}  # an empty variable overrides the files; the demo uses it to run only its own account
+        return {}  # an empty variable overrides the files; the demo sets one to run only its own account
     in_config, in_secrets = _account_sections("config"), _account_sections("secrets")
     names = list(in_config or in_secrets)
     _check_names(names, settings_file("config" if in_config else "secrets"))
@@ -108,14 +108,14 @@ def unused_credentials_warning(sections: AccountSections) -> str | None:
     return (
         f"[{keys}] has keys that no account uses, because accounts are configured by name ({', '.join(names)}). If the "
         f"keys belong to another account, move them to [{account_section(default_account())}.credentials]. That "
-        f"account continues with the rows of {default_account()!r}."
+        f"account then keeps the rows already loaded for {default_account()!r}."
     )
 
 
 def has_credentials() -> bool:
-    """Returns whether there is an account to run, because credentials or named accounts are configured.
+    """Returns whether any account can be run, that is, whether credentials or named accounts are configured.
 
-    The example keys that `pickups init` writes are none.
+    The example keys that `pickups init` writes don't count as credentials.
     """
     keys: Any = dlt.secrets.get(f"{SOURCE_SECTION}.credentials")
     has_keys = any(not str(key).startswith(EXAMPLE_PREFIX) for key in keys.values()) if isinstance(keys, dict) else keys

@@ -2,9 +2,9 @@
 
 dlt looks up each of its settings in the environment and in the files, under progressively shorter section paths. Most
 of these settings are meant for hand-written pipelines, and another dlt project may have set them in the same shell. In
-2026-11, a REFRESH variable from another project emptied the pickup tables. Configured values therefore reach dlt only
-if DLT_SETTINGS marks the setting as `read`. For all other settings, dlt uses the project's value or its own default.
-The project's own settings are defined in settings.py.
+November 2026, a REFRESH variable from another project emptied the pickup tables. Configured values therefore reach dlt
+only if DLT_SETTINGS marks the setting as `read`. For all other settings, dlt uses the project's value or its own
+default. The project's own settings are defined in settings.py.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class DltSettings(NamedTuple):
     reason: str
 
 
-_OTHERS = "it decides how or where another pipeline's rows are stored"
-_TUNING = "it changes speed, memory or files in the working folder; no value made a run faster (2026-11)"
+_OTHERS = "the setting decides how or where another pipeline's rows are stored"
+_TUNING = "the setting affects speed, memory or files in the working folder; no value made a run faster (2026-11)"
 _LOADED = "a run loads all of its rows or none, and cleans up after itself"
-_SENDS = "it sends errors or traces, which may quote the API, to another service"
-_STORE = "settings come from the project folder and the environment only"
-_SCHEMA = "the tables have fixed columns and names; a schema is stored in the destination only"
+_SENDS = "the setting sends errors or traces, which may quote the API, to another service"
+_STORE = "settings come only from the project folder and the environment"
+_SCHEMA = "the tables have fixed columns and names; a schema is stored only in the destination"
 _INTERVAL = "each run decides which part of the list it reads"
 
 DLT_SETTINGS = (
@@ -54,7 +54,7 @@ DLT_SETTINGS = (
         "runtime",
         "log_format dlthub_telemetry_endpoint dlthub_telemetry_segment_write_key",
         "read",
-        "they have an effect only if dlt's log or telemetry is enabled",
+        "these settings have an effect only if dlt's log or telemetry is enabled",
     ),
     DltSettings("runtime", "sentry_dsn dlthub_dsn", "ignored", _SENDS),
     DltSettings(
@@ -68,7 +68,7 @@ DLT_SETTINGS = (
         "runtime",
         "workspace_id organization_id auth_token api_key api_base_url ai_context_api_url invite_code",
         "ignored",
-        "they belong to dlt's own platform, which a run does not use",
+        "these settings belong to dlt's own platform, which a run does not use",
     ),
     DltSettings("destination.duckdb", "credentials", "read", "the warehouse file"),
     DltSettings("destination.duckdb.credentials", "database", "read", "the warehouse file"),
@@ -171,7 +171,7 @@ DLT_SETTINGS = (
         f"{SOURCE}.pickups.created_at",
         "cursor_path lag row_order range_start range_end on_cursor_value_missing allow_external_schedulers",
         "refused",
-        "they decide which rows dlt drops; a run must load every row that it reads",
+        "these settings decide which rows dlt drops; a run must load every row that it reads",
     ),
     DltSettings(SOURCE, "extract normalize load data_writer schema", "ignored", _TUNING),
     DltSettings(
@@ -181,7 +181,7 @@ DLT_SETTINGS = (
         "the source has its own settings (settings.py)",
     ),
 )
-# the values of the settings that are given
+# the values of the settings marked as `given`
 GIVEN: dict[str, object] = {
     "normalize.parquet_normalizer.add_dlt_load_id": True,
     "providers.enable_airflow_secrets": False,
@@ -190,18 +190,18 @@ GIVEN: dict[str, object] = {
 DLT_VARIABLES: dict[str, tuple[Use, str]] = {
     "DLT_PROJECT_DIR": ("given", "it is the project folder"),
     "DLT_DATA_DIR": ("read", "documented in docs/reference/settings.md"),
-    "DLT_LOCAL_DIR": ("ignored", "a lake's relative path starts at the project folder"),
+    "DLT_LOCAL_DIR": ("ignored", "a lake's relative path is resolved against the project folder"),
     "DLT_INTERVAL_START": ("ignored", _INTERVAL),
     "DLT_INTERVAL_END": ("ignored", _INTERVAL),
     "DLT_INTERVAL_TIMEZONE": ("ignored", _INTERVAL),
     "DLT_ALLOW_EXTERNAL_SCHEDULERS": ("ignored", _INTERVAL),
-    "DLT_CONFIG_FOLDER": ("refused", "makes dlt read the settings in another folder"),
+    "DLT_CONFIG_FOLDER": ("refused", "makes dlt read the settings from another folder"),
     "DLT_DEFAULT_NAMING_NAMESPACE": ("refused", "changes the names of tables"),
     "DLT_DEFAULT_NAMING_MODULE": ("refused", "changes the names of tables"),
     "DLT_JSON_TYPED_PUA_START": ("refused", "makes the stored state unreadable"),
     "DLT_DLT_ID_LENGTH_BYTES": (
         "refused",
-        "changes ids that dlt creates, and dlt can't be imported if it is not a number",
+        "changes ids that dlt creates, and breaks the import of dlt unless the value is a number",
     ),
     "DLT_USE_JSON": ("read", "harmless, because each of dlt's JSON libraries reads what the other writes"),
     "DLT_DISABLE_PLUGINS": ("read", "harmless, because a run uses no plugin except dlt's own workspaces"),
@@ -210,13 +210,13 @@ DLT_VARIABLES: dict[str, tuple[Use, str]] = {
 
 
 def forget_variables() -> None:
-    """Removes the variables that change dlt from the environment. Call this function before dlt is imported."""
+    """Unsets the environment variables that would change dlt's behaviour. Call this function before dlt is imported."""
     for name in _variables("ignored", "refused"):
         os.environ.pop(name, None)
 
 
 def check_variables() -> None:
-    """Raises SettingsError if the environment contains a variable that changed dlt when dlt was imported."""
+    """Raises SettingsError if an environment variable has already changed dlt's behaviour."""
     for name in filter(os.environ.__contains__, _variables("refused")):
         from sources.sendcloud.errors import SettingsError
 

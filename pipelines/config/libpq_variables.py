@@ -1,17 +1,17 @@
-"""Names the variables of PostgreSQL's client library that would change a run without a word.
+"""Lists the variables of libpq, PostgreSQL's client library, that would silently change a run.
 
-libpq fills in whatever a connection string leaves out from such variables, which may be meant for another program
-(libpq 16, 2026-11). Variables that only strengthen a connection, such as PGSSLMODE, keep their effect.
+If a connection string omits a value, libpq takes it from a variable, which may be meant for another program (libpq 16,
+2026-11). Variables that only make a connection more secure, such as PGSSLMODE, remain in effect.
 """
 
 from __future__ import annotations
 
-# each variable, and what it would do
+# maps each variable to its effect
 LIBPQ_VARIABLES = {
-    "PGHOSTADDR": "sends the password to another server than the one in the settings",
+    "PGHOSTADDR": "sends the password to a server other than the one in the settings",
     "PGSERVICE": "takes settings from a file outside the project",
     "PGSERVICEFILE": "names that file",
-    "PGCLIENTENCODING": "stores other letters than those that were sent",
+    "PGCLIENTENCODING": "stores characters other than those that were sent",
     "PGOPTIONS": "changes how the server reads statements",
     "PGDATESTYLE": "changes how the server reads times",
     "PGTZ": "changes how the server reads times",
@@ -22,5 +22,5 @@ LIBPQ_VARIABLES = {
 
 
 def variables_of_libpq() -> dict[str, None]:
-    """Returns the variables that libpq must not see during a command, each with None."""
+    """Returns the variables that libpq must not see during a command, each mapped to None."""
     return dict.fromkeys(LIBPQ_VARIABLES)

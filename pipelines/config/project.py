@@ -32,8 +32,8 @@ def find_project() -> Path:
     found = next((folder for folder in (here, *here.parents) if (folder / ".dlt").is_dir()), here)
     if (found / ".dlt").is_dir() and (owner := foreign_owner(found / ".dlt")) is not None:
         raise SettingsError(
-            f"{found}/.dlt belongs to another user (id {owner}) than {found}, so nothing was read from it. "
-            f"If you trust it, name the project folder: --project-dir {quote(str(found))}"
+            f"{found}/.dlt belongs to another user (id {owner}), not to the owner of {found}, so it was not read. "
+            f"If you trust its settings, specify the project folder: --project-dir {quote(str(found))}"
         )
     return found
 
@@ -51,7 +51,7 @@ def notebooks_folder(project: Path) -> Path:
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns a path that starts the program from the folder without PATH (in cron or outside `uv run`).
+    """Returns a path that starts the program from the folder without relying on PATH, for example in cron.
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -84,7 +84,7 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def environment_variables(settings: Mapping[str, str | None]) -> Iterator[None]:
-    """Inside the block, these variables are set for this process and its child processes, or removed if None."""
+    """Sets these variables for this process and its child processes inside the block; None removes a variable."""
     before = {name: os.environ.get(name) for name in settings}
     _set_variables(settings)
     try:
@@ -177,6 +177,6 @@ def _resolve_file(project: Path, key: str, value: object) -> Path:
         from pipelines.config.settings import setting_location
 
         example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
-        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # a token may follow the ?
+        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # the query may contain a token
         raise SettingsError(f"{setting_location(key)} is {shown}; it must be the path of a file, such as {example!r}.")
     return (project / Path(name).expanduser()).resolve()

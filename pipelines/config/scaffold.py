@@ -17,7 +17,7 @@ def create_project(folder: Path) -> str:
     """Creates the files that are missing from a project folder. Existing files are never changed.
 
     Args:
-        folder: the project folder. A missing folder is created.
+        folder: the project folder. If the folder does not exist, it is created.
 
     Returns:
         Text that lists the created and kept files, followed by the next steps.
@@ -37,7 +37,7 @@ def create_project(folder: Path) -> str:
             raise DestinationError(str(project / name), error.strerror or str(error), remedy) from error
     if any(line.startswith("  kept") for line in lines):
         lines.append(
-            "Kept files already existed and differ from this version's files. Check that .gitignore lists "
+            "The kept files already existed and differ from this version's files. Check that .gitignore lists "
             ".dlt/secrets.toml."
         )
     return "\n".join([*lines, _next_steps(project)])
@@ -57,7 +57,7 @@ def create_file(path: Path, content: bytes, mode: int) -> str:
     """Creates the file unless it already exists. If writing fails, the partly written file is removed.
 
     Args:
-        path: the file. A missing folder is created.
+        path: the file. If its folder does not exist, the folder is created.
         content: the bytes to write.
         mode: the permissions of a new file, before the umask is applied.
 

@@ -1,4 +1,4 @@
-"""Defines the valid settings and reads each one from its own section of dlt's configuration, and nowhere else.
+"""Defines the valid settings and reads each setting only from its own section of dlt's configuration.
 
 dlt itself looks up a key under progressively shorter section paths. A BASE_URL variable that belonged to another
 program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
@@ -33,7 +33,7 @@ from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 SOURCE_SECTION, ACCOUNTS_SECTION = "sources.sendcloud", "sources.sendcloud.accounts"
 INTERNAL_ARGUMENTS = ("credentials", "part", "stats")  # these arguments of the source are not settings
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", datetime: "a timestamp"}
-INSTANT_RULE = "with a UTC offset, in the file and without quotes: 2026-01-31T00:00:00Z"
+INSTANT_RULE = "with a UTC offset and, in the file, without quotes: 2026-01-31T00:00:00Z"
 EXAMPLE_PREFIX = "your "  # every value in example.secrets.toml begins with this text
 
 SettingsFile = Literal["config", "secrets"]
@@ -64,7 +64,7 @@ def _is_safe_address(address: str) -> bool:
 
 
 def _choice(default: str, *others: str, note: str = "") -> Setting:
-    """Returns a setting that accepts only these words."""
+    """Returns a setting that accepts only the given words."""
     words = (default, *others)
     return Setting(str, default, f"one of {', '.join(words)}{note}", lambda word: word in words)
 

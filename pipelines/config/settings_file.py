@@ -1,7 +1,7 @@
 """Reads config.toml and secrets.toml in place of dlt, so that an error names the file and the line.
 
-dlt 1.31 rejects a byte order mark, and ignores a folder or a broken link in place of a file. Its errors name neither
-the line of an invalid byte nor the file that failed.
+dlt 1.31 rejects a byte order mark, and ignores a folder or a broken link in place of a file. dlt's errors name neither
+the line of an invalid byte nor the affected file.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _read_text(path: str) -> str | None:
     try:
         # reading a pipe or a socket could block forever
         if not stat.S_ISREG(Path(path).stat().st_mode) and os.path.realpath(path) != os.devnull:
-            raise SettingsError(f"{path} can't be read: it is not a file. Move it away, or replace it with a file.")
+            raise SettingsError(f"{path} can't be read: it is not a file. Remove it, or replace it with a file.")
         return _decode(path, Path(path).read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -99,7 +99,7 @@ def _decode(path: str, content: bytes) -> str:
 
 
 def _syntax_problem(text: str, error: Exception) -> str:
-    """Returns the problem and its line. Some tomlkit errors have no line number, but every tomllib error has one."""
+    """Returns the syntax error with its line. Some tomlkit errors have no line number, but every tomllib error does."""
     try:
         tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as located:

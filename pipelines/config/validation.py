@@ -36,7 +36,7 @@ def validate_settings() -> None:
     """Checks all settings except those of named accounts. Requires an active project.
 
     Raises:
-        SettingsError: a setting is unknown or invalid. The message names the file, section and key of the first one.
+        SettingsError: a setting is unknown or invalid. The message names the file, section and key of the first error.
     """
     _check_section_names()
     for section in OWN_SECTIONS:
@@ -61,7 +61,7 @@ def validate_runtime() -> None:
 def ignored_settings() -> list[str]:
     """Returns the locations of the dlt settings that have no effect in this project.
 
-    Call this function in the project's context.
+    Call this function while the project is active.
     """
     return [place for place, path in _all_configured() if use_of(path) == "ignored"]
 
@@ -149,8 +149,8 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     if path == "credentials" and "credentials.public_key" in names:
-        return isinstance(value, str)  # one string may contain both keys
-    if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # accounts.py checks this section
+        return isinstance(value, str)  # One string may contain both keys.
+    if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # This section is checked in accounts.py.
         return True
     return path in names or use_of(f"{section}.{path}") == "ignored"
 

@@ -1,7 +1,7 @@
 """Renames, counts and deletes an account's rows in one schema, in the caller's transaction.
 
 An account can be renamed before or after the first run under its new name. After that run, both names have rows for the
-same pickups. The rename then merges these rows, so that nothing is lost and no pickup or state counts twice.
+same pickups. The rename then merges these rows, so that nothing is lost and no pickup or state is counted twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipelines.errors import AccountMismatch
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
 STATE_TABLE = "_dlt_pipeline_state"
 
-# A person's own table in our schema may have an `account` column too, so only our own tables are changed.
+# Somebody else's table in our schema may also have an `account` column, so only our own tables are changed.
 _ACCOUNT_TABLES = """
     select columns.table_name from information_schema.columns
     join information_schema.tables using (table_catalog, table_schema, table_name)
@@ -26,7 +26,7 @@ _ACCOUNT_TABLES = """
     order by columns.table_name
 """
 # Both names may have a row for the same pickup. The rename keeps the new name's row and the new name's position in
-# dlt's state. From that position, the next run reads every pickup that was open in the kept row.
+# dlt's state. Starting at that position, the next run reads every pickup that is open according to the kept row.
 _DELETE_OUTDATED = {
     "pickups_unlisted": """
         delete from sendcloud.pickups_unlisted where account = $old and (
@@ -43,7 +43,7 @@ _DELETE_OUTDATED = {
         delete from sendcloud.pickups_quarantine_resolved where account = $old
             and record_hash in (select record_hash from sendcloud.pickups_quarantine_resolved where account = $new)
     """,
-    # a sweep under the old name does not continue under the new name
+    # a sweep that began under the old name does not continue under the new name
     "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
 }
 # If a rename in a lake is killed, it leaves copies of these rows under both names.
@@ -105,7 +105,7 @@ class Renaming:
 
 
 def account_tables(session: Session, schema: str) -> list[str]:
-    """Returns the names of our tables in the schema that have a column `account`."""
+    """Returns the names of our tables in the schema that have an `account` column."""
     found = [name for (name,) in session.execute(_ACCOUNT_TABLES, {"schema": schema}).fetchall()]
     return [name for name in found if name in TABLE_COLUMNS]
 
@@ -124,7 +124,7 @@ _TABLES = """
 
 
 def count_rows(session: Session, schema: str) -> RowCounts:
-    """Returns each account's number of rows by table, without the tables in which the account has no rows."""
+    """Returns each account's row counts by table, omitting tables in which the account has no rows."""
     found: RowCounts = {}
     for table in account_tables(session, schema):
         counts = f"select account, count(*) from sendcloud.{table} group by account"  # noqa: S608  # from the catalog
@@ -142,7 +142,7 @@ def rename_rows(session: Session, schema: str, names: Renaming) -> None:
         names: both names.
 
     Raises:
-        AccountMismatch: the pickups of the two names belong to different accounts.
+        AccountMismatch: the pickups under the two names belong to different accounts.
     """
     tables = account_tables(session, schema)
     if has_pickups(session, tables, names.new) and has_pickups(session, tables, names.old):
@@ -161,7 +161,7 @@ def has_pickups(session: Session, tables: list[str], account: str) -> bool:
 
 
 def _check_is_same_account(session: Session, names: Renaming) -> None:
-    """Raises AccountMismatch unless both names share pickups, all with the same booking time under both names."""
+    """Raises AccountMismatch unless the two names have pickups in common, each with the same booking time."""
     ((common, same),) = session.execute(_COMPARED, names.parameters()).fetchall()
     if not same or same < common:
         raise AccountMismatch(names.old, names.new, common, same)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
-DATASET, ANALYTICS = "sendcloud", "analytics"  # as in all SQL in this package; schemas.py can substitute other names
+DATASET, ANALYTICS = "sendcloud", "analytics"  # all SQL here uses these names; schemas.py can substitute others
 Result = TypeVar("Result")
 
 
@@ -73,24 +73,24 @@ class Session(Protocol):
 class AccountEditor(Protocol):
     """Changes the rows of whole accounts. The caller must hold the accounts' locks.
 
-    Each change is atomic, even if the process crashes. `RowCounts` maps each account to its numbers of rows by table.
+    Each change is atomic, even if the process crashes. `RowCounts` maps each account to its row counts by table.
     """
 
     def count_rows(self) -> RowCounts:
         """Returns the number of rows of every account in every table. Writes nothing."""
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
-        """Moves the old name's rows to the new name. If `is_trial` is true, only checks that it would work.
+        """Moves the old name's rows to the new name. If `is_trial` is true, only checks that the rename would work.
 
         Raises:
-            AccountMismatch: the pickups of the two names belong to different accounts.
+            AccountMismatch: the pickups under the two names belong to different accounts.
         """
 
     def remove(self, account: str) -> None:
         """Deletes all rows of the account and its position in the list."""
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:
-        """Calls `change` with a session over the account's tables, and stores its changes.
+        """Calls `change` with a session over the account's tables, and stores the changes.
 
         Unlike a run's session, this session can change every table. The change is atomic for each table and must be
         safe to repeat.
@@ -170,7 +170,10 @@ class Backend(Protocol):
         """
 
     def write_mark(self) -> None:
-        """Creates or updates the warehouse's mark (warehouse_mark.py). A run calls it before it loads anything."""
+        """Creates or updates the warehouse's mark (warehouse_mark.py).
+
+        A run calls this method before loading anything.
+        """
 
     def prepare(self, accounts: Sequence[str]) -> None:
         """Creates whatever a run requires and removes files left behind by a crashed run.
@@ -220,7 +223,7 @@ class Backend(Protocol):
         """Records which published file this warehouse wrote. Call this method after `publish` returns True."""
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
-        """Yields errors that would stop a run of the accounts, warnings and confirmations. Writes nothing."""
+        """Yields confirmations, warnings, and errors that would stop a run of the accounts. Writes nothing."""
 
     def data_dir(self) -> Path:
         """Returns the local folder of the published data or, if there is none, the folder in which runs work."""

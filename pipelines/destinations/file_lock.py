@@ -43,7 +43,8 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     _check_own(holder_path, HOLDER)
     try:
         create_folder(warehouse.parent)
-        if is_own(lock_path):  # anyone who can open the file can hold the lock; before 2026-11-28, every user could
+        # anyone who can open the file can hold the lock; before 2026-11-28, every user could open the file
+        if is_own(lock_path):
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
         _write_holder(holder_path, f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -53,7 +54,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         lock.release()
         remedy = {
             errno.ENOSPC: "Free up disk space.",
-            errno.ELOOP: "It is a link, which another user may have made. Remove it.",
+            errno.ELOOP: "The lock file is a link, which another user may have made. Remove it.",
             errno.EROFS: "The disk is mounted read-only, possibly after a disk error. Check the system log.",
         }.get(
             error.errno or 0,
@@ -68,16 +69,16 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
 
 
 def _write_holder(path: Path, text: str) -> None:
-    """Creates the file anew. In its place, there may be a leftover, or a link that leads to another file."""
+    """Creates the file after removing any leftover file or link with its name."""
     path.unlink(missing_ok=True)
     with path.open("x") as file:
         file.write(text)
 
 
 def _check_own(path: Path, beginning: str) -> None:
-    """Raises ForeignObject if the file has any other content, because it may belong to another program (`uv.lock`).
+    """Raises ForeignObject if the file's content shows that it may belong to another program (`uv.lock`).
 
-    A lock file is always empty.
+    A lock file must be empty, and a holder file must be empty or start with `beginning`.
     """
     with suppress(OSError):
         text = path.read_bytes()[:80].decode("utf-8", "replace")

@@ -27,7 +27,7 @@ def account_dataset(account: str, data: str = DATASET) -> str:
 
     Args:
         account: the name of the account.
-        data: the name that `[schemas] data` sets.
+        data: the value of `[schemas] data`.
     """
     prefix = data + ACCOUNT_INFIX
     if SAFE_NAME.fullmatch(account) and len(account) <= MAX_LENGTH and not account.endswith(STAGING_SUFFIX):

@@ -61,7 +61,7 @@ class CatalogObject(NamedTuple):
 
 
 def check_objects(where: str, objects: Sequence[CatalogObject], names: SchemaNames, *, is_ours: bool) -> None:
-    """Raises ForeignObject if one of the objects is not ours. The message names up to MAX_NAMED of them.
+    """Raises ForeignObject if one of the objects is not ours. The message lists up to MAX_NAMED of the objects.
 
     Args:
         where: the database, for messages.

@@ -67,7 +67,7 @@ def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
 
 
 def create_if_missing(sql: str) -> str:
-    """Returns the statements for PostgreSQL, which demands the right to create a schema even if the schema is there."""
+    """Returns the statements for PostgreSQL, which requires the right to create schemas even if the schema exists."""
     return _CREATED_SCHEMA.sub(_CREATED_IF_MISSING, sql) if "schema if" in sql.lower() else sql
 
 
@@ -75,7 +75,7 @@ _CREATED_IF_MISSING = r"do $$ begin if to_regnamespace('\1\2\1') is null then cr
 
 
 def configured_names() -> SchemaNames:
-    """Returns the names that `[schemas]` sets. The project must be active.
+    """Returns the names in the setting `[schemas]`. The project must be active.
 
     Raises:
         SettingsError: a name is invalid, or two schemas would have the same name.
@@ -83,7 +83,7 @@ def configured_names() -> SchemaNames:
     names = SchemaNames(get_setting("schemas.data"), get_setting("schemas.analytics"))
     if names.analytics in (names.data, names.staging) or names.analytics.startswith(names.account_prefix):
         raise SettingsError(
-            f"{setting_location('schemas.analytics')} is {names.analytics!r}, but the schema of that name contains "
-            f"tables of [schemas] data = {names.data!r}. Choose another name."
+            f"{setting_location('schemas.analytics')} is {names.analytics!r}, but that schema is reserved "
+            f"for the tables of [schemas] data = {names.data!r}. Choose another name."
         )
     return names

@@ -13,7 +13,7 @@ from pipelines.destinations.schemas import configured_names
 
 
 def select_backend(project: Path) -> Backend:
-    """Returns the backend that `[pipeline] destination` names. Requires an active project.
+    """Returns the backend that `[pipeline] destination` selects. Requires an active project.
 
     Raises:
         SettingsError: a setting of the destination is missing or invalid.

@@ -71,7 +71,7 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
         NewerLayout: a newer version of this program wrote the tables.
     """
     if not {"layout_version", "program_version"} <= set(session.columns(MARK_TABLE)):
-        return None  # there is no such table, or it is somebody else's, as the check of ownership then says
+        return None  # the table is missing, or belongs to somebody else, which the ownership check reports
     for layout, program in session.execute(_LAYOUT).fetchall():
         if layout > LAYOUT_VERSION:
             raise NewerLayout(where, layout, LAYOUT_VERSION, program)

@@ -58,10 +58,12 @@ def _is_call(node: Node, name: str) -> bool:
 
 
 def _instant_in_utc(node: Node) -> Node:
-    """Replaces make_timestamp(epoch_us(x)), the fast way to convert an instant to UTC in DuckDB."""
-    return (
-        _replacement(":x at time zone 'UTC'", x=node.this.expressions[0]) if _is_call(node.this, "epoch_us") else node
-    )
+    """Replaces make_timestamp(n) and make_timestamp(epoch_us(x)), the fast way to convert to UTC in DuckDB."""
+    if _is_call(node.this, "epoch_us"):
+        return _replacement(":x at time zone 'UTC'", x=node.this.expressions[0])
+    # A double holds every whole second exactly, but not every microsecond after the year 2255.
+    since_1970 = "(:n) / 1000000 * interval '1 second' + (:n) % 1000000 * interval '1 microsecond'"
+    return _replacement(f"(timestamp '1970-01-01' + {since_1970})", n=node.this)
 
 
 def _microseconds(node: Node) -> Node:
@@ -115,6 +117,11 @@ def _last_of_all_or_null(node: Node) -> Node:
     return _replacement("(array_agg(:a order by :b desc) filter (where :b is not null))[1]", a=a, b=b)
 
 
+def _not_materialized(node: Node) -> Node:
+    node.set("materialized", None)
+    return node
+
+
 def _using_as_on(node: Node) -> Node:
     if node.kind not in ("ANTI", "SEMI") or not node.args.get("using"):
         return node
@@ -144,9 +151,9 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Replaces the call that _instant_in_utc replaces, but for Spark, whose session is in UTC (spark_session.py)."""
+    """Replaces the same call as _instant_in_utc, but for Spark, where the session is in UTC (spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
-        return node
+        return _replacement("cast(timestamp_micros(:n) as timestamp_ntz)", "spark", n=node.this)
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])
 
 
@@ -216,9 +223,11 @@ RULES = (
     Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
     Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
     Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
+    Rule("postgres", exp.CTE, _not_materialized, "PostgreSQL applies no outer filter inside a materialized CTE"),
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
-    Rule("postgres", exp.In, _any_of_given, "the planner uses the frequencies of the values, not an average"),
+    Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
+    Rule("spark", exp.CTE, _not_materialized, "Spark has no materialized CTEs"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),
     Rule("spark", exp.AtTimeZone, _local_without_zone, "from_utc_timestamp returns local time as an instant in UTC"),

@@ -45,7 +45,7 @@ def manifest_text(
 
 
 def check_folder(folder: str, there: Iterable[str], manifest: str | None, views: Sequence[str]) -> bool:
-    """Returns whether the manifest already names all the views. If not, write the manifest before the first view.
+    """Returns whether the manifest already lists all the views. If not, write the manifest before the first view.
 
     If an export crashes between two views, the next export then recognizes all views of the crashed export.
 
@@ -61,7 +61,7 @@ def check_folder(folder: str, there: Iterable[str], manifest: str | None, views:
     ours = _exported_views(manifest) if manifest else set()
     for name in there:
         if name in {*views, MANIFEST} and name not in ours:
-            remedy = "Name another folder (--to FOLDER), or move this one away."
+            remedy = "Specify another folder (--to FOLDER), or move this one away."
             raise ForeignObject(f"{folder}/{name}", "was not written by an earlier export", remedy)
     return ours >= set(views)
 

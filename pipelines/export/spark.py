@@ -89,7 +89,7 @@ class SparkSession:
     def show_tables(self, files: Mapping[str, Sequence[str]]) -> None:
         """Makes the tables in these files available to statements.
 
-        A table that views and checks read is available even if it has no files. It is then empty.
+        Every table that views or checks read is available, even if the table has no files. It is then empty.
         """
         for name in {**files, **TABLE_COLUMNS}:
             self.show(f"sendcloud.{name}", self._table(name, files.get(name, ())))
@@ -121,9 +121,8 @@ def export_with_spark(
 ) -> dict[str, int]:
     """Computes every view with Spark and writes it as Parquet files to its own folder in `to`.
 
-    All views are first computed alongside the existing ones, each only once. If a view reads another view, it reads
-    that view's new files. The new views then replace the old ones, and `_built.json`, which describes the export, is
-    written last.
+    Each view is first computed once, alongside the existing views. If a view reads another view, it reads that view's
+    new files. The new views then replace the old ones, and `_built.json`, which describes the export, is written last.
 
     In a folder or in HDFS, a reader sees the old view, the new view or, for a moment, no view. In a bucket, a rename is
     a copy, so a reader may see only part of the new view.

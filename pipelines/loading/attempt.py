@@ -31,7 +31,7 @@ DESTINATION_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some D
 
 @dataclass
 class Attempt:
-    """One attempt to execute a plan. A run makes a second attempt if the warehouse was damaged and is replaced."""
+    """One attempt to execute a plan. A run makes a second attempt if a damaged warehouse had to be replaced."""
 
     parts: list[AccountRun]
     ready: list[AccountRun]  # those with valid settings
@@ -56,7 +56,7 @@ class Attempt:
             restored: how the warehouse was repaired before this attempt, or None.
 
         Returns:
-            The accounts' errors that a problem with the destination can cause.
+            The accounts' errors that a problem with the destination may have caused.
 
         Raises:
             DestinationError, OwnershipError: the destination can't be used.
@@ -88,7 +88,7 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
 
 @contextmanager
 def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
-    """Runs the ownership check and raises its error, after which not even a receipt may be written."""
+    """Runs the ownership check and raises its error. After an error, not even a receipt may be written."""
     with ExitStack() as stack:
         try:
             stack.enter_context(backend.ownership_checked(accounts))

@@ -93,9 +93,9 @@ class ChangeDetector:
 def _check_ids(connection: Session, stats: ReadStats) -> None:
     """Raises IdMismatch if the listed rows and the table give a pickup different ids under two versions of the API.
 
-    After a merge, the table would contain that pickup twice. There are two signs of different ids. In the first case, a
-    stored id now belongs to a pickup with a different booking time. In the second case, the table has a pickup with the
-    same carrier, booking time and window under an id that is not listed.
+    After a merge, the table would contain that pickup twice. Either of two signs shows that the ids differ. In the
+    first case, a stored id now belongs to a pickup with a different booking time. In the second case, the table has a
+    pickup with the same carrier, booking time and window under an id that is not listed.
     """
     found = connection.execute(_ID_MISMATCHES).fetchall()
     if found:
@@ -104,7 +104,7 @@ def _check_ids(connection: Session, stats: ReadStats) -> None:
 
 
 def _count_cancelled(found: pa.Table, new_from: datetime | None) -> int:
-    """Returns the number of newly cancelled pickups. A new one counts only if it was booked after the last run."""
+    """Returns the number of newly cancelled pickups. A new pickup counts only if it was booked after the last run."""
     counts = pc.invert(found["is_new"])
     if new_from:
         counts = pc.or_(counts, pc.greater_equal(found["created_at"], pa.scalar(new_from, INSTANT)))

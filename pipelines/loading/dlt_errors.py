@@ -65,7 +65,7 @@ def _missing_credentials(error: MissingCredentials) -> str:
     folder = Path(os.environ["DLT_PROJECT_DIR"])
     where = f"Add them to [{section}] in {folder}/.dlt/secrets.toml (see example.secrets.toml)"
     if not (folder / ".dlt").is_dir():
-        where = f"There is no .dlt in {folder}: create a project folder (pickups init DIR), name one (--project-dir)"
+        where = f"There is no .dlt in {folder}: create a project folder (pickups init DIR), specify one (--project-dir)"
     return (
         f"Settings are missing: {', '.join(error.missing)}. {where}, or set them in the environment ({variable}). "
         "To try the pipeline without an account, run: pickups demo."

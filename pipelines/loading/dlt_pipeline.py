@@ -24,7 +24,8 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
 
     Args:
         backend: the run's destination.
-        receipt: the account's receipt. Its `discarded_packages` and `discarded_dir` are set if packages are set aside.
+        receipt: the account's receipt. The fields `discarded_packages` and `discarded_dir` are set if packages are set
+            aside.
 
     Raises:
         SettingsError: dlt can't work in the folder because of its path.
@@ -62,7 +63,7 @@ def _set_aside(working: Path) -> str | None:
 
 
 def _check_owner(folder: Path) -> None:
-    """Creates the working folder, which briefly contains rows, so that only this user can access it.
+    """Creates the working folder with access for this user only, because the folder briefly contains rows.
 
     Raises:
         SettingsError: another user has created the folder, and could put a load package into it.

@@ -112,7 +112,8 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     quarantine.mark_superseded(connection)
     sweep.create_tables(connection)
     future_times.correct_tables(connection, receipt.stats)
-    if receipt.observed_at:  # without a page, the API's time is unknown; this machine's clock must not date states
+    # without a page, the API's time is unknown, and this machine's clock must not be used to date states
+    if receipt.observed_at:
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
@@ -142,14 +143,14 @@ def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
     results = checks.run_checks(connection)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
-        own.sort(key=lambda result: not result.must_pass)  # an alert names those first that made the run fail
+        own.sort(key=lambda result: not result.must_pass)  # an alert begins with the checks that made the run fail
         receipt.checks_failed = {result.name: result.rows for result in own}
         receipt.unexpected_values = {result.name: result.values for result in own if result.values}
         receipt.must_pass_failed = any(result.must_pass for result in own)
 
 
 def _publish_views(session: Session, receipts: Sequence[Receipt]) -> None:
-    """Publishes the views. If old views remain, lists the objects that depend on them in every receipt."""
+    """Publishes the views. If old views remain, adds the objects that depend on them to every receipt."""
     if in_the_way := session.publish_views():
         for receipt in receipts:
             receipt.checks_failed[OUTDATED_VIEWS] = len(in_the_way)

@@ -13,11 +13,12 @@ from sources.sendcloud import ReadStats
 from sources.sendcloud.reading.frontier import ASSUMED_WINDOW, FINAL_STATUSES
 
 # A few pickups may be removed from the list, which makes one run fail. If more than this share is missing, the list
-# itself is incomplete.
+# itself is considered incomplete.
 MAX_REMOVED_SHARE = 0.1
 _ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 _FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
-# A walk that stops at the frontier lists every open pickup after it. A pickup that only v3 lists is not missing in v2.
+# A walk that stops at the frontier lists every open pickup after it. A pickup that only API v3 lists is not considered
+# missing under v2.
 _KNOWN = f"""
     select id, created_at from {DATASET}.pickups as stored
     where account = $account and created_at >= $since
@@ -51,7 +52,10 @@ class OpenPickups:
     missing: dict[int, datetime] = field(default_factory=dict)
 
     def note_listed(self, connection: Session, rows: pa.Table, *, creates_table: bool) -> None:
-        """Counts the rows as listed. The first call reads the open pickups from the table before the table changes."""
+        """Marks the rows' pickups as listed.
+
+        The first call reads the open pickups from the table before the table changes.
+        """
         if creates_table:
             self.known = 0
         elif self.known is None:
@@ -62,7 +66,7 @@ class OpenPickups:
                 self.missing.pop(id_, None)
 
     def note_rejected(self, refused: pa.Table) -> pa.Table:
-        """Counts rejected records as listed, and returns the records unchanged. dlt calls this method as a step."""
+        """Marks rejected records as listed, and returns the records unchanged. dlt calls this method as a step."""
         for record in refused["record"].to_pylist() if self.missing else []:
             content = json.loads(record)
             id_ = content.get("id") if isinstance(content, dict) else None

@@ -58,7 +58,7 @@ class PrivacyFilter:
         return self._masked(self._kept(rows))
 
     def records(self, refused: pa.Table) -> pa.Table:
-        """Returns the rejected records without forgotten and expired ones, which the API still lists."""
+        """Returns the rejected records, except forgotten and expired ones, which the API still lists."""
         forgotten = set(map(str, self._ids().to_pylist()))
         if not refused.num_rows or not (forgotten or self.starts_at):
             return refused

@@ -19,7 +19,7 @@ from sources.sendcloud.errors import SettingsError
 
 
 class AccountRows(NamedTuple):
-    """One account: its number of rows by table, and whether the settings name it."""
+    """An account's row counts by table, and whether the settings include the account."""
 
     account: str
     is_configured: bool
@@ -32,7 +32,7 @@ class Change(NamedTuple):
     Attributes:
         rows: the account's number of rows, by table.
         merged: the new name's number of rows before the change, by table; empty if the new name had no rows.
-        is_configured: whether the settings name the account that was changed.
+        is_configured: whether the settings include the account that was changed.
     """
 
     rows: dict[str, int]
@@ -66,7 +66,7 @@ def rename_account(old: str, new: str, *, wait_seconds: float = 0, is_trial: boo
 
     Raises:
         SettingsError: the settings contain the old name or lack the new name, or `old` has no rows.
-        AccountMismatch: the pickups of the two names belong to different accounts.
+        AccountMismatch: the pickups under the two names belong to different accounts.
         RunInProgress: a run still holds the lock after `wait_seconds`.
     """
     with project_context() as project:
@@ -131,7 +131,7 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:
-    """Returns all numbers of rows by account and table. If the account has no rows, publishes and raises SettingsError.
+    """Returns the row counts by account and table. If the account has no rows, publishes and raises SettingsError.
 
     After a crash between a change and its publication, nothing is left to change, but the change must still be
     published.

@@ -72,7 +72,8 @@ def read_settings(project: Path) -> AlertSettings:
 
 
 def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured: Sequence[str]) -> None:
-    """Reports the accounts that began to fail or recovered with this run. Pings if all configured accounts succeeded.
+    """Reports the accounts that began to fail or recovered with this run. Sends a ping if all configured accounts
+    succeeded.
 
     Args:
         settings: the project's alert settings.

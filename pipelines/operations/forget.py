@@ -19,7 +19,7 @@ from sources.sendcloud.errors import SettingsError
 def forget_tracking_number(
     number: str, *, wait_seconds: float = 0, is_trial: bool = False
 ) -> dict[str, dict[str, int]]:
-    """Masks the tracking number and publishes the result. Returns the numbers of changed rows by account and table.
+    """Masks the tracking number and publishes the result. Returns the number of changed rows by account and table.
 
     Args:
         number: the tracking number.

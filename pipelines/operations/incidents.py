@@ -1,7 +1,7 @@
 """Stores which accounts are failing and since when, so that each incident is reported only once.
 
-The incidents are stored in a separate file beside the warehouse. The warehouse can't store them, because the incident
-itself may be that the warehouse can't be opened or was never created.
+The incidents are stored in a separate file beside the warehouse. The warehouse can't store incidents, because the
+incident itself may be that the warehouse can't be opened or was never created.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Incidents = dict[str, Incident]
 def update_incidents(
     before: Incidents, failing: Collection[str], well: Collection[str], known: Collection[str], now: datetime
 ) -> Incidents:
-    """Returns the incidents after a run.
+    """Returns the incidents, updated with the results of a run.
 
     An incident for ALL_ACCOUNTS, which began before the accounts were known, becomes an incident for every known
     account. Incidents for accounts that are no longer configured are dropped. An unreported UNKNOWN_HOLDER is dropped
@@ -167,7 +167,10 @@ def _empty_file(path: Path) -> None:
 
 
 def _is_own_file(path: Path) -> bool:
-    """Returns whether the file exists and this user created it. In a shared folder, it may be another user's file."""
+    """Returns whether the file exists and this user created it.
+
+    In a shared folder, the file may belong to another user.
+    """
     return path.is_file() and is_own(path) and _is_in_own_folder(path)
 
 

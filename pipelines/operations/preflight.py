@@ -63,7 +63,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
 def _project_finding(project: Path) -> Finding:
     if (project / ".dlt").is_dir():
         return Finding("project", "ok", str(project))
-    remedy = "Change to the project folder, name it (--project-dir), or create one: pickups init DIR"
+    remedy = "Change to the project folder, specify it (--project-dir), or create one: pickups init DIR"
     return Finding(
         "project",
         "warning",
@@ -88,7 +88,7 @@ def _access_findings(project: Path, data: Path) -> Iterator[Finding]:
     places = [project / ".dlt", *map(Path, settings_files_read()), data]
     open_places = [str(place) for place in places if place.exists() and is_open_to_others(place)]
     if open_places:
-        remedy = "They could send the keys elsewhere or replace the data: chmod o-w"
+        remedy = "To keep other users from redirecting the keys or replacing the data, use chmod o-w"
         yield Finding(
             "access", "warning", f"every user of this machine can write to {', '.join(open_places)}. {remedy}"
         )

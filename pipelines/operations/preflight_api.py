@@ -105,12 +105,12 @@ def _record_findings(page: Page, account: str) -> Iterator[Finding]:
     """Yields a warning if the newest record can't be loaded, or can be loaded only without some of its fields."""
     if page.rejected:
         message = f"the newest record can't be loaded ({page.rejected[0].reason}); a run keeps it in quarantine"
-        remedy = "If more than 1 % of a run's records are like this, the run exits with code 1: ask Sendcloud"
+        remedy = "If more than 1 % of a run's records are like this, the run exits with code 1: contact Sendcloud"
         yield Finding("records", "warning", f"{message}. {remedy}", account)
     if page.unreadable_fields:
         named = ", ".join(sorted(page.unreadable_fields))
         message = f"the newest record has fields that can't be read: {named}. A run loads the record without them"
-        yield Finding("records", "warning", f"{message} and keeps their values in extra: ask Sendcloud", account)
+        yield Finding("records", "warning", f"{message} and keeps their values in extra: contact Sendcloud", account)
 
 
 def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
@@ -125,7 +125,7 @@ def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
     return Finding(
         "clock",
         "warning",
-        f"{message} TLS, schedules and the age in pickups status are affected. Synchronize the clock with NTP",
+        f"{message} This affects TLS, schedules and the ages in pickups status. Synchronize the clock with NTP",
         account,
     )
 

@@ -43,7 +43,7 @@ _STATUS_QUERY = f"""
         select *, row_number() over (partition by account order by {{order}}) as place from sendcloud.pickup_runs
     ) as runs
     group by account
-"""  # noqa: S608  # constant text
+"""  # noqa: S608  # the text is a constant
 _OLDEST_QUERY = "select account, min(created_at) from sendcloud.pickups group by account"
 _COUNT_QUERIES = {
     "pickups": "select account, count(*) as rows from sendcloud.pickups group by account",

@@ -25,7 +25,8 @@ from pipelines.warehouse import read_rows
 from sources.sendcloud.errors import SettingsError
 
 CELL_TIMEOUT_SECONDS = 600
-SECRETS = ("SOURCES__", "ALERTS__", "RUNTIME__SLACK_INCOMING_HOOK")  # the prefixes of these variables' names
+# prefixes of environment variables that contain secrets
+SECRETS = ("SOURCES__", "ALERTS__", "RUNTIME__SLACK_INCOMING_HOOK")
 REQUIRED_PACKAGES = ("nbclient", "nbconvert", "matplotlib", "pandas", "ipykernel")
 
 
@@ -63,7 +64,7 @@ def build_report(
         warnings.filterwarnings("ignore", "IPython (parent|dir)")  # the report stores nothing in IPython's folders
         page, backend = Path(to or project / "data" / "report" / "index.html").absolute(), select_backend(project)
         if page.is_file() and page.stat().st_size and not is_own_page(page):
-            raise ForeignObject(str(page), "was not created by this program", "Name another file (--to FILE).")
+            raise ForeignObject(str(page), "was not created by this program", "Specify another file (--to FILE).")
         with backend.read_session(only):
             pass  # raises NoData before a kernel is started
         try:
@@ -130,7 +131,7 @@ def _jupyter_folder() -> Iterator[None]:
 
 
 def _kernel_environment() -> dict[str, str]:
-    """Returns a kernel's environment: without the API's keys and the alert addresses, which no notebook needs.
+    """Returns a kernel's environment without the API keys and the alert addresses, which no notebook needs.
 
     The settings of matplotlib are fixed, because an editor's console sets a backend that no other process can use.
     """

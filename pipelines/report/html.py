@@ -49,7 +49,8 @@ def chapter(name: str, notebook: Any) -> Chapter:
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
     body = re.sub(r'(<h[1-6] id=")([^"]*)', lambda found: f"{found[1]}{name}-{_slug(found[2])}", body)
     body = re.sub(r"<table[^>]*>", '<table tabindex="0">', body).replace("<th></th>", "<td></td>")
-    body = body.replace('<div class="output_png', '<div tabindex="0" class="output_png')  # pictures scroll on a phone
+    # on a phone, readers scroll wide pictures sideways
+    body = body.replace('<div class="output_png', '<div tabindex="0" class="output_png')
     body = _describe_images(body)
     headings = re.findall(r'<h([12]) id="([^"]+)">(.*?)</h\1>', body, re.DOTALL)
     (_, anchor, heading), *sections = headings
@@ -75,7 +76,7 @@ def _describe_images(body: str) -> str:
 
 
 def is_own_page(page: Path) -> bool:
-    """Returns whether this program created the file. Pages from before 0.2 have only the title."""
+    """Returns whether this program created the file. Pages written before version 0.2 contain only the title."""
     with page.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "replace")
     return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)

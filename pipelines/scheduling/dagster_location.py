@@ -27,8 +27,8 @@ from pipelines.report import build
 from pipelines.warehouse import reading
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 
-WAIT_SECONDS = 3600  # all accounts share the warehouse's lock, so one run waits for another
-ACCOUNT = "dagster/partition"  # the tag that contains a run's partition
+WAIT_SECONDS = 3600  # All accounts share the warehouse's lock, so one run waits for another.
+ACCOUNT = "dagster/partition"  # The tag that contains a run's partition.
 IN_PROGRESS = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 with project_context() as project:
@@ -134,7 +134,7 @@ def _run_requests(context: dg.ScheduleEvaluationContext, names: Iterable[str], *
 
 @dg.schedule(job=one_account, cron_schedule="4-59/15 * * * *", default_status=RUNNING)
 def every_15_minutes(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Requests a run for each account that has no queued or active run, so a long first load doesn't cause a queue."""
+    """Requests a run for each account without a queued or active run, so runs don't pile up during a first load."""
     under_way = {made.tags.get(ACCOUNT) for made in context.instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))}
     return _run_requests(
         context, [name for name in accounts.get_partition_keys() if name not in under_way], sweep=False

@@ -32,7 +32,10 @@ def _escape_systemd(text: str) -> str:
 
 
 def _escape_cron(text: str) -> str:
-    """Escapes text for double quotes in sh. A % is moved outside the quotes, because some crons keep its backslash."""
+    """Escapes text for double quotes in sh.
+
+    Each % is placed outside the quotes, because some versions of cron would keep its backslash inside them.
+    """
     return re.sub(r'([\\"$`])', r"\\\1", text).replace("%", r'"\%"')
 
 
@@ -54,8 +57,8 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
     Args:
         kind: the scheduler.
-        user: the system user that runs the schedule; default the owner of the project folder, or `pickups` if the owner
-            is root.
+        user: the system user that runs the schedule; by default, the owner of the project folder, or `pickups` if the
+            owner is root.
 
     Returns:
         The text of each file, by file name.
@@ -89,7 +92,7 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
 
 def format_files(texts: Mapping[str, str]) -> str:
-    """Returns the files as one text. If there are several files, a line with the name precedes each file."""
+    """Returns the files as one text. If there are several files, each file is preceded by a line with its name."""
     if len(texts) == 1:
         return "".join(texts.values())
     return "\n".join(f"# {'─' * 8} {name} {'─' * 8}\n{text}" for name, text in texts.items())
@@ -153,7 +156,10 @@ def _protect_home(paths: list[Path]) -> str:
 
 
 def _github_secrets(accounts: list[str]) -> str:
-    """Returns the workflow lines that pass on the keys. GitHub secret names may contain only letters, digits and _."""
+    """Returns the workflow lines that pass the keys to a run.
+
+    GitHub secret names may contain only letters, digits and _.
+    """
     lines: dict[str, str] = {}
     for place in [f"{ACCOUNTS_SECTION}.{account}" for account in accounts] or [SOURCE_SECTION]:
         for key in ("public_key", "secret_key"):

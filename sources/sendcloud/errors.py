@@ -114,8 +114,8 @@ class OutOfTime(Unavailable):
     def __init__(self, path: str, seconds: float) -> None:
         SendcloudError.__init__(
             self,
-            f"Sendcloud was not read to the end: GET {path} was not sent, because the account's time of {seconds:g} s "
-            "([sources.sendcloud] account_timeout) is used up. Loaded data stays loaded; the next run resumes.",
+            f"Sendcloud was not read to the end: GET {path} was not sent, because the time limit of {seconds:g} s "
+            "([sources.sendcloud] account_timeout) was reached. Loaded data is kept; the next run resumes.",
         )
 
 
@@ -141,7 +141,7 @@ class ExpiredLink(BadResponse):
 class ForeignLink(BadResponse):
     """Raised when a link or redirect leads to another origin. No request was sent to that origin."""
 
-    remedy = "No request was sent to that address. If Sendcloud has moved, set base_url in [sources.sendcloud]."
+    remedy = "No request was sent to that address. If the API has moved, set base_url in [sources.sendcloud]."
 
     def __init__(self, path: str, kind: str, there: str, here: str) -> None:
         super().__init__(path, f"its {kind} leads to {there}, but the credentials may be sent only to {here}")

@@ -1,4 +1,4 @@
-"""Hides a dlt warning that appears in every run and needs no action."""
+"""Hides a dlt warning that appears in every run and requires no action."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _check_spans(**settings: float) -> None:
 
 def _check_timeout(account_timeout: float) -> None:
     if not 0 <= account_timeout <= 1e6:
-        raise SettingsError.of("account_timeout", f"is {account_timeout}", "Use seconds from 0 (no limit) to 1000000.")
+        raise SettingsError.of("account_timeout", f"is {account_timeout}", "Use 0 (no limit) to 1000000 seconds.")
 
 
 def _check_numbers(**settings: int) -> None:

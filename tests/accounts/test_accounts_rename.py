@@ -151,8 +151,8 @@ def test_account_with_other_pickups_is_not_merged(loaded: Installation, apis: di
 
     assert done.returncode == 3
     assert (
-        "different Sendcloud accounts, because 1 of the 3 ids that both accounts have were booked at different times"
-        in done.stderr
+        "different Sendcloud accounts, because 1 of the 3 pickups that both accounts have were booked at different "
+        "times" in done.stderr
     )
     assert loaded.pickups() == before
 

@@ -63,17 +63,17 @@ def test_a_role_that_may_not_create_schemas_can_run_in_those_that_an_administrat
     [
         (
             "drop schema sendcloud_of_default_staging",
-            "the schema sendcloud_of_default_staging is missing, and this user may not create schemas. Ask an "
-            "administrator of the server for: create schema sendcloud_of_default_staging authorization {role}",
+            "the schema sendcloud_of_default_staging is missing, and this user may not create schemas. Ask a "
+            "server administrator to run: create schema sendcloud_of_default_staging authorization {role}",
         ),
         (
             "alter schema analytics owner to postgres",
-            "this user may not create tables in the schema analytics. Ask an administrator of the server for: "
+            "this user may not create tables in the schema analytics. Ask a server administrator to run: "
             "grant usage, create on schema analytics to {role}",
         ),
         (
             "alter table sendcloud.pickup_runs owner to postgres",
-            "sendcloud.pickup_runs belongs to postgres. Ask an administrator of the server for: "
+            "sendcloud.pickup_runs belongs to postgres. Ask a server administrator to run: "
             "alter table sendcloud.pickup_runs owner to {role}",
         ),
     ],

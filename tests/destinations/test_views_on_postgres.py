@@ -316,6 +316,11 @@ STATEMENTS: dict[str, tuple[str, Any, list[tuple[Any, ...]]]] = {
         None,
         [(1772960400000001, "2026-03-08 09:00:00.000001", 7)],
     ),
+    "times of numbers of microseconds": (
+        "select make_timestamp(n + 1) from (values (253402300799999998), (-1), (-2500000)) as numbers(n)",
+        None,
+        [("1969-12-31 23:59:57.500001",), ("1970-01-01 00:00:00",), ("9999-12-31 23:59:59.999999",)],
+    ),
     "several statements, with aliases in a delete and an update": (
         """
         delete from sendcloud.gone as gone using sendcloud.seen as seen where seen.id = gone.id and seen.id = 1;

@@ -114,7 +114,7 @@ def test_first_load_with_a_limit_loads_no_older_pickup(
     receipt = installation.run(api)
 
     assert (receipt.rows_new, receipt.rows_expired, ids(installation)) == (1, 1, [new])
-    assert receipt.remarks() == ["1 row not loaded, older than [retention] pickups_months"]
+    assert receipt.remarks() == ["1 row not loaded because of age ([retention] pickups_months)"]
 
 
 def test_limit_counts_from_the_earlier_clock(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ FIVE_A_PAGE = {"page_size": 5, "pages_per_package": 8}
 
 @pytest.fixture(scope="module")
 def interrupted_folder(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a project folder whose first load failed in its third package."""
+    """Returns a project folder whose first load failed at the first page of its third package."""
     as_at_first(one_api, settled(100))
-    one_api.fault(faults.status(503), page=11, times=None)
+    one_api.fault(faults.status(503), page=9, times=None)
     with made_once(tmp_path_factory.mktemp("died")) as installation, pytest.raises(Unavailable):
         installation.run(one_api, **PAGES_OF_FIVE)
     one_api.heal()
@@ -38,13 +38,13 @@ def interrupted_folder(one_api: Sandbox, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def interrupted_load(request: pytest.FixtureRequest, installation: Installation | Walking, api: Sandbox) -> Any:
-    """Returns an installation whose first load failed in its third package.
+    """Returns an installation whose first load failed at the first page of its third package.
 
     Two packages, with 40 pickups in all, are loaded.
     """
     if isinstance(installation, Installation):
         return installation.as_in(request.getfixturevalue("interrupted_folder"))
-    api.fault(faults.status(503), page=11, times=None)
+    api.fault(faults.status(503), page=9, times=None)
     with pytest.raises(Unavailable):
         installation.run(api, **PAGES_OF_FIVE)
     api.heal()
@@ -71,7 +71,7 @@ def test_interrupted_first_load_keeps_its_complete_packages_and_reports_them(
 ) -> None:
     assert interrupted_load.pickups() == as_rows(world.records()[:40])
     (row,) = interrupted_load.rows("select outcome, rows_new, pages, history_complete from sendcloud.pickup_runs")
-    assert row == {"outcome": "failed", "rows_new": 40, "pages": 10, "history_complete": False}
+    assert row == {"outcome": "failed", "rows_new": 40, "pages": 8, "history_complete": False}
     # the 40th pickup was booked 21 + 39 = 60 days before 20 November
     assert "history        back to 2026-09-21, not complete" in interrupted_load.command("status").stdout
 
@@ -99,7 +99,7 @@ def test_new_bookings_and_cancellations_arrive_while_the_history_is_incomplete(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     early = world.book(created_at=NOW - timedelta(hours=5))
-    api.fault(faults.status(503), page=11, times=None)
+    api.fault(faults.status(503), page=9, times=None)
     with pytest.raises(Unavailable):
         installation.run(api, **FIVE_A_PAGE)
     world.cancel(early)
@@ -151,7 +151,7 @@ def test_first_load_of_an_unsorted_list_resumes_to_the_end_and_then_reads_the_wh
     installation: Installation, world: World, order: str
 ) -> None:
     with serve(world, order=order) as api:
-        api.fault(faults.status(503), page=11, times=None)
+        api.fault(faults.status(503), page=9, times=None)
         with pytest.raises(Unavailable):
             installation.run(api, **FIVE_A_PAGE)
         api.heal()
@@ -179,7 +179,7 @@ def test_order_change_during_an_interrupted_first_load_loses_no_row(
 ) -> None:
     """The stored link marks a position in the old order, so following it skips rows of the new order."""
     with serve(world, order="shuffled") as api:
-        api.fault(faults.status(503), page=11, times=None)
+        api.fault(faults.status(503), page=9, times=None)
         with pytest.raises(Unavailable):
             installation.run(api, **FIVE_A_PAGE)
         api.heal()
@@ -200,7 +200,7 @@ def test_later_runs_also_read_an_unsorted_list_in_packages(installation: Install
         installation.run(api, **FIVE_A_PAGE)
         oldest = world.records()[-1]["id"]
         world.change(oldest, tracking_number="late")
-        api.fault(faults.status(503), page=11, times=None)
+        api.fault(faults.status(503), page=9, times=None)
         with pytest.raises(Unavailable):
             installation.run(api, **FIVE_A_PAGE)
         (row,) = installation.rows("select pages, history_complete from sendcloud.pickup_runs where outcome = 'failed'")

@@ -37,7 +37,7 @@ def test_a_report_does_not_replace_a_file_of_somebody_else(
 
     assert done.returncode == 3
     assert f"{page} was not created by this program" in done.stderr
-    assert "Name another file (--to FILE)." in done.stderr
+    assert "Specify another file (--to FILE)." in done.stderr
     assert page.read_text() == MINE
 
 
@@ -128,7 +128,7 @@ def test_a_link_in_the_place_of_the_lock_is_named(installation: Installation, ap
 
     assert done.returncode == 6
     assert f"{lock}: " in done.stderr
-    assert "It is a link, which another user may have made. Remove it." in done.stderr
+    assert "The lock file is a link, which another user may have made. Remove it." in done.stderr
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
 
 

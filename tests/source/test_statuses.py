@@ -85,7 +85,7 @@ def test_a_status_that_stays_is_not_requested_again(api: Sandbox, status: int) -
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 451])
 @pytest.mark.parametrize(
-    ("body", "kind"), [(HTML, "a page of HTML"), (b"", "an empty body"), (b"no", "no JSON object")]
+    ("body", "kind"), [(HTML, "an HTML page"), (b"", "an empty body"), (b"no", "a body that is not JSON")]
 )
 def test_a_status_without_an_answer_of_the_api_is_requested_again(
     api: Sandbox, status: int, body: bytes, kind: str
@@ -95,7 +95,7 @@ def test_a_status_without_an_answer_of_the_api_is_requested_again(
     assert get(api).wire.retries == 2
 
     api.fault(lambda due: replace(page(due), body=body, content_type="text/html" if body == HTML else ""), times=None)
-    with pytest.raises(Unavailable, match=f"{status} with {kind}, not Sendcloud's answer .*, after 3 tries"):
+    with pytest.raises(Unavailable, match=f"{status} with {kind}, not a response from Sendcloud .*, after 3 tries"):
         get(api)
 
 
@@ -106,10 +106,10 @@ def test_a_firewalls_page_exits_4_and_does_not_blame_the_keys(installation: Inst
     checked = installation.command("check", api=api)
 
     assert code == 4
-    assert "403 with a page of HTML, not Sendcloud's answer" in message
+    assert "403 with an HTML page, not a response from Sendcloud" in message
     assert "secret_key" not in message
     assert checked.returncode == 4
-    assert "a page of HTML, not Sendcloud's answer" in checked.stdout
+    assert "an HTML page, not a response from Sendcloud" in checked.stdout
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthError), (403, AuthError), (404, SettingsError)])
@@ -127,7 +127,7 @@ def test_a_documented_error_means_what_the_documents_say(
 def test_a_page_of_html_from_the_token_endpoint_says_nothing_about_the_client_id(api: Sandbox, status: int) -> None:
     api.fault(html(status), page="token", times=None)
 
-    with pytest.raises(Unavailable, match=f"POST .*: {status} with a page of HTML, not Sendcloud's answer"):
+    with pytest.raises(Unavailable, match=f"POST .*: {status} with an HTML page, not a response from Sendcloud"):
         client_with_oauth(api, secret=api.client_secret).get(f"{api.base_url}/pickups")
     assert [request.method for request in api.requests] == ["POST"] * 3
 
@@ -283,7 +283,7 @@ def test_a_next_link_with_http_to_our_own_https_host_is_requested_by_https(
     assert done.returncode == 0, done.stderr
     assert asked == ["/api/v2/pickups?limit=500", "/api/v2/pickups?cursor=a"]
     assert installation.pickups() == as_rows([first, second], api_version="v2")
-    assert "1 next link from Sendcloud began with http; the pages were requested by https" in done.stdout
+    assert "1 next link from Sendcloud began with http; the pages were requested over https" in done.stdout
     assert installation.rows("select links_by_https from sendcloud.pickup_runs") == [{"links_by_https": 1}]
 
 
@@ -392,7 +392,7 @@ def test_ssl_cert_file_has_no_effect(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("http://", "names no host"),
         ("http://:3128", "names no host"),
         ("http://user:s3cret@", "names no host"),
-        ("ftp://proxy.example:21", "has the scheme 'ftp', which proxies don't have"),
+        ("ftp://proxy.example:21", "has the scheme 'ftp', which is not a proxy scheme"),
         ("http://proxy.example:port", "is not a URL"),
         ("http://[::1", "is not a URL"),
         ("http://proxy.example:99999", "is not a URL"),

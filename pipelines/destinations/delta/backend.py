@@ -128,7 +128,7 @@ class DeltaBackend(AccountDatasets):
         return self.tables.is_local
 
     def checkpoint(self) -> None:
-        """Writes the rows seen by a sweep to the lake. All other changes are already there."""
+        """Writes the rows seen by a sweep to the lake. All other changes are already in the lake."""
         if self._session:
             self._flush(self._session)
 

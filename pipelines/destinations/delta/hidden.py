@@ -1,11 +1,12 @@
 """Hides an account's folders from readers while a command copies, merges or deletes them.
 
 A marker is an empty file beside the account's folder. Readers list the folder and the marker in one request. If a
-command is killed, the marker determines how to finish. A folder with the marker
+command is killed, the marker determines what happens to the folder:
 
-- LEFTOVER is deleted, because its rows are elsewhere or unwanted;
-- MERGING is shown again, because its rows may not be in the other folder yet;
-- COPY_OF + the original's name is deleted if the original is still there, and shown if the original is a leftover.
+- LEFTOVER: the folder is deleted, because its rows are stored elsewhere or unwanted.
+- MERGING: the folder is shown again, because its rows may not be in the other folder yet.
+- COPY_OF + the original's name: the folder is deleted if the original still exists, and shown if the original is a
+  leftover.
 """
 
 from __future__ import annotations

@@ -27,23 +27,23 @@ class ObjectLock(TransactionalFile):
     The lock in dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
     names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
 
-    The file with the earliest name holds the lock, and names begin with the machine's current time. A file older than
+    Each file name begins with the creation time, and the file with the earliest name holds the lock. A file older than
     LOCK_TTL_SECONDS has expired and is removed by any run that finds it. dlt implements both rules, and earlier
     versions of this package followed them too.
     """
 
     def __init__(self, place: str, filesystem: AbstractFileSystem) -> None:
         super().__init__(f"/{place}", filesystem)
-        self.path, self.lock_prefix = place, f"{place}.lock"  # dlt requires a leading slash, unlike the bucket
+        self.path, self.lock_prefix = place, f"{place}.lock"  # dlt requires a leading slash, but the bucket does not
         now = datetime.now(UTC)
         self._owner = f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC"
         self._token = f"{self._owner} ({secrets.token_hex(8)})".encode()
         self._renewed = _clocks()
         self._is_lost = False
-        self.lock_path = self._first = ""  # this lock's file, and the file that holds the lock instead
+        self.lock_path = self._first = ""  # this lock's file, and the file of the lock's holder
 
     def acquire(self, wait_seconds: float) -> bool:
-        """Acquires the lock and returns True. Returns False if another run still holds it after `wait_seconds`.
+        """Acquires the lock and returns True. Returns False if another run still holds the lock after `wait_seconds`.
 
         Raises:
             RuntimeError: the new lock file already looks expired, because this machine's clock is wrong.
@@ -54,7 +54,7 @@ class ObjectLock(TransactionalFile):
             if time.monotonic() >= until:
                 self._first = min(locks)
                 return False
-            time.sleep(random.random() / 2 + TransactionalFile.POLLING_INTERVAL)  # noqa: S311  # no secret depends on it
+            time.sleep(random.random() / 2 + TransactionalFile.POLLING_INTERVAL)  # noqa: S311  # the delay need not be secret
             if not self._is_held():  # after a long suspension, the place in the queue is lost
                 self.release()
                 self._enqueue()
@@ -90,7 +90,7 @@ class ObjectLock(TransactionalFile):
         self._start_heartbeat()
 
     def _start_heartbeat(self) -> Heartbeat:
-        """Starts renewing the file three times per LOCK_TTL_SECONDS, so that a single renewal may fail."""
+        """Starts renewing the file three times per LOCK_TTL_SECONDS, so that a single failed renewal does no harm."""
         self._heartbeat = Heartbeat(TransactionalFile.LOCK_TTL_SECONDS / 3, self._renew)
         self._heartbeat.start()
         return self._heartbeat
@@ -100,11 +100,14 @@ class ObjectLock(TransactionalFile):
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat:
             heartbeat.cancel()
-            with suppress(RuntimeError):  # the heartbeat is this thread, or it never started
+            with suppress(RuntimeError):  # the heartbeat is the current thread or was never started
                 heartbeat.join(TransactionalFile.LOCK_TTL_SECONDS / 3)
 
     def _renew(self) -> None:
-        """Rewrites the file while it belongs to this lock. If the store doesn't respond, the next heartbeat retries."""
+        """Rewrites the file as long as it belongs to this lock.
+
+        If the store doesn't respond, the next heartbeat retries.
+        """
         began = _clocks()
         with suppress(Exception):
             if not self._is_held():

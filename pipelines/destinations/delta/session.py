@@ -182,7 +182,7 @@ def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
 
 
 def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> None:
-    """Creates a view over the rows of all queries for each table."""
+    """Creates one view for each table, which combines the rows of all the table's queries."""
     connection.execute("create schema if not exists sendcloud")
     for name, queries in found.items():
         union = " union all by name ".join(queries)
@@ -201,7 +201,7 @@ def table_query(table: DeltaTable, tables: DeltaTables) -> str:
 
 
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
-    """Returns a `from` item that reads the table's files or, if there are none, an empty relation with its columns."""
+    """Returns a `from` item for the table's files or, without files, for an empty relation with the same columns."""
     if files := tables.files(table):
         listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         return f"read_parquet([{listed}], union_by_name = true)"

@@ -37,13 +37,13 @@ class DeltaTables:
 
     @property
     def own_folder(self) -> str:
-        """The folder of the bookkeeping tables, because dlt refuses to use a folder that it didn't create."""
+        """The folder of the bookkeeping tables, which is separate because dlt accepts only folders that it created."""
         return f"{self.schemas.data}_notes"
 
     def datasets(self) -> list[str]:
         """Returns the names of the accounts' folders. The list is empty if there is no lake yet.
 
-        Folders that a command is changing (hidden.py) are left out.
+        Folders that a command is changing (hidden.py) are omitted.
         """
         prefix, there = self.schemas.account_prefix, self.entries(self.root)
         hidden = hidden_datasets(there)
@@ -142,7 +142,7 @@ class DeltaTables:
         write_deltalake(self._location(dataset, name), rows, mode=mode, schema_mode=kind, storage_options=self._options)
 
     def delete_old_files(self, dataset: str, name: str) -> None:
-        """Deletes the files that earlier versions of the table need, because they still contain deleted rows."""
+        """Deletes the files that earlier versions of the table need, because those files still contain deleted rows."""
         if table := self.table(dataset, name):
             table.vacuum(0, dry_run=False, enforce_retention_duration=False)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HEADER_BYTES, WORD = 4096, struct.Struct("<Q")
-# A file begins with three headers. In the last two, these fields follow the checksum.
+# A file begins with three headers. In the last two headers, these fields follow the checksum.
 HEADER_FIELDS = struct.Struct("<8xQ16xQQ")
 MAGIC, VERSION_AT, WRITER_AT = b"DUCK", 12, 52
 FACTOR, SEED = pa.scalar(0xBF58476D1CE4E5B9, pa.uint64()), 5381  # DuckDB's checksum, unchanged from 1.0 to 2.0
@@ -70,7 +70,7 @@ def _has_bad_block(file: BinaryIO, earlier: BinaryIO | None, header: bytes) -> b
     _, blocks, size = HEADER_FIELDS.unpack_from(header)
     for _ in range(blocks):
         block, before = file.read(size), earlier.read(size) if earlier else None
-        # DuckDB truncates free blocks at the end of the file, but does not change the header's number of blocks
+        # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
         if len(block) < size or not (block == before or _is_intact(block)):
             return not block == before == b""
     return False

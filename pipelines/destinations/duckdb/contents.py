@@ -122,7 +122,7 @@ def _tables(session: DuckDBSession) -> dict[str, str]:
 
 
 def _read_table(session: DuckDBSession, quoted: str) -> int:
-    """Returns the number of rows. A hash of all rows makes DuckDB read them; statistics could answer a count alone."""
+    """Returns the number of rows. Hashing forces DuckDB to read every row, which a count alone would not."""
     query = f"select count(*), bit_xor(hash(every)) from {quoted} as every"  # noqa: S608  # from the catalog
     ((rows, _),) = session.execute(query).fetchall()
     return int(rows)
@@ -138,8 +138,9 @@ def _describe(session: DuckDBSession, found: Contents) -> Contents:
 
 
 def _newest_run_query(columns: Sequence[str]) -> str:
-    """Returns the query for `newest_run`. No clock decides which of an account's runs was the last."""
-    order = "run_number desc nulls last, " if "run_number" in columns else ""  # versions before 2026-11-28 lack it
+    """Returns the query for `newest_run`. Runs are ordered by number, because a clock may be wrong."""
+    # versions before 2026-11-28 have no run numbers
+    order = "run_number desc nulls last, " if "run_number" in columns else ""
     time = "coalesce(observed_at, started_at)" if "observed_at" in columns else "started_at"
     return f"""
         select max(seen_at) from (

@@ -53,13 +53,13 @@ def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
             shutil.copyfile(published, fresh)
             contents = _checked(fresh, published)
     except OSError as error:
-        remedy = "No backup was made. Name a writable folder on a disk with enough space."
+        remedy = "No backup was made. Specify a writable folder on a disk with enough space."
         raise DestinationError(str(target), str(error), remedy) from None
     return Backup(target, contents, _remove_oldest(target, contents.accounts, keep) if keep else [])
 
 
 def _checked(copy: Path, source: Path) -> Contents:
-    """Returns the copy's contents. Raises DestinationError if it is damaged or another program wrote it."""
+    """Returns the copy's contents. Raises DestinationError if the copy is damaged or another program wrote it."""
     try:
         contents = read_contents(copy)
     except (DatabaseError, DestinationError) as error:
@@ -96,7 +96,7 @@ def _is_backup_of(path: Path, accounts: Collection[str]) -> bool:
 
 
 class RestorePlan(NamedTuple):
-    """What a restore would do.
+    """Describes what a restore would do.
 
     Attributes:
         warehouse: the file to replace.
@@ -111,14 +111,14 @@ class RestorePlan(NamedTuple):
     new: Contents
 
     def losses(self) -> dict[str, int]:
-        """Returns how many more rows the warehouse has than the copy, by table, as far as the warehouse can be read."""
+        """Returns, by table, how many more rows the warehouse has than the copy. Omits tables that can't be read."""
         more = {
             table: rows - self.new.rows.get(table, 0) for table, rows in (self.old.rows if self.old else {}).items()
         }
         return {table: rows for table, rows in more.items() if rows > 0 and table.startswith("sendcloud.pickup")}
 
     def has_log(self) -> bool:
-        """Returns whether a log beside the warehouse may contain rows that are in no file."""
+        """Returns whether a log beside the warehouse may contain rows that are not in the warehouse file."""
         return has_log(self.warehouse)
 
     def log(self) -> Path:
@@ -138,11 +138,11 @@ def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
         DestinationError: the source is missing, damaged or a copy of another warehouse, or another program wrote it.
     """
     if not source.is_file():
-        raise DestinationError(str(source), "there is no such copy", "Name a backup: pickups restore --from FILE")
+        raise DestinationError(str(source), "there is no such copy", "Specify a backup: pickups restore --from FILE")
     new = _checked(source, source)
     old = salvage_contents(warehouse) if warehouse.exists() else None
     if old and old.mark and new.mark and old.mark.warehouse_id != new.mark.warehouse_id:
         of = f"{new.mark.warehouse_path or 'a database'} (created {new.mark.created_at:%Y-%m-%d %H:%M} UTC)"
-        remedy = f"Name a backup of {warehouse}. To use this copy, first move that file and the published file away."
+        remedy = f"Specify a backup of {warehouse}. To use this copy, first move that file and the published file away."
         raise DestinationError(str(source), f"it is a copy of another warehouse, {of}", remedy)
     return RestorePlan(warehouse, source, old, new)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None:
-    """Creates views of the tables in the `published` catalog, and the analytics views, in an empty database.
+    """Fills an empty database with the analytics views and with views of the tables in the `published` catalog.
 
     In that database, `sendcloud.pickups` contains only the pickups that match `only`, and the other tables contain only
     the rows of its accounts.

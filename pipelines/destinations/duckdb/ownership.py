@@ -30,12 +30,12 @@ SECOND_WAREHOUSE = (
     "keep a second warehouse in another file ([destination.duckdb] credentials, with its own [publish] path)."
 )
 RESTORE_REMEDY = (
-    "If it is a copy of the missing warehouse {warehouse}, run: pickups restore. Otherwise, set [publish] path to "
-    "another file."
+    "If this file is a copy of the missing warehouse {warehouse}, run: pickups restore. Otherwise, set [publish] path "
+    "to another file."
 )
 REPLACED = "which is now another database"
 MOVE_REMEDY = (
-    "If that database is somebody else's, move it away: the next run continues from the published file. Otherwise set "
+    "If that database is somebody else's, move it away: the next run continues from the published file. Otherwise, set "
     "[publish] path to another file."
 )
 PUBLISH_REMEDY = "Set [publish] path to another file, or move this file away."
@@ -54,7 +54,7 @@ def check_file_names(files: Files, names: SchemaNames) -> None:
 
 
 class Files(NamedTuple):
-    """The two files of an installation."""
+    """The warehouse and the published file of an installation."""
 
     warehouse: Path
     published: Path
@@ -119,7 +119,7 @@ _OTHER_SCHEMAS = """
 
 
 def _has_own_pipeline(session: DuckDBSession, objects: list[CatalogObject], data: str) -> bool:
-    """Returns whether dlt's state belongs to our pipelines, because an older version's first load crashed early."""
+    """Returns whether dlt's state belongs to our pipelines, for example after an older version's first load crashed."""
     if not any((one.schema, one.name) == (data, "_dlt_pipeline_state") for one in objects):
         return False
     ours = "select 1 from sendcloud._dlt_pipeline_state where starts_with(pipeline_name, ?) limit 1"
@@ -134,14 +134,15 @@ def _check_other_schema(warehouse: Path, names: SchemaNames, session: DuckDBSess
 
 
 def check_published(files: Files, warehouse: DuckDBSession | None, mark: WarehouseMark | None) -> None:
-    """Raises ForeignObject if there is a published file that this warehouse did not publish.
+    """Raises ForeignObject if the published file exists but this warehouse did not publish it.
 
     Args:
         files: the two files.
         warehouse: a session over the warehouse, or None if there is no warehouse yet.
         mark: the warehouse's mark.
     """
-    if not files.published.exists() or not files.published.stat().st_size:  # an empty file only sets permissions
+    # an empty file only sets permissions for the file that will replace it
+    if not files.published.exists() or not files.published.stat().st_size:
         return
     is_known = mark is not None and mark.published_file == file_identity(files.published)
     if is_known and mark and mark.warehouse_path == str(files.warehouse):
@@ -221,7 +222,7 @@ def _attached(published: Path, connection: DuckDBSession, mark: WarehouseMark | 
             attached = _attach(connection, published, Path(folder))
         except DatabaseError as error:
             if mark and mark.published_path == str(published):
-                yield None  # damaged; the run replaces it with a complete copy of the warehouse
+                yield None  # the run replaces a damaged file with a complete copy of the warehouse
                 return
             problem = f"can't be read, so it may belong to somebody else ({str(error).splitlines()[0]})"
             raise ForeignObject(str(published), problem, PUBLISH_REMEDY) from None

@@ -27,8 +27,8 @@ SMALL_BYTES = (
     1_000_000  # a database without tables is smaller, so a larger file must contain tables and need not be opened
 )
 REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
-# Queries for the keys of what earlier runs stored. A load's id is the time when it was made. If the clock of an earlier
-# run was ahead, the ids of its loads are in the future.
+# These queries return the keys of the data that earlier runs stored. A load's id is the time at which the load was
+# created. If the clock of an earlier run was ahead, the ids of its loads are in the future.
 _WORK = {
     "loads": """
         select load_id from sendcloud._dlt_loads where status = 0 and (
@@ -60,7 +60,7 @@ def index_problem(session: DuckDBSession) -> tuple[str, str] | None:
         return (
             f"the unique index {index} on {session.names.data}.{table} rejects changed rows, because DuckDB still "
             "counts the replaced rows",
-            "This program did not create the index. To drop it, run in the warehouse: drop index "
+            "This program did not create the index. To drop the index, run in the warehouse: drop index "
             f"{session.names.data}.{index}. The check unique_key still detects duplicate pickups.",
         )
     return None
@@ -77,8 +77,8 @@ class Problem(NamedTuple):
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
-    Create the object when the run begins, because it records whether a crashed run left a log. `own_runs` has the ids
-    of the run's receipts.
+    Create the object when the run begins, because it records whether a crashed run left a log. `own_runs` contains the
+    ids of the run's receipts.
     """
 
     warehouse: Path
@@ -174,7 +174,10 @@ class FileRecovery:
             raise self._refusal(problem, f"the published copy can't be read either ({evidence})") from None
 
     def _unpublished(self) -> str:
-        """Returns what earlier runs loaded but did not publish, or "". This run's own loads are read again."""
+        """Returns what earlier runs loaded but did not publish, or "".
+
+        This run's own loads don't count, because their pickups are read again.
+        """
         own = {"begun_at": self.begun_at.timestamp(), "now": datetime.now(UTC).timestamp(), "own_runs": self.own_runs}
         for what, query in _WORK.items():
             asked = {name: value for name, value in own.items() if f"${name}" in query}
@@ -199,7 +202,10 @@ def _find_loss(warehouse: Path, published: Path) -> Problem | None:
 
 
 def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
-    """Returns whether the database contains tables or views, but not our mark. The ownership check then refuses it."""
+    """Returns whether the database contains tables or views, but not our mark.
+
+    If so, the ownership check rejects the database.
+    """
     return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
 
 

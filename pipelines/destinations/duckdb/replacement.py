@@ -31,7 +31,7 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
 
     The copy is complete, written to disk and verified before the old file is renamed. If the process dies between the
     two renames, the warehouse is missing, and the next run replaces it. The log is renamed first, because a log without
-    its file would require a person's decision.
+    its file would require a person to decide.
 
     Args:
         warehouse: the file to replace. The file may be missing, or may be a folder.

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DatabaseError = duckdb.Error
 
 
-IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED names an attached file's catalog
-# DuckDB 1.4 and later read this format. DuckDB 2 would write files that no 1.x opens (2026-11).
+IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file
+# DuckDB 1.4 and later read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
 STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
@@ -85,7 +85,7 @@ class DuckDBSession:
 
         The session covers all accounts, because excluding some would take longer.
         """
-        create_views(self)
+        create_views(self, schema=self.names.analytics)
         return self
 
     def publish_account(self, account: str) -> None:
@@ -106,7 +106,7 @@ _MARKED_SCHEMA = f"""
 
 
 def quote_path(path: Path) -> str:
-    """Returns the path for use inside an SQL text literal."""
+    """Returns the path, escaped for an SQL string literal."""
     return str(path).replace("'", "''")
 
 
@@ -163,10 +163,10 @@ def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
         return DestinationError(str(path), "a connection in this process has the file open for writing", remedy)
     if NEWER_FORMAT in evidence and (found := read_format(path)):
         problem = f"DuckDB {found.writer} wrote it in a format that DuckDB {duckdb.__version__} can't read"
-        remedy = f"Install DuckDB {found.writer} and run: pickups run. It rewrites the file for DuckDB 1.4 and later."
+        remedy = f"Install DuckDB {found.writer} and run: pickups run. This rewrites the file for DuckDB 1.4 and later."
         return DestinationError(str(path), problem, remedy)
     remedy = "If another program has the file open, close it in that program (readers use the published file). "
-    remedy += "If the file is damaged, keep it. To see what its copies contain, run: pickups restore"
+    remedy += "If the file is damaged, keep it. To see what the copies contain, run: pickups restore"
     return DestinationError(str(path), evidence, remedy)
 
 
@@ -220,7 +220,7 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
-    """Returns whether another version wrote the file. Its views may then lack columns until the next run."""
+    """Returns whether another version wrote the file. If so, the file's views may lack columns until the next run."""
     mark = read_mark(connection, str(published))
     return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 

@@ -41,7 +41,7 @@ class PostgresAccountEditor:
     schemas: SchemaNames
 
     def count_rows(self) -> RowCounts:
-        """Returns the published rows. A run publishes everything that it leaves in an account's own schema."""
+        """Returns the numbers of published rows. Each run publishes all rows of an account's own schema."""
         with self.open_session() as session:
             return count_rows(session.for_readers(), self.schemas.data)
 
@@ -115,7 +115,7 @@ class PostgresAccountEditor:
         ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
         if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
             more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
-            remedy = f"It would be dropped with the schema {schema}. Move it or drop it, then run this command again."
+            remedy = f"The command drops the schema {schema}: move or drop the object, then run the command again."
             raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
@@ -144,7 +144,7 @@ def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
         session.execute_native(copied)
 
 
-# what a person has created in our schema, or on our tables
+# objects that a person has created in our schema or on our tables
 _FOREIGN = """
     with ours as (
         select pg_class.oid, relname, relkind from pg_class join pg_namespace on pg_namespace.oid = relnamespace

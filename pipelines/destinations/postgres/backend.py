@@ -105,7 +105,7 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             there = {name for (name,) in session.execute_native("select nspname from pg_namespace").fetchall()}
             for name in wanted:
-                if name not in there:  # if two runs overlap, one would fail despite `if not exists`
+                if name not in there:  # if two runs overlapped, one would fail despite `if not exists`
                     session.execute_native("begin")
                     session.execute_native(PUBLISH_LOCK)
                     session.execute_native(f'create schema if not exists "{name}"')

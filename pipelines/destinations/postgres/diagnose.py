@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 _SERVER = "select current_setting('server_version'), pg_backend_pid()"
-# What keeps this user from writing, and the statement that helps. A schema that is there need not be created.
+# Each row contains a reason why this user can't write, and the statement that fixes it. An existing schema need not be
+# created.
 _OBSTACLES = """
     with wanted as (select name, to_regnamespace(quote_ident(name)) as oid from unnest(%(schemas)s) as name)
     select format('the schema %%I is missing, and this user may not create schemas', name),
@@ -53,10 +54,11 @@ def server_findings(connect: Callable[[], PostgresSession], where: str, accounts
     except (DestinationError, OwnershipError) as error:
         yield error_finding("destination", error)
         return
-    if backend == second_backend:  # only a pool that assigns a connection to each transaction uses one process for both
+    # two sessions share a process only in a pool that assigns a connection to each transaction
+    if backend == second_backend:
         yield error_finding("destination", DestinationError(where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
     for evidence, statement in obstacles[:1]:
-        remedy = f"Ask an administrator of the server for: {statement}"
+        remedy = f"Ask a server administrator to run: {statement}"
         yield error_finding("destination", DestinationError(where, evidence, remedy))
     if backend != second_backend and not obstacles:
         yield Finding("destination", "ok", f"{where} is accessible; version {version}")

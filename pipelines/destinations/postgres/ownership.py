@@ -81,7 +81,10 @@ def _parameters(names: SchemaNames, accounts: Sequence[str]) -> dict[str, object
 
 
 def _check_other_schemas(session: PostgresSession, where: str, accounts: Sequence[str]) -> None:
-    """Raises OtherSchema if another schema has receipts of these accounts. Other accounts may have a warehouse."""
+    """Raises OtherSchema if another schema has receipts of these accounts.
+
+    Receipts of other accounts are allowed, because they may have their own warehouse.
+    """
     ours = {"data": session.names.data, "accounts": session.names.account_prefix}
     for (found,) in session.execute_native(_OTHER_SCHEMAS, ours).fetchall():
         receipts = f'select 1 from "{found}".pickup_runs where account = any(%s) limit 1'  # noqa: S608  # from the catalog

@@ -30,8 +30,8 @@ _BY_LOAD = {"pickups": ["account", "id"], "pickup_status_history": ["account", "
 _BY_KEY = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "pickup_runs": "run_id"}
 PUBLISHED_TABLES = (*_BY_LOAD, *_BY_KEY)
 _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items()}}
-# These are the indexes on the account's own tables. Publishing finds new rows by load. Without an index on the load id,
-# a run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
+# These are the indexes on the account's own tables. Publishing looks up new rows by load id. Without an index on the
+# load id, a run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},

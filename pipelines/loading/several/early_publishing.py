@@ -17,7 +17,8 @@ _IS_LOADED = f"select 1 from {DATASET}.pickup_runs where account = ? and history
 
 @dataclass
 class EarlyPublisher:
-    """Publishes finished accounts together, at most every GATHER_SECONDS. The caller publishes the last accounts.
+    """Publishes finished accounts together, at most every GATHER_SECONDS. The caller publishes the accounts that finish
+    last.
 
     Attributes:
         parts: the parts of the run.

@@ -13,7 +13,8 @@ SEVERAL = 2  # one account may have its own problem, such as a firewall rule for
 
 
 class UnreachableOrigins:
-    """Counts the accounts that got no response at all from an origin. Further accounts make only one attempt.
+    """Counts the accounts that got no response at all from an origin. After SEVERAL accounts, the others make only one
+    attempt per request.
 
     Otherwise, a run of forty accounts would wait for every attempt of every account, one after the other.
     """

@@ -38,7 +38,7 @@ class Pickup(_Sent, gc=False, kw_only=True):
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields and with unparsed times."""
+    """A pickup without unknown fields, before its times are parsed."""
 
     created_at: str
     pickup_from: str | None = None

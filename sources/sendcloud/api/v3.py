@@ -36,14 +36,14 @@ class Slot(Struct, gc=False):
 
 
 class PartialSlot(Struct, gc=False):
-    """A slot whose unreadable times have been replaced by null."""
+    """A slot in which unreadable times have been replaced by null."""
 
     start_at: Instant | None = None
     end_at: Instant | None = None
 
 
 class KnownSlot(Struct, forbid_unknown_fields=True, gc=False):
-    """A time slot without unknown fields and with unparsed times."""
+    """A time slot without unknown fields, before its times are parsed."""
 
     start_at: str
     end_at: str | UnsetType | None = UNSET
@@ -92,13 +92,13 @@ class Pickup(_Windowed, gc=False, kw_only=True):
 
 
 class PartialPickup(_Windowed, gc=False, kw_only=True):
-    """A pickup with time slots that can't all be read."""
+    """A pickup in which some parts of the time slots may be unreadable."""
 
     time_slots: list[PartialSlot] | None = None
 
 
 class KnownPickup(_Sent, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """A pickup without unknown fields and with unparsed times.
+    """A pickup without unknown fields, before its times are parsed.
 
     Only pickups with at most one slot are allowed, because unparsed times don't show which slot comes first.
     """

@@ -14,24 +14,24 @@ class Version(NamedTuple):
     """One version of the pickups API."""
 
     name: str
-    base_url: str  # the address of Sendcloud's API
-    scope: str  # the scope that an access token needs to read pickups
+    base_url: str  # The address of Sendcloud's API.
+    scope: str  # The scope that an access token needs to read pickups.
     page_size_name: str
-    largest_page: int | None  # None if the maximum is not documented
-    envelope: type[Struct]  # a page with undecoded `records`, and with a `next` field if the body contains the link
-    lone_record: bool  # whether a page may contain a single record instead of a list
-    known: type[Struct]  # a record without unknown fields and with unparsed times, for fast decoding
-    pickup: type[Struct]  # any record in which every field can be read. A field with a default is optional
-    partial: type[Struct]  # a record whose unreadable optional fields have been replaced
-    # returns the readable part of time slots, and whether that is all of them; None if pickups have no slots
+    largest_page: int | None  # The maximum page size, or None if it is not documented.
+    envelope: type[Struct]  # A page with undecoded `records`, and with a `next` field if the body contains the link.
+    lone_record: bool  # Whether a page may contain a single record instead of a list.
+    known: type[Struct]  # A record without unknown fields, before its times are parsed, for fast decoding.
+    pickup: type[Struct]  # Any record in which every field can be read. A field with a default is optional.
+    partial: type[Struct]  # A record in which unreadable optional fields have been replaced.
+    # Returns the readable part of time slots, and whether that is all of them; None if pickups have no slots.
     readable_slots: Callable[[Raw], tuple[Raw, bool]] | None
     # returns the time slots of known records as JSON, or None if the version's pickups have no slots
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
-    next_link: Callable[[Any, str], str | None]  # takes the envelope and the Link header of a response
-    error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form
+    next_link: Callable[[Any, str], str | None]  # Takes the envelope and the Link header of a response.
+    error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form.
 
     def is_about_page_size(self, message: str) -> bool:
-        """Returns whether the error message of a 400 names the page-size parameter."""
+        """Returns whether the error message of a 400 response names the page-size parameter."""
         return bool(re.search(rf"(?<!rate ){self.page_size_name}\b", message, re.IGNORECASE))
 
     def first_page(self, base_url: str, page_size: int) -> str:

@@ -29,12 +29,12 @@ from .responses import excerpt, retry_after_seconds, served_at
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420 requests, and the newer documentation 1000
-MAX_REDIRECTS = 3  # one redirect is normal, because the documented path lacks the trailing slash of Sendcloud's links
+REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420 requests, and the newer documentation 1000.
+MAX_REDIRECTS = 3  # One redirect is normal: unlike Sendcloud's links, the documented path has no trailing slash.
 
 
 class PageResponse(NamedTuple):
-    """The response with a page: the undecoded body, the UTC time from the Date header, and the Link header."""
+    """A response that contains a page: the undecoded body, the UTC time from the Date header, and the Link header."""
 
     body: bytes
     served_at: datetime
@@ -112,11 +112,11 @@ class Client:
         return self.version.first_page(self.base_url, page_size)
 
     def path_of(self, url: str) -> str:
-        """Returns the path of a URL for messages. Keys are masked, because the API may repeat a key in its links."""
+        """Returns a URL's path for use in messages. Keys are masked, because the API may repeat a key in its links."""
         return self._keys.mask(urlsplit(url).path)
 
     def _by_https(self, url: str) -> str:
-        """Returns the address with https if it uses http but otherwise leads to the configured origin.
+        """Returns the address, with http replaced by https if the result leads to the configured origin.
 
         A server behind a proxy often does not know that clients use https, and returns links that begin with http.
         """
@@ -127,8 +127,9 @@ class Client:
     def _check_origin(self, url: str, kind: str) -> str:
         """Returns the address exactly as `requests` will send it.
 
-        The check uses this form, because parsers disagree about which part of an address is the host. If the scheme,
-        host or port differs from `base_url`, raises ForeignLink, because the credentials must not be sent elsewhere.
+        The origin check uses this form, because parsers disagree about which part of an address is the host. If the
+        scheme, host or port differs from `base_url`, raises ForeignLink, because the credentials must not be sent
+        elsewhere.
         """
         sent = normalize_url(url)
         there = origin_of(sent)

@@ -18,8 +18,8 @@ from urllib3.util import parse_url
 
 from ..errors import SettingsError
 
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order in which requests looks; it ignores SSL_CERT_FILE
-HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")  # a certificate in a folder that `openssl rehash` prepared
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # `requests` uses this order and ignores SSL_CERT_FILE.
+HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")  # A certificate in a folder that `openssl rehash` prepared.
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
@@ -67,5 +67,5 @@ def _proxy_problem(proxy: str) -> str | None:
     except LocationParseError:
         return "is not a URL"
     if parts.scheme not in PROXY_SCHEMES:
-        return f"has the scheme {parts.scheme!r}, which proxies don't have"
+        return f"has the scheme {parts.scheme!r}, which is not a proxy scheme"
     return None if parts.host else "names no host"

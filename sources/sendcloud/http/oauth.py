@@ -22,8 +22,8 @@ from .transport import PacedAdapter
 TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address
 LIFETIME_SECONDS = 3_600.0  # the documented lifetime, used if expires_in is unusable
 MAX_LIFETIME_SECONDS = 86_400.0
-LEEWAY_SECONDS = 60.0  # a token is renewed this long before expiry, or a tenth of its lifetime if that is shorter
-HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # RFC 6750, 2.1
+LEEWAY_SECONDS = 60.0  # A token is renewed this long, or a tenth of its lifetime if that is less, before it expires.
+HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # See RFC 6750, 2.1.
 
 
 @dataclass
@@ -105,7 +105,7 @@ class TokenSource:
         if not isinstance(token, str) or not HEADER_SAFE.fullmatch(token):
             raise self._unusable("200, but without an access_token that can be sent in a header")
         if str(kind).lower() != "bearer":
-            raise self._unusable("200, but its token_type is not bearer")  # omits the value, which may be secret
+            raise self._unusable("200, but its token_type is not bearer")  # the value may be secret
         seconds = _lifetime_seconds(answer.get("expires_in"))
         self._token.text = token
         self._token.renew_at = asked_at + seconds - min(LEEWAY_SECONDS, seconds / 10)

@@ -44,7 +44,7 @@ def origin_of(url: str) -> str:
 
 
 def secure_link(url: str, origin: str) -> str:
-    """Returns the http address with https if the result leads to this https origin, else an empty string.
+    """Returns the http address changed to https if the result leads to this https origin, else an empty string.
 
     The port stays the same, except that an explicit port 80 may be replaced by the default port of https.
     """

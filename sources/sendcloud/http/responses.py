@@ -69,7 +69,7 @@ def has_readable_encoding(response: requests.Response) -> bool:
 
 
 def to_utf8(body: bytes, content_type: str) -> bytes:
-    """Returns a JSON body in UTF-8. The original encoding is taken from the first bytes or from the charset.
+    """Returns a JSON body in UTF-8. The first bytes or the charset determine the original encoding.
 
     The encoding is never guessed. In a UTF-8 body, an invalid byte becomes the JSON escape of a lone surrogate. As a
     result, only the record with the invalid byte is rejected, not the whole page.

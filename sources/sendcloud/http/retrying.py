@@ -66,7 +66,7 @@ class RetryingSession:
     def request(
         self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
     ) -> requests.Response:
-        """Returns a response of the API that a retry would not change (see statuses.py). Redirects are not followed.
+        """Returns an API response that a retry would not change (see statuses.py). Redirects are not followed.
 
         The body of a 200 is a JSON object that does not repeat the credentials. Error messages show `path` as the
         address.
@@ -96,7 +96,7 @@ class RetryingSession:
         return self._keys.mask(self._message_of(response))
 
     def asks_to_wait(self, response: requests.Response) -> str:
-        """Returns the part of a message about the wait that a server asks for, if that wait is too long."""
+        """Returns a phrase about the wait that the server asks for, or an empty string if the wait is short enough."""
         wait = retry_after_seconds(response.headers)
         return f", and the server asks for a wait of {wait:,.0f} s" if wait > self._longest_wait else ""
 

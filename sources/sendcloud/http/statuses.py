@@ -1,4 +1,4 @@
-"""Decides after which statuses a request is sent again, in one table (RFC 9110, RFC 6585 and RFC 8470).
+"""Decides which statuses cause a request to be sent again (RFC 9110, RFC 6585 and RFC 8470).
 
 Every request of the source can be repeated safely, because it only reads pickups or requests a new access token.
 """
@@ -19,15 +19,15 @@ class Rule(NamedTuple):
     reason: str
 
 
-# a status that is not in the table is treated as the first one of its class, as RFC 9110, 15 requires
+# a status that is not in the table is treated like the first status of its class, as RFC 9110, 15 requires
 STATUS_RULES = {
     # status: whether the request is sent again, and why
     200: Rule(False, "the page is used if the API sent it"),
     300: Rule(False, "the redirect is followed within the origin, after any wait that the response asks for"),
-    400: Rule(False, "the request is wrong and would be wrong again"),
+    400: Rule(False, "the request is invalid, and a retry would be invalid too"),
     408: Rule(True, "the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)"),
     421: Rule(True, "the connection leads to the wrong server; the next attempt uses a new one (RFC 9110, 15.5.20)"),
-    425: Rule(True, "the server did not want to risk a request that could be replayed (RFC 8470, 5.2)"),
+    425: Rule(True, "the server did not want to process a request that might be replayed (RFC 8470, 5.2)"),
     429: Rule(True, "too many requests in a given time (RFC 6585, 4)"),
     500: Rule(True, "a server error that may be temporary; also 502, 503 and 504"),
     501: Rule(False, "the server does not support the method (RFC 9110, 15.6.2)"),
@@ -38,12 +38,12 @@ STATUS_RULES = {
 
 
 def rule_of(status: int) -> Rule:
-    """Returns the rule for a status. A status that is not in the table has the rule of its class."""
+    """Returns the rule for a status. A status that is not in the table follows the rule of its class."""
     return STATUS_RULES.get(status) or STATUS_RULES.get(status // 100 * 100) or STATUS_RULES[500]
 
 
 def is_from_api(response: requests.Response) -> bool:
-    """Returns whether the response can be from Sendcloud's API.
+    """Returns whether the response could have come from Sendcloud's API.
 
     A status has the meaning that Sendcloud documents only if the response is from the API. A firewall may send 403 with
     an HTML page, which says nothing about the keys.
@@ -59,6 +59,6 @@ def should_retry(response: requests.Response) -> bool:
 
 def describe_stranger(response: requests.Response, setting: str) -> str:
     """Returns a description of a response that is not from the API. `setting` names the setting with the address."""
-    kind = "a page of HTML" if is_html(response) else "no JSON object" if response.content else "an empty body"
+    kind = "an HTML page" if is_html(response) else "a body that is not JSON" if response.content else "an empty body"
     cause = f"or {setting} is wrong" if response.status_code in (404, 405) else "for example"
-    return f"{response.status_code} with {kind}, not Sendcloud's answer (a proxy or firewall sent it, {cause})"
+    return f"{response.status_code} with {kind}, not a response from Sendcloud (a proxy or firewall sent it, {cause})"

@@ -24,7 +24,7 @@ MOMENT = timedelta(microseconds=2)  # a run may also record states with a time o
 
 
 class ClockReading(NamedTuple):
-    """The times on both clocks when a page was received. Without a Date header, both times are this machine's."""
+    """The times on both clocks when a page was received. Without a Date header, both come from this machine."""
 
     api: datetime
     machine: datetime
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
         as_of: the time at which the list was observed.
         settled_by: the earlier plausible clock. Pickups settle by this clock, so a clock that is ahead settles no
             pickup too early.
-        latest: the later plausible clock, or None if no clock is plausible. Any time well after this clock is wrong.
+        latest: the later plausible clock, or None if no clock is plausible. Any time well after `latest` is wrong.
     """
 
     as_of: datetime
@@ -49,8 +49,8 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
     """Returns the time of a run.
 
     `as_of` is the API's time, unless the API's clock is more than MAX_CLOCK_DIFFERENCE ahead of this machine's
-    plausible clock. If both clocks are well before `last`, but a clock is plausible according to the bookings, `last`
-    is wrong. Otherwise, `as_of` isn't before `last`, even if a clock was set back or no clock is plausible.
+    plausible clock. If both clocks are well before `last`, but the bookings show that a clock is plausible, `last` is
+    wrong. Otherwise, `as_of` isn't before `last`, even if a clock was set back or no clock is plausible.
 
     Args:
         readings: the clock readings for each page; at least one.
@@ -76,9 +76,9 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
 
 
 def newest_credible(bookings: Any, latest: datetime) -> datetime | None:
-    """Returns the newest booking that is not after every clock, because the date of a booking may be wrong.
+    """Returns the newest booking that is not later than both clocks, because the date of a booking may be wrong.
 
-    If most bookings are after every clock, the clocks are wrong, and the result is the median booking.
+    If most bookings are later than both clocks, the clocks are wrong, and the result is the median booking.
     """
     credible = bookings.filter(pc.less_equal(bookings, instant(latest + MAX_CLOCK_DIFFERENCE)))
     if 2 * len(credible) < len(bookings):
@@ -102,7 +102,7 @@ def largest_difference(readings: Sequence[ClockReading]) -> float:
 
 
 def _earliest(clock: Sequence[datetime], floor: datetime | None) -> datetime | None:
-    """Returns the clock's earliest time that isn't well before `floor`, or None. One page may have a wrong Date."""
+    """Returns the clock's earliest time that isn't well before `floor`, or None. A page may have a false Date."""
     return min((time for time in clock if not floor or time >= floor - MAX_CLOCK_DIFFERENCE), default=None)
 
 

@@ -19,8 +19,8 @@ from ..records.tables import END_OF_TIME_US, INSTANT
 from .instants import epoch_us, instant, microseconds
 
 FINAL_STATUSES = ("cancelled", "failed")
-ASSUMED_WINDOW = timedelta(days=7)  # no published example has a window more than 7 days after its booking
-MAX_REMEMBERED = 10_000  # maximum number of quarantined records in the memory
+ASSUMED_WINDOW = timedelta(days=7)  # No published example has a window more than 7 days after its booking.
+MAX_REMEMBERED = 10_000  # The maximum number of quarantined records in the memory.
 
 
 class Rules(NamedTuple):
@@ -42,21 +42,21 @@ class Memory(TypedDict, total=False):
     Before the first complete walk, the memory is empty. With an empty memory, a run reads the whole list.
     """
 
-    newest_listed_at: datetime  # newest created_at in the list, used as the reference of the order check
-    oldest_open_at: datetime | None  # oldest created_at of the open pickups within max_lookback
-    oldest_open_id: int | None  # that pickup's id; None if a quarantined record is older than every open pickup
-    missing_since: datetime  # the time since which the oldest open pickup has been missing from the list
-    observed_at: datetime  # when this memory was last changed, according to the run's `as_of`
-    beyond_lookback: dict[str, datetime]  # id -> settle time of an open pickup that is too old to reread every time
-    quarantined: dict[str, datetime]  # record_hash -> time first seen, while the record may still be corrected
-    read_since: datetime | None  # the initial_value of dlt's incremental during the walk
-    history_next: str  # the link at which history resumes; absent if the list has been read to its end
-    history_unsorted: bool  # the last package was unsorted, so new rows come at the end instead of at the top
-    is_listed_once: bool  # the list has already been read to its end, so history contains known rows
-    is_sweep: bool  # history is read again because a sweep was requested
-    sweep_began_at: datetime  # start time of the last sweep, even if that sweep is complete
-    api_version: str  # the API version that this memory describes; older memories lack this field and describe v2
-    api_version_before: str  # the API version that filled the table; kept until the new list is read to its end
+    newest_listed_at: datetime  # The newest booking time in the list, used as the reference of the order check.
+    oldest_open_at: datetime | None  # The oldest booking time of the open pickups in the lookback.
+    oldest_open_id: int | None  # The oldest open pickup's id, or None if a quarantined record is older.
+    missing_since: datetime  # The time since which the oldest open pickup has been missing from the list.
+    observed_at: datetime  # The `as_of` of the run that last changed this memory.
+    beyond_lookback: dict[str, datetime]  # Settle times, by id, of open pickups that are too old to reread every time.
+    quarantined: dict[str, datetime]  # First-seen times, by hash, of records that may still be corrected.
+    read_since: datetime | None  # The initial_value of dlt's incremental during the walk.
+    history_next: str  # The link at which history resumes; absent if the list has been read to its end.
+    history_unsorted: bool  # True if the last package was unsorted, so that new rows may come at the end.
+    is_listed_once: bool  # True if the list has been read to its end, so that history contains known rows.
+    is_sweep: bool  # True if history is read again because of a sweep.
+    sweep_began_at: datetime  # The start time of the last sweep, even if that sweep is complete.
+    api_version: str  # The API version that this memory describes; v2 if this field is missing.
+    api_version_before: str  # The API version that filled the table, until the new list has been read to its end.
 
 
 def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
@@ -76,8 +76,8 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
 def has_reached_end(memory: Memory) -> bool:
     """Returns whether the list was read to its end at least once.
 
-    The first version of 0.1.0 did not store `is_listed_once`. If `is_listed_once` is missing, the result is derived
-    from the other fields.
+    An early version of 0.1.0 did not store `is_listed_once`. If `is_listed_once` is missing, the result is derived from
+    the other fields.
     """
     return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
 
@@ -86,9 +86,9 @@ def settles_at(rows: pa.Table, settle: timedelta) -> pa.Array:
     """Returns the UTC time at which each row settles. A settled row can't change, regardless of its status.
 
     A row settles when `settle` has passed since the latest of its booking, window start and window end. The published
-    examples contain inverted windows and windows before the booking. In those cases, using the latest time keeps a
-    pickup open longer, but never shorter. If a row has no window (v3), its window is assumed to end ASSUMED_WINDOW
-    after the booking, as in the analytics views.
+    examples contain inverted windows and windows before the booking. In those cases, using the latest time may keep a
+    pickup open too long, but never settles a pickup too early. If a row has no window (v3), its window is assumed to
+    end ASSUMED_WINDOW after the booking, as in the analytics views.
     """
     booked_us = epoch_us(rows["created_at"])
     window_us = pc.max_element_wise(*(epoch_us(rows[c]) for c in ("pickup_from", "pickup_until")))
@@ -130,8 +130,8 @@ def next_memory(
         rules: the source's settings.
         read_to_end: whether the newest row of this walk becomes the reference, even if the previous reference is newer.
             Otherwise, if the newest pickup vanished from the list, every later run would read the whole list.
-        further_back: whether the walk read a package of history. That package lies behind the rows that the memory
-            describes, so the result combines the memory and the new rows.
+        further_back: whether the walk read a package of history. That package lies further back than the rows that the
+            memory describes, so the result combines the memory and the new rows.
     """
     newest = _newest_plausible(rows, now, rules)
     if not read_to_end:
@@ -161,7 +161,7 @@ def first_seen_at(
 
     The result contains the records in `met`, and the records in `known` that may still be corrected. At most
     MAX_REMEMBERED records are kept, because every load stores these records in dlt's state. A record beyond this limit
-    counts as new in every walk, so the record can hold the frontier back longer, but never shorter.
+    counts as new in every walk, so the record may hold the frontier back too long, but never too briefly.
     """
     kept = {record_hash: at for record_hash, at in known.items() if now < at + settle}
     return dict(islice((kept | met).items(), MAX_REMEMBERED))

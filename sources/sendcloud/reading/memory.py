@@ -30,8 +30,8 @@ def without_reference(memory: Memory) -> Memory:
 def after_wrong_clock(memory: Memory, as_of: datetime) -> Memory:
     """Returns the memory for the walk that follows a run with a wrong clock.
 
-    According to a clock in 2099, every pickup has settled, so that run forgot the open pickups. The next walk therefore
-    reads the whole list.
+    If that clock showed 2099, for example, every pickup seemed to have settled, so the run forgot the open pickups. The
+    next walk therefore reads the whole list.
     """
     kept = without_reference(memory)
     if memory.get("is_sweep") and memory["sweep_began_at"] > as_of:
@@ -49,12 +49,12 @@ def hold_frontier(
 ) -> None:
     """Keeps the oldest open pickup in the next memory, for at most `settle`, if a complete walk did not list it.
 
-    The list may have been cut short. Because the pickup is kept, the next run still reads down to it. A pickup that was
-    removed from the list is never listed again, and must not hold back the frontier forever.
+    The list may have been cut short. Because the pickup is kept, the next run still reads down to that pickup. A pickup
+    that was removed from the list is never listed again, and must not hold back the frontier forever.
 
     Args:
         memory: the memory that the walk started with.
-        after: the next memory, which is changed.
+        after: the next memory, which is changed in place.
         listed: the booking times of the rows that were listed.
         rejected: the booking times of the records that were rejected.
         stats: the facts about the walk.

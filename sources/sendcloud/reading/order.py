@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from .frontier import Rules
 from .instants import epoch_us, instant, microseconds
 
-# In 10,000 runs over random accounts, six shuffled rows looked sorted once (2026-11). If ten rows are further apart
+# In one of 10,000 runs over random accounts, six shuffled rows looked sorted (2026-11). If ten rows are further apart
 # than the overlap, only one in 3.6 million shuffles of these rows looks sorted. Sendcloud's pages contain far more than
 # ten rows.
 MIN_EVIDENCE_ROWS = 10
@@ -25,14 +25,14 @@ class OrderCheck:
     def __init__(self, reference: datetime | None, rules: Rules) -> None:
         self._reference_us: int | None = None if reference is None else epoch_us(instant(reference)).as_py()
         self._overlap_us = microseconds(rules.overlap)
-        self._top_us: int | None = None  # newest booking time on the first page
-        self._lowest_us: int | None = None  # oldest booking time on all pages so far
+        self._top_us: int | None = None  # The newest booking time on the first page.
+        self._lowest_us: int | None = None  # The oldest booking time on all pages so far.
         self._rows = 0
         self.broken = False
 
     @property
     def newest_first(self) -> bool:
-        """Whether the rows read so far prove the order. Without this proof, a walk must not stop early.
+        """Whether the rows read so far prove that the list is sorted. Without this proof, a walk must not stop early.
 
         Fewer than MIN_EVIDENCE_ROWS rows prove nothing. The reference is the newest row of the previous run, and the
         first page must contain that row or a newer one. A first read with a start date has no reference, so the list

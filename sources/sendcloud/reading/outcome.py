@@ -120,7 +120,7 @@ def _settled_by(stats: ReadStats) -> datetime:
 
 
 def as_of_run(stats: ReadStats) -> datetime:
-    assert stats.observed_at is not None  # noqa: S101  # as above
+    assert stats.observed_at is not None  # noqa: S101  # the walk has read a page
     return stats.observed_at
 
 

@@ -20,8 +20,8 @@ from .order import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
-MAX_PREFETCHED_PAGES = 200  # the reader prefetches about 100,000 pickups while another 100,000 are being loaded
-MAX_EMPTY_PAGES = 100  # a filter may leave pages empty, but an endless chain of links must not block the lock
+MAX_PREFETCHED_PAGES = 200  # About 100,000 pickups are prefetched while another 100,000 are being loaded.
+MAX_EMPTY_PAGES = 100  # A filter may leave pages empty, but an endless chain of links must not hold the lock.
 
 
 class PagesRead(NamedTuple):
@@ -45,8 +45,8 @@ class StopRule(NamedTuple):
     """The conditions under which reading may stop before the end of the list.
 
     If the list is sorted, reading stops at the first page whose rows were all booked before `before`. Reading also
-    stops after `after_pages` pages. With `only_unsorted`, the page limit applies only to an unsorted list, which must
-    be read to its end, regardless of its length.
+    stops after `after_pages` pages. With `only_unsorted`, the page limit applies only if the list is unsorted, because
+    such a list must be read to its end.
     """
 
     before: datetime | None = None
@@ -98,10 +98,10 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
 def _until_unavailable(
     pages: Iterator[ListedPage], order: OrderCheck, stop: StopRule, stats: ReadStats
 ) -> Iterator[ListedPage]:
-    """Yields the pages until one can't be had, because the API is unavailable or the account's time is used up.
+    """Yields pages until the API is unavailable or the account's time is used up.
 
-    If the package may be shorter, the pages that have been read are still loaded, and the error is raised when the next
-    package is requested (`stats.cut_short_by`).
+    If a shorter package is allowed, the pages that have been read are still loaded, and the error is raised when the
+    next package is requested (`stats.cut_short_by`).
     """
     is_begun = False
     try:
@@ -115,7 +115,7 @@ def _until_unavailable(
 
 
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
-    """Adds the page's clock readings to those of the walk. The first page determines the time of a walk that fails."""
+    """Adds the page's clock readings to those of the walk. If the walk fails, its first page determines its time."""
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:

@@ -21,28 +21,28 @@ class ReadFacts:
 
     account: str = ""
     api_version: str = "v2"
-    api_version_before: str | None = None  # the API version that filled the table, set only during a version change
-    clock_difference_seconds: float | None = None  # the most by which this machine's clock was ahead of the API's
-    observed_at: datetime | None = None  # time at which the first page was served; every row was read then or later
+    api_version_before: str | None = None  # The API version that filled the table, set only during a version change.
+    clock_difference_seconds: float | None = None  # How far this machine's clock was ahead of the API's clock.
+    observed_at: datetime | None = None  # The time at which the first page was served; no row was read earlier.
     pages: int = 0
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
-    links_by_https: int = 0  # next links to our own origin that began with http and were requested by https
+    links_by_https: int = 0  # Next links that began with http but were requested by https.
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
-    is_first_read: bool = False  # this is the account's first read, so there are no earlier rows to compare with
+    is_first_read: bool = False  # Whether this is the account's first read, without earlier rows to compare with.
     unknown_fields: dict[str, int] = field(default_factory=dict)
-    unreadable_fields: dict[str, int] = field(default_factory=dict)  # optional fields of pickups that were loaded
-    order: str | None = None  # newest_first | unsorted
-    stopped_because: str | None = None  # frontier | end | chunk
-    watermark: datetime | None = None  # newest created_at ever loaded
-    frontier: datetime | None = None  # the walk had to read back to this time, or the whole list if None
+    unreadable_fields: dict[str, int] = field(default_factory=dict)  # Optional fields of pickups that were loaded.
+    order: str | None = None  # `newest_first` or `unsorted`.
+    stopped_because: str | None = None  # `frontier`, `end` or `chunk`.
+    watermark: datetime | None = None  # The newest booking time ever loaded.
+    frontier: datetime | None = None  # The walk had to read back to this time, or the whole list if None.
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
-    frontier_pickup_id: int | None = None  # the pickup that holds back the frontier by more than a month
-    oldest_read_at: datetime | None = None  # oldest created_at read so far
+    frontier_pickup_id: int | None = None  # The pickup that holds back the frontier by more than a month.
+    oldest_read_at: datetime | None = None  # The oldest booking time read so far.
 
 
 @dataclass
@@ -52,30 +52,30 @@ class ReadStats(ReadFacts):
     The caller can use the facts to show progress. The facts remain available even if a walk fails.
     """
 
-    run_id: str = ""  # the caller's name for the run, for progress displays
-    last_as_of: datetime | None = None  # what the caller knows: when the last good run observed the list,
-    highest_as_of: datetime | None = None  # and the latest time that any run recorded
-    clocks: list[ClockReading] = field(default_factory=list, repr=False)  # of each page of the run's first walk
-    is_window: bool = False  # only a scheduler's time window is read
-    settled_by: datetime | None = None  # the earlier plausible clock; None until the first walk is complete
-    latest_clock: datetime | None = None  # the later plausible clock; None if there is none
-    history_complete: bool | None = None  # whether the list has been read to its end at least once
-    has_more: bool = False  # whether rows remain to be read: history, a sweep, or an unsorted list
-    sweep: str | None = None  # complete | incomplete | not_begun; None without a sweep
-    open_within_lookback: int = 0  # open pickups within the lookback that have been read so far
-    since: datetime | None = None  # the start date that the user set
-    # a pickup that is not in the table is new to the API only if it was booked from here on; None on a first read
+    run_id: str = ""  # The caller's name for the run, for progress displays.
+    last_as_of: datetime | None = None  # From the caller: the time at which the last good run observed the list.
+    highest_as_of: datetime | None = None  # From the caller: the latest time that any run recorded.
+    clocks: list[ClockReading] = field(default_factory=list, repr=False)  # One reading per page of the first walk.
+    is_window: bool = False  # Whether only a scheduler's time window is read.
+    settled_by: datetime | None = None  # The earlier plausible clock, or None until the first walk is complete.
+    latest_clock: datetime | None = None  # The later plausible clock, or None if no clock is plausible.
+    history_complete: bool | None = None  # Whether the list has been read to its end at least once.
+    has_more: bool = False  # Whether rows remain to be read: history, a sweep, or an unsorted list.
+    sweep: str | None = None  # `complete`, `incomplete` or `not_begun`, or None without a sweep.
+    open_within_lookback: int = 0  # The number of open pickups within the lookback read so far.
+    since: datetime | None = None  # The start date that the user set.
+    # A pickup missing from the table is new to the API only if it was booked from here on; None on a first read.
     new_from: datetime | None = None
-    sweep_began_at: datetime | None = None  # start time of the last sweep, even if that sweep is complete
+    sweep_began_at: datetime | None = None  # The start time of the last sweep, even if that sweep is complete.
     consecutive_empty_pages: int = 0
-    resumes_unsorted: bool = False  # an earlier run stopped in the middle of an unsorted list
+    resumes_unsorted: bool = False  # Whether an earlier run stopped in the middle of an unsorted list.
     on_page: Callable[[ReadStats], None] | None = None
-    sent_at: deque[float] = field(default_factory=deque, repr=False)  # request times, for the rate limit of the run
-    tokens: Tokens = field(default_factory=dict, repr=False)  # shared by all packages of the run
-    history_links_read: set[str] = field(default_factory=set, repr=False)  # links where history packages started
-    budget: TimeBudget | None = field(default=None, repr=False)  # shared by all packages of the run
-    cut_short_by: Unavailable | None = field(default=None, repr=False)  # ended a package whose pages are still loaded
-    prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # reads the next package during loading
+    sent_at: deque[float] = field(default_factory=deque, repr=False)  # Request times, for the rate limit of the run.
+    tokens: Tokens = field(default_factory=dict, repr=False)  # Shared by all packages of the run.
+    history_links_read: set[str] = field(default_factory=set, repr=False)  # Links at which history packages started.
+    budget: TimeBudget | None = field(default=None, repr=False)  # Shared by all packages of the run.
+    cut_short_by: Unavailable | None = field(default=None, repr=False)  # The error that ended a package early.
+    prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # Reads the next package during loading.
 
     @property
     def has_future_times(self) -> bool:

@@ -151,7 +151,7 @@ def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
 
 
 def _changed_at(memory: Memory, stats: ReadStats) -> datetime | None:
-    """Returns the time of the memory's last change. Older versions stored no time, so the latest known time counts."""
+    """Returns the time of the memory's last change. For a memory without a time, returns the latest known time."""
     return memory.get("observed_at") or (stats.highest_as_of if memory else None)
 
 

@@ -36,7 +36,8 @@ class _Booking(Struct, gc=False):
 class Page(NamedTuple):
     """The content of one page: rows of ROW_SCHEMA, rejected records, and the next link.
 
-    `unknown_fields` and `unreadable_fields` count the records that have such a field, by the API's name for it.
+    `unknown_fields` and `unreadable_fields` count the records that contain each of these fields, keyed by the API's
+    field name.
     """
 
     rows: pa.Table

@@ -17,8 +17,8 @@ from msgspec import Raw
 
 # PostgreSQL's jsonb expands exponents and stores up to 131,072 digits, and Spark reads up to 1,000 characters
 MAX_NUMBER_LENGTH = 1000
-PLAIN = re.compile(rb'"[^"\\]*"|-?[0-9.]{1,%d}|true|false|null' % MAX_NUMBER_LENGTH)  # values that are kept unchanged
-RESPELLED = re.compile(rb"(?<![0-9])-0(?![.0-9eE])|[0-9]{%d}" % MAX_NUMBER_LENGTH)  # integers that msgspec alters
+PLAIN = re.compile(rb'"[^"\\]*"|-?[0-9.]{1,%d}|true|false|null' % MAX_NUMBER_LENGTH)  # Values that are kept unchanged.
+RESPELLED = re.compile(rb"(?<![0-9])-0(?![.0-9eE])|[0-9]{%d}" % MAX_NUMBER_LENGTH)  # Integers that msgspec alters.
 LARGE_EXPONENT = re.compile(r"[eE][+-]?0*[1-9][0-9]{3}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 sorted_json = msgspec.json.Encoder(order="deterministic")
@@ -37,7 +37,7 @@ def _raw(text: str) -> Raw | str:
     return Raw(text.encode()) if isinstance(_number(text), _Number) else text
 
 
-_decode = msgspec.json.Decoder(float_hook=_raw).decode  # takes a tenth of the time of _parse
+_decode = msgspec.json.Decoder(float_hook=_raw).decode  # This decoder is ten times as fast as _parse.
 _parse: Callable[[str], Any] = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=str).decode
 _parse_as_sent = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
 

@@ -72,9 +72,9 @@ def to_table(
 ) -> pa.Table:
     """Returns the pickups of one version as ROW_SCHEMA rows, in the given order. Times are UTC, in microseconds.
 
-    `instants` contains the INSTANTS columns if they have already been parsed. If no pickup has unknown fields or time
-    slots, `extras` or `slots` is None. Arrow creates the four columns that can have the same value in all rows.
-    Building these columns as Python lists accounted for a twelfth of the time to read a page (2026-11).
+    `instants` contains the INSTANTS columns if they have already been parsed. `extras` is None if no pickup has unknown
+    fields, and `slots` is None if no pickup has time slots. Arrow creates the four columns that can have the same value
+    in all rows. Building these columns as Python lists accounted for a twelfth of the time to read a page (2026-11).
     """
     rows = len(pickups)
     columns: dict[str, Any] = {
@@ -110,7 +110,7 @@ def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
     columns = {field: instants.slice(rows * place, rows) for place, field in enumerate(INSTANTS)}
     booked = pc.min_max(columns["created_at"]).as_py()
     if rows and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
-        raise ValueError("a booking is outside BOOKED_FROM and BOOKED_UNTIL")
+        raise ValueError("a booking is not between BOOKED_FROM and BOOKED_UNTIL")
     return columns
 
 

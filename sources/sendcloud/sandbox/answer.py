@@ -1,4 +1,4 @@
-"""The response that the sandbox sends over the wire."""
+"""Defines the response that the sandbox sends over the wire."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Api:
     """Page numbers by cursor."""
 
     def answer(self, method: str, path: str, authorization: str | None, body: bytes | None) -> Answer:
-        """Returns the response to a request. `path` includes the query, and an absent `body` is None."""
+        """Returns the response to a request. `path` includes the query, and `body` is None if there is no body."""
         if urlsplit(path).path == TOKEN_PATH:
             return self.tokens.answer(method, authorization, body or b"", self.world.clock)
         name = urlsplit(path).path.rstrip("/")
@@ -71,7 +71,7 @@ class Api:
         return compare_digest((authorization or "").encode("latin-1"), b"Basic " + pair)
 
     def _grants(self, form: Form, authorization: str | None) -> bool:
-        """Returns whether the credentials may read pickups: keys always may, but a token needs the form's scope."""
+        """Returns whether the credentials may read pickups: keys always may, but a token needs the version's scope."""
         return not (authorization or "").startswith("Bearer ") or self.tokens.grants(authorization, form.scope)
 
     def _single(self, form: Form, path: str, number: str) -> Answer:

@@ -19,20 +19,20 @@ FIRST_ID: Final = 290_000
 LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 
 # Oddities from the published examples. Unless a comment says otherwise, each value is a share of all pickups.
-TWIN: Final = 0.004  # created_at equals that of the previous booking, to the microsecond
-WHOLE_SECOND: Final = 0.02  # created_at has no fraction of a second
-LISTED_LATE: Final = 0.01  # the list shows the pickup minutes after created_at, and after pickups with higher ids
-NUMBERED_LATE: Final = 0.01  # the id is assigned minutes after created_at, so ids and times differ in order
-LATE_MINUTES: Final = 50.0  # maximum delay; a reader that goes back one hour misses nothing
-PAST_WINDOW: Final = 0.05  # share of failed pickups; the window is a year too early
+TWIN: Final = 0.004  # `created_at` equals that of the previous booking, to the microsecond.
+WHOLE_SECOND: Final = 0.02  # `created_at` has no fraction of a second.
+LISTED_LATE: Final = 0.01  # The list shows the pickup minutes after `created_at`, and after pickups with higher ids.
+NUMBERED_LATE: Final = 0.01  # The id is assigned minutes after `created_at`, so ids and times differ in order.
+LATE_MINUTES: Final = 50.0  # The maximum delay, so a reader that goes back one hour misses nothing.
+PAST_WINDOW: Final = 0.05  # A share of failed pickups, for which the window is a year too early.
 UNTIL_BEFORE_FROM: Final = 0.001
-NO_TRACKING: Final = 0.003  # the carrier accepted the pickup without a tracking number
-NULL_CONTRACT: Final = 0.01  # share of pickups of carriers with contracts
-NEVER_ANSWERED: Final = 0.002  # the status stays Announcing forever
-SLOW_ANSWER: Final = 0.03  # the carrier takes up to 4 hours to respond, instead of up to 5 minutes
+NO_TRACKING: Final = 0.003  # The carrier accepted the pickup without a tracking number.
+NULL_CONTRACT: Final = 0.01  # A share of the pickups of carriers with contracts.
+NEVER_ANSWERED: Final = 0.002  # The status stays Announcing forever.
+SLOW_ANSWER: Final = 0.03  # The carrier takes up to 4 hours to respond, instead of up to 5 minutes.
 
-WEEKEND: Final = 0.08  # bookings per weekend day, relative to a working day
-AFTER_HOURS: Final = 0.05  # booked at any hour of the day, instead of between 8:00 and 18:00 local time
+WEEKEND: Final = 0.08  # Bookings per weekend day, relative to a working day.
+AFTER_HOURS: Final = 0.05  # Bookings at any hour of the day, instead of between 8:00 and 18:00 local time.
 YEAR: Final = timedelta(days=365)
 
 
@@ -64,7 +64,7 @@ def bookings(
 def moment(random: Random, country: str, since: datetime, until: datetime) -> datetime:
     """Returns a plausible booking time between `since` and `until`, mostly in local office hours on working days."""
     span = until - since
-    for _ in range(40):  # a span of one night contains no office hours, so eventually any time is used
+    for _ in range(40):  # a span of one night contains no office hours, so the last attempt uses any time
         day = (since + span * random.random()).date()
         if day.weekday() >= 5 and random.random() >= WEEKEND:
             continue

@@ -45,7 +45,7 @@ class Carrier:
     `day` is the start of the window and `booked` is the time of the booking. The other fields are random.
     """
     contracts: tuple[int, ...] = ()
-    """Contract numbers. If a carrier has none, the contract field is not sent."""
+    """Contract numbers. If a carrier has no contracts, the contract field is not sent."""
     saturdays: float = 0.0
     odd_minutes: float = 0.0
     """Share of windows that open at a random fraction of an hour, as in the published FedEx and UPS lists."""

@@ -42,7 +42,7 @@ def reset() -> Fault:
 
 
 def cut(share: float = 0.5) -> Fault:
-    """Ends the body early. Closes the connection after a `share` of the announced Content-Length."""
+    """Ends the body early. Closes the connection after sending a `share` of the announced Content-Length."""
     return lambda due: replace(due, sent=int(len(due.body) * share))
 
 
@@ -81,7 +81,7 @@ def chunked() -> Fault:
 
 
 def gzipped(padding: int = 0) -> Fault:
-    """Sends the correct response gzipped. Enough padding creates a gzip bomb, as spaces compress a thousandfold."""
+    """Sends the correct response gzipped. A large `padding` makes a gzip bomb, because spaces compress well."""
     return lambda due: replace(
         due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
     )

@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         close(self.connection.detach())
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Returns the response's own time or that of the world's clock, instead of the machine's clock."""
+        """Returns the response's own time or the world's time, rather than the machine's time."""
         del timestamp
         return format_datetime(self._date or cast(Server, self.server).clock(), usegmt=True)
 

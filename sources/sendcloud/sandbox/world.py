@@ -147,7 +147,8 @@ class World:
         """Lists any record, even an invalid one, as the newest record from the given time on (default: the clock).
 
         Returns:
-            The number that identifies the record in `change`, `cancel` and `remove`. An integer id is also this number.
+            The number that identifies the record in `change`, `cancel` and `remove`. If the record has an integer id,
+            that id is the number.
         """
         with self._lock:
             own, position = record.get("id"), self._newest + 1

@@ -229,7 +229,7 @@ final as (
         make_timestamp(epoch_us(pickup_from)) as pickup_from_utc,
         make_timestamp(epoch_us(pickup_until)) as pickup_until_utc,
         make_timestamp(epoch_us(cancelled_at)) as cancelled_at_utc,
-        make_timestamp(epoch_us(make_timestamp(window_ends_us))) as window_ends_at_utc,  -- timestamp on PostgreSQL too
+        make_timestamp(window_ends_us) as window_ends_at_utc,
         make_timestamp(epoch_us(as_of)) as as_of_utc,
 
         time_zone,
