@@ -13,7 +13,7 @@
 -- stands_out is 'higher', 'lower' or 'no': whether the difference is more than chance after Holm's correction for the
 -- number of groups. In a family without differences, at most 5 % of families have a group that stands out.
 
-with moments as materialized (  -- see rates for the reason
+with moments as (
     select * from analytics.rate_moments
 ),
 
