@@ -146,7 +146,7 @@ def test_medians_and_percentiles_are_interpolated_between_two_pickups(postgres_w
     postgres = postgres_with(*(pickup(pickup_until=end) for end in ends))
 
     columns = "median_window_hours, p10_window_hours, p90_window_hours, median_lead_time_hours"
-    (row,) = rows_of(postgres, f"select {columns} from analytics.carrier_windows")
+    (row,) = rows_of(postgres, f"select {columns} from analytics.carrier_windows where is_every_account")
     assert row == pytest.approx((3.0, 1.3, 6.8, 96.0), rel=1e-12)
 
 
@@ -187,13 +187,13 @@ def test_unchanged_views_are_kept_with_the_views_that_depend_on_them(
     postgres_with: Callable[..., Postgres],
 ) -> None:
     postgres = postgres_with(pickup())
-    postgres.execute("create view public.mine as select carrier from analytics.carrier_windows")
+    postgres.execute("create view public.mine as select carrier from analytics.carrier_windows where is_every_account")
 
     create_views(postgres, "postgres")
 
     assert rows_of(postgres, "select carrier from public.mine") == [("dpd",)]
     ((comment,),) = rows_of(postgres, "select obj_description('analytics.carrier_windows'::regclass)")
-    assert comment.startswith("One row per carrier. (")
+    assert comment.startswith("One row per carrier, for all accounts (is_every_account) and for each account. (")
 
 
 def test_views_of_a_later_version_are_kept(postgres_with: Callable[..., Postgres]) -> None:
@@ -233,7 +233,8 @@ def test_missing_views_and_views_of_another_version_are_recreated(
     assert update_views(postgres.connection, DEFAULT_NAMES) == []
     postgres.execute("commit")
 
-    assert rows_of(postgres, "select carrier, pickups from analytics.carrier_windows") == [("dpd", 1)]
+    pickups = "select carrier, pickups from analytics.carrier_windows where is_every_account"
+    assert rows_of(postgres, pickups) == [("dpd", 1)]
     assert rows_of(postgres, "select * from analytics.rebookings") == []
 
 

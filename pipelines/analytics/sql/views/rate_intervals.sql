@@ -103,6 +103,9 @@ effects as (
     from clustered
 ),
 
+-- PostgreSQL replaces each column by its expression, so without a window function in between, the bounds would repeat the
+-- expressions of all stages above: 6.9 s instead of 0.1 s for 850 groups (PostgreSQL 18, 2026-11). groups_in_family serves
+-- only this purpose, and the other engines skip it.
 -- The quantile of Student's t for x = 1 / degrees of freedom is within 3e-11 of scipy's for 9 degrees of freedom or more.
 quantiles as (
     select
@@ -122,7 +125,8 @@ quantiles as (
             )
         ) as u,
         n / design_effect as effective_n,
-        m / other_design_effect as effective_m
+        m / other_design_effect as effective_m,
+        count(*) over (partition by outcome, breakdown, family, account, is_every_account) as groups_in_family
     from effects
 ),
 
