@@ -85,7 +85,7 @@ class DuckDBSession:
 
         The session covers all accounts, because excluding some would take longer.
         """
-        create_views(self, schema=self.names.analytics)
+        create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall()))
         return self
 
     def publish_account(self, account: str) -> None:
@@ -99,6 +99,7 @@ class DuckDBSession:
 _IN_SCHEMA = "database_name = current_database() and schema_name = ?"
 _TABLES = f"select table_name from duckdb_tables() where {_IN_SCHEMA}"  # noqa: S608  # the condition is a constant
 _COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # as above
+_VIEWS = f"select view_name, comment from duckdb_views() where {_IN_SCHEMA}"  # noqa: S608  # as above
 _MARKED_SCHEMA = f"""
     select schema_name from duckdb_tables()
     where database_name = current_database() and table_name = '{MARK_TABLE}' order by schema_name limit 1
