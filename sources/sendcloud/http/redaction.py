@@ -70,7 +70,7 @@ def _problem_of(key: str) -> str | None:
     if not key.strip():
         return "is empty"
     if key != key.strip():
-        return "starts or ends with a blank or a line break"
+        return "starts or ends with a space or a line break"
     if len(key) > 1 and (key[0], key[-1]) in QUOTES:
         return "has quotes around it"
     return None if key.isascii() and key.isprintable() else "has invalid characters"
