@@ -21,7 +21,7 @@ class SecretMask:
     `named` maps names to keys, with the secret key last. `spelled` encodes a key for the header.
 
     Raises:
-        SettingsError: a key is empty or contains characters that a header can't carry.
+        SettingsError: a key is empty or contains characters that are not allowed in a header.
     """
 
     def __init__(self, named: Mapping[str, str], spelled: Callable[[str], str] = str) -> None:
