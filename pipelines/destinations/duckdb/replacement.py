@@ -26,6 +26,11 @@ def has_log(warehouse: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
+def restored_path(warehouse: Path) -> Path:
+    """Returns the path of the verified copy before it is renamed to the warehouse."""
+    return warehouse.with_name(f".{warehouse.name}.restored")
+
+
 def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
     """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
 
@@ -45,11 +50,11 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
         DestinationError: the copy can't be made or verified. Nothing has changed.
     """
     try:
-        with replace_atomically(warehouse.with_name(f".{warehouse.name}.restored")) as fresh:
+        with replace_atomically(restored_path(warehouse)) as fresh:
             shutil.copyfile(source, fresh)
             expected = read_contents(fresh)
         kept = _set_aside(warehouse, why)
-        warehouse.with_name(f".{warehouse.name}.restored").replace(warehouse)
+        restored_path(warehouse).replace(warehouse)
     except (OSError, DatabaseError) as error:
         raise DestinationError(str(warehouse), first_line(error), FREE_SPACE) from error
     _check_opened(warehouse, expected)
