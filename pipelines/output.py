@@ -93,7 +93,7 @@ def print_text(text: object = "", *, err: bool = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """Prints a value as one line of JSON to stdout, with instants converted to text."""
+    """Prints a value as one line of JSON to stdout, with timestamps converted to text."""
     print_text(to_json(value))
 
 

@@ -38,12 +38,12 @@ def chapter(name: str, notebook: Any) -> Chapter:
 
     Args:
         name: the name of the notebook, without `.ipynb`.
-        notebook: the executed notebook. The cell that asks readers for settings is removed from the notebook.
+        notebook: the executed notebook. The cell that asks readers to select pickups is removed from this notebook.
     """
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
-    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # readers can't edit a page
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # Readers can't edit a page.
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
@@ -76,7 +76,7 @@ def _describe_images(body: str) -> str:
 
 
 def is_own_page(page: Path) -> bool:
-    """Returns whether this program created the file. Pages written before version 0.2 contain only the title."""
+    """Returns whether this program created the file. Pages from versions before 0.2 are recognized by their title."""
     with page.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "replace")
     return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)

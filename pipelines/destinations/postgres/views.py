@@ -41,7 +41,7 @@ _ADDED = f"""
     where ev_class in (select oid from ours) and rulename <> '_RETURN'
     order by 1
 """  # noqa: S608  # a constant
-# the view, the column (if the statement concerns one), and the statement that restores what a person has set
+# Returns the view, the column (if the statement concerns one), and the statement that restores what a person has set.
 _KEPT = f"""
     with ours as ({_OURS}), columns as (
         select ours.*, attname, attnum, attacl from ours join pg_attribute on attrelid = ours.oid and attnum > 0
