@@ -53,7 +53,7 @@ engines: $(READY)
 test-engines: engines  ## run the tests that need a browser, a server, an extra or the package index
 	@.venv/engines/bin/pytest -q -n auto --dist loadfile -m "$(QUICK)engines"
 
-# Users who install without uv.lock may get DuckDB 2. dlt 1.31 does not fully support it, but this project needs only the supported part.
+# Users who install without uv.lock may get DuckDB 2. dlt 1.31 does not fully support DuckDB 2, but this project needs only the supported part.
 test-duckdb2: $(READY)  ## run the database tests on DuckDB 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'
@@ -106,7 +106,7 @@ bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and m
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(PARTS) \
 	  && touch $@ || rm -rf $(@D)
 
-# The soak tests take an hour and a half on two cores. The tests with kills and random worlds print their seeds; SEED=… repeats a run.
+# The soak tests take an hour and a half on two cores. The modules `kills` and `worlds` print their seeds. To repeat a run, set SEED.
 KILLS ?= 200
 RUNS ?= 10000
 IDLE ?= 1000

@@ -16,7 +16,7 @@ __all__ = ["Receipt", "run", "run_accounts"]
 
 
 def __getattr__(name: str) -> Any:
-    # these names are imported on demand, because dlt takes 0.6 s to import and `pickups --help` does not need it
+    # these names are imported on demand, because importing dlt takes 0.6 s and `pickups --help` does not need dlt
     if name in ("run", "run_accounts"):
         from pipelines.loading import run
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pipelines.file_access import create_folder, set_mode
 
-DAY_SECONDS = 86_400  # writing or reading a file never takes a day, so an older temporary file is a leftover
-WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open
-# `pipelines.warehouse.read` closes the published file in less than the sum of these delays
+DAY_SECONDS = 86_400  # Writing or reading a file never takes a day, so an older temporary file is a leftover.
+WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open.
+# `pipelines.warehouse.read` closes the published file in less than the sum of these delays.
 RETRY_DELAYS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
@@ -71,11 +71,11 @@ def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: f
     Args:
         target: the file that was being written.
         suffix: the ending of the temporary file names, without the leading dot.
-        older_than_seconds: the minimum age of the files to remove. Use the default, 0, only if no other process can be
-            writing `target`, for example while the caller holds a run's lock.
+        older_than_seconds: the minimum age of the files to remove. Use the default of 0 only if no other process can be
+            writing `target`, for example because the caller holds the run's lock.
     """
     for leftover in target.parent.glob(f".{target.name}.*.{suffix}"):
-        with suppress(OSError):  # a file that is already gone or belongs to another user can be ignored
-            # a hard link has the mtime of its original; only ctime changes when the link is created
+        with suppress(OSError):  # A file that is already gone or belongs to another user can be ignored.
+            # A hard link has the mtime of its original; only ctime changes when the link is created.
             if leftover.stat().st_ctime <= time.time() - older_than_seconds:
                 leftover.unlink()

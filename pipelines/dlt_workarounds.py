@@ -1,4 +1,5 @@
-"""Contains the workarounds for dlt 1.31. Each docstring gives the reason, and a test fails when dlt has been fixed.
+"""Contains the workarounds for dlt 1.31. Each docstring gives the reason for a workaround, and a test fails once dlt
+has been fixed.
 
 The tests are in tests/project/test_dlt_workarounds.py.
 """
@@ -35,7 +36,7 @@ def ignore_global_folder(context: RunContextBase, project: Path) -> None:
 def read_settings_files(read: Callable[[str], Any]) -> Iterator[None]:
     """Makes dlt call `read` for the content of each settings file inside the block; None means that there is no file.
 
-    dlt reads the files while it constructs a provider, and has no argument for the function that reads them.
+    dlt reads the files while it constructs a provider, and has no argument to replace the function that reads them.
     """
     from dlt.common.configuration.providers.toml import SettingsTomlProvider
 

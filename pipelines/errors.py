@@ -213,9 +213,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     RunTimedOut: 143,
     Interrupted: 130,
 }
-EXIT_BUG = 70  # EX_SOFTWARE in sysexits.h: an internal software error
-# if several accounts fail, the code that comes last in this list is used: transient failures come first, unexpected
-# errors last
+EXIT_BUG = 70  # This is EX_SOFTWARE in sysexits.h, an internal software error.
+# If several accounts fail, the code that comes last in this list is used. Transient failures come first, and unexpected
+# errors come last.
 EXIT_CODES_BY_SEVERITY = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)
 
 KNOWN_ERRORS = (SendcloudError, PipelineError)
@@ -232,7 +232,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the error's text on one line. For an unexpected error, adds its class name and the next step."""
+    """Returns the error's text on one line. For an unexpected error, adds the class name and what to do next."""
     message = str(error)
     if exit_code_of(error) == EXIT_BUG:
         message = f"unexpected error, {type(error).__name__}: {error} (please report the output of pickups --debug …)"

@@ -14,9 +14,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw something, so a scheduled run does not import it
@@ -67,6 +67,24 @@ def visible_page(page: str) -> str:
     return INVISIBLE.sub(lambda found: found[0] if found[0] in "\n\t" else _escape(found), page)
 
 
+def as_of_words(as_of: Mapping[str, datetime]) -> list[str]:
+    """Returns the time of the data in words, and the accounts that were last read more than a day before the others.
+
+    Args:
+        as_of: the UTC time as of which each account is known.
+
+    Returns:
+        No words if there are no accounts.
+    """
+    newest = max(as_of.values(), default=None)
+    stale = {account: at for account, at in as_of.items() if newest and at < newest - timedelta(days=1)}
+    oldest = min((at for account, at in as_of.items() if account not in stale), default=None)
+    return [
+        *([f"as of {oldest:%Y-%m-%d %H:%M} UTC"] if oldest else []),
+        *(f"account {account} only as of {at:%Y-%m-%d %H:%M} UTC" for account, at in sorted(stale.items())),
+    ]
+
+
 def print_text(text: object = "", *, err: bool = False) -> None:
     """Prints the text, which may have several lines, to stdout or stderr, and flushes it."""
     stream = sys.stderr if err else sys.stdout
@@ -75,7 +93,7 @@ def print_text(text: object = "", *, err: bool = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """Prints a value as one line of JSON to stdout, with instants converted to text."""
+    """Prints a value as one line of JSON to stdout, with timestamps converted to text."""
     print_text(to_json(value))
 
 
@@ -97,7 +115,7 @@ def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 def print_markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table in Markdown to stdout, below its title. Numbers are right-aligned, as in `print_table`."""
-    print_text(f"{_markdown_text(title)}\n")
+    print_text(f"{markdown_text(title)}\n")
     print_text(_markdown_line(columns))
     print_text("|" + "|".join(["---", *["---:"] * (len(columns) - 1)]) + "|")
     for row in rows:
@@ -167,10 +185,10 @@ def _iso_text(value: Any) -> str:
 
 
 def _markdown_line(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(_markdown_text, cells))} |"
+    return f"| {' | '.join(map(markdown_text, cells))} |"
 
 
-def _markdown_text(text: object) -> str:
+def markdown_text(text: object) -> str:
     """Returns the text for a Markdown table, in which a backslash makes every character plain text."""
     return MARKUP.sub(r"\\\g<0>", visible(text))
 

@@ -52,9 +52,9 @@ class Receipt:
     rows_changed: int = 0
     rows_unchanged: int = 0
     rows_cancelled: int = 0
-    rows_expired: int = 0  # listed, but older than `[retention] pickups_months` allows
-    rows_in_table: int | None = None  # counted after the run; None if the table does not exist
-    history_complete: bool | None = None  # the state after the last loaded package, as in `sweep`
+    rows_expired: int = 0  # Listed, but older than `[retention] pickups_months` allows.
+    rows_in_table: int | None = None  # Counted after the run; None if the table does not exist.
+    history_complete: bool | None = None  # The state after the last loaded package, as in `sweep`.
     sweep: str | None = None
     rows_missed: int | None = None
     missed_ids: list[int] = field(default_factory=list)
@@ -70,8 +70,8 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
-    has_new_findings: bool = True  # a check found something that the account's last good run did not; not stored
-    failure: Exception | None = None  # the exception that `error` describes; not stored in the table
+    has_new_findings: bool = True  # Whether the account's last good run lacked one of the findings; not stored.
+    failure: Exception | None = None  # The exception that `error` describes; not stored in the table.
 
     def __getattr__(self, name: str) -> Any:
         """Returns a fact from `stats`. Python calls this method only for names that the receipt lacks."""

@@ -194,9 +194,9 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(240):
         carrier, country = HOSTILE[number % 2], (*HOSTILE, "NL")[number // 2 % 3]
         made = world.book(created_at=NOW - timedelta(days=90, hours=number), carrier=carrier, country=country)
-        if number % 7 == 0:
+        if number % 6 == 0:  # of the first carrier, in the first country
             world.change(made, pickup_status="Cancelled")
-        elif number % 11 == 0:
+        elif number % 6 == 1:  # of the second carrier
             world.change(made, pickup_status="Failed", **{HOSTILE[0]: "new"})
     world.book(carrier=HOSTILE[0], created_at=NOW - timedelta(days=80), pickup_status=HOSTILE[1])
     world.book(carrier="fedex", created_at=NOW - timedelta(days=80))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.metadata import version
@@ -57,7 +57,9 @@ def grain_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
 
 
-def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str = "analytics") -> None:
+def create_views(
+    connection: SqlConnection, dialect: str = DUCKDB, existing: Mapping[str, str | None] | None = None
+) -> None:
     """Creates every `analytics` view, with its grain as the view's comment.
 
     Views that exist and are current stay as they are. On PostgreSQL, replacing a view waits for its readers and blocks
@@ -67,10 +69,10 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str =
     Args:
         connection: a connection to the database.
         dialect: the connection's SQL dialect, as sqlglot names it.
-        schema: the name of the views' schema. The connection replaces `analytics` in the statements with this name.
+        existing: the comments of the views that exist, by name. By default, all views are created again.
     """
     connection.execute("create schema if not exists analytics")
-    if views_are_current(connection, schema, dialect):
+    if existing and views_are_current(existing, dialect):
         return
     comments = _view_comments(dialect)
     for path in view_files():
@@ -79,15 +81,18 @@ def create_views(connection: SqlConnection, dialect: str = DUCKDB, schema: str =
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
 
 
-def views_are_current(connection: SqlConnection, schema: str = "analytics", dialect: str = "postgres") -> bool:
-    """Returns whether the database has the current views, or views of a later version of this package.
+def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:
+    """Returns whether all views exist and are current, or are those of a later version of this package.
 
     A later version's views count as current because two versions that share a server must not keep replacing each
     other's views.
+
+    Args:
+        existing: the comments of the views that exist, by name.
+        dialect: the SQL dialect of the database.
     """
-    there = dict(connection.execute(_COMMENTS[dialect].format(schema=schema)).fetchall())
     ours = _numbers(version("sendcloud-pickups")), _current_digest(dialect)
-    marks = [_mark_of(there.get(path.stem) or "") for path in view_files()]
+    marks = [_mark_of(existing.get(path.stem) or "") for path in view_files()]
     return all(digest == ours[1] or numbers > ours[0] for numbers, digest in marks)
 
 
@@ -116,19 +121,6 @@ def _current_digest(dialect: str) -> str:
         return mark
     statements = [SQL_COMMENT.sub("", query_of(path)) for path in sorted((SQL / "views").glob("*.sql"))]
     return sha256("\0".join(statements).encode()).hexdigest()[:8]
-
-
-_COMMENTS = {
-    "postgres": """
-        select relname, obj_description(pg_class.oid, 'pg_class')
-        from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-        where nspname = '{schema}' and relkind = 'v'
-    """,
-    DUCKDB: """
-        select view_name, comment from duckdb_views()
-        where database_name = current_database() and schema_name = '{schema}' and not internal
-    """,
-}
 
 
 def query_of(path: Path) -> str:

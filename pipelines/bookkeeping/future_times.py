@@ -20,14 +20,15 @@ _FUTURE = """
     select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
 """
 _CORRECT = "update sendcloud.{table} set {column} = $right where account = $account and {column} = $wrong"
-# PostgreSQL publishes the account again if it has no record of what it has published (postgres/publish.py)
+# If this table is missing, the next publication to PostgreSQL includes all of the account's rows (postgres/publish.py).
 _PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
 
 
 def correct_tables(connection: Session, stats: ReadStats) -> None:
-    """Moves future times in the account's tables, except the receipts, to just before this run observed the list.
+    """Replaces future times in the account's tables with times just before this run observed the list.
 
-    The times keep their order, because the states of a pickup are ordered by time.
+    The receipts are not changed. The new times are in the same order as the old ones, because the states of a pickup
+    are ordered by time.
 
     Does nothing unless an earlier run relied on a clock that was ahead.
 
@@ -56,7 +57,7 @@ def correct_receipts(connection: Session, stats: ReadStats) -> None:
 
 
 def _correct(connection: Session, stats: ReadStats, table: str, column: str) -> None:
-    assert stats.observed_at and stats.latest_clock  # noqa: S101, PT018  # otherwise, no time is known to be wrong
+    assert stats.observed_at and stats.latest_clock  # noqa: S101, PT018  # both are set if a time is in the future
     known = {"account": stats.account, "latest": stats.latest_clock + MAX_CLOCK_DIFFERENCE}
     wrong = [time for (time,) in connection.execute(_FUTURE.format(table=table, column=column), known).fetchall()]
     for number, time in enumerate(wrong):

@@ -1,6 +1,6 @@
 """Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
 
-Rows are pruned once a day, after the first run that receives a page on that day has committed its transaction. If a
+Rows are pruned once a day, after the first run of the day that receives a page has committed its transaction. If a
 DuckDB file is mostly free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock
 or this machine's clock, whichever shows the earlier time. Otherwise, a fast clock could cause a year of receipts to be
 deleted.
@@ -20,7 +20,7 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# These receipts are kept even if they are older than a year. These receipts are needed for `pickups status`, the views'
+# Some receipts are kept even if they are older than a year, because they are needed for `pickups status`, the views'
 # as_of and the comparison of API versions (loading/finalize.py).
 _PRUNE_RECEIPTS = f"""
     with placed as (
@@ -47,8 +47,8 @@ _PRUNE_RECEIPTS = f"""
             from placed where run_id not in (select unnest($these)) group by account
         ) where needed is not null
     )
-"""  # noqa: S608  # the order is a constant
-# dlt restores the state of the completed load with the highest id (dlt 1.31, get_stored_state)
+"""  # noqa: S608  # The order is a constant.
+# The function get_stored_state of dlt 1.31 restores the state of the completed load with the highest id.
 _PRUNE_STATES = """
     delete from sendcloud._dlt_pipeline_state
     where created_at < $bookkeeping_from and _dlt_load_id not in (
@@ -72,7 +72,7 @@ _PRUNE_SCHEMAS = """
         )
         and version_hash not in (select schema_version_hash from sendcloud._dlt_loads)
 """
-# status_history.py never looks up a load without remaining pickups
+# status_history.py never looks up a load that has no remaining pickups
 _PRUNE_RECORDED = """
     delete from sendcloud.pickup_states_recorded
     where _dlt_load_id not in (select distinct _dlt_load_id from sendcloud.pickups)

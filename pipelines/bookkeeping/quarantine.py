@@ -44,7 +44,7 @@ _MARK_SUPERSEDED = """
 
 
 def add_resolved_column(connection: Session) -> None:
-    """Adds the `resolved_at` column, which the source does not provide, if the table exists."""
+    """Adds the `resolved_at` column if the table exists. The source does not provide this column."""
     if connection.has_table("pickups_quarantine"):
         connection.execute(_ADD_RESOLVED_COLUMN)
 

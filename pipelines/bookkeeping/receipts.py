@@ -15,8 +15,8 @@ from sources.sendcloud.records.tables import INSTANT
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
 
-# This clause sorts an account's receipts from the last one written to the first. The order does not depend on a clock,
-# because a clock may be set back. Receipts from versions before 2026-11-28 have no number and come last.
+# This clause sorts an account's receipts from the newest to the oldest. The order does not depend on a clock, because a
+# clock may be set back. Receipts from versions before 2026-11-28 have no number and come last.
 RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
 LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 

@@ -32,15 +32,15 @@ _CREATE_HISTORY = """
     )
 """
 # This table lists the loads whose states have been recorded. A load that changed no state has no row in the history.
-# Without this table, every run would therefore compare the rows of that load again, which took 0.4 s and 0.5 GB for a
+# Without this table, every run would compare the rows of such a load again. The comparison took 0.4 s and 0.5 GB for a
 # million rows (2026-11).
 _CREATE_RECORDED = """
     create table if not exists sendcloud.pickup_states_recorded as
     select distinct _dlt_load_id from sendcloud.pickup_status_history
 """
-# The query reads only the two columns of load ids. Checking a condition for each row took 1 s and 1 GB for ten million
-# rows. The query does not rely on the order of load ids, because dlt derives them from this machine's clock, which may
-# be set back.
+# The query reads only the two columns that contain load ids. Checking a condition for each row took 1 s and 1 GB for
+# ten million rows. The query does not rely on the order of load ids, because dlt derives them from this machine's
+# clock, which may be set back.
 _NEW_LOADS = """
     select distinct _dlt_load_id from sendcloud.pickups
     except
@@ -63,9 +63,9 @@ _FIRST_STATES = f"""
     select account, id, {_STATE_COLUMNS}, $observed_at, _dlt_load_id
     from sendcloud.pickups
     where _dlt_load_id in (select unnest($unseen))
-"""  # noqa: S608  # the inserted names are constants
+"""  # noqa: S608  # The inserted names are constants.
 # The query sorts new and recorded states together instead of joining each pickup to its latest state. If the server
-# underestimates the number of rows, the join scans all states for each row. The join took 3.4 s for two thousand rows
+# underestimates the number of rows, a join scans all states for each row. Such a join took 3.4 s for two thousand rows
 # and a hundred times as long for twenty thousand (PostgreSQL 18, 2026-11).
 _NEW_STATES = f"""
     with touched as (
@@ -103,7 +103,7 @@ def create_tables(connection: Session) -> None:
 
 
 def record_states(connection: Session, account: str, observed_at: datetime) -> None:
-    """Adds a row for every pickup of the account whose status, cancellation or window differs from its last state.
+    """Adds a row for each pickup of the account if its status, cancellation or window differs from its last state.
 
     Only rows from loads that have not been recorded yet are compared. The `sendcloud.pickups` table must exist.
 

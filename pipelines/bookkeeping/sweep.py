@@ -1,6 +1,6 @@
 """Computes the result of a sweep: changed rows that no ordinary run would have read, and unlisted rows.
 
-A sweep may take several runs, because the next run resumes an interrupted sweep. The rows that the sweep has seen are
+A sweep may span several runs: if a sweep is interrupted, the next run resumes it. The rows that the sweep has seen are
 therefore stored in a table until the sweep is complete. Rows are recorded when the API lists them, before they are
 loaded. Recording a row twice does no harm. If a run crashes after its last load, the next run computes the result.
 """
@@ -95,11 +95,11 @@ def note_listed_rows(connection: Session, stats: ReadStats, outside: datetime | 
     """Records the rows that a sweep has seen, and whether an ordinary run would have missed each row.
 
     The session must have two registered tables: `listed` with the listed rows, and `found` with the ids of new and
-    changed rows. Rows are recorded if a sweep is under way or if a sweep's result has not been computed yet. Even
-    without a sweep, a row that is listed again is removed from `sendcloud.pickups_unlisted`.
+    changed rows. Rows are recorded while a sweep is under way, and until its result has been computed. Even without a
+    sweep, a row that is listed again is removed from `sendcloud.pickups_unlisted`.
 
     Args:
-        connection: a session with the account's tables.
+        connection: a session that can access the account's tables.
         stats: the account's read statistics.
         outside: the booking time (UTC) before which no ordinary run would have read a row. If `outside` is None, no row
             counts as missed.
@@ -118,7 +118,7 @@ def sweep_result(connection: Session, stats: ReadStats, *, is_over: bool) -> Swe
     booked before the start date are not read, so they never count as unlisted.
 
     Args:
-        connection: a session with the account's tables.
+        connection: a session that can access the account's tables.
         stats: the account's read statistics.
         is_over: whether the sweep is complete.
     """
@@ -147,7 +147,7 @@ def _missed_ids(connection: Session, stats: ReadStats) -> tuple[list[int], int]:
 
 
 def _register_sweep(connection: Session, stats: ReadStats, outside: datetime | None) -> None:
-    """Registers the sweep's facts as a one-row table, `about`, so that statements contain no external text."""
+    """Registers the sweep's facts as a one-row table, `about`, so that no external text is inserted into SQL."""
     facts = {"began_at": stats.sweep_began_at, "since": stats.since, "outside": outside}
     columns = {name: pa.array([value], INSTANT) for name, value in facts.items()}
     connection.register("about", pa.table({"account": [stats.account], **columns}))

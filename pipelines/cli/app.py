@@ -47,7 +47,7 @@ def project(
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and dlt's log.")] = False,
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
-    """Sets environment variables for the options that all commands share, so that dlt's own tools can read them."""
+    """Stores the options that all commands share in environment variables, which dlt's own tools can read."""
     if project_dir:
         os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
     if debug:

@@ -86,7 +86,7 @@ def _throttled(line: Callable[[str, ReadStats], None]) -> Callable[[str, ReadSta
 
 
 def _now() -> str:
-    """Returns this machine's time in UTC, for lines that end up in a file."""
+    """Returns this machine's current time in UTC, for progress lines that may be written to a file."""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -116,7 +116,7 @@ def format_receipt(receipt: Receipt, *, several: bool = False) -> str:
 
 
 def report_error(error: BaseException, accounts: str = "") -> int:
-    """Prints an error as one line on stderr, with the accounts it affects, and returns its exit code."""
+    """Prints the error and the accounts it affects as one line on stderr, and returns the error's exit code."""
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted()
     if os.environ.get("PICKUPS_DEBUG"):

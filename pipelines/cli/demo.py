@@ -41,7 +41,7 @@ def run_demo(pickups: int, seed: int) -> int:
 
 
 def _remove_earlier_demo(folder: Path) -> None:
-    """Removes only the files that an earlier demo wrote to the folder."""
+    """Removes the files that an earlier demo wrote to the folder, and leaves all other files alone."""
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "pickups.duckdb"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / ".dlt-pipelines", ignore_errors=True)

@@ -19,7 +19,7 @@ def main(*, own_process: bool = False) -> None:
             environment.
 
     Raises:
-        SystemExit: always; its code is the exit code.
+        SystemExit: always, with the command's exit code.
     """
     if own_process:
         streams.prepare_streams()

@@ -27,7 +27,7 @@ def run_and_report(
         sweep: whether to also read settled pickups again.
         wait_seconds: how long to wait for another run to end.
         as_json: whether to print each receipt as a JSON object on one line.
-        is_quiet: whether to print only errors and findings that have changed.
+        is_quiet: whether to print only errors and the receipts of runs with new findings.
 
     Returns:
         The most severe exit code among the accounts.
@@ -53,7 +53,7 @@ def run_and_report(
 def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, is_quiet: bool) -> list[Receipt]:
     """Executes the run, sends alerts and returns the receipts.
 
-    Alerts are sent after the run has ended and released its project, even if the run failed or never began.
+    Alerts are sent after the run has ended and the project is no longer active, even if the run failed or never began.
     """
     settings, plan = alerts.fallback_settings(find_project()), None
     try:

@@ -18,7 +18,7 @@ from pipelines.output import visible
 
 
 class _Stream(io.RawIOBase):
-    """Forwards writes to a raw stream, and discards data that can't be written. `lost` is the first error."""
+    """Forwards writes to a raw stream and discards data that can't be written. `lost` is set to the first error."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._stream = stream  # if this object were freed, it would close the raw stream
@@ -46,7 +46,7 @@ class _Stream(io.RawIOBase):
 
 
 def prepare_streams() -> None:
-    """Replaces the streams of a process that does nothing but execute one command.
+    """Replaces the streams of a process that executes a single command.
 
     A missing stream is replaced with the null device. A failed write does not interrupt the command, because a message
     must not make a run fail. `check_output` reports the error at the end.

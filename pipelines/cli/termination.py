@@ -18,25 +18,25 @@ from collections.abc import Callable
 from pipelines import json_logs
 from pipelines.output import print_at_once
 
-EXIT_TERMINATED = 128 + signal.SIGTERM  # shells report 143 for a process ended by SIGTERM
-MESSAGE_SECONDS = 1.0  # if stderr is a full pipe that nobody reads, writing the message would block forever
-ALERT_SECONDS = 12.0  # an alert takes at most twice operations.alerts.TIMEOUT_SECONDS
-SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # a progress bar hides the cursor
+EXIT_TERMINATED = 128 + signal.SIGTERM  # Shells report 143 for a process ended by SIGTERM.
+MESSAGE_SECONDS = 1.0  # If stderr is a full pipe that nobody reads, writing the message would block forever.
+ALERT_SECONDS = 12.0  # An alert takes at most twice operations.alerts.TIMEOUT_SECONDS.
+SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # A progress bar hides the cursor.
 
 
 _on_timeout: list[Callable[[str], object]] = []
 
 
 def call_on_timeout(report: Callable[[str], object]) -> None:
-    """Sets the function that reports a timeout before the process ends. It replaces any function set earlier."""
+    """Sets the function that reports a timeout before the process ends. Replaces any function that was set earlier."""
     _on_timeout[:] = [report]
 
 
 def end_on_sigterm(timeout_seconds: int | None) -> None:
     """Makes SIGTERM and the timeout end this process with EXIT_TERMINATED and one line on stderr.
 
-    Call this function from the main thread of a process that does nothing but execute one run. Before the call, SIGTERM
-    ends the process without a message.
+    Call this function from the main thread of a process that executes a single run. Before the call, SIGTERM ends the
+    process without a message.
 
     Args:
         timeout_seconds: how many seconds after this call to end the process; None or 0 sets no timeout.

@@ -2,7 +2,8 @@
 
 A setting in the account's own section overrides the common setting in `[sources.sendcloud]`. Credentials are read only
 from the account's own section. dlt 1.31 looks up a key under progressively shorter section paths. An account without
-credentials would therefore use the common ones, and another account's pickups would be loaded under its name.
+credentials of its own would therefore use the common ones, so another account's pickups would be loaded under the wrong
+name.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 def with_setting_location(error: Exception, account: str) -> Exception:
     """Adds the location of the affected setting to the message of a source error, and returns the error.
 
-    The location consists of the file, section and key. The section is the account's own if the account is configured by
-    name and that section contains the setting. An error that already names the location, or that was not raised by the
-    source, is returned unchanged.
+    The location consists of the file, section and key. If the account is configured by name and its own section
+    contains the setting, the location names that section. An error that already names the location, or that was not
+    raised by the source, is returned unchanged.
     """
     if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
         return error

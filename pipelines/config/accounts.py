@@ -34,11 +34,11 @@ def account_names() -> list[str]:
     """Returns the account names in configuration order. Requires an active project.
 
     Returns:
-        The configured names or, if no account is configured by name, only the default account.
+        The configured names or, if no account is configured by name, only the default account's name.
 
     Raises:
-        SettingsError: a name is invalid, or secrets.toml or the environment has settings for an account that is not
-            configured.
+        SettingsError: a name is invalid, or there are settings for an unconfigured account in secrets.toml or in the
+            environment.
     """
     return list(configured_accounts()) or [default_account()]
 
@@ -74,8 +74,8 @@ def configured_accounts() -> AccountSections:
         The sections by account name; empty if no account is configured by name.
 
     Raises:
-        SettingsError: a name is invalid, or secrets.toml or the environment has settings for an account that is not
-            configured.
+        SettingsError: a name is invalid, or there are settings for an unconfigured account in secrets.toml or in the
+            environment.
     """
     if (value := os.environ.get(ACCOUNTS_VARIABLE)) is not None:
         if value:

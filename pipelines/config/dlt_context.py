@@ -47,7 +47,7 @@ def dlt_context(project: Path) -> Iterator[None]:
         ConfigurationException, ValueError: dlt can't read the configuration for another reason.
     """
     container = Container()
-    # `get` would create a context from the files that it finds
+    # `get` would create a context from the files that it finds.
     before = container[PluggableRunContext] if PluggableRunContext in container else None  # noqa: SIM401
     ours = _build_context(project)
     forget_resolved_settings()

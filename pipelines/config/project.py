@@ -16,11 +16,11 @@ from sources.sendcloud.errors import SettingsError
 def find_project() -> Path:
     """Returns the project folder.
 
-    If DLT_PROJECT_DIR is set, it names the project folder. Otherwise, the project folder is the nearest folder with
-    `.dlt` at or above the working directory. If there is no such folder, the working directory is used.
+    If DLT_PROJECT_DIR is set, it names the project folder. Otherwise, the project folder is the nearest folder, at
+    or above the working directory, that contains `.dlt`. If there is no such folder, the working directory is used.
 
     Raises:
-        SettingsError: another user has created `.dlt` in a folder that is not theirs, such as `/tmp`.
+        SettingsError: another user has created `.dlt` in a folder that they do not own, such as `/tmp`.
     """
     if named := os.environ.get("DLT_PROJECT_DIR"):
         return Path(named).resolve()
@@ -51,7 +51,7 @@ def notebooks_folder(project: Path) -> Path:
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns a path that starts the program from the folder without relying on PATH, for example in cron.
+    """Returns the path for starting the program from the folder without relying on PATH, for example in cron.
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -84,7 +84,7 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def environment_variables(settings: Mapping[str, str | None]) -> Iterator[None]:
-    """Sets these variables for this process and its child processes inside the block; None removes a variable."""
+    """Sets the given variables for this process and its child processes inside the block; None removes a variable."""
     before = {name: os.environ.get(name) for name in settings}
     _set_variables(settings)
     try:
@@ -112,7 +112,7 @@ def _dlt_settings(project: Path) -> Iterator[None]:
         try:
             stack.enter_context(dlt_context(project))
         except (ConfigurationException, ValueError) as error:
-            if isinstance(error.__context__, SettingsError):  # dlt wraps errors in settings files in its own exception
+            if isinstance(error.__context__, SettingsError):  # dlt wraps the SettingsError in its own exception
                 raise error.__context__ from None
             raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
         yield
@@ -167,7 +167,7 @@ def demo_folder(project: Path) -> Path:
 
 
 def _resolve_file(project: Path, key: str, value: object) -> Path:
-    """Returns the absolute path of a file setting. A relative path is relative to the project folder.
+    """Returns the absolute path of a file setting. Relative paths are resolved against the project folder.
 
     Raises:
         SettingsError: the value is not a file path but, for example, `:memory:` or a URL.
@@ -177,6 +177,6 @@ def _resolve_file(project: Path, key: str, value: object) -> Path:
         from pipelines.config.settings import setting_location
 
         example = "data/pickups.duckdb" if key == "publish.path" else "data/warehouse.duckdb"
-        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # the query may contain a token
+        shown = repr(str(value).split("?")[0]) if "@" not in name else "not a file"  # a URL may contain a token
         raise SettingsError(f"{setting_location(key)} is {shown}; it must be the path of a file, such as {example!r}.")
     return (project / Path(name).expanduser()).resolve()

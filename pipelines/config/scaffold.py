@@ -57,12 +57,12 @@ def create_file(path: Path, content: bytes, mode: int) -> str:
     """Creates the file unless it already exists. If writing fails, the partly written file is removed.
 
     Args:
-        path: the file. If its folder does not exist, the folder is created.
+        path: the path of the file. A missing folder is created.
         content: the bytes to write.
         mode: the permissions of a new file, before the umask is applied.
 
     Returns:
-        "made" if the file was created, "same" if it already existed with this content, else "kept".
+        "made" if the file was created, "same" if it already existed with this content, otherwise "kept".
 
     Raises:
         OSError: the file can't be written.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # All databases and dlt keep names of this form unchanged.
-MAX_LENGTH = 27  # This length keeps `NAME_of_ACCOUNT_staging` below PostgreSQL's 63-byte limit.
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and all supported databases keep names of this form unchanged.
+MAX_LENGTH = 27  # This maximum keeps `NAME_of_ACCOUNT_staging` below PostgreSQL's 63-byte limit.
 # By default, `main` and `public` contain everyone's tables. The other names belong to databases or this package.
 _RESERVED = {"main", "public", "information_schema", "temp", "system", "memory", "published", "for_checks"}
 SCHEMA_RULE = (

@@ -125,7 +125,7 @@ def known_settings() -> dict[str, Setting]:
 
 
 def get_setting(key: str) -> Any:
-    """Returns a setting's value from the environment, else from the files, else its default.
+    """Returns a setting's value from the environment or the files, or its default if the setting is not configured.
 
     Raises:
         SettingsError: the value is invalid. The message names the file, section and key.
@@ -135,7 +135,7 @@ def get_setting(key: str) -> Any:
 
 
 def configured_value(key: str, like: str | None = None) -> Any:
-    """Returns a setting's value from the environment, else from the files, else None.
+    """Returns a setting's value from the environment or the files, or None if the setting is not configured.
 
     Args:
         key: the dotted key of the setting.
@@ -188,7 +188,7 @@ def settings_files_read() -> list[str]:
 
 
 def setting_location(key: str) -> str:
-    """Returns a setting's location for a message: its environment variable if that is set, else file, section and key.
+    """Returns a setting's location for a message: its environment variable if set, otherwise its file and key.
 
     Requires an active project.
     """

@@ -99,7 +99,7 @@ def _decode(path: str, content: bytes) -> str:
 
 
 def _syntax_problem(text: str, error: Exception) -> str:
-    """Returns the syntax error with its line. Some tomlkit errors have no line number, but every tomllib error does."""
+    """Returns the syntax error and its line. Some tomlkit errors have no line number, but all tomllib errors do."""
     try:
         tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as located:

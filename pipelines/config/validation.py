@@ -81,8 +81,8 @@ def validate_account(section: str) -> None:
 def _check_section_names() -> None:
     """Raises SettingsError for a known key in a misspelled section, such as `[publich] path`, and for renamed settings.
 
-    A section is ignored if its name does not resemble the name of a known section or if it contains no known key. The
-    section may belong to another program that shares the files or the environment.
+    A section is ignored if its name does not resemble the name of a known section or if it contains no known key.
+    Such a section may belong to another program that shares the files or the environment.
     """
     for place, path in _all_configured():
         if path in RENAMED_SETTINGS:
@@ -149,8 +149,8 @@ def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
 
 def _is_known_key(path: str, value: object, names: list[str], section: str) -> bool:
     if path == "credentials" and "credentials.public_key" in names:
-        return isinstance(value, str)  # One string may contain both keys.
-    if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # This section is checked in accounts.py.
+        return isinstance(value, str)  # A single string may contain both keys of a pair.
+    if section == SOURCE_SECTION and path.split(".")[0] == "accounts":  # Accounts are checked in accounts.py.
         return True
     return path in names or use_of(f"{section}.{path}") == "ignored"
 

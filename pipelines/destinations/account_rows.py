@@ -26,7 +26,7 @@ _ACCOUNT_TABLES = """
     order by columns.table_name
 """
 # Both names may have a row for the same pickup. The rename keeps the new name's row and the new name's position in
-# dlt's state. Starting at that position, the next run reads every pickup that is open according to the kept row.
+# dlt's state. Starting at that position, the next run reads every pickup that is still open in the kept rows.
 _DELETE_OUTDATED = {
     "pickups_unlisted": """
         delete from sendcloud.pickups_unlisted where account = $old and (
@@ -46,7 +46,7 @@ _DELETE_OUTDATED = {
     # a sweep that began under the old name does not continue under the new name
     "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
 }
-# If a rename in a lake is killed, it leaves copies of these rows under both names.
+# If a rename in a lake is killed, copies of these rows remain under both names.
 _DELETE_COPIES = {
     "pickup_status_history": ("id", "observed_at", "_dlt_load_id"),
     "pickup_runs": ("run_id",),
@@ -95,7 +95,7 @@ _PICKUPS = f"select count(*) from {DATASET}.pickups where account = $account"  #
 
 @dataclass(frozen=True)
 class Renaming:
-    """The old and the new name of one account."""
+    """The old name and the new name of an account."""
 
     old: str
     new: str
@@ -137,7 +137,7 @@ def rename_rows(session: Session, schema: str, names: Renaming) -> None:
     """Moves the old name's rows to the new name.
 
     Args:
-        session: a session with an open transaction, in which `sendcloud` contains the rows of both names.
+        session: a session with an open transaction, in which `sendcloud` contains the rows under both names.
         schema: the name of that schema in the database.
         names: both names.
 
@@ -182,7 +182,7 @@ def _delete_outdated(session: Session, tables: list[str], names: Renaming) -> No
 
 
 def delete_rows(session: Session, schema: str, account: str) -> None:
-    """Deletes the account's rows from every table, and its position in the list."""
+    """Deletes the account's rows from every table, and deletes its stored position in the list of pickups."""
     for table in account_tables(session, schema):
         session.execute(f"delete from sendcloud.{table} where account = $account", {"account": account})  # noqa: S608  # from the catalog
     if session.has_table(STATE_TABLE):
@@ -198,7 +198,7 @@ _RENAME_POSITION = f"""
 
 
 def rename_position(session: Session, names: Renaming) -> None:
-    """Moves the old name's position in the list to the new name, or deletes it if the new name already has one."""
+    """Moves the old name's list position to the new name, or deletes it if the new name already has a position."""
     if not session.has_table(STATE_TABLE):
         return
     old, new = PIPELINE_PREFIX + names.old, PIPELINE_PREFIX + names.new

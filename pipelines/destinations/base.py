@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
-DATASET, ANALYTICS = "sendcloud", "analytics"  # all SQL here uses these names; schemas.py can substitute others
+DATASET, ANALYTICS = "sendcloud", "analytics"  # all SQL uses these names; schemas.py can substitute other names
 Result = TypeVar("Result")
 
 
@@ -66,7 +66,7 @@ class Session(Protocol):
         """Updates the published views, unless `for_checks` has already done so.
 
         Returns:
-            Other people's objects that depend on the old views. If there are any, the old views remain.
+            Other people's objects that depend on the old views. If such objects exist, the old views remain.
         """
 
 
@@ -87,7 +87,7 @@ class AccountEditor(Protocol):
         """
 
     def remove(self, account: str) -> None:
-        """Deletes all rows of the account and its position in the list."""
+        """Deletes all the account's rows and its stored position in the list of pickups."""
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:
         """Calls `change` with a session over the account's tables, and stores the changes.
@@ -97,7 +97,7 @@ class AccountEditor(Protocol):
         """
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
-        """Returns the result of `ask`, which gets a session over the account's tables and changes nothing."""
+        """Calls `ask` with a session over the account's tables, which it must not change, and returns the result."""
 
     def publish(self) -> None:
         """Makes changes visible to readers. Call this method after every change; an extra call is harmless."""
@@ -110,7 +110,7 @@ class Recovery(Protocol):
     """
 
     def before_run(self) -> str | None:
-        """Replaces the warehouse if it is missing and had published pickups."""
+        """Replaces a missing warehouse if it had already published pickups."""
 
     def after_failure(self, errors: Sequence[Exception], /) -> str | None:
         """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
@@ -193,7 +193,7 @@ class Backend(Protocol):
     def has_atomic_loads(self) -> bool:
         """Returns whether a load that reports an error is guaranteed to have changed nothing.
 
-        If so, a run can append new rows without a merge.
+        With this guarantee, a run can append new rows without a merge.
         """
 
     def account_editor(self) -> AccountEditor:
@@ -220,13 +220,13 @@ class Backend(Protocol):
         """
 
     def note_published(self) -> None:
-        """Records which published file this warehouse wrote. Call this method after `publish` returns True."""
+        """Records in the warehouse which file was published. Call this method after `publish` returns True."""
 
     def findings(self, accounts: Sequence[str]) -> Iterator[Finding]:
         """Yields confirmations, warnings, and errors that would stop a run of the accounts. Writes nothing."""
 
     def data_dir(self) -> Path:
-        """Returns the local folder of the published data or, if there is none, the folder in which runs work."""
+        """Returns the local folder of the published data or, if there is none, the working folder of runs."""
 
     def is_demo(self) -> bool:
         """Returns whether readers see the data from `pickups demo` because no run has published anything yet."""

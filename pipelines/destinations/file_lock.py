@@ -76,7 +76,7 @@ def _write_holder(path: Path, text: str) -> None:
 
 
 def _check_own(path: Path, beginning: str) -> None:
-    """Raises ForeignObject if the file's content shows that it may belong to another program (`uv.lock`).
+    """Raises ForeignObject if the file's content shows that it may belong to another program (for example, `uv.lock`).
 
     A lock file must be empty, and a holder file must be empty or start with `beginning`.
     """

@@ -48,7 +48,7 @@ _TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept"
 
 
 def count_matches(session: Session, account: str, number: str) -> dict[str, int]:
-    """Returns the number of the account's rows with this tracking number for each table that has any."""
+    """Returns how many of the account's rows have this tracking number, by table, omitting tables without such rows."""
     facts = {"account": account, "number": number}
     found = {
         table: session.execute(query, facts).fetchall()[0][0]
@@ -84,7 +84,7 @@ _FORGOTTEN_IDS = "select id from sendcloud.pickups_forgotten where account = ?"
 
 
 def has_expired_pickups(session: Session, account: str, before: datetime) -> bool:
-    """Returns whether the account has pickups that were booked and whose window ended before `before`."""
+    """Returns whether the account has pickups whose booking time and window end are both before `before`."""
     facts = {"account": account, "before": before}
     return session.has_table("pickups") and bool(session.execute(f"{_EXPIRED_IDS} limit 1", facts).fetchall())
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pipelines.destinations.schemas import SchemaNames
 
 ACCOUNT_INFIX = "_of_"
-MAX_LENGTH = 24  # keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit
-SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # dlt and the servers don't change names of this form
-STAGING_SUFFIX = "_staging"  # dlt's own suffix; an account's staging schema must not be another account's schema
+MAX_LENGTH = 24  # This limit keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit.
+SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # Neither dlt nor the servers change names of this form.
+STAGING_SUFFIX = "_staging"  # This is dlt's suffix; an account's staging schema must not be another account's schema.
 
 
 def account_dataset(account: str, data: str = DATASET) -> str:

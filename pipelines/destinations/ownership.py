@@ -33,8 +33,8 @@ TABLE_COLUMNS = {
     "_dlt_pipeline_state": {"pipeline_name", "_dlt_load_id"},
 }
 VIEWS = tuple(path.stem for path in view_files())
-GRAIN = "One row per "  # every view's comment has begun with these words in every version
-PIPELINE_PREFIX = "sendcloud_pickups_"  # the beginning of the names of this package's dlt pipelines
+GRAIN = "One row per "  # Every view's comment has begun with these words in every version.
+PIPELINE_PREFIX = "sendcloud_pickups_"  # The names of this package's dlt pipelines begin with this prefix.
 SCHEMA_REMEDY = "Set another schema name ([schemas] {setting} in .dlt/config.toml), or use another database."
 MAX_NAMED = 3
 

@@ -1,4 +1,4 @@
-"""Determines the names of the schemas with our tables and views, and inserts the names into statements.
+"""Defines the names of the schemas with our tables and views, and inserts the names into statements.
 
 All SQL in this package uses the names `sendcloud` and `analytics`. If a database already uses these names for other
 schemas, `[schemas]` can replace them.
@@ -40,7 +40,7 @@ class SchemaNames(NamedTuple):
 
     @property
     def account_prefix(self) -> str:
-        """The prefix of the names of accounts' own schemas in PostgreSQL and Delta lakes."""
+        """The prefix of each account's own schema name in PostgreSQL and Delta lakes."""
         return self.data + ACCOUNT_INFIX
 
     def of_account(self, account: str) -> str:
@@ -56,13 +56,13 @@ DEFAULT_NAMES = SchemaNames()
 
 
 def replacements(data: str, analytics: str) -> dict[str, str]:
-    """Returns the replacements with which `rename_schemas` inserts these schema names."""
+    """Returns the replacements that `rename_schemas` needs to insert these schema names."""
     own = {"sendcloud.": f"{data}.", "sendcloud.pickups": f"{data}.pickups", "sendcloud": data}
     return own | {"analytics.": f"{analytics}.", "analytics": analytics}
 
 
 def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
-    """Returns the statements with other schema names. Without replacements, returns the statements unchanged."""
+    """Returns the statements with the schema names replaced. Without replacements, returns the statements unchanged."""
     return _OWN_SCHEMAS.sub(lambda found: found[1] or words.get(found[0], found[0]), sql) if words else sql
 
 

@@ -81,13 +81,13 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
 
 
 def updated(found: WarehouseMark | None, **here: str | None) -> WarehouseMark:
-    """Returns the mark with the current facts, or a new mark if there is none."""
+    """Returns the mark with the current values, or a new mark if there is none."""
     before = found or WarehouseMark(**here)  # type: ignore[arg-type]
     return replace(before, layout_version=LAYOUT_VERSION, program_version=program_version(), **here)  # type: ignore[arg-type]
 
 
 def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda: None, **here: str | None) -> None:
-    """Creates the mark, or updates it if a fact in the mark has changed.
+    """Creates the mark, or updates it if one of its values has changed.
 
     Call this function before a run loads anything, because a crashed first run must not leave tables without a mark.
 

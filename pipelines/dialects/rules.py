@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 def translate_statements(dialect: str, sql: str) -> Iterator[str]:
     """Yields each statement in the dialect, without comments. The dialect's rules are applied in the order of RULES."""
     for statement in sqlglot.parse(sql, read=DUCKDB):
-        if statement is None or isinstance(statement, exp.Semicolon):  # an empty statement, or only a comment
+        if statement is None or isinstance(statement, exp.Semicolon):  # the statement has only comments or no content
             continue
         for case in RULES:
             if case.dialect == dialect:
@@ -151,7 +151,7 @@ def _percent_doubled(node: Node) -> Node:
 
 
 def _without_zone(node: Node) -> Node:
-    """Replaces the same call as _instant_in_utc, but for Spark, where the session is in UTC (spark_session.py)."""
+    """Replaces the same call as _instant_in_utc, but for Spark, whose sessions use UTC (spark_session.py)."""
     if not _is_call(node.this, "epoch_us"):
         return _replacement("cast(timestamp_micros(:n) as timestamp_ntz)", "spark", n=node.this)
     return _replacement("cast(:x as timestamp_ntz)", "spark", x=node.this.expressions[0])

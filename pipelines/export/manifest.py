@@ -45,9 +45,10 @@ def manifest_text(
 
 
 def check_folder(folder: str, there: Iterable[str], manifest: str | None, views: Sequence[str]) -> bool:
-    """Returns whether the manifest already lists all the views. If not, write the manifest before the first view.
+    """Returns whether the manifest already lists all the views.
 
-    If an export crashes between two views, the next export then recognizes all views of the crashed export.
+    If some views are not listed, write a new manifest before the first view. Even if the export then crashes between
+    two views, the next export recognizes all of its views.
 
     Args:
         folder: the target of the export.

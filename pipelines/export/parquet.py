@@ -47,8 +47,8 @@ def export_views(
 
     Raises:
         FilterError: the filter names an account, a carrier or a country that no pickup has.
-        SettingsError: the engine or the folder is not valid for the configured destination, or pyspark or Java is
-            missing.
+        SettingsError: the engine or the folder is not valid for the configured destination. This error is also raised
+            if pyspark or Java is missing.
         NoData: there are no pickups.
         DestinationError: files can't be read or written, or Spark can't start.
     """

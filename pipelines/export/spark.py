@@ -1,7 +1,8 @@
-"""Computes the views with Spark from Parquet files to Parquet files, for tables that are too large for one machine.
+"""Computes the views from Parquet files with Spark, for tables that are too large for one machine.
 
-The views are translated from the SQL that DuckDB runs. Tables and views are temporary views in one Spark session, so
-other sessions don't see them. The machine that runs this module needs Java 17 and the cluster's version of pyspark.
+The results are also Parquet files. The views are translated from the SQL that DuckDB runs. Tables and views are
+temporary views in one Spark session, so other sessions don't see them. The machine that runs this module needs Java 17
+and the cluster's version of pyspark.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def export_with_spark(
         files: the Parquet files of each table, including `pickups`. Every executor must have access to these files.
         to: the folder to write to. Every executor must have access to this folder.
         master: the URL of the Spark master, such as `local[2]`, `spark://host:7077` or `yarn`. If Spark is already
-            running in this process, the running Spark is used with its own master and keeps running.
+            running in this process, the export uses it with its own master and leaves it running.
         on_progress: called with the name of each view once it has been computed.
 
     Returns:

@@ -14,7 +14,7 @@ from pipelines.errors import DestinationError
 from sources.sendcloud.errors import SettingsError
 
 SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",  # applies to casts between an instant and a time without a zone
+    "spark.sql.session.timeZone": "UTC",  # This setting applies to casts between an instant and a time without a zone
     "spark.sql.ansi.enabled": "true",
     # Other readers can't read year 1 in Spark's default timestamp type.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -70,8 +70,8 @@ def _start_spark(builder: Any, master: str) -> Any:
 def _divert_stderr() -> Iterator[IO[str]]:
     """Redirects stderr to a temporary file, and yields the file.
 
-    A Java process started during the block inherits the file. The process writes its log to this file for as long as it
-    runs, so the log doesn't appear in the terminal.
+    A Java process that is started inside the block inherits the file. As long as the process runs, it writes its
+    log to this file, so the log doesn't appear in the terminal.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -173,7 +173,7 @@ def _load_packages(one: AccountRun) -> None:
 
 
 def _recall(one: AccountRun) -> None:
-    """Gives the source the times at which earlier runs observed the list, so that it can check the clocks."""
+    """Gives the source the times at which earlier runs observed the list, so that the source can check the clocks."""
     with one.backend.session() as session:
         own = session.for_account(one.receipt.account)
         one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)

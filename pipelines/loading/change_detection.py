@@ -22,8 +22,8 @@ class ListedRows(NamedTuple):
     Attributes:
         rows: the rows, in the order listed.
         changed_ids: a table whose `id` column contains the ids of new and changed rows.
-        creates_table: whether the table does not exist yet. If so, even an empty set of rows must be loaded, because
-            the load creates the columns.
+        creates_table: whether the table does not exist yet. Without a table, even an empty set of rows must be loaded,
+            because the load creates the columns.
     """
 
     rows: pa.Table
@@ -57,7 +57,7 @@ class ChangeDetector:
         changed: the number of pickups that differ from their row in the table.
         unchanged: the number of pickups that are identical to their row in the table.
         cancelled: the number of pickups cancelled since the last run: those that are not cancelled in the table, and
-            those that were booked since then. The older pickups of a first load don't count.
+            those that were booked since then. Older pickups in a first load don't count.
     """
 
     backend: Backend
@@ -119,15 +119,15 @@ def _count_ids(rows: pa.Table) -> int:
     return int(pc.count_distinct(rows["id"]).as_py())
 
 
-# This rule determines which pickups the receipt counts as cancelled. analytics/sql/views/pickups.sql applies it to the
-# views.
+# This rule determines which pickups the receipt counts as cancelled. The file analytics/sql/views/pickups.sql applies
+# the same rule to the views.
 _IS_CANCELLED = (
     "(lower({0}.pickup_status) = 'cancelled' "
     "or ({0}.cancelled_at is not null and lower({0}.pickup_status) not like 'cancellation%'))"
 )
 _STORED_EXPRESSIONS = {
-    "api_version": "coalesce(stored.api_version, 'v2')",  # older rows have no version, because only v2 was supported
-    **{name: f"stored.{name}::text" for name in ("extra", "time_slots")},  # JSON columns that keep the original text
+    "api_version": "coalesce(stored.api_version, 'v2')",  # Older rows have no version, because only v2 was supported.
+    **{name: f"stored.{name}::text" for name in ("extra", "time_slots")},  # These JSON columns keep the original text.
 }
 _IS_DIFFERENT = " or ".join(
     f"listed.{c} is distinct from {_STORED_EXPRESSIONS.get(c, f'stored.{c}')}" for c in ROW_SCHEMA.names

@@ -16,7 +16,7 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 
-OUTDATED_VIEWS = "outdated_views"  # a finding in the receipt, listed with the failed checks
+OUTDATED_VIEWS = "outdated_views"  # a finding that the receipt lists with the failed checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
 _LAST_FINDINGS = f"""
     select checks_failed, unexpected_values from {DATASET}.pickup_runs

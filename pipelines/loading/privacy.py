@@ -23,8 +23,8 @@ from sources.sendcloud import ReadStats
 def retention_starts_at(observed_at: datetime | None) -> datetime | None:
     """Returns the start of the UTC day before which pickups are deleted, or None if all are kept.
 
-    The day depends on the API's clock or this machine's clock, whichever shows the earlier time. Otherwise, a fast
-    clock would delete pickups that are not old.
+    The day depends on the API's clock or this machine's clock, whichever shows the earlier time. Otherwise, a clock
+    that is ahead would cause pickups to be deleted too early.
     """
     months: int = get_setting("retention.pickups_months")
     if not months or not observed_at:
@@ -38,7 +38,7 @@ def retention_starts_at(observed_at: datetime | None) -> datetime | None:
 class PrivacyFilter:
     """The first dlt step: masks forgotten pickups, and drops pickups that are older than `[retention]` allows.
 
-    The tables contain no expired pickups and only masked versions of forgotten ones, so neither count as new or
+    The tables contain no expired pickups and only masked versions of forgotten ones, so neither kind counts as new or
     changed.
     """
 

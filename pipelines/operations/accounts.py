@@ -131,7 +131,7 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:
-    """Returns the row counts by account and table. If the account has no rows, publishes and raises SettingsError.
+    """Returns the row counts by account and table. If the account has no rows, publishes, then raises SettingsError.
 
     After a crash between a change and its publication, nothing is left to change, but the change must still be
     published.

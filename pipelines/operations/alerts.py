@@ -32,7 +32,7 @@ from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
 TIMEOUT_SECONDS = 5.0
-MAX_CHARACTERS = 600  # longer error texts are truncated, because a chat is not a log
+MAX_CHARACTERS = 600  # Longer error texts are truncated, because a chat is not a log.
 # These errors need no alert: you pressed Ctrl-C, or the account's name has a typo.
 IGNORED_ERRORS = (Interrupted, UnknownAccount)
 
@@ -97,7 +97,7 @@ def notify_failure(
     Args:
         settings: the project's alert settings, or `fallback_settings`.
         error: the error. Errors in IGNORED_ERRORS are not reported. A held lock is reported after `locked_out_hours`
-            or, if the holder is unknown, at the second run.
+            or, if the holder is unknown, when a second run finds the lock held.
         accounts: the names of the run's accounts; empty if the error occurred before they were known.
         configured: the names of all configured accounts; empty if they are unknown.
     """
@@ -133,7 +133,7 @@ def _notify(
         return incidents.update_incidents(incidents.read_incidents(settings.incident_files), failing, well, known, now)
 
     reported = _send_message(settings, so_far(), failing, now)
-    left = so_far()  # reread, because a run of another account may have ended during a slow request
+    left = so_far()  # the file is read again, because a run of another account may have ended during a slow request
     for name in reported & left.keys():
         left[name].is_told = True
     incidents.write_incidents(
@@ -166,8 +166,9 @@ def _heading(settings: AlertSettings) -> str:
 
 def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
     """Sends one message and returns whether the hook accepted it. `problem` is the line to print on failure."""
-    text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires & < > to be escaped
-    # dlt's send_slack_message has no timeout, follows redirects and puts the address into errors (dlt 1.31, 2026-11)
+    text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires &<> to be escaped.
+    # The function `send_slack_message` in dlt has no timeout, follows redirects and includes the address in errors (dlt
+    # 1.31, 2026-11).
     return _is_accepted(hook, "POST", "alert_failed", problem, json={"text": text, "mrkdwn": False})
 
 

@@ -19,11 +19,11 @@ import msgspec
 from pipelines.atomic_file import remove_leftovers, replace_atomically
 from pipelines.file_access import PRIVATE_FILE_MODE, is_own, is_own_folder, temporary_folder
 
-UNKNOWN_HOLDER = "?"  # stands for runs that find the lock held by an unknown program; not a valid account name
-ALL_ACCOUNTS = "*"  # represents a run that fails before its accounts are known; not a valid account name
+UNKNOWN_HOLDER = "?"  # Stands for runs that find the lock held by an unknown program; not a valid account name.
+ALL_ACCOUNTS = "*"  # Stands for a run that fails before its accounts are known; not a valid account name.
 TEMPORARY_NAME = "sendcloud-pickups"
-LOCKED_OUT = "*locked"  # represents runs that find the lock held by another run; not a valid account name
-ABANDONED_SECONDS = 3600.0  # writing the file never takes this long
+LOCKED_OUT = "*locked"  # Stands for runs that find the lock held by another run; not a valid account name.
+ABANDONED_SECONDS = 3600.0  # Writing the file never takes this long.
 
 
 class Incident(msgspec.Struct):

@@ -14,8 +14,8 @@ from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
-# When a run succeeded: by this machine's clock, unless that clock was ahead or far behind the API's. A time in the
-# future would make the account look up to date until then.
+# The time at which a run succeeded, by this machine's clock unless that clock was ahead of the API's or far behind it.
+# A time in the future would make the account look up to date until then.
 _SUCCEEDED_AT = """
     case
         when finished_at <= now() and finished_at >= observed_at - interval 1 hour then finished_at
@@ -67,8 +67,8 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         DestinationError: the published tables can't be read.
     """
     with project_context() as project:
-        is_demo = select_backend(project).is_demo()  # the demo's account needs no configuration
-        # without credentials, an installation that has only run the demo has no account to run
+        is_demo = select_backend(project).is_demo()  # The demo's account needs no configuration.
+        # Without credentials, an installation that has only run the demo has no account to run.
         names = account_names() if has_credentials() or not is_demo else []
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():

@@ -66,7 +66,7 @@ def build_report(
         if page.is_file() and page.stat().st_size and not is_own_page(page):
             raise ForeignObject(str(page), "was not created by this program", "Specify another file (--to FILE).")
         with backend.read_session(only):
-            pass  # raises NoData before a kernel is started
+            pass  # If there are no pickups, this call raises NoData before a kernel is started.
         try:
             remove_leftovers(page, older_than_seconds=atomic_file.DAY_SECONDS)
             with backend.snapshot() as still, replace_atomically(page) as fresh:
@@ -87,8 +87,8 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
 
     The notebook's settings cell selects the pickups in `only`.
     """
-    # jsonschema 4.26 uses this package to check IRIs, and its grammar makes the import take 4 s (2026-11). The import
-    # is blocked because notebooks contain no IRIs.
+    # jsonschema 4.26 uses rfc3987_syntax to check IRIs. The grammar of this package makes importing it take 4 s
+    # (2026-11). The import is blocked because notebooks contain no IRIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import nbformat
     from nbclient import NotebookClient
@@ -104,7 +104,7 @@ def _execute(notebook: Path, still: Mapping[str, str], only: PickupFilter) -> An
     client = NotebookClient(run, config=settings, timeout=CELL_TIMEOUT_SECONDS, resources=folder)
     variables = {**_kernel_environment(), **still}
     try:
-        # The notebook contains the output of its cells. Only ipykernel's errors at shutdown would appear on stderr.
+        # The notebook stores the output of its cells, so stderr would show only ipykernel's errors at shutdown.
         client.execute(env=variables, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise NotebookFailed(notebook, f"{error.ename}: {error.evalue}") from None
@@ -133,7 +133,7 @@ def _jupyter_folder() -> Iterator[None]:
 def _kernel_environment() -> dict[str, str]:
     """Returns a kernel's environment without the API keys and the alert addresses, which no notebook needs.
 
-    The settings of matplotlib are fixed, because an editor's console sets a backend that no other process can use.
+    Matplotlib's settings are fixed, because an editor's console sets a backend that no other process can use.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
     drawing = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": os.devnull}

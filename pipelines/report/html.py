@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.destinations.filter import PickupFilter
-from pipelines.output import to_html, visible_page
+from pipelines.output import as_of_words, to_html, visible_page
 
 STYLE = Path(__file__).with_name("report.css")
 # The report contains names sent by the API. Even if a name were rendered as markup, this policy would keep the browser
@@ -38,12 +38,12 @@ def chapter(name: str, notebook: Any) -> Chapter:
 
     Args:
         name: the name of the notebook, without `.ipynb`.
-        notebook: the executed notebook. The cell that asks readers for settings is removed from the notebook.
+        notebook: the executed notebook. The cell that asks readers to select pickups is removed from this notebook.
     """
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
-    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # readers can't edit a page
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "ask"]  # Readers can't edit a page.
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<a class="anchor-link".*?</a>', "", body)
     body = re.sub(r' id="cell-id=[^"]*"', "", body)
@@ -76,7 +76,7 @@ def _describe_images(body: str) -> str:
 
 
 def is_own_page(page: Path) -> bool:
-    """Returns whether this program created the file. Pages written before version 0.2 contain only the title."""
+    """Returns whether this program created the file. Pages from versions before 0.2 are recognized by their title."""
     with page.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "replace")
     return head.startswith("<!DOCTYPE html>") and (f'name="generator" content="{GENERATOR} ' in head or TITLE in head)
@@ -120,10 +120,10 @@ def _header_text(runs: list[dict[str, Any]], only: PickupFilter) -> str:
     accounts = sorted({run["account"] for run in runs})
     in_order = sorted(runs, key=lambda run: (run.get("run_number") or 0, run["started_at_utc"]))
     last = {run["account"]: run for run in in_order}
-    as_of = min((run["observed_at_utc"] for run in last.values() if run["observed_at_utc"]), default=None)
+    as_of = {account: run["observed_at_utc"] for account, run in last.items() if run["observed_at_utc"]}
     parts = [
         f"{'Account' if len(accounts) == 1 else 'Accounts'} {', '.join(accounts)}",
-        f"as of {as_of:%Y-%m-%d %H:%M} UTC" if as_of else "no successful run yet",
+        *(as_of_words(as_of) or ["no successful run yet"]),
         f"created {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by sendcloud-pickups {version('sendcloud-pickups')}",
     ]
     return " · ".join([*parts, *only.words()])

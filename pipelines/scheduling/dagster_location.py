@@ -27,7 +27,7 @@ from pipelines.report import build
 from pipelines.warehouse import reading
 from sources.sendcloud import SendcloudCredentials, sendcloud_source
 
-WAIT_SECONDS = 3600  # All accounts share the warehouse's lock, so one run waits for another.
+WAIT_SECONDS = 3600  # All accounts share the warehouse's lock, so runs wait for each other.
 ACCOUNT = "dagster/partition"  # The tag that contains a run's partition.
 IN_PROGRESS = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 

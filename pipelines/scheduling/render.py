@@ -32,9 +32,9 @@ def _escape_systemd(text: str) -> str:
 
 
 def _escape_cron(text: str) -> str:
-    """Escapes text for double quotes in sh.
+    """Escapes text for use inside double quotes in sh.
 
-    Each % is placed outside the quotes, because some versions of cron would keep its backslash inside them.
+    Each % is placed outside the quotes, because some versions of cron keep a backslash that is inside quotes.
     """
     return re.sub(r'([\\"$`])', r"\\\1", text).replace("%", r'"\%"')
 
@@ -92,14 +92,14 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
 
 
 def format_files(texts: Mapping[str, str]) -> str:
-    """Returns the files as one text. If there are several files, each file is preceded by a line with its name."""
+    """Returns all files as a single text. If there are several files, each is preceded by a line with its name."""
     if len(texts) == 1:
         return "".join(texts.values())
     return "\n".join(f"# {'─' * 8} {name} {'─' * 8}\n{text}" for name, text in texts.items())
 
 
 def write_files(texts: Mapping[str, str], folder: Path) -> str:
-    """Writes the files to a folder and keeps identical files that already exist.
+    """Writes the files to a folder. Files that already exist with the same content are kept.
 
     Args:
         texts: the text of each file, by file name.
@@ -109,7 +109,8 @@ def write_files(texts: Mapping[str, str], folder: Path) -> str:
         One line for each file, with the outcome and the path.
 
     Raises:
-        DestinationError: a file exists with different content, so nothing was written, or a file can't be written.
+        DestinationError: a file can't be written, or already exists with different content. If a file with
+            different content exists, nothing is written.
     """
     remedy = "Nothing was written. Compare the file with this command's output without --to, then move the file."
     try:
@@ -144,7 +145,7 @@ def _check_path(kind: Scheduler, path: str, *, is_program: bool) -> None:
 def _owner(project: Path) -> str:
     try:
         owner = project.owner()
-    except (KeyError, NotImplementedError):  # the owner was deleted, or this is Windows
+    except (KeyError, NotImplementedError):  # the owner's account was deleted, or the system is Windows
         return "pickups"
     return "pickups" if owner == "root" else owner
 

@@ -40,8 +40,8 @@ def version_of(name: str) -> Version:
 def address_of(base_url: str, version: Version) -> str:
     """Returns `base_url` with a trailing `/v2` replaced by the name of the version.
 
-    An address that ends in `/v3` is never changed. If the version is v2 and the address ends in `/v3`, raises
-    SettingsError, because the source does not guess which of the two settings is wrong.
+    An address that ends in `/v3` is never changed. Raises SettingsError if the version is v2 and the address ends in
+    `/v3`, because the source does not guess which of the two settings is wrong.
     """
     root, _, last = base_url.strip().rstrip("/").rpartition("/")
     if last not in VERSIONS or last == version.name:

@@ -17,7 +17,7 @@ from pipelines.analytics.views import view_files
 from pipelines.cli.reading import rows
 from pipelines.destinations.filter import PickupFilter
 from pipelines.export.parquet import export_with_duckdb
-from tests.support.by_hand import cancelled, many, pickup, run
+from tests.support.by_hand import cancelled, many, on_separate_days, pickup, run
 from tests.support.cases import quick
 from tests.support.installation import Installation
 
@@ -266,11 +266,73 @@ def test_show_applies_the_filter_and_names_it(installation: Installation, publis
 
 
 def test_show_as_markdown_keeps_names_as_text(installation: Installation, published: Published) -> None:
-    published(pickup(carrier="a|b<i>*c*_d_ `x` dhl_express"))
+    published(*one_a_day({"a|b<i>*c*_d_ `x` dhl_express": (20, 40), "dpd": (10, 80)}))
 
     out = installation.command("show", "carriers", "--format", "markdown").stdout
 
-    assert r"| a\|b\<i\>\*c\*\_d\_ \`x\` dhl_express | 1 |" in out
+    assert r"| a\|b\<i\>\*c\*\_d\_ \`x\` dhl_express | 40 |" in out
+    assert r"Higher than the other carriers: a\|b\<i\>\*c\*\_d\_ \`x\` dhl_express. Lower than" in out
+
+
+def one_a_day(carriers: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Returns k cancelled ones of n pickups for each carrier, no two of which were booked on the same day."""
+    made = [
+        made
+        for carrier, (k, n) in carriers.items()
+        for made in many(cancelled, k, carrier=carrier) + many(pickup, n - k, carrier=carrier)
+    ]
+    return on_separate_days(made)
+
+
+@pytest.mark.parametrize(
+    ("carriers", "expected", "sentence"),
+    [
+        (
+            {"dpd": (10, 80), "ups": (20, 40)},
+            [["ups", "20 of 40", "50.0%", "higher"], ["dpd", "10 of 80", "12.5%", "lower"]],
+            "Higher than the other carriers: ups. Lower than the other carriers: dpd.",
+        ),
+        (
+            {"alpha": (12, 100), "gls": (5, 40), "zeta": (14, 100)},  # in all, 31 of 240
+            [
+                ["zeta", "14 of 100", "14.0%", "no"],
+                ["gls", "5 of 40", "12.5%", "no"],
+                ["alpha", "12 of 100", "12.0%", "no"],
+            ],
+            "No carrier stands out: 12.9% over all.",
+        ),
+        ({"dpd": (1, 4)}, [["dpd", "1 of 4", "25.0%", "–"]], "Rates cover mature pickups"),
+    ],
+    ids=["a clear difference", "no more than chance", "a single carrier"],
+)
+def test_show_names_a_carrier_only_if_it_stands_out_and_keeps_the_order_of_the_view(
+    installation: Installation,
+    published: Published,
+    carriers: dict[str, tuple[int, int]],
+    expected: list[list[str]],
+    sentence: str,
+) -> None:
+    published(*one_a_day(carriers))
+
+    out = installation.command("show", "carriers").stdout
+
+    found = [row for row in cells_of(out) if row[0] in carriers]
+    assert [[row[0], row[3], row[4], row[6]] for row in found] == expected
+    assert out.splitlines()[-2 if len(carriers) > 1 else -1].startswith(sentence)
+
+
+def test_show_names_an_account_that_was_last_read_days_before_the_others(
+    installation: Installation, published: Published
+) -> None:
+    published(
+        *(pickup(account=name) for name in "abc"),
+        runs=[run("a"), run("b", "2026-03-31 12:00Z"), run("c", "2026-03-20 08:00Z")],
+    )
+
+    out = installation.command("show", "carriers").stdout
+
+    title = "Cancellations per carrier, as of 2026-03-31 12:00 UTC, account c only as of 2026-03-20 08:00 UTC"
+    assert title in " ".join(out.split())
 
 
 def test_models_exports_the_selected_pickups_and_records_the_filter(tmp_path: Path, published: Published) -> None:
@@ -281,7 +343,7 @@ def test_models_exports_the_selected_pickups_and_records_the_filter(tmp_path: Pa
     counts = export_with_duckdb(str(tmp_path / "views"), only=PickupFilter.parse(carriers=["ups"]))
 
     assert (counts["pickups"], counts["runs"]) == (1, 1)
-    assert pq.read_table(tmp_path / "views" / "carrier_windows")["carrier"].to_pylist() == ["ups"]
+    assert pq.read_table(tmp_path / "views" / "carrier_windows")["carrier"].to_pylist() == ["ups", "ups"]
     manifest: dict[str, Any] = json.loads((tmp_path / "views" / "_built.json").read_text())
     assert manifest["only"]["carriers"] == ["ups"]
     assert datetime.fromisoformat(manifest["as_of"]).day == 1

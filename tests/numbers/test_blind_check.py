@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import World, serve
@@ -65,20 +66,40 @@ def pickups_and_views(
         installation = Installation(folder, patched)
         installation.run(api)
         names = ["carrier_cancellations", "carrier_cancellations_weekly", "carrier_windows", "carrier_window_grid"]
-        yield expected_pickups(world), {name: read(name, installation.published) for name in names}
+        views = {name: read(name, installation.published) for name in names}
+        yield expected_pickups(world), {name: view[view["is_every_account"]] for name, view in views.items()}
 
 
-def wilson(k: Any, n: Any) -> tuple[Any, Any]:
+def wilson(p: Any, n: Any, z: Any) -> tuple[Any, Any]:
     """Returns the bounds of the Wilson interval, from the textbook formulas for its centre and half-width."""
-    z = 1.959963984540054
-    share = k / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
     return centre - half, centre + half
 
 
+def clustered(days: pd.DataFrame) -> pd.Series:
+    """Returns the number of clusters, the design effect and the interval of a group.
+
+    Args:
+        days: one row per local day of booking, with k of n pickups cancelled. All pickups belong to one account.
+    """
+    k, n, clusters = days["k"].sum(), days["n"].sum(), len(days)
+    p = k / n
+    independent = p * (1 - p) / (n - 1) if n > 1 else float("nan")
+    effect, quantile = 1.0, stats.norm.ppf(0.975)
+    if clusters < 10:
+        effect = 1 + ((days["n"] ** 2).sum() / n - 1) / 3
+    else:
+        variance = clusters / (clusters - 1) * ((days["k"] - p * days["n"]) ** 2).sum() / n**2
+        if variance > independent * (1 + 1e-9):
+            effect, quantile = variance / independent, stats.t.ppf(0.975, clusters - 1)
+    low, high = wilson(p, n / effect, quantile)
+    names = ("clusters", "design_effect", "cancellation_rate_low", "cancellation_rate_high")
+    return pd.Series(dict(zip(names, (clusters, effect, low, high), strict=True)))
+
+
 def expected_rates(pickups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Returns the counts, cancellation rates and Wilson intervals for each combination of the keys."""
+    """Returns the counts, cancellation rates and cluster-robust intervals for each combination of the keys."""
     mature = pickups[pickups["mature"]]
     counts = pickups.groupby(keys).agg(pickups=("id", "size"), mature_pickups=("mature", "sum"))
     for state in ("cancelled", "kept", "failed"):
@@ -86,8 +107,10 @@ def expected_rates(pickups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     counts = counts.fillna(0)
     counts["rated"] = counts["mature_cancelled"] + counts["mature_kept"]
     counts["cancellation_rate"] = counts["mature_cancelled"] / counts["rated"].where(counts["rated"] > 0)
-    low, high = wilson(counts["mature_cancelled"], counts["rated"].where(counts["rated"] > 0))
-    return counts.assign(cancellation_rate_low=low, cancellation_rate_high=high)
+    rated = mature[mature["cancelled"] | mature["kept"]]
+    rated = rated.assign(day=rated["created_at_local"].dt.floor("D"))
+    days = rated.groupby([*keys, "day"]).agg(k=("cancelled", "sum"), n=("id", "size")).reset_index()
+    return counts.join(days.groupby(keys)[["k", "n"]].apply(clustered))
 
 
 def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -106,7 +129,11 @@ def test_rates_by_carrier_and_country_match_pandas(pickups_and_views: tuple[pd.D
     pickups, views = pickups_and_views
     found = views["carrier_cancellations"].set_index(["carrier", "country"])
 
-    assert_equal(found.xs("all", level="country"), expected_rates(pickups, ["carrier"]))
+    by_carrier = expected_rates(pickups, ["carrier"])
+    k, n = by_carrier["mature_cancelled"], by_carrier["rated"]
+    others = (k.sum() - k) / (n.sum() - n)
+    by_carrier = by_carrier.assign(others_rate=others, difference=by_carrier["cancellation_rate"] - others)
+    assert_equal(found.xs("all", level="country"), by_carrier)
     assert_equal(found.drop("all", level="country"), expected_rates(pickups, ["carrier", "country"]))
 
 

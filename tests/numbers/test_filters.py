@@ -110,7 +110,9 @@ def test_accounts_limit_every_view_and_the_other_filters_only_views_of_pickups(p
     )
 
     def rate(**only):
-        rows = read("carrier_cancellations", path, **only).query("carrier == 'dpd' and country == 'all'")
+        rows = read("carrier_cancellations", path, **only).query(
+            "is_every_account and carrier == 'dpd' and country == 'all'"
+        )
         return rows[["mature_cancelled", "rated"]].to_numpy().tolist()
 
     assert (rate(), rate(accounts=["a"]), rate(accounts=["b"])) == ([[1, 3]], [[1, 2]], [[0, 1]])

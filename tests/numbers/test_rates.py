@@ -150,6 +150,43 @@ def test_interval_of_a_difference_of_independent_rates_is_newcombes(warehouse):
     assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
+def newcombe(k, n, others_k, others_n):
+    """Returns the interval of the difference between two independent rates, from statsmodels' Wilson intervals."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    p, q = k / n, others_k / others_n
+    low, high = proportion_confint(k, n, method="wilson")
+    others_low, others_high = proportion_confint(others_k, others_n, method="wilson")
+    return (
+        p - q - ((p - low) ** 2 + (others_high - q) ** 2) ** 0.5,
+        p - q + ((high - p) ** 2 + (q - others_low) ** 2) ** 0.5,
+    )
+
+
+def test_rate_of_zero_is_not_correlated_with_the_others(warehouse):
+    """The carriers share their days, but a rate that never varies can't go up and down with another."""
+    con = warehouse(
+        *on_separate_days([*many(cancelled, 6, carrier="ups"), *many(pickup, 24, carrier="ups")]),
+        *on_separate_days(many(pickup, 30)),
+    )
+
+    found = only(con, "difference_low, difference_high", "rates", f"{CARRIERS} and carrier = 'ups'")
+
+    assert found == close(newcombe(6, 30, 0, 30))
+
+
+def test_a_single_day_does_not_tell_how_two_carriers_go_together(warehouse):
+    """The design effects are 1 + (40 - 1) / 3 = 14 and 1 + (80 - 1) / 3 = 82 / 3."""
+    con = warehouse(*day(0, 20, 40, carrier="ups"), *day(0, 10, 80))
+
+    *found, stands_out = only(
+        con, "difference_low, difference_high, stands_out", "rates", f"{CARRIERS} and carrier = 'ups'"
+    )
+
+    assert found == close(list(newcombe(20 / 14, 40 / 14, 10 * 3 / 82, 80 * 3 / 82)))
+    assert stands_out == "no"
+
+
 def test_a_single_carrier_is_compared_with_nothing(warehouse):
     assert only(warehouse(*day(0, 1, 4)), "others_rate, difference, stands_out", "rates", CARRIERS) == (
         None,

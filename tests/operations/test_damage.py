@@ -92,3 +92,13 @@ def test_a_run_replaces_a_damaged_warehouse_with_its_published_copy_and_loses_no
     assert told[0] == f"pickups: {last['warehouse_restored']}"
     assert last["warehouse_restored"] in " ".join(done.stdout.split())
     assert shop.run(api).warehouse_restored is None
+
+
+def test_a_copy_that_a_killed_run_left_unfinished_is_removed_by_the_next_run(shop: Installation, api: Sandbox) -> None:
+    """Such a copy is as large as the warehouse, and every kill would leave another one (found by killing runs)."""
+    left = shop.warehouse.with_name("..warehouse.duckdb.restored.k3ptx0aa.new")
+    left.write_bytes(b"half a copy")
+
+    shop.run(api)
+
+    assert not left.exists()

@@ -435,11 +435,11 @@ def test_other_proxies_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: 
 @pytest.mark.parametrize(
     ("key", "problem"),
     [
-        ("abc ", "starts or ends with a blank or a line break"),
-        (" abc", "starts or ends with a blank or a line break"),
-        ("abc\t", "starts or ends with a blank or a line break"),
-        ("\u00a0abc", "starts or ends with a blank or a line break"),
-        ("abc\n", "starts or ends with a blank or a line break"),
+        ("abc ", "starts or ends with a space or a line break"),
+        (" abc", "starts or ends with a space or a line break"),
+        ("abc\t", "starts or ends with a space or a line break"),
+        ("\u00a0abc", "starts or ends with a space or a line break"),
+        ("abc\n", "starts or ends with a space or a line break"),
         ('"abc"', "has quotes around it"),
         ("'abc'", "has quotes around it"),
         ("`abc`", "has quotes around it"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pipelines.output import as_of_words, visible
+
 Row = dict[str, Any]
 
 
 class Table(NamedTuple):
-    """A table for the terminal or for Markdown. `note` is a line below it."""
+    """A table for the terminal or for Markdown. `note` is the text below it."""
 
     title: str
     columns: list[str]
@@ -17,10 +19,20 @@ class Table(NamedTuple):
 
 
 def carriers_table(rows: list[Row]) -> Table:
-    """Returns the table of carriers from the rows of `carrier_cancellations`."""
-    rows = [row for row in rows if row["country"] == "all"]
-    columns = ["carrier", "pickups", "mature", "cancelled", "rate", "95 % interval", "failed", "conflicts"]
-    ordered = sorted(rows, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
+    """Returns the table of carriers from the rows of `carrier_cancellations`, in the order of `cancellation_rank`."""
+    carriers = [row for row in rows if row["is_every_account"] and row["country"] == "all"]
+    columns = [
+        "carrier",
+        "pickups",
+        "mature",
+        "cancelled",
+        "rate",
+        "95 % interval",
+        "stands out",
+        "failed",
+        "conflicts",
+    ]
+    ordered = sorted(carriers, key=lambda r: (r["cancellation_rank"] is None, r["cancellation_rank"], r["carrier"]))
     cells = [
         [
             r["carrier"],
@@ -29,14 +41,31 @@ def carriers_table(rows: list[Row]) -> Table:
             f"{r['mature_cancelled']:,} of {r['rated']:,}",
             _percent(r["cancellation_rate"]),
             f"{_percent(r['cancellation_rate_low'])} to {_percent(r['cancellation_rate_high'])}",
+            r["stands_out"] or "–",
             _percent(r["failure_rate"]),
             f"{r['status_conflicts']:,}",
         ]
         for r in ordered
     ]
-    as_of = min((r["as_of_utc"] for r in rows if r["as_of_utc"]), default=None)
+    as_of = {row["account"]: row["as_of_utc"] for row in rows if not row["is_every_account"] and row["as_of_utc"]}
     note = "Rates cover mature pickups (the window has ended), excluding failed and pending pickups."
-    return Table(f"Cancellations per carrier{_as_of(as_of)}", columns, cells, note)
+    note = "\n".join(filter(None, [_standing(ordered), note]))
+    title = ", ".join(["Cancellations per carrier", *as_of_words(as_of)])
+    return Table(title, columns, cells, note)
+
+
+def _standing(ordered: list[Row]) -> str:
+    """Returns a sentence that names the carriers that stand out, or says that none does."""
+    rated = [row for row in ordered if row["rated"]]
+    if len(rated) < 2:
+        return ""
+    sides = [
+        f"{side.capitalize()} than the other carriers: {', '.join(names)}."
+        for side in ("higher", "lower")
+        if (names := [visible(row["carrier"]) for row in rated if row["stands_out"] == side])
+    ]
+    cancelled, n = (sum(row[name] for row in rated) for name in ("mature_cancelled", "rated"))
+    return " ".join(sides) or f"No carrier stands out: {_percent(cancelled / n)} over all."
 
 
 def windows_table(rows: list[Row]) -> Table:
@@ -61,13 +90,10 @@ def windows_table(rows: list[Row]) -> Table:
             _percent(r["most_common_opening_hour_share"]),
         ]
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
+        if r["is_every_account"]
     ]
     note = "Opening times are local to the pickup's country. Lead time: hours from booking to opening."
     return Table("Pickup windows per carrier", columns, cells, note)
-
-
-def _as_of(instant: Any) -> str:
-    return f", as of {instant:%Y-%m-%d %H:%M} UTC" if instant else ""
 
 
 def _percent(share: float | None) -> str:

@@ -15,6 +15,7 @@ from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import DestinationError
 from pipelines.output import (
     fitting_columns,
+    markdown_text,
     print_csv,
     print_json_rows,
     print_markdown,
@@ -107,7 +108,8 @@ def _title(name: str, grain: str, only: PickupFilter) -> str:
 def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
     print_rows = print_markdown if form == "markdown" else print_table
     print_rows(" · ".join([table.title, *only.words()]), table.columns, table.cells)
-    print_text(f"\n{table.note}" if form == "markdown" else table.note)
+    in_markdown = markdown_text(" ".join(table.note.splitlines()))
+    print_text(f"\n{in_markdown}" if form == "markdown" else table.note)
 
 
 def _print_first(session: Session, name: str, query: str, title: str) -> None:

@@ -52,7 +52,7 @@ class DeltaAccountEditor:
             yield session
 
     def count_rows(self) -> RowCounts:
-        """Returns the numbers of rows of all accounts, including accounts that a killed rename has hidden."""
+        """Returns the row counts of all accounts, including accounts that a killed rename has hidden."""
         found: RowCounts = {}
         with self.open_memory() as session:
             for dataset in self._datasets():
@@ -101,13 +101,13 @@ class DeltaAccountEditor:
             return ask(session)
 
     def publish(self) -> None:
-        """Finishes what a killed command began. Readers use the tables directly."""
+        """Finishes what a killed command began. Nothing is copied, because readers use the tables directly."""
         with self.open_memory():
             finish_changes(self.tables, self.locked)
 
     @contextmanager
     def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
-        """Yields an in-memory database with the renamed rows of both names."""
+        """Yields an in-memory database with the rows of both names after the rename."""
         with self.open_memory():
             finish_changes(self.tables, [new, old])
         with self._in_memory([old, new]) as session:
@@ -116,7 +116,7 @@ class DeltaAccountEditor:
 
     @contextmanager
     def _in_memory(self, datasets: Sequence[str]) -> Iterator[DuckDBSession]:
-        """Yields an in-memory database with the tables of the first dataset, and the rows of all datasets."""
+        """Yields an in-memory database with the tables of the first dataset and the rows from all datasets."""
         with self.open_memory() as session:
             session.execute("create schema sendcloud")
             for table in self._tables(datasets[0]):

@@ -55,7 +55,7 @@ class DeltaBackend(AccountDatasets):
             check_before_each_job(destination, self.check_lock)
         self._session: DeltaSession | None = None
         self._locked: list[str] = []
-        self._lock_checks: list[Callable[[], None]] = []  # each raises OSError if its lock was lost
+        self._lock_checks: list[Callable[[], None]] = []  # each function raises OSError if its lock was lost
 
     def __str__(self) -> str:
         return self.tables.address

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class ObjectLock(TransactionalFile):
     """Extends dlt's lock with an owner.
 
-    The lock in dlt 1.31 checks at most whether the file exists, and its heartbeat recreates a deleted file. This lock
-    names its holder, is renewed only while it belongs to its owner and, once lost, stays lost.
+    The lock in dlt 1.31 never checks who owns the file, and its heartbeat recreates a deleted file. This lock names its
+    holder and is renewed only while it belongs to its owner. A lost lock stays lost.
 
     Each file name begins with the creation time, and the file with the earliest name holds the lock. A file older than
     LOCK_TTL_SECONDS has expired and is removed by any run that finds it. dlt implements both rules, and earlier
@@ -40,7 +40,7 @@ class ObjectLock(TransactionalFile):
         self._token = f"{self._owner} ({secrets.token_hex(8)})".encode()
         self._renewed = _clocks()
         self._is_lost = False
-        self.lock_path = self._first = ""  # this lock's file, and the file of the lock's holder
+        self.lock_path = self._first = ""  # the path of this lock's file, and the path of the holder's file
 
     def acquire(self, wait_seconds: float) -> bool:
         """Acquires the lock and returns True. Returns False if another run still holds the lock after `wait_seconds`.
@@ -54,8 +54,8 @@ class ObjectLock(TransactionalFile):
             if time.monotonic() >= until:
                 self._first = min(locks)
                 return False
-            time.sleep(random.random() / 2 + TransactionalFile.POLLING_INTERVAL)  # noqa: S311  # the delay need not be secret
-            if not self._is_held():  # after a long suspension, the place in the queue is lost
+            time.sleep(random.random() / 2 + TransactionalFile.POLLING_INTERVAL)  # noqa: S311  # The delay need not be secret.
+            if not self._is_held():  # After a long suspension, the place in the queue is lost.
                 self.release()
                 self._enqueue()
         return True
@@ -96,7 +96,7 @@ class ObjectLock(TransactionalFile):
         return self._heartbeat
 
     def _stop_heartbeat(self) -> None:
-        """Stops the renewals and waits for one in progress, which would otherwise recreate the removed file."""
+        """Stops the renewals and waits for a renewal in progress, which could otherwise recreate the removed file."""
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat:
             heartbeat.cancel()
@@ -145,8 +145,8 @@ class ObjectLock(TransactionalFile):
     def _is_expired(self) -> bool:
         """Returns whether the last renewal was so long ago that another run may acquire the lock.
 
-        The longer of two measurements counts, because the wall clock keeps running while a machine sleeps, and the
-        monotonic clock can't be adjusted.
+        The longer of two measurements counts: the wall clock keeps running while a machine sleeps, and the monotonic
+        clock can't be adjusted.
         """
         passed = max(now - before for now, before in zip(_clocks(), self._renewed, strict=True))
         return passed >= TransactionalFile.LOCK_TTL_SECONDS

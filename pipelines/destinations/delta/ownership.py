@@ -51,7 +51,7 @@ def _check_other_names(tables: DeltaTables, there: Sequence[str], dataset: str) 
 
 
 def read_lake_mark(tables: DeltaTables) -> WarehouseMark | None:
-    """Returns the lake's mark, or None if an older version wrote the lake or there is none yet.
+    """Returns the lake's mark, or None if an older version wrote the lake or there is no lake yet.
 
     Raises:
         NewerLayout: a newer version of this program wrote the tables.
@@ -61,7 +61,7 @@ def read_lake_mark(tables: DeltaTables) -> WarehouseMark | None:
 
 
 def write_lake_mark(tables: DeltaTables) -> None:
-    """Creates the lake's mark, or updates the facts in it that have changed."""
+    """Creates the lake's mark, or updates it if one of its values has changed."""
     found = read_lake_mark(tables)
     mark = updated(found, analytics_schema=tables.schemas.analytics)
     if mark != found:

@@ -17,7 +17,7 @@ from pipelines.destinations.migrations import current_columns
 
 # a separate table, because dlt's merge would keep old values of `resolved_at`
 RESOLVED_TABLE = "pickups_quarantine_resolved"
-# in the order in which they are written: the history before the record of its loads, and the receipts last
+# the tables in the order in which they are written: the history before the record of its loads, and the receipts last
 OWN_TABLES = (
     "pickup_status_history",
     "pickup_states_recorded",
@@ -182,7 +182,7 @@ def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
 
 
 def _create_views(connection: DuckDBSession, found: dict[str, list[str]]) -> None:
-    """Creates one view for each table, which combines the rows of all the table's queries."""
+    """Creates one view for each table. The view combines the rows from all queries for the table."""
     connection.execute("create schema if not exists sendcloud")
     for name, queries in found.items():
         union = " union all by name ".join(queries)
@@ -201,7 +201,7 @@ def table_query(table: DeltaTable, tables: DeltaTables) -> str:
 
 
 def _from_clause(table: DeltaTable, tables: DeltaTables) -> str:
-    """Returns a `from` item for the table's files or, without files, for an empty relation with the same columns."""
+    """Returns a `from` item that reads the table's files, or an empty relation if the table has no files."""
     if files := tables.files(table):
         listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         return f"read_parquet([{listed}], union_by_name = true)"

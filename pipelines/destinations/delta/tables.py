@@ -17,8 +17,8 @@ from pipelines.destinations.delta.hidden import hidden_datasets
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 
 DLT_TABLES = ("pickups", "pickups_quarantine")
-COMPACT_EVERY_VERSIONS = 100  # a table's files are compacted after this many new versions
-RETENTION = timedelta(days=7)  # how long replaced files stay available to readers
+COMPACT_EVERY_VERSIONS = 100  # A table's files are compacted after this many new versions.
+RETENTION = timedelta(days=7)  # Replaced files stay available to readers for this long.
 
 
 class DeltaTables:

@@ -20,6 +20,7 @@ from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
 from pipelines.destinations.duckdb.recovery import FileRecovery
+from pipelines.destinations.duckdb.replacement import restored_path
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
@@ -89,6 +90,7 @@ class DuckDBBackend:
 
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)
+        remove_leftovers(restored_path(self.warehouse))
         remove_compaction_files(self.warehouse)
         create_database(self.warehouse)
 

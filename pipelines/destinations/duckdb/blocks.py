@@ -1,4 +1,4 @@
-"""Finds damaged blocks in a DuckDB file without opening it, because each block begins with a checksum of its content.
+"""Finds damaged blocks in a DuckDB file without DuckDB, by verifying the checksum at the beginning of each block.
 
 DuckDB itself verifies a block only when a statement reads it, so a run could publish a copy of a damaged old block.
 """
@@ -46,9 +46,9 @@ def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
     A wrong checksum may be in a block that DuckDB has freed, so only a complete read proves that a file is damaged.
 
     Args:
-        path: the file, to which no process may be writing.
-        verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because
-            comparing them takes a third of the time (2026-11).
+        path: the file. No process may be writing to it.
+        verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because a
+            comparison takes only a third as long (2026-11).
 
     Raises:
         OSError: the file can't be read.

@@ -89,7 +89,7 @@ def find_damage(path: Path, verified: Path | None = None) -> str | None:
     """Returns the evidence that the file is damaged, or None if it is intact or can't be examined.
 
     Args:
-        path: the file, to which no other process may be writing.
+        path: the file. No other process may be writing to it.
         verified: an earlier copy of the file; see `may_be_damaged`.
     """
     try:
@@ -115,7 +115,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _tables(session: DuckDBSession) -> dict[str, str]:
-    """Returns the quoted names of the file's tables, by their usual names, such as `sendcloud.pickups`."""
+    """Returns a mapping from each table's usual name, such as `sendcloud.pickups`, to its quoted name in the file."""
     usual = {session.names.data: DATASET}
     found = session.execute(_TABLES).fetchall()
     return {f"{usual.get(schema, schema)}.{name}": f'"{schema}"."{name}"' for schema, name in found}

@@ -28,7 +28,7 @@ class Backup(NamedTuple):
 
 
 def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
-    """Copies the published file to the folder, adds the UTC time to its name, and removes the oldest backups.
+    """Copies the published file to the folder, adds the UTC time to the copy's name, and removes the oldest backups.
 
     A run replaces the published file as a whole, so the copy is consistent even during a run and needs no lock. The
     copy gets its final name only after every table in it has been read.
@@ -111,7 +111,7 @@ class RestorePlan(NamedTuple):
     new: Contents
 
     def losses(self) -> dict[str, int]:
-        """Returns, by table, how many more rows the warehouse has than the copy. Omits tables that can't be read."""
+        """Returns how many more rows each table has in the warehouse than in the copy. Skips unreadable tables."""
         more = {
             table: rows - self.new.rows.get(table, 0) for table, rows in (self.old.rows if self.old else {}).items()
         }
@@ -135,7 +135,8 @@ def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
     """Returns what a restore of the warehouse from `source` would do. Changes nothing. The caller must hold the lock.
 
     Raises:
-        DestinationError: the source is missing, damaged or a copy of another warehouse, or another program wrote it.
+        DestinationError: the source is missing or damaged, was written by another program, or is a copy of another
+            warehouse.
     """
     if not source.is_file():
         raise DestinationError(str(source), "there is no such copy", "Specify a backup: pickups restore --from FILE")

@@ -19,8 +19,8 @@ from pipelines.errors import DestinationError, NewerLayout, OwnershipError, RunI
 from pipelines.finding import Finding, error_finding
 
 MB = 10**6
-SPACE_MB = 1_000  # a first load of a million pickups takes 400 MB, including dlt's working files (2026-11)
-HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open
+SPACE_MB = 1_000  # A first load of a million pickups takes 400 MB, including dlt's working files (2026-11).
+HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open.
 
 
 def file_findings(recovery: FileRecovery, names: SchemaNames = DEFAULT_NAMES) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
         session: a session over the warehouse, or None if there is no warehouse yet.
 
     Raises:
-        ForeignObject: somebody else created an object in the warehouse, or the published file.
+        ForeignObject: somebody else created the published file or an object in the warehouse.
         OtherSchema: the tables are in a schema other than `[schemas] data`.
         NewerLayout: a newer version of this program wrote one of the files.
     """
@@ -194,7 +194,7 @@ def is_published_by_original(files: Files, other: WarehouseMark) -> bool:
 def _unmarked_problem(published: DuckDBSession, warehouse: DuckDBSession | None) -> str | None:
     """Returns the reason why a file without a mark is not ours, or None if it is ours.
 
-    A published file without a mark is recognized by its receipts, which are all in the warehouse as well.
+    A published file without a mark is ours if the warehouse contains all its receipts.
     """
     if not {"run_id", "account", "outcome"} <= set(published.columns("pickup_runs")):
         return "was not created by this program"
@@ -209,7 +209,7 @@ _RUN_IDS = "select run_id from sendcloud.pickup_runs"
 
 @contextmanager
 def _attached(published: Path, connection: DuckDBSession, mark: WarehouseMark | None) -> Iterator[DuckDBSession | None]:
-    """Yields a session over the published file, or None if it is ours but damaged.
+    """Yields a session over the published file, or None if the file is ours but damaged.
 
     If another program has the file open for writing, a copy of the file is attached instead.
     """

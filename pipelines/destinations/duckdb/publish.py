@@ -37,8 +37,8 @@ def publish(warehouse: Path, published: Path) -> None:
     """
     if warehouse.with_name(warehouse.name + ".wal").exists():
         # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
-        # file. Closing the connection also moves the data, but reports no failure (duckdb 1.5.5 on a full disk), and
-        # the copy would be inconsistent.
+        # file. Closing the connection also moves the data, but does not report a failure (duckdb 1.5.5 on a full disk),
+        # so the copy could be inconsistent.
         with duckdb.connect(str(warehouse)) as connection:
             connection.execute("checkpoint")
     try:
@@ -73,7 +73,7 @@ def remove_compaction_files(warehouse: Path) -> None:
 
 
 def _has_newer_format(warehouse: Path) -> bool:
-    """Returns whether DuckDB 1.4 can't open the file, because an older version of this package used DuckDB 2."""
+    """Returns whether an older version of this package, using DuckDB 2, wrote a file that DuckDB 1.4 can't open."""
     found = read_format(warehouse)
     return found is not None and found.version > NEWEST_READABLE
 

@@ -139,7 +139,7 @@ class FileRecovery:
         """
         has_copy = self.published.is_file() and self.published.stat().st_size > 0
         if not problem.is_damage and not self.had_log and not (has_copy and read_format(self.published)):
-            return None  # a first run; the ownership check reports a published path that is already in use
+            return None  # this is a first run; the ownership check reports a published path that is already in use
         if self.warehouse.is_dir():
             raise self._refusal(problem, "a folder can't be a warehouse")
         if self.had_log:
@@ -159,7 +159,7 @@ class FileRecovery:
         return copy
 
     def _is_of_another_warehouse(self, copy: Contents) -> bool:
-        """Returns whether the marks differ, or another warehouse that still exists publishes the copy."""
+        """Returns whether the marks differ or the copy is published by another warehouse that still exists."""
         if copy.mark is None:  # an older version wrote no mark
             return False
         own = salvage_contents(self.warehouse).mark if self.warehouse.is_file() else None
@@ -174,7 +174,7 @@ class FileRecovery:
             raise self._refusal(problem, f"the published copy can't be read either ({evidence})") from None
 
     def _unpublished(self) -> str:
-        """Returns what earlier runs loaded but did not publish, or "".
+        """Returns a description of what earlier runs loaded but did not publish, or "" if they published everything.
 
         This run's own loads don't count, because their pickups are read again.
         """
@@ -204,7 +204,7 @@ def _find_loss(warehouse: Path, published: Path) -> Problem | None:
 def _is_of_somebody_else(session: DuckDBSession, warehouse: Path) -> bool:
     """Returns whether the database contains tables or views, but not our mark.
 
-    If so, the ownership check rejects the database.
+    The ownership check rejects a database without our mark.
     """
     return bool(session.execute(_HAS_OBJECTS).fetchall()) and read_mark(session, str(warehouse)) is None
 

@@ -26,12 +26,17 @@ def has_log(warehouse: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
+def restored_path(warehouse: Path) -> Path:
+    """Returns the path of the verified copy before it is renamed to the warehouse."""
+    return warehouse.with_name(f".{warehouse.name}.restored")
+
+
 def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
     """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
 
     The copy is complete, written to disk and verified before the old file is renamed. If the process dies between the
-    two renames, the warehouse is missing, and the next run replaces it. The log is renamed first, because a log without
-    its file would require a person to decide.
+    two renames, the warehouse is missing until the next run replaces it. The log is renamed first, because a log that
+    remained without its file would stop the next run until a person intervened.
 
     Args:
         warehouse: the file to replace. The file may be missing, or may be a folder.
@@ -45,11 +50,11 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
         DestinationError: the copy can't be made or verified. Nothing has changed.
     """
     try:
-        with replace_atomically(warehouse.with_name(f".{warehouse.name}.restored")) as fresh:
+        with replace_atomically(restored_path(warehouse)) as fresh:
             shutil.copyfile(source, fresh)
             expected = read_contents(fresh)
         kept = _set_aside(warehouse, why)
-        warehouse.with_name(f".{warehouse.name}.restored").replace(warehouse)
+        restored_path(warehouse).replace(warehouse)
     except (OSError, DatabaseError) as error:
         raise DestinationError(str(warehouse), first_line(error), FREE_SPACE) from error
     _check_opened(warehouse, expected)

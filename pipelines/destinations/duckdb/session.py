@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 DatabaseError = duckdb.Error
 
 
-IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file
+IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
 # DuckDB 1.4 and later read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
-STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads
+STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
 
@@ -70,7 +70,7 @@ class DuckDBSession:
         return self.with_names(self.names, connection)
 
     def with_names(self, names: SchemaNames, connection: duckdb.DuckDBPyConnection | None = None) -> DuckDBSession:
-        """Returns a session with other schemas on this connection or another one."""
+        """Returns a session that uses other schemas, on this connection or on another one."""
         return DuckDBSession(connection or self.connection, names)
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class DuckDBSession:
 
         The session covers all accounts, because excluding some would take longer.
         """
-        create_views(self, schema=self.names.analytics)
+        create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall()))
         return self
 
     def publish_account(self, account: str) -> None:
@@ -99,6 +99,7 @@ class DuckDBSession:
 _IN_SCHEMA = "database_name = current_database() and schema_name = ?"
 _TABLES = f"select table_name from duckdb_tables() where {_IN_SCHEMA}"  # noqa: S608  # the condition is a constant
 _COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # as above
+_VIEWS = f"select view_name, comment from duckdb_views() where {_IN_SCHEMA}"  # noqa: S608  # as above
 _MARKED_SCHEMA = f"""
     select schema_name from duckdb_tables()
     where database_name = current_database() and table_name = '{MARK_TABLE}' order by schema_name limit 1
@@ -220,7 +221,8 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
-    """Returns whether another version wrote the file. If so, the file's views may lack columns until the next run."""
+    """Returns whether another version wrote the file. The views in a file from another version may lack columns until
+    the next run."""
     mark = read_mark(connection, str(published))
     return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 

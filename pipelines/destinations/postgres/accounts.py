@@ -41,7 +41,7 @@ class PostgresAccountEditor:
     schemas: SchemaNames
 
     def count_rows(self) -> RowCounts:
-        """Returns the numbers of published rows. Each run publishes all rows of an account's own schema."""
+        """Returns the published row counts. Each run publishes all rows of an account's own schema."""
         with self.open_session() as session:
             return count_rows(session.for_readers(), self.schemas.data)
 

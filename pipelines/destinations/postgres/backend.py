@@ -97,7 +97,7 @@ class PostgresBackend(AccountDatasets):
 
     def write_mark(self) -> None:
         with self.session() as session:
-            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # only one of two first runs creates the mark
+            lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # only one of two parallel runs creates the mark
             write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
 
     def prepare(self, accounts: Sequence[str]) -> None:
@@ -180,8 +180,8 @@ class PostgresBackend(AccountDatasets):
             if snapshot := os.environ.get(SNAPSHOT_VARIABLE):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
-            read_mark(readers, self._where)  # raises NewerLayout
-            if "account" not in readers.columns("pickups"):  # the table is missing, or belongs to somebody else
+            read_mark(readers, self._where)  # This call may raise NewerLayout.
+            if "account" not in readers.columns("pickups"):  # The table is missing or belongs to somebody else.
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 _SERVER = "select current_setting('server_version'), pg_backend_pid()"
-# Each row contains a reason why this user can't write, and the statement that fixes it. An existing schema need not be
-# created.
+# Each row contains a reason why this user can't write, and a statement that solves the problem. The right to create
+# schemas is needed only if a schema is missing.
 _OBSTACLES = """
     with wanted as (select name, to_regnamespace(quote_ident(name)) as oid from unnest(%(schemas)s) as name)
     select format('the schema %%I is missing, and this user may not create schemas', name),
@@ -54,7 +54,7 @@ def server_findings(connect: Callable[[], PostgresSession], where: str, accounts
     except (DestinationError, OwnershipError) as error:
         yield error_finding("destination", error)
         return
-    # two sessions share a process only in a pool that assigns a connection to each transaction
+    # two sessions share a server process only if a connection pool assigns a connection to each transaction
     if backend == second_backend:
         yield error_finding("destination", DestinationError(where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
     for evidence, statement in obstacles[:1]:

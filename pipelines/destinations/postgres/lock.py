@@ -50,7 +50,7 @@ def acquire(session: PostgresSession, account: str, where: str, until: float) ->
 def check_held(session: PostgresSession, account: str, where: str) -> None:
     """Raises DestinationError if the session's connection doesn't hold the account's lock.
 
-    Call this function in the transaction to be committed.
+    Call this function in the transaction that is about to be committed.
     """
     if not session.execute_native(_HELD_BY_US, _lock_name(session, account)).fetchall():
         raise DestinationError(where, POOLED_PROBLEM, POOLED_REMEDY)

@@ -83,7 +83,7 @@ def _parameters(names: SchemaNames, accounts: Sequence[str]) -> dict[str, object
 def _check_other_schemas(session: PostgresSession, where: str, accounts: Sequence[str]) -> None:
     """Raises OtherSchema if another schema has receipts of these accounts.
 
-    Receipts of other accounts are allowed, because they may have their own warehouse.
+    Receipts of other accounts are allowed, because those accounts may have their own warehouse.
     """
     ours = {"data": session.names.data, "accounts": session.names.account_prefix}
     for (found,) in session.execute_native(_OTHER_SCHEMAS, ours).fetchall():

@@ -35,7 +35,7 @@ _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items(
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
-    "pickups_by_booking": ("pickups", ["created_at"]),  # for the few open pickups (loading/open_pickups.py)
+    "pickups_by_booking": ("pickups", ["created_at"]),  # to find the few open pickups (loading/open_pickups.py)
 }
 _LACKS_ROWS = """
     select (select count(*) from sendcloud.{table} where account = %(account)s)
@@ -64,8 +64,8 @@ _PUBLISHED_MARK = """
 def publish_account(session: PostgresSession, own: str, account: str, *, compares: bool = True) -> None:
     """Copies the account's unpublished rows to the published tables.
 
-    The account's tables must exist, and the states of its loads must be recorded. If the published tables then have
-    fewer rows of the account than its own tables, because somebody deleted rows, all rows are copied again.
+    The account's tables must exist, and the states of its loads must be recorded. If the published tables then contain
+    fewer of the account's rows than its own tables, because somebody deleted rows, all rows are copied again.
 
     Args:
         session: a session with an open transaction.
@@ -82,11 +82,11 @@ def publish_account(session: PostgresSession, own: str, account: str, *, compare
 
 
 def _copy_lost_rows(session: PostgresSession, own: str, account: str) -> None:
-    """Copies all rows again if readers see fewer than the account has.
+    """Copies all rows again if readers see fewer rows than the account has.
 
     Counting two million rows takes a second, so they are counted only if somebody, such as the previous run, has
-    changed the published tables since the last time. The server itself counts changes, and shows each change within ten
-    seconds (PostgreSQL 18).
+    changed the published tables since the last count. The server itself counts changes, and shows each change within
+    ten seconds (PostgreSQL 18).
     """
     tables = [f'"{session.names.data}".{table}' for table in _BY_LOAD]
     shown = f'"{own}".pickup_loads_shown'

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 ARROW_TYPES = {
-    **dict.fromkeys((20, 21, 23), pa.int64()),  # the OIDs of int8, int2 and int4
-    **dict.fromkeys((700, 701, 1700), pa.float64()),  # float4, float8 and numeric, the type of sums of integers
+    **dict.fromkeys((20, 21, 23), pa.int64()),  # These are the OIDs of int8, int2 and int4.
+    **dict.fromkeys((700, 701, 1700), pa.float64()),  # These are float4, float8 and numeric (the type of integer sums).
     16: pa.bool_(),
     1082: pa.date32(),
     1114: pa.timestamp("us"),
     1184: INSTANT,
 }
 INSTANTS = {1114: psycopg2.extensions.PYDATETIME, 1184: psycopg2.extensions.PYDATETIMETZ}
-CALENDAR_BOUNDS = (datetime.min, datetime.max)  # noqa: DTZ901  # _clamp sets the time zone
-BATCH_ROWS = 20_000  # the maximum number of rows held in memory as Python objects
+CALENDAR_BOUNDS = (datetime.min, datetime.max)  # noqa: DTZ901  # `_clamp` sets the time zone.
+BATCH_ROWS = 20_000  # At most this many rows are in memory as Python objects.
 
 
 class Result:
-    """Stores the rows that a statement returns."""
+    """Stores the rows that a statement returned."""
 
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._names = [column.name for column in cursor.description or ()]

@@ -27,6 +27,11 @@ _OURS = """
     where nspname = %(analytics)s and relkind = 'v' and relname = any(%(views)s)
 """
 # dropping a view also drops its triggers and rules, which only a person could have added
+_COMMENTS = """
+    select relname, obj_description(pg_class.oid, 'pg_class')
+    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = %(analytics)s and relkind = 'v'
+"""
 _ADDED = f"""
     with ours as ({_OURS})
     select format('trigger %%I on %%s', tgname, tgrelid::regclass) from pg_trigger
@@ -36,7 +41,7 @@ _ADDED = f"""
     where ev_class in (select oid from ours) and rulename <> '_RETURN'
     order by 1
 """  # noqa: S608  # a constant
-# the view, the column (if the statement concerns one), and the statement that restores what a person has set
+# Returns the view, the column (if the statement concerns one), and the statement that restores what a person has set.
 _KEPT = f"""
     with ours as ({_OURS}), columns as (
         select ours.*, attname, attnum, attacl from ours join pg_attribute on attrelid = ours.oid and attnum > 0
@@ -94,7 +99,7 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
     """
     with raw.cursor() as plain:
         cursor = _Cursor(plain, names)
-        if views_are_current(cursor, names.analytics):
+        if views_are_current(_comments(cursor, names), DIALECT):
             return []
         cursor.execute(PUBLISH_LOCK)  # another machine may be updating the views too
         cursor.execute("savepoint views")
@@ -110,10 +115,14 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         return in_the_way
 
 
+def _comments(cursor: _Cursor, names: SchemaNames) -> dict[str, str | None]:
+    return dict(cursor.execute(_COMMENTS, {"analytics": names.analytics}).fetchall())
+
+
 def _replace(cursor: _Cursor, names: SchemaNames) -> list[str]:
     cursor.execute("savepoint replaced")
     try:
-        create_views(cursor, DIALECT, names.analytics)
+        create_views(cursor, DIALECT, _comments(cursor, names))
         return []
     except psycopg2.errors.InvalidTableDefinition:
         cursor.execute("rollback to savepoint replaced")
@@ -126,7 +135,7 @@ def _replace(cursor: _Cursor, names: SchemaNames) -> list[str]:
         _drop_views(cursor, names)
     except psycopg2.errors.DependentObjectsStillExist as error:
         return str(error.diag.message_detail).split("\n")
-    create_views(cursor, DIALECT, names.analytics)
+    create_views(cursor, DIALECT)
     columns = set(cursor.execute(_COLUMNS, of_ours).fetchall())
     for view, column, statement in kept:
         if column is None or (view, column) in columns:

@@ -13,8 +13,8 @@ SEVERAL = 2  # one account may have its own problem, such as a firewall rule for
 
 
 class UnreachableOrigins:
-    """Counts the accounts that got no response at all from an origin. After SEVERAL accounts, the others make only one
-    attempt per request.
+    """Counts the accounts that got no response at all from an origin. Once the count reaches SEVERAL, the other
+    accounts make only one attempt per request.
 
     Otherwise, a run of forty accounts would wait for every attempt of every account, one after the other.
     """
@@ -24,7 +24,7 @@ class UnreachableOrigins:
         self._lock = threading.Lock()
 
     def load(self, part: AccountRun) -> None:
-        """Loads the account, with one attempt per request if its origin is unreachable."""
+        """Loads the account, making only one attempt per request if the account's origin is unreachable."""
         origin = origin_of(part.settings["base_url"])
         if self._accounts[origin] >= SEVERAL:
             part.try_once()

@@ -20,8 +20,8 @@ NULL, EMPTY = Raw(b"null"), b'""'
 def readable(value: Raw, decoder: Decoder[Any]) -> Raw | None:
     """Returns the value if the decoder can read it, JSON's null if the value is an empty string, or None otherwise.
 
-    Where a time or a number is expected, an empty string counts as null. A string of blanks doesn't count as null,
-    because its meaning is unclear.
+    Where a time or a number is expected, an empty string counts as null. A string that contains only spaces doesn't
+    count as null, because its meaning is unclear.
     """
     try:
         if isinstance(read := decoder.decode(value), datetime):

@@ -154,7 +154,7 @@ def _slots(pickups: Sequence[Any]) -> list[str | None]:
 
 
 def _readable_slots(value: Raw) -> tuple[Raw, bool]:
-    """Returns the slots, with null for each time that can't be read, and whether every slot has a readable start."""
+    """Returns the slots, with null for unreadable times, and whether every slot has a start and only readable times."""
     try:
         slots = _decode_slots.decode(value)
     except DecodeError:

@@ -23,12 +23,12 @@ class Version(NamedTuple):
     known: type[Struct]  # A record without unknown fields, before its times are parsed, for fast decoding.
     pickup: type[Struct]  # Any record in which every field can be read. A field with a default is optional.
     partial: type[Struct]  # A record in which unreadable optional fields have been replaced.
-    # Returns the readable part of time slots, and whether that is all of them; None if pickups have no slots.
+    # Returns the readable parts of the slots, and whether every slot is complete; None if pickups have no time slots.
     readable_slots: Callable[[Raw], tuple[Raw, bool]] | None
-    # returns the time slots of known records as JSON, or None if the version's pickups have no slots
+    # Returns the time slots of known records as JSON, or None if the version's pickups have no slots.
     encode_slots: Callable[[Sequence[Any]], list[str | None] | None]
-    next_link: Callable[[Any, str], str | None]  # Takes the envelope and the Link header of a response.
-    error_message: Callable[[requests.Response], str | None]  # None if the error is not in the documented form.
+    next_link: Callable[[Any, str], str | None]  # The arguments are the envelope and the Link header of a response.
+    error_message: Callable[[requests.Response], str | None]  # Returns None if the error is not in the documented form.
 
     def is_about_page_size(self, message: str) -> bool:
         """Returns whether the error message of a 400 response names the page-size parameter."""

@@ -29,7 +29,7 @@ from .responses import excerpt, retry_after_seconds, served_at
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-REQUESTS_PER_MINUTE = 400  # Sendcloud's older documentation allows 420 requests, and the newer documentation 1000.
+REQUESTS_PER_MINUTE = 400  # Sendcloud's old documentation allows 420 requests a minute, and the new one allows 1000.
 MAX_REDIRECTS = 3  # One redirect is normal: unlike Sendcloud's links, the documented path has no trailing slash.
 
 
@@ -47,8 +47,8 @@ class Client:
     `tokens` contains the access tokens that all clients of the run share.
 
     Raises:
-        SettingsError: the credentials are invalid, or `base_url` or `token_url` is not safe. A safe address does not
-            contain keys, and uses https unless its host is a loopback host.
+        SettingsError: the credentials are invalid, or one of the addresses (`base_url`, `token_url`) is not safe. A
+            safe address does not contain keys, and uses https unless its host is a loopback host.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class Client:
     def _check_origin(self, url: str, kind: str) -> str:
         """Returns the address exactly as `requests` will send it.
 
-        The origin check uses this form, because parsers disagree about which part of an address is the host. If the
-        scheme, host or port differs from `base_url`, raises ForeignLink, because the credentials must not be sent
+        The origin check uses this form, because parsers disagree about which part of an address is the host. Raises
+        ForeignLink if the scheme, host or port differs from `base_url`, because the credentials must not be sent
         elsewhere.
         """
         sent = normalize_url(url)
@@ -139,7 +139,7 @@ class Client:
         return sent
 
     def _ask(self, url: str, path: str) -> requests.Response:
-        """Returns the response. If the API refuses the access token, retries once with a new token.
+        """Returns the response. Retries once with a new token if the API refuses the access token.
 
         The refused token may have expired or been revoked.
         """

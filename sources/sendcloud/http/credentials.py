@@ -20,12 +20,12 @@ OAUTH2 = ("client_id", "client_secret")
 class SendcloudCredentials(CredentialsConfiguration):
     """Contains one of two pairs: `public_key` and `secret_key`, or `client_id` and `client_secret`.
 
-    The separate spec prevents dlt from picking up an unrelated SECRET_KEY from the environment. A union of two specs
+    A separate spec prevents dlt from picking up an unrelated SECRET_KEY from the environment. A union of two specs
     would not work, because dlt takes the first spec that fits and does not report that the other pair is also set.
     """
 
     __section__: ClassVar[str] = "credentials"
-    public_key: TSecretStrValue = None  # type: ignore[assignment]  # `dlt init` asks for required keys
+    public_key: TSecretStrValue = None  # type: ignore[assignment]  # `dlt init` asks for required keys.
     secret_key: TSecretStrValue = None  # type: ignore[assignment]
     client_id: TSecretStrValue | None = None
     client_secret: TSecretStrValue | None = None

@@ -19,7 +19,7 @@ from urllib3.util import parse_url
 from ..errors import SettingsError
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # `requests` uses this order and ignores SSL_CERT_FILE.
-HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")  # A certificate in a folder that `openssl rehash` prepared.
+HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")  # Matches certificate names in a folder that `openssl rehash` prepared.
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 

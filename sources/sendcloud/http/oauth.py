@@ -18,11 +18,11 @@ from .responses import decode_object, oauth_error_message
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 
-# the address has no trailing slash, because a redirected POST would lose its form data
-TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address
-LIFETIME_SECONDS = 3_600.0  # the documented lifetime, used if expires_in is unusable
+# The address has no trailing slash, because a redirected POST would lose its form data.
+TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the value is an address.
+LIFETIME_SECONDS = 3_600.0  # The documented lifetime is used if expires_in is unusable.
 MAX_LIFETIME_SECONDS = 86_400.0
-LEEWAY_SECONDS = 60.0  # A token is renewed this long, or a tenth of its lifetime if that is less, before it expires.
+LEEWAY_SECONDS = 60.0  # Tokens are renewed this long before they expire, but only in the last tenth of their lifetime.
 HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # See RFC 6750, 2.1.
 
 
@@ -79,8 +79,8 @@ class TokenSource:
     def token(self, instead_of: str = "") -> str:
         """Returns the current token, or a new one if needed.
 
-        A token is requested if there is none, or if the current token is due for renewal or equal to `instead_of`.
-        `instead_of` is a token that the API refused.
+        A new token is requested if there is none, if the current token is due for renewal, or if it equals
+        `instead_of`. `instead_of` is a token that the API refused.
 
         Raises:
             ClientAuthError: the token endpoint refused the client id and secret.
@@ -134,8 +134,8 @@ class TokenSource:
 def _lifetime_seconds(expires_in: object) -> float:
     """Returns the lifetime in seconds. `expires_in` may be a number or a string that contains a number.
 
-    If `expires_in` is missing, not a number, not positive or longer than a day, returns the documented lifetime of an
-    hour.
+    If `expires_in` is missing, not a number, not positive or longer than a day, the result is the documented lifetime
+    of an hour.
     """
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]  # float() raises TypeError for other types

@@ -38,7 +38,7 @@ class TimeBudget:
         self._ends_at: float | None = None
 
     def remaining_seconds(self) -> float:
-        """Returns the time that is left in seconds, or infinity if the budget is 0."""
+        """Returns the remaining time in seconds, or infinity if the budget is 0."""
         if not self.seconds:
             return inf
         if self._ends_at is None:

@@ -21,7 +21,7 @@ class SecretMask:
     `named` maps names to keys, with the secret key last. `spelled` encodes a key for the header.
 
     Raises:
-        SettingsError: a key is empty or contains characters that a header can't carry.
+        SettingsError: a key is empty or contains characters that are not allowed in a header.
     """
 
     def __init__(self, named: Mapping[str, str], spelled: Callable[[str], str] = str) -> None:
@@ -70,7 +70,7 @@ def _problem_of(key: str) -> str | None:
     if not key.strip():
         return "is empty"
     if key != key.strip():
-        return "starts or ends with a blank or a line break"
+        return "starts or ends with a space or a line break"
     if len(key) > 1 and (key[0], key[-1]) in QUOTES:
         return "has quotes around it"
     return None if key.isascii() and key.isprintable() else "has invalid characters"

@@ -77,7 +77,8 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     Raises:
         UnusableResponse: the body can't be decoded with its encoding.
     """
-    shown = json.detect_encoding(body[:4])  # from a byte order mark, or from the zero bytes next to "{" in UTF-16
+    # The encoding is detected from a byte order mark, or from the zero bytes next to "{" in UTF-16.
+    shown = json.detect_encoding(body[:4])
     name: str = shown
     try:
         name = (_charset(content_type) or shown) if shown == "utf-8" else shown

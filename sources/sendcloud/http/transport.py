@@ -17,7 +17,7 @@ from ..errors import OutOfTime
 from .rate_limit import RateLimiter, TimeBudget
 from .responses import UnusableResponse, has_readable_encoding, retry_after_seconds, to_utf8
 
-MAX_BODY_BYTES = 64 * 2**20  # after decompression; a page of 500 pickups takes up 0.13 MB
+MAX_BODY_BYTES = 64 * 2**20  # The limit applies after decompression; a page of 500 pickups takes up 0.13 MB.
 CHUNK_BYTES = 2**16
 
 
@@ -83,7 +83,7 @@ class PacedAdapter(HTTPAdapter):
 
 
 def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) -> float:
-    """Returns the time limit for a whole response in seconds: the read timeout, which requests applies to each read."""
+    """Returns the time limit in seconds for a whole response: the timeout that requests applies to each single read."""
     read = timeout[1] if isinstance(timeout, tuple) else timeout
     return inf if read is None else read
 

@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 from .instants import instant
 
 # Synchronized clocks differ by less than a second, and unsynchronized clocks drift by minutes a month. A wrong time
-# zone or a missed change to summer time also causes a difference of an hour. Pickups are open for days, so an error of
-# an hour loses no changes.
+# zone or a missed change to summer time also results in a difference of an hour. Pickups are open for days, so no
+# changes are lost if a clock is wrong by an hour.
 MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
 MOMENT = timedelta(microseconds=2)  # a run may also record states with a time one microsecond before the run's own time
 
 
 class ClockReading(NamedTuple):
-    """The times on both clocks when a page was received. Without a Date header, both come from this machine."""
+    """The times on both clocks when a page was received. Without a Date header, both times are this machine's."""
 
     api: datetime
     machine: datetime
@@ -35,8 +35,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         as_of: the time at which the list was observed.
-        settled_by: the earlier plausible clock. Pickups settle by this clock, so a clock that is ahead settles no
-            pickup too early.
+        settled_by: the earlier plausible clock. This clock determines when pickups settle, so a clock that is ahead
+            can't settle a pickup too early.
         latest: the later plausible clock, or None if no clock is plausible. Any time well after `latest` is wrong.
     """
 
@@ -94,7 +94,7 @@ def is_after(time: datetime | None, latest: datetime | None) -> bool:
 
 
 def largest_difference(readings: Sequence[ClockReading]) -> float:
-    """Returns the largest difference between this machine's clock and the API's on any page, in seconds.
+    """Returns the largest difference, in seconds, between this machine's clock and the API's clock on any page.
 
     The result is negative if the API's clock was ahead.
     """
@@ -102,7 +102,7 @@ def largest_difference(readings: Sequence[ClockReading]) -> float:
 
 
 def _earliest(clock: Sequence[datetime], floor: datetime | None) -> datetime | None:
-    """Returns the clock's earliest time that isn't well before `floor`, or None. A page may have a false Date."""
+    """Returns the clock's earliest time that isn't well before `floor`, or None. A Date header may be wrong."""
     return min((time for time in clock if not floor or time >= floor - MAX_CLOCK_DIFFERENCE), default=None)
 
 

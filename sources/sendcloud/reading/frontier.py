@@ -1,7 +1,7 @@
 """Decides which pages a run reads and when to stop, based on the rows read so far and the memory of earlier runs.
 
 The API has no filter, no `updated_at` and no documented order. Stopping before the end of the list is still safe. A
-pickup can change only while it is open, and every run reads all pickups booked after the frontier, including every open
+pickup can change only while it is open. Every run reads all pickups booked after the frontier, including every open
 pickup within the lookback. A run may stop early only after proving that the list is sorted from newest to oldest.
 """
 
@@ -24,7 +24,7 @@ MAX_REMEMBERED = 10_000  # The maximum number of quarantined records in the memo
 
 
 class Rules(NamedTuple):
-    """Limits how late a change may arrive and how much a run reads at a time.
+    """The limits on how late a change may arrive and on how much a run reads at a time.
 
     Each field corresponds to the setting of the same name. Settings in hours or days are converted to time spans.
     """
@@ -51,8 +51,8 @@ class Memory(TypedDict, total=False):
     quarantined: dict[str, datetime]  # First-seen times, by hash, of records that may still be corrected.
     read_since: datetime | None  # The initial_value of dlt's incremental during the walk.
     history_next: str  # The link at which history resumes; absent if the list has been read to its end.
-    history_unsorted: bool  # True if the last package was unsorted, so that new rows may come at the end.
-    is_listed_once: bool  # True if the list has been read to its end, so that history contains known rows.
+    history_unsorted: bool  # True if the last package was unsorted, so new rows may come at the end.
+    is_listed_once: bool  # True if the list has been read to its end, so history contains known rows.
     is_sweep: bool  # True if history is read again because of a sweep.
     sweep_began_at: datetime  # The start time of the last sweep, even if that sweep is complete.
     api_version: str  # The API version that this memory describes; v2 if this field is missing.
@@ -63,7 +63,7 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
     """Returns the earliest booking time that a run must read, or None if the run must read the whole list.
 
     The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only if it was booked at most
-    max_lookback before the newest pickup, because a pickup with a window in 2035 must not force full reads for ten
+    max_lookback before the newest pickup. Otherwise, a pickup with a window in 2035 would force full reads for ten
     years.
     """
     newest = memory.get("newest_listed_at")
@@ -76,7 +76,7 @@ def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
 def has_reached_end(memory: Memory) -> bool:
     """Returns whether the list was read to its end at least once.
 
-    An early version of 0.1.0 did not store `is_listed_once`. If `is_listed_once` is missing, the result is derived from
+    Early builds of 0.1.0 did not store `is_listed_once`. If `is_listed_once` is missing, the result is derived from
     the other fields.
     """
     return memory.get("is_listed_once", "newest_listed_at" in memory and "history_next" not in memory)
@@ -119,7 +119,7 @@ def next_memory(
     read_to_end: bool = False,
     further_back: bool = False,
 ) -> tuple[Memory, int]:
-    """Returns the next run's memory, and the number of open pickups within the lookback among `rows`.
+    """Returns the next run's memory, and the number of open pickups in `rows` that are within the lookback.
 
     Args:
         memory: the memory that the walk started with.
@@ -168,7 +168,7 @@ def first_seen_at(
 
 
 def _oldest(rows: pa.Table) -> list[tuple[datetime, int | None]]:
-    """Returns the booking time and id of the oldest row, in a list that is empty if there are no rows."""
+    """Returns a list with the booking time and id of the oldest row, or an empty list if there are no rows."""
     if not rows.num_rows:
         return []
     place = pc.index(rows["created_at"], pc.min(rows["created_at"])).as_py()

@@ -13,7 +13,8 @@ from .instants import instant
 from .progress import ReadStats
 
 # Windows end a week after the booking, and pickups settle a week later. An open pickup booked this long before the
-# newest pickup is therefore an exception, such as a mistyped year, and every run reads all pages down to it.
+# newest pickup is therefore an exception, for example because a year was mistyped. Every run reads all pages down
+# to such a pickup.
 HELD_BACK = timedelta(days=30)
 
 

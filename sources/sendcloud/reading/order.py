@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from .frontier import Rules
 from .instants import epoch_us, instant, microseconds
 
-# In one of 10,000 runs over random accounts, six shuffled rows looked sorted (2026-11). If ten rows are further apart
+# In one of 10,000 runs with random accounts, six shuffled rows looked sorted (2026-11). If ten rows are further apart
 # than the overlap, only one in 3.6 million shuffles of these rows looks sorted. Sendcloud's pages contain far more than
 # ten rows.
 MIN_EVIDENCE_ROWS = 10

@@ -21,7 +21,7 @@ from .prefetch import Prefetcher
 from .progress import ReadStats
 
 MAX_PREFETCHED_PAGES = 200  # About 100,000 pickups are prefetched while another 100,000 are being loaded.
-MAX_EMPTY_PAGES = 100  # A filter may leave pages empty, but an endless chain of links must not hold the lock.
+MAX_EMPTY_PAGES = 100  # A filter may leave pages empty, but an endless series of them must not block other runs.
 
 
 class PagesRead(NamedTuple):
@@ -54,11 +54,11 @@ class StopRule(NamedTuple):
     only_unsorted: bool = False
 
     def may_stop_early(self, order: OrderCheck) -> bool:
-        """Returns whether a shorter package is possible, because the next run can resume at the next link."""
+        """Returns whether a package may be shorter than planned. The next run then resumes at the next link."""
         return bool(self.after_pages) and (order.broken or not self.only_unsorted)
 
     def reason_to_stop(self, pages: int, rows: pa.Table, order: OrderCheck) -> str | None:
-        """Returns `frontier` or `chunk` to stop after `rows`, or None if reading continues. `pages` counts from 1."""
+        """Returns `frontier` or `chunk` if reading stops after `rows`, else None. `pages` counts from 1."""
         if order.newest_first and self.before and is_before(rows, self.before):
             return "frontier"
         if self.after_pages and pages >= self.after_pages and self.may_stop_early(order):
@@ -100,8 +100,8 @@ def _until_unavailable(
 ) -> Iterator[ListedPage]:
     """Yields pages until the API is unavailable or the account's time is used up.
 
-    If a shorter package is allowed, the pages that have been read are still loaded, and the error is raised when the
-    next package is requested (`stats.cut_short_by`).
+    If a shorter package is allowed, the pages that have been read are still loaded. The error is raised when the next
+    package is requested (`stats.cut_short_by`).
     """
     is_begun = False
     try:
@@ -115,7 +115,7 @@ def _until_unavailable(
 
 
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
-    """Adds the page's clock readings to those of the walk. If the walk fails, its first page determines its time."""
+    """Adds the page's clock readings to those of the walk. If the walk fails, the first page sets the run's time."""
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:
@@ -134,7 +134,7 @@ def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadSta
 
 
 def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) -> Iterator[ListedPage]:
-    """Returns the pages from `link`. If the walk needs all pages, they are prefetched.
+    """Returns the pages from `link` onwards. If the walk needs all pages, they are prefetched.
 
     A walk that may stop at a certain booking time does not prefetch, because the next pages may not be needed.
     """

@@ -28,17 +28,17 @@ class ReadFacts:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
-    links_by_https: int = 0  # Next links that began with http but were requested by https.
+    links_by_https: int = 0  # The number of next links that began with http but were requested over https.
     rows_read: int = 0
     quarantined: int = 0
     first_rejection: str | None = None
     is_first_read: bool = False  # Whether this is the account's first read, without earlier rows to compare with.
     unknown_fields: dict[str, int] = field(default_factory=dict)
-    unreadable_fields: dict[str, int] = field(default_factory=dict)  # Optional fields of pickups that were loaded.
+    unreadable_fields: dict[str, int] = field(default_factory=dict)  # The unreadable optional fields of loaded pickups.
     order: str | None = None  # `newest_first` or `unsorted`.
     stopped_because: str | None = None  # `frontier`, `end` or `chunk`.
     watermark: datetime | None = None  # The newest booking time ever loaded.
-    frontier: datetime | None = None  # The walk had to read back to this time, or the whole list if None.
+    frontier: datetime | None = None  # The walk had to read back to this time; None means the whole list.
     open_pickups: int | None = None
     open_beyond_lookback: int | None = None
     frontier_pickup_id: int | None = None  # The pickup that holds back the frontier by more than a month.
@@ -61,10 +61,11 @@ class ReadStats(ReadFacts):
     latest_clock: datetime | None = None  # The later plausible clock, or None if no clock is plausible.
     history_complete: bool | None = None  # Whether the list has been read to its end at least once.
     has_more: bool = False  # Whether rows remain to be read: history, a sweep, or an unsorted list.
-    sweep: str | None = None  # `complete`, `incomplete` or `not_begun`, or None without a sweep.
+    sweep: str | None = None  # `complete`, `incomplete` or `not_begun`, or None if there is no sweep.
     open_within_lookback: int = 0  # The number of open pickups within the lookback read so far.
     since: datetime | None = None  # The start date that the user set.
-    # A pickup missing from the table is new to the API only if it was booked from here on; None on a first read.
+    # A pickup that is missing from the table is new to the API only if it was booked at or after `new_from`.
+    # On a first read, `new_from` is None.
     new_from: datetime | None = None
     sweep_began_at: datetime | None = None  # The start time of the last sweep, even if that sweep is complete.
     consecutive_empty_pages: int = 0

@@ -78,7 +78,7 @@ def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Sp
 
 
 def _behind(part: ReadPart, read: PagesRead, memory: Memory, stats: ReadStats) -> str | None:
-    """Returns the link where this walk or an earlier run stopped and history resumes, or None at the end."""
+    """Returns the link at which history resumes after this walk, or None if no history remains."""
     if stats.stopped_because != "frontier":
         return read.next
     return memory.get("history_next") or (read.next if part == "sweep" else None)
@@ -109,7 +109,7 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: Re
     behind = read.next if stats.stopped_because == "chunk" else None
     starts_again = not behind and stats.resumes_unsorted
     if starts_again:
-        # The order and the rows before the stored link may have changed. Therefore, this run reads the whole list.
+        # The order and the rows before the stored link may have changed, so this run reads the whole list.
         stats.resumes_unsorted = False
         behind = client.first_page(rules.page_size)
     after, near = remember(read, behind, "history", memory, rules, span, stats)
@@ -132,11 +132,10 @@ def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span
 
 
 def _stop_before(bound: datetime | None, rules: Rules) -> datetime | None:
-    """Returns the bound of the walk, which ends at the first page whose rows were all booked before this time.
+    """Returns the bound minus the overlap. The walk ends at the first page whose rows were all booked before this time.
 
     The order check allows rows to be out of order by up to the overlap. A row booked after the bound may therefore
-    follow a page that was booked before the bound, but not a page that was booked before the bound by more than the
-    overlap.
+    follow rows booked slightly before the bound, but not rows booked more than the overlap before the bound.
     """
     return bound and max(bound, datetime.min.replace(tzinfo=bound.tzinfo) + rules.overlap) - rules.overlap
 
@@ -151,7 +150,7 @@ def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
 
 
 def _changed_at(memory: Memory, stats: ReadStats) -> datetime | None:
-    """Returns the time of the memory's last change. For a memory without a time, returns the latest known time."""
+    """Returns the time of the memory's last change or, if the memory has no time, the latest known time."""
     return memory.get("observed_at") or (stats.highest_as_of if memory else None)
 
 

@@ -28,7 +28,7 @@ from .tables import BOOKED_FROM, BOOKED_UNTIL, RejectedRecord, parse_instants, t
 
 
 class _Booking(Struct, gc=False):
-    """The booking time of a record that can't be loaded, which shows the record's position in the list."""
+    """The booking time of a record that can't be loaded. This time shows the record's position in the list."""
 
     created_at: Instant | None = None
 

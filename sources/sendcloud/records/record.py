@@ -91,7 +91,7 @@ def _fields(raw: Raw) -> dict[str, Raw]:
 def _readable_fields(
     fields: dict[str, Raw], version: Version, decoders: _Decoders
 ) -> tuple[dict[str, Raw], dict[str, Raw]]:
-    """Returns the fields, with optional fields reduced to their readable parts, and the unreadable optional fields."""
+    """Returns all fields, with only the readable parts of optional fields, and the unreadable optional fields."""
     known, unreadable = dict(fields), {}
     for name, decoder in decoders.optional.items():
         if name not in fields:
@@ -114,7 +114,7 @@ def _slots(fields: dict[str, Raw], unreadable: dict[str, Raw], decoders: _Decode
 
 
 def _booking_of(pickup: Any) -> Any:
-    """Returns the pickup if its times are valid. Otherwise, raises an OverflowError that names the field.
+    """Returns the pickup. Raises an OverflowError that names the field if a time is invalid.
 
     After conversion to UTC, all times must be in the years 1 to 9999. The booking time must lie between BOOKED_FROM and
     BOOKED_UNTIL (`tables.py`), because dlt's incremental may drop rows outside those bounds.

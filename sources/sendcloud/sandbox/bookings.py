@@ -22,12 +22,12 @@ LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 TWIN: Final = 0.004  # `created_at` equals that of the previous booking, to the microsecond.
 WHOLE_SECOND: Final = 0.02  # `created_at` has no fraction of a second.
 LISTED_LATE: Final = 0.01  # The list shows the pickup minutes after `created_at`, and after pickups with higher ids.
-NUMBERED_LATE: Final = 0.01  # The id is assigned minutes after `created_at`, so ids and times differ in order.
-LATE_MINUTES: Final = 50.0  # The maximum delay, so a reader that goes back one hour misses nothing.
-PAST_WINDOW: Final = 0.05  # A share of failed pickups, for which the window is a year too early.
+NUMBERED_LATE: Final = 0.01  # The id is assigned minutes after `created_at`, so ids and times can differ in order.
+LATE_MINUTES: Final = 50.0  # The maximum of these delays, so a reader that goes back one hour misses nothing.
+PAST_WINDOW: Final = 0.05  # The share of failed pickups that have a window a year too early.
 UNTIL_BEFORE_FROM: Final = 0.001
 NO_TRACKING: Final = 0.003  # The carrier accepted the pickup without a tracking number.
-NULL_CONTRACT: Final = 0.01  # A share of the pickups of carriers with contracts.
+NULL_CONTRACT: Final = 0.01  # This is a share of the pickups of carriers that have contracts.
 NEVER_ANSWERED: Final = 0.002  # The status stays Announcing forever.
 SLOW_ANSWER: Final = 0.03  # The carrier takes up to 4 hours to respond, instead of up to 5 minutes.
 

@@ -88,7 +88,7 @@ def gzipped(padding: int = 0) -> Fault:
 
 
 def encoded(codec: str, content_type: str = "application/json") -> Fault:
-    """Sends the correct response in the encoding `codec`, which `content_type` does not have to mention."""
+    """Sends the correct response in the encoding `codec`, even if `content_type` does not mention it."""
     return lambda due: replace(due, body=due.body.decode().encode(codec), content_type=content_type)
 
 

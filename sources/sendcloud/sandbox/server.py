@@ -96,7 +96,7 @@ class Sandbox(Api):
         return given
 
     def _spoil(self, due: Answer, page: Page | None) -> Answer:
-        """Returns the response after the first fault that applies, or `due` if no fault applies."""
+        """Returns the response as changed by the first fault that applies, or `due` if no fault applies."""
         for queued in self._faults:
             given = queued.fault(due) if queued.page in (None, page) else due
             if given is not due:

@@ -45,7 +45,7 @@ class World:
     def of(cls, records: Iterable[Record], clock: datetime | None = None) -> Self:
         """Creates a world of exactly the given wire records, in the given order, regardless of their ids.
 
-        The list shows all of the records at any time.
+        The list always shows all of the records.
         """
         world = cls(clock=clock)
         world._goes_by_id, world._newest = False, 0

@@ -142,19 +142,19 @@ intervals as (
             as other_low,
         (2 * effective_m * q + u * u + u * sqrt(u * u + 4 * effective_m * q * (1 - q))) / (2 * (effective_m + u * u))
             as other_high,
-        coalesce(
-            greatest(
-                least(
+        greatest(
+            least(
+                coalesce(
                     all_clusters / nullif(all_clusters - 1, 0) * cross_products / (n * m)
                     / nullif(
                         sqrt(p * (1 - p) / effective_n * q * (1 - q) / effective_m),
                         0
                     ),
-                    1
+                    0
                 ),
-                -1
+                1
             ),
-            0
+            -1
         ) as correlation
     from quantiles
 ),
