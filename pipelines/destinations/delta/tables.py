@@ -147,7 +147,7 @@ class DeltaTables:
             table.vacuum(0, dry_run=False, enforce_retention_duration=False)
 
     def compact(self, datasets: Iterable[str]) -> None:
-        """Merges the small files of each table after every COMPACT_EVERY_VERSIONS versions.
+        """Merges each table's small files once every COMPACT_EVERY_VERSIONS versions.
 
         Deletes files that were replaced more than a week ago.
         """

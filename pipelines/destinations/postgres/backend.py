@@ -187,7 +187,7 @@ class PostgresBackend(AccountDatasets):
 
 
 def _replace_nul(rows: pa.Table) -> pa.Table:
-    """Returns the rows with U+FFFD instead of NUL in text columns, just as decoders replace unreadable bytes.
+    """Returns the rows with each NUL in text columns replaced by U+FFFD, which decoders also use for unreadable bytes.
 
     JSON columns contain NUL only as an escape (see `_column_lists` in destinations/postgres/publish.py).
     """
