@@ -229,7 +229,7 @@ _CHANGED_ROWS = """
     except
     select {names} from sendcloud.{table} where account = %(account)s
 """
-# A receipt changes only in the transaction that writes it. Comparing a year of receipts on all columns took 0.25 s per
+# A receipt changes only in the transaction that writes it. Comparing a year's receipts on all columns took 0.25 s per
 # run of an account. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
 _NEW_RECEIPTS = """
     select {values} from "{own}".{table} as own

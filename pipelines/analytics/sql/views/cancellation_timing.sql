@@ -1,5 +1,6 @@
 -- One row per carrier and age in hours since the booking, from 0 to 720 (30 days): the share cancelled by that age.
--- Both mature and immature pickups count. Each pickup is observed for the whole hours between its booking and as_of.
+-- Both mature and immature pickups count. A pickup's observation time is the number of whole hours between its booking
+-- and as_of.
 -- A pickup that has not been cancelled by as_of stays at risk until as_of (censored). A failed pickup can't be
 -- cancelled later (a competing event). The API doesn't say when a pickup failed, so the view assumes that the pickup
 -- failed at its booking.
