@@ -17,7 +17,7 @@ from pipelines.errors import AccountMismatch
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
 STATE_TABLE = "_dlt_pipeline_state"
 
-# A table that somebody else created in our schema may also have an `account` column, so only our tables are changed.
+# Another program's table in our schema may also have an `account` column, so only our tables are changed.
 _ACCOUNT_TABLES = """
     select columns.table_name from information_schema.columns
     join information_schema.tables using (table_catalog, table_schema, table_name)

@@ -69,7 +69,7 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
         session: a session over the warehouse, or None if there is no warehouse yet.
 
     Raises:
-        ForeignObject: somebody else created the published file or an object in the warehouse.
+        ForeignObject: another program created the published file or an object in the warehouse.
         OtherSchema: the tables are in a schema other than `[schemas] data`.
         NewerLayout: a newer version of this program wrote one of the files.
     """

@@ -181,7 +181,7 @@ class PostgresBackend(AccountDatasets):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
             read_mark(readers, self._where)  # This call may raise NewerLayout.
-            if "account" not in readers.columns("pickups"):  # The table is missing or belongs to somebody else.
+            if "account" not in readers.columns("pickups"):  # The table is missing or isn't ours.
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
 
