@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. Everything runs in .venv, which is created from the committed uv.lock.
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .venv/uv/bin/uv)
-# Compile bytecode during installation, because every start takes twice as long without it. Never download an interpreter.
+# Compile bytecode during installation, because uncompiled code takes twice as long to start. Never download an interpreter.
 export UV_COMPILE_BYTECODE = 1
 export UV_PYTHON_DOWNLOADS = never
 # A proxy may use certificates that only the system trusts, so uv must use the system's certificates. Older versions of uv read only UV_NATIVE_TLS.
@@ -53,7 +53,7 @@ engines: $(READY)
 test-engines: engines  ## run the tests that need a browser, a server, an extra or the package index
 	@.venv/engines/bin/pytest -q -n auto --dist loadfile -m "$(QUICK)engines"
 
-# Users who install without uv.lock may get DuckDB 2. dlt 1.31 does not fully support DuckDB 2, but this project needs only the supported part.
+# Users who install without uv.lock may get DuckDB 2. dlt 1.31 does not fully support DuckDB 2, but this project uses only supported features.
 test-duckdb2: $(READY)  ## run the database tests on DuckDB 2.0
 	@UV_PROJECT_ENVIRONMENT=.venv/duckdb2 $(UV) sync --quiet --locked --extra notebooks
 	@$(UV) pip install --quiet --no-config --python .venv/duckdb2/bin/python 'duckdb==2.0.0'

@@ -213,7 +213,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     RunTimedOut: 143,
     Interrupted: 130,
 }
-EXIT_BUG = 70  # This is EX_SOFTWARE in sysexits.h, an internal software error.
+EXIT_BUG = 70  # In sysexits.h, this code is EX_SOFTWARE, an internal software error.
 # If several accounts fail, the code that comes last in this list is used. Transient failures come first, and unexpected
 # errors come last.
 EXIT_CODES_BY_SEVERITY = (0, EXIT_CHECK_FAILED, 4, 3, 6, EXIT_BUG)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # rich (40 ms, 4 MB) is imported only to draw something, so a scheduled run does not import it
+if TYPE_CHECKING:  # Importing rich takes 40 ms and 4 MB of memory, so a scheduled run does not import it.
     from rich.console import Console
 
 # Unicode's control characters, format characters (including bidi overrides), line separators and surrogates. The

@@ -54,7 +54,7 @@ class Receipt:
     rows_cancelled: int = 0
     rows_expired: int = 0  # Listed, but older than `[retention] pickups_months` allows.
     rows_in_table: int | None = None  # Counted after the run; None if the table does not exist.
-    history_complete: bool | None = None  # The state after the last loaded package, as in `sweep`.
+    history_complete: bool | None = None  # Like `sweep`, describes the state after the last loaded package.
     sweep: str | None = None
     rows_missed: int | None = None
     missed_ids: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
-    has_new_findings: bool = True  # Whether the account's last good run lacked one of the findings; not stored.
+    has_new_findings: bool = True  # Whether the last good run did not have one of the findings; not stored.
     failure: Exception | None = None  # The exception that `error` describes; not stored in the table.
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +135,7 @@ class Receipt:
             named = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unreadable_fields.items()))
             remarks.append(f"unreadable fields, stored as null and kept in extra: {named}")
         if self.api_version_before:
-            # a run over a scheduler's time window reads only that window, so `history_complete` stays None
+            # a run for a scheduler's time window reads only that window, so `history_complete` stays None
             all_of_it = "" if self.history_complete is None else "; everything is read again"
             remarks.append(f"API: {self.api_version}, was {self.api_version_before}{all_of_it}")
         if self.open_missing:

@@ -20,7 +20,7 @@ _FUTURE = """
     select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
 """
 _CORRECT = "update sendcloud.{table} set {column} = $right where account = $account and {column} = $wrong"
-# If this table is missing, the next publication to PostgreSQL includes all of the account's rows (postgres/publish.py).
+# If this table is missing, the next run publishes all of the account's rows to PostgreSQL (postgres/publish.py).
 _PUBLISH_AGAIN = "drop table if exists sendcloud.pickup_loads_shown"
 
 

@@ -1,6 +1,6 @@
 """Prunes old bookkeeping rows, so that the warehouse stays small even if a run starts every 15 minutes for years.
 
-Rows are pruned once a day, after the first run of the day that receives a page has committed its transaction. If a
+Rows are pruned once a day, in a separate transaction at the end of the day's first run that receives a page. If a
 DuckDB file is mostly free space, destinations/duckdb/publish.py compacts the file. Ages are relative to the API's clock
 or this machine's clock, whichever shows the earlier time. Otherwise, a fast clock could cause a year of receipts to be
 deleted.
@@ -20,8 +20,8 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# Some receipts are kept even if they are older than a year, because they are needed for `pickups status`, the views'
-# as_of and the comparison of API versions (loading/finalize.py).
+# Some receipts are kept even if they are older than a year. They are needed for `pickups status`, the `as_of` of the
+# views and the comparison of API versions (loading/finalize.py).
 _PRUNE_RECEIPTS = f"""
     with placed as (
         select *, coalesce(observed_at, started_at) as seen_at,
@@ -63,7 +63,7 @@ _PRUNE_LOADS = """
     where inserted_at < $bookkeeping_from
         and load_id not in (select _dlt_load_id from sendcloud._dlt_pipeline_state)
 """
-# the newest schema of each name is the current one; every remaining load refers to its own schema
+# The newest schema with each name is the current one. Every remaining load refers to its own schema.
 _PRUNE_SCHEMAS = """
     delete from sendcloud._dlt_version
     where inserted_at < $bookkeeping_from

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines.destinations.base import Session
 from sources.sendcloud.records.tables import INSTANT
 
-# dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null, which is correct
+# dlt ignores columns that it does not know. If dlt merges a row again, the column becomes null. This is correct,
 # because the record has been rejected again.
 _ADD_RESOLVED_COLUMN = "alter table sendcloud.pickups_quarantine add column if not exists resolved_at timestamptz"
 _MARK_RESOLVED = """
@@ -64,7 +64,7 @@ def mark_resolved(connection: Session, observed_at: datetime) -> None:
 
 
 def mark_superseded(connection: Session) -> None:
-    """Marks a record as resolved if its pickup was later rejected in another form, such as that of another API version.
+    """Marks a record as resolved if a later form of it, for example from another API version, was also rejected.
 
     The row with the newest form remains unresolved and represents the pickup. The result depends only on the table, so
     the next run completes the work of a crashed run.

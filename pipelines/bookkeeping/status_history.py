@@ -32,15 +32,15 @@ _CREATE_HISTORY = """
     )
 """
 # This table lists the loads whose states have been recorded. A load that changed no state has no row in the history.
-# Without this table, every run would compare the rows of such a load again. The comparison took 0.4 s and 0.5 GB for a
-# million rows (2026-11).
+# Without this table, every run would compare the rows of such a load again. The comparison took 0.4 s and 0.5 GB of
+# memory for a million rows (2026-11).
 _CREATE_RECORDED = """
     create table if not exists sendcloud.pickup_states_recorded as
     select distinct _dlt_load_id from sendcloud.pickup_status_history
 """
-# The query reads only the two columns that contain load ids. Checking a condition for each row took 1 s and 1 GB for
-# ten million rows. The query does not rely on the order of load ids, because dlt derives them from this machine's
-# clock, which may be set back.
+# The query reads only the two columns that contain load ids. Checking a condition for each row took 1 s and 1 GB of
+# memory for ten million rows. The query does not rely on the order of load ids, because dlt derives them from this
+# machine's clock, which may be set back.
 _NEW_LOADS = """
     select distinct _dlt_load_id from sendcloud.pickups
     except
@@ -53,7 +53,7 @@ _LOADS_OF_ACCOUNT = """
 """
 # If no pickup between the lowest and the highest id has a recorded state, all new states are first states. Every load
 # of a first run meets this condition. In a first run, sorting a million rows for a comparison took an additional 0.7 s
-# of CPU time and 120 MB (2026-11).
+# of CPU time and 120 MB of memory (2026-11).
 _HAS_STATES = """
     select 1 from sendcloud.pickup_status_history
     where account = $account and id between $lowest and $highest limit 1
@@ -103,7 +103,7 @@ def create_tables(connection: Session) -> None:
 
 
 def record_states(connection: Session, account: str, observed_at: datetime) -> None:
-    """Adds a row for each pickup of the account if its status, cancellation or window differs from its last state.
+    """Adds a row for each of the account's pickups that has a new status, cancellation or window.
 
     Only rows from loads that have not been recorded yet are compared. The `sendcloud.pickups` table must exist.
 
@@ -125,8 +125,8 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
 def _new_loads(connection: Session, account: str) -> list[tuple[str, int, int]]:
     """Returns the ids of the account's unrecorded loads, each with its lowest and highest pickup id.
 
-    Each load belongs to a single account. Loads from another account's crashed run are left to that account's next run,
-    which knows the time to record for them.
+    Each load belongs to a single account. If another account's run crashed, that account's next run records its
+    loads, because only that run knows the time to record.
     """
     unseen = [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]
     return connection.execute(_LOADS_OF_ACCOUNT, {"unseen": unseen, "account": account}).fetchall() if unseen else []

@@ -147,7 +147,7 @@ def _missed_ids(connection: Session, stats: ReadStats) -> tuple[list[int], int]:
 
 
 def _register_sweep(connection: Session, stats: ReadStats, outside: datetime | None) -> None:
-    """Registers the sweep's facts as a one-row table, `about`, so that no external text is inserted into SQL."""
+    """Registers facts about the sweep as a one-row table, `about`, so that no external text is inserted into SQL."""
     facts = {"began_at": stats.sweep_began_at, "since": stats.since, "outside": outside}
     columns = {name: pa.array([value], INSTANT) for name, value in facts.items()}
     connection.register("about", pa.table({"account": [stats.account], **columns}))

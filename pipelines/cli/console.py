@@ -29,13 +29,13 @@ def show_progress(
 ) -> Iterator[Callable[[str, ReadStats], None]]:
     """Yields a callback that shows the progress of a run on stderr.
 
-    On a terminal, the callback updates a bar for each account. The length of the list is unknown, so the bar shows the
-    date reached instead of a percentage. Without a terminal, the callback writes a line at the start of each phase and
-    then every SECONDS_BETWEEN_LINES seconds. With `--log-format json`, each line is an event.
+    On a terminal, the callback updates a bar for each account. The total number of pickups is unknown, so the bar shows
+    the date reached instead of a percentage. Without a terminal, the callback writes a line at the start of each phase
+    and then every SECONDS_BETWEEN_LINES seconds. With `--log-format json`, each line is an event.
 
     Args:
         accounts: the run's accounts. If there are several accounts, each line names its account.
-        is_quiet: whether to show nothing.
+        is_quiet: whether to suppress the progress display.
 
     Yields:
         A function that takes the phase (reading, loading, publishing) and the statistics so far.

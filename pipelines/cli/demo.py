@@ -21,7 +21,7 @@ BETWEEN_RUNS = timedelta(days=7)
 
 
 def run_demo(pickups: int, seed: int) -> int:
-    """Runs the pipeline twice against a sandbox with an advancing clock, and prints the carriers table.
+    """Runs the pipeline twice against a sandbox, with a simulated week between the runs, and prints the carriers table.
 
     Args:
         pickups: the number of pickups in the sandbox.
@@ -41,7 +41,7 @@ def run_demo(pickups: int, seed: int) -> int:
 
 
 def _remove_earlier_demo(folder: Path) -> None:
-    """Removes the files that an earlier demo wrote to the folder, and leaves all other files alone."""
+    """Removes the files that an earlier demo wrote to the folder, and keeps all other files."""
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "pickups.duckdb"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / ".dlt-pipelines", ignore_errors=True)

@@ -23,7 +23,7 @@ def run_and_report(
     """Runs the pipeline and prints a receipt for each account.
 
     Args:
-        account: the only account to run; None runs all accounts.
+        account: the only account to load; None loads all accounts.
         sweep: whether to also read settled pickups again.
         wait_seconds: how long to wait for another run to end.
         as_json: whether to print each receipt as a JSON object on one line.

@@ -28,7 +28,7 @@ class _Stream(io.RawIOBase):
     def write(self, data: Any) -> int:
         try:
             while (written := self._raw.write(data)) is None:
-                select([], [self._raw], [])  # another process made the stream non-blocking, and its reader is slow
+                select([], [self._raw], [])  # another process made the stream non-blocking, and the reader is slow
         except OSError as error:
             self.lost = self.lost or error
             return len(data)
@@ -62,7 +62,7 @@ def prepare_streams() -> None:
 
 
 def check_output() -> None:
-    """Writes the output that is still buffered to stdout.
+    """Flushes stdout and checks that no output was lost.
 
     Raises:
         DestinationError: part of the output was lost, for example because the disk is full. If a reader such as `head`

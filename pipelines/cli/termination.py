@@ -20,7 +20,7 @@ from pipelines.output import print_at_once
 
 EXIT_TERMINATED = 128 + signal.SIGTERM  # Shells report 143 for a process ended by SIGTERM.
 MESSAGE_SECONDS = 1.0  # If stderr is a full pipe that nobody reads, writing the message would block forever.
-ALERT_SECONDS = 12.0  # An alert takes at most twice operations.alerts.TIMEOUT_SECONDS.
+ALERT_SECONDS = 12.0  # Sending an alert takes at most twice operations.alerts.TIMEOUT_SECONDS.
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # A progress bar hides the cursor.
 
 

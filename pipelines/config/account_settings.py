@@ -89,7 +89,7 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 
 
 def with_setting_location(error: Exception, account: str) -> Exception:
-    """Adds the location of the affected setting to the message of a source error, and returns the error.
+    """Adds the location of the affected setting to the message of an error from the source, and returns the error.
 
     The location consists of the file, section and key. If the account is configured by name and its own section
     contains the setting, the location names that section. An error that already names the location, or that was not

@@ -113,7 +113,7 @@ def unused_credentials_warning(sections: AccountSections) -> str | None:
 
 
 def has_credentials() -> bool:
-    """Returns whether any account can be run, that is, whether credentials or named accounts are configured.
+    """Returns whether there is an account to load, that is, whether credentials or named accounts are configured.
 
     The example keys that `pickups init` writes don't count as credentials.
     """

@@ -1,7 +1,7 @@
 """Lists the variables of libpq, PostgreSQL's client library, that would silently change a run.
 
-If a connection string omits a value, libpq takes it from a variable, which may be meant for another program (libpq 16,
-2026-11). Variables that only make a connection more secure, such as PGSSLMODE, remain in effect.
+If a connection string omits a value, libpq reads the value from an environment variable, which may be meant for another
+program (libpq 16, 2026-11). Variables that only make a connection more secure, such as PGSSLMODE, remain in effect.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def notebooks_folder(project: Path) -> Path:
 
 
 def command_path(folder: Path, name: str = "pickups") -> str:
-    """Returns the path for starting the program from the folder without relying on PATH, for example in cron.
+    """Returns a path that starts the program from the folder without relying on PATH, for example in cron.
 
     The path is relative if the program is installed inside the folder, and absolute otherwise.
     """
@@ -84,7 +84,7 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def environment_variables(settings: Mapping[str, str | None]) -> Iterator[None]:
-    """Sets the given variables for this process and its child processes inside the block; None removes a variable."""
+    """Sets the given variables inside the block, for this process and its child processes; None removes a variable."""
     before = {name: os.environ.get(name) for name in settings}
     _set_variables(settings)
     try:

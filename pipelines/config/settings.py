@@ -1,7 +1,7 @@
 """Defines the valid settings and reads each setting only from its own section of dlt's configuration.
 
-dlt itself looks up a key under progressively shorter section paths. A BASE_URL variable that belonged to another
-program therefore replaced the API's address (tested with dlt 1.31, 2026-11).
+dlt itself looks up a key under progressively shorter section paths. For example, dlt took the API's
+address from a BASE_URL variable that was meant for another program (tested with dlt 1.31, 2026-11).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ OWN_SETTINGS = {
 }
 
 
-# since 0.2, using an old name (key) stops the command with a message that gives the new name (value)
+# Since version 0.2, an old name (the key) stops the command with a message that gives the new name (the value).
 RENAMED_SETTINGS = {f"keep.{name}": f"retention.{name}" for name in ("receipt_days", "bookkeeping_days", "free_share")}
 DLT_SETTINGS = {  # for these settings, this project's rules are stricter than dlt's
     "slack_incoming_hook": ADDRESS_SETTING,
@@ -211,7 +211,7 @@ def list_alternatives(name: str, names: Iterable[str]) -> str:
 
 
 def _type_of_hint(hint: Any) -> type[Any]:
-    """Returns the type in dlt's type hint, or object if the type is not in TYPE_NAMES. dlt checks other types."""
+    """Returns the type in dlt's type hint, or object if the type is not in TYPE_NAMES. dlt checks all other types."""
     return next((kind for kind in (hint, *get_args(hint)) if kind in TYPE_NAMES), object)
 
 

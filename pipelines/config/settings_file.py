@@ -1,7 +1,7 @@
 """Reads config.toml and secrets.toml in place of dlt, so that an error names the file and the line.
 
-dlt 1.31 rejects a byte order mark, and ignores a folder or a broken link in place of a file. dlt's errors name neither
-the line of an invalid byte nor the affected file.
+dlt 1.31 rejects a byte order mark, and reports no error if a file's path is a folder or a broken link. dlt's errors
+name neither the line of an invalid byte nor the affected file.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from pipelines.errors import AccountMismatch
 RowCounts = dict[str, dict[str, int]]  # account -> table -> rows
 STATE_TABLE = "_dlt_pipeline_state"
 
-# Somebody else's table in our schema may also have an `account` column, so only our own tables are changed.
+# Another program's table in our schema may also have an `account` column, so only our tables are changed.
 _ACCOUNT_TABLES = """
     select columns.table_name from information_schema.columns
     join information_schema.tables using (table_catalog, table_schema, table_name)
@@ -46,7 +46,7 @@ _DELETE_OUTDATED = {
     # a sweep that began under the old name does not continue under the new name
     "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
 }
-# If a rename in a lake is killed, copies of these rows remain under both names.
+# If the process is killed while renaming an account in a lake, copies of these rows remain under both names.
 _DELETE_COPIES = {
     "pickup_status_history": ("id", "observed_at", "_dlt_load_id"),
     "pickup_runs": ("run_id",),
@@ -137,8 +137,8 @@ def rename_rows(session: Session, schema: str, names: Renaming) -> None:
     """Moves the old name's rows to the new name.
 
     Args:
-        session: a session with an open transaction, in which `sendcloud` contains the rows under both names.
-        schema: the name of that schema in the database.
+        session: a session with an open transaction. Its `sendcloud` schema contains the rows of both names.
+        schema: the actual name of the `sendcloud` schema in the database.
         names: both names.
 
     Raises:
@@ -182,7 +182,7 @@ def _delete_outdated(session: Session, tables: list[str], names: Renaming) -> No
 
 
 def delete_rows(session: Session, schema: str, account: str) -> None:
-    """Deletes the account's rows from every table, and deletes its stored position in the list of pickups."""
+    """Deletes the account's rows from every table, along with its stored position in the list of pickups."""
     for table in account_tables(session, schema):
         session.execute(f"delete from sendcloud.{table} where account = $account", {"account": account})  # noqa: S608  # from the catalog
     if session.has_table(STATE_TABLE):
@@ -209,7 +209,7 @@ def rename_position(session: Session, names: Renaming) -> None:
 
 
 def renamed_state(compressed: str, names: Renaming) -> dict[str, Any]:
-    """Returns dlt's stored state with the account renamed, as column values."""
+    """Renames the account in dlt's stored state, and returns the new values of the state table's columns."""
     from dlt.common.versioned_state import compress_state, decompress_state, generate_state_version_hash
 
     state: Any = decompress_state(compressed)

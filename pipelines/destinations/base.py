@@ -87,7 +87,7 @@ class AccountEditor(Protocol):
         """
 
     def remove(self, account: str) -> None:
-        """Deletes all the account's rows and its stored position in the list of pickups."""
+        """Deletes all of the account's rows and its stored position in the list of pickups."""
 
     def edit(self, account: str, change: Callable[[Session], None]) -> None:
         """Calls `change` with a session over the account's tables, and stores the changes.
@@ -97,7 +97,10 @@ class AccountEditor(Protocol):
         """
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
-        """Calls `ask` with a session over the account's tables, which it must not change, and returns the result."""
+        """Calls `ask` with a session over the account's tables and returns the result.
+
+        `ask` must not change the tables.
+        """
 
     def publish(self) -> None:
         """Makes changes visible to readers. Call this method after every change; an extra call is harmless."""
@@ -110,7 +113,7 @@ class Recovery(Protocol):
     """
 
     def before_run(self) -> str | None:
-        """Replaces a missing warehouse if it had already published pickups."""
+        """Replaces a missing warehouse if earlier runs had already published pickups."""
 
     def after_failure(self, errors: Sequence[Exception], /) -> str | None:
         """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
@@ -159,9 +162,9 @@ class Backend(Protocol):
         """
 
     def ownership_checked(self, accounts: Sequence[str]) -> AbstractContextManager[None]:
-        """Checks that a run would not change other people's objects. The run begins inside the block.
+        """Checks that a run would not change other people's objects. The run must begin inside the block.
 
-        The caller must hold the lock. The check comes before anything is created, requested or loaded.
+        The caller must hold the lock. The check must come before anything is created, requested or loaded.
 
         Raises:
             ForeignObject: a table, view, file or folder with one of our names was not created by this program.

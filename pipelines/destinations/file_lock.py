@@ -22,10 +22,10 @@ HOLDER = "process "  # the beginning of a holder file
 
 @contextmanager
 def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
-    """Holds the lock beside the warehouse during the block.
+    """Holds a lock on a file beside the warehouse during the block.
 
-    The lock file remains when the run ends, because only the operating system's lock on the file counts. A second file
-    names the process that holds the lock, because acquiring the lock empties the lock file.
+    The lock file is not deleted when the run ends, because only the operating system's lock on the file matters. A
+    second file names the process that holds the lock, because acquiring the lock empties the lock file.
 
     Args:
         warehouse: the file or folder that the lock protects.

@@ -48,7 +48,7 @@ _TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept"
 
 
 def count_matches(session: Session, account: str, number: str) -> dict[str, int]:
-    """Returns how many of the account's rows have this tracking number, by table, omitting tables without such rows."""
+    """For each table that contains this tracking number, returns how many of the account's rows have the number."""
     facts = {"account": account, "number": number}
     found = {
         table: session.execute(query, facts).fetchall()[0][0]

@@ -1,4 +1,4 @@
-"""Migrates tables created by an older version to the current columns. Rows keep their values."""
+"""Updates the columns of tables that an older version created. Rows keep their values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rename_columns(session: Session, table: str) -> None:
 
 
 def missing_columns(existing: Sequence[str], table: str) -> list[str]:
-    """Returns the columns of ADDED_COLUMNS that the table lacks under both their new and their old name.
+    """Returns the columns of ADDED_COLUMNS that the table lacks under both their new and old names.
 
     The list is empty if the table doesn't exist.
     """
@@ -68,7 +68,7 @@ def missing_columns(existing: Sequence[str], table: str) -> list[str]:
 
 
 def current_columns(existing: Sequence[str], table: str) -> str:
-    """Returns a select list that reads the columns of a table of any version under their current names."""
+    """Returns a select list that gives all columns their current names, whichever version created the table."""
     renamed = {old: new for old, new in RENAMED_COLUMNS.get(table, {}).items() if old in existing}
     both = [new for new in renamed.values() if new in existing]
     names = [name for name in existing if name not in renamed and name not in both]

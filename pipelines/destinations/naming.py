@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 ACCOUNT_INFIX = "_of_"
 MAX_LENGTH = 24  # This limit keeps the full name and the name of dlt's staging schema below PostgreSQL's 63-byte limit.
 SAFE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # Neither dlt nor the servers change names of this form.
-STAGING_SUFFIX = "_staging"  # This is dlt's suffix; an account's staging schema must not be another account's schema.
+STAGING_SUFFIX = "_staging"  # dlt adds this suffix to staging schemas, so no account's own schema may end with it.
 
 
 def account_dataset(account: str, data: str = DATASET) -> str:
     """Returns the name of the account's dataset, which no other account shares.
 
-    If the account's name must be changed to fit, a digest of the original name is appended.
+    If the account's name is too long or can't be used unchanged, a digest of the original name is appended.
 
     Args:
         account: the name of the account.
@@ -53,6 +53,6 @@ class AccountDatasets:
 
 
 def working_dir(kind: str, where: str) -> Path:
-    """Returns the local folder for dlt's working files, whose name contains a digest of the destination."""
+    """Returns the local folder for dlt's working files. The folder's name contains a digest of the destination."""
     base = Path(os.environ.get("DLT_DATA_DIR") or find_project() / "data")
     return base / "pipelines" / f"{kind}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"

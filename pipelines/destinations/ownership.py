@@ -33,7 +33,7 @@ TABLE_COLUMNS = {
     "_dlt_pipeline_state": {"pipeline_name", "_dlt_load_id"},
 }
 VIEWS = tuple(path.stem for path in view_files())
-GRAIN = "One row per "  # Every view's comment has begun with these words in every version.
+GRAIN = "One row per "  # In every version, each view's comment begins with these words.
 PIPELINE_PREFIX = "sendcloud_pickups_"  # The names of this package's dlt pipelines begin with this prefix.
 SCHEMA_REMEDY = "Set another schema name ([schemas] {setting} in .dlt/config.toml), or use another database."
 MAX_NAMED = 3
@@ -45,7 +45,7 @@ class CatalogObject(NamedTuple):
     Attributes:
         schema: the schema of the object.
         name: the name, in lower case if the database ignores case.
-        kind: `table`, `view` or another kind, in words.
+        kind: the type of the object in words, such as `table` or `view`.
         comment: the object's comment.
         definition: the names of a table's columns, or a view's query.
     """

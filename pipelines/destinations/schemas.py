@@ -67,7 +67,10 @@ def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
 
 
 def create_if_missing(sql: str) -> str:
-    """Returns the statements for PostgreSQL, which requires the right to create schemas even if the schema exists."""
+    """Returns the statements for PostgreSQL, with each schema created only if it is missing.
+
+    `create schema if not exists` requires the right to create schemas even if the schema exists.
+    """
     return _CREATED_SCHEMA.sub(_CREATED_IF_MISSING, sql) if "schema if" in sql.lower() else sql
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes the warehouse's mark, the one row of `sendcloud.pickups_warehouse`.
+"""Reads and writes the warehouse's mark, which is the only row of `sendcloud.pickups_warehouse`.
 
 The mark proves that the schema is ours, identifies the warehouse, and records the layout of its tables. A published
 file is a copy of the warehouse, so it has the same mark. Versions before 0.2 wrote no mark; `ownership.py` recognizes
@@ -61,7 +61,7 @@ _INSERT = f"insert into sendcloud.{MARK_TABLE} ({', '.join(_COLUMNS)}) values (?
 
 
 def read_mark(session: Session, where: str) -> WarehouseMark | None:
-    """Returns the warehouse's mark, or None if it has none yet.
+    """Returns the warehouse's mark, or None if there is no mark yet.
 
     Args:
         session: a session over the warehouse or a published copy of it.
@@ -71,7 +71,7 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
         NewerLayout: a newer version of this program wrote the tables.
     """
     if not {"layout_version", "program_version"} <= set(session.columns(MARK_TABLE)):
-        return None  # the table is missing, or belongs to somebody else, which the ownership check reports
+        return None  # the table is missing or belongs to somebody else; the ownership check reports the second case
     for layout, program in session.execute(_LAYOUT).fetchall():
         if layout > LAYOUT_VERSION:
             raise NewerLayout(where, layout, LAYOUT_VERSION, program)

@@ -40,7 +40,7 @@ def translate_statements(dialect: str, sql: str) -> Iterator[str]:
 
 
 def _apply(case: Rule, statement: exp.Expr) -> None:
-    """Applies the rule to inner nodes first, so that the parts that a replacement copies are already corrected."""
+    """Applies the rule to inner nodes first, so that each replacement copies parts that are already corrected."""
     for node in reversed(list(statement.find_all(case.kind))):
         if (becomes := case.becomes(node)) is not node:
             node.replace(becomes)

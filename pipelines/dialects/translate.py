@@ -1,6 +1,6 @@
 """Translates the views, the checks and all other statements from DuckDB's SQL into the SQL of another database.
 
-sqlglot translates nearly everything, and the rules in `rules.py` correct the rest. The results are tested with a
+sqlglot translates nearly everything, and the rules in `rules.py` correct the rest. The results are tested against a
 PostgreSQL 18 server.
 """
 

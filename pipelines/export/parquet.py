@@ -107,7 +107,7 @@ def _hadoop_address(address: str) -> str:
 def export_with_duckdb(
     to: str, on_progress: Callable[[str], None] = lambda _view: None, only: PickupFilter = ALL_PICKUPS
 ) -> dict[str, int]:
-    """Computes every view over the published tables with DuckDB and writes Parquet files to a local folder.
+    """Computes every view from the published tables with DuckDB, and writes Parquet files to a local folder.
 
     All views are first computed alongside the existing ones, which they then replace one by one.
 

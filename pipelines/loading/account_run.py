@@ -199,9 +199,9 @@ def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: Acco
         one.receipt.seconds_read += time.monotonic() - started
     table = pipeline.default_schema.tables.get("pickups")
     if steps.detector.changed == changed and table and one.backend.has_atomic_loads():
-        # There are no rows to replace, but a merge would still search for them, which takes a seventh of the time of a
-        # first load (2026-11). If the run crashes after the load, the rows are in the table, so the next run does not
-        # append them again.
+        # There are no rows to replace, but a merge would still search for them. The search takes a seventh of the time
+        # of a first load (2026-11). If the run crashes after the load, the rows are in the table, so the next run does
+        # not append them again.
         table["write_disposition"] = "append"
 
 

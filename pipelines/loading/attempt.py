@@ -50,7 +50,7 @@ class Attempt:
         return [part.receipt for part in self.parts]
 
     def execute(self, restored: str | None) -> list[Exception]:
-        """Loads, checks and publishes.
+        """Loads the accounts, runs the checks and publishes the data.
 
         Args:
             restored: how the warehouse was repaired before this attempt, or None.
@@ -88,7 +88,7 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
 
 @contextmanager
 def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
-    """Runs the ownership check and raises its error. After an error, not even a receipt may be written."""
+    """Runs the ownership check. If the check raises an error, not even a receipt may be written."""
     with ExitStack() as stack:
         try:
             stack.enter_context(backend.ownership_checked(accounts))

@@ -20,7 +20,7 @@ class ListedRows(NamedTuple):
     """Rows that the API listed, with the ids of those that would change the table.
 
     Attributes:
-        rows: the rows, in the order listed.
+        rows: the rows, in the order in which the API listed them.
         changed_ids: a table whose `id` column contains the ids of new and changed rows.
         creates_table: whether the table does not exist yet. Without a table, even an empty set of rows must be loaded,
             because the load creates the columns.
@@ -46,8 +46,7 @@ class ListedRows(NamedTuple):
 class ChangeDetector:
     """A dlt step that finds new and changed rows, added with `resource.add_map(detector)`.
 
-    The counts compare the rows with the table as it was before the load. The counts remain valid even if the load
-    fails.
+    The counts are based on the table as it was before the load, so they remain valid even if the load fails.
 
     Attributes:
         backend: the destination with the table.
@@ -57,7 +56,7 @@ class ChangeDetector:
         changed: the number of pickups that differ from their row in the table.
         unchanged: the number of pickups that are identical to their row in the table.
         cancelled: the number of pickups cancelled since the last run: those that are not cancelled in the table, and
-            those that were booked since then. Older pickups in a first load don't count.
+            those that were booked since then. In a first load, older pickups don't count.
     """
 
     backend: Backend
@@ -93,9 +92,9 @@ class ChangeDetector:
 def _check_ids(connection: Session, stats: ReadStats) -> None:
     """Raises IdMismatch if the listed rows and the table give a pickup different ids under two versions of the API.
 
-    After a merge, the table would contain that pickup twice. Either of two signs shows that the ids differ. In the
-    first case, a stored id now belongs to a pickup with a different booking time. In the second case, the table has a
-    pickup with the same carrier, booking time and window under an id that is not listed.
+    After a merge, the table would contain that pickup twice. The ids differ if a stored id
+    now belongs to a pickup with a different booking time. They also differ if the table has a pickup with the same
+    carrier, booking time and window under an id that is not listed.
     """
     found = connection.execute(_ID_MISMATCHES).fetchall()
     if found:
@@ -126,7 +125,7 @@ _IS_CANCELLED = (
     "or ({0}.cancelled_at is not null and lower({0}.pickup_status) not like 'cancellation%'))"
 )
 _STORED_EXPRESSIONS = {
-    "api_version": "coalesce(stored.api_version, 'v2')",  # Older rows have no version, because only v2 was supported.
+    "api_version": "coalesce(stored.api_version, 'v2')",  # Older rows have no version, because they came from v2.
     **{name: f"stored.{name}::text" for name in ("extra", "time_slots")},  # These JSON columns keep the original text.
 }
 _IS_DIFFERENT = " or ".join(

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pipelines.errors import Interrupted
 
-MAX_CONCURRENT = 4  # each account beyond the first adds a load package of about 100 MB in memory (2026-11)
+MAX_CONCURRENT = 4  # each account beyond the first keeps a load package of about 100 MB in memory (2026-11)
 JOIN_SECONDS = 2.0
 
 Item = TypeVar("Item")
@@ -69,7 +69,7 @@ def run_concurrently(
         items: the items to process, in the order in which to start them.
         work: the function to call. The function must not raise an error.
         write_lock: the lock that `work` holds while it writes.
-        meanwhile: called every JOIN_SECONDS or more often on the calling thread, while items are being processed.
+        meanwhile: called on the calling thread at least once every JOIN_SECONDS while items are being processed.
     """
     if len(items) <= 1:
         for item in items:

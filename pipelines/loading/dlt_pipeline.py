@@ -66,7 +66,7 @@ def _check_owner(folder: Path) -> None:
     """Creates the working folder with access for this user only, because the folder briefly contains rows.
 
     Raises:
-        SettingsError: another user has created the folder, and could put a load package into it.
+        SettingsError: another user created the folder and could place a load package in it.
     """
     create_folder(folder.parent)
     create_folder(folder, PRIVATE_FOLDER_MODE)

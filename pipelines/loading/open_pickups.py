@@ -12,13 +12,13 @@ from pipelines.destinations.base import DATASET, Session
 from sources.sendcloud import ReadStats
 from sources.sendcloud.reading.frontier import ASSUMED_WINDOW, FINAL_STATUSES
 
-# A few pickups may be removed from the list, which makes one run fail. If more than this share is missing, the list
-# itself is considered incomplete.
+# If a few pickups are removed from the list, a single run fails. If more than this share of the open pickups is
+# missing, the list itself is considered incomplete.
 MAX_REMOVED_SHARE = 0.1
 _ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 _FINAL = ", ".join(f"'{status}'" for status in FINAL_STATUSES)
-# A walk that stops at the frontier lists every open pickup after it. A pickup that only API v3 lists is not considered
-# missing under v2.
+# A walk that stops at the frontier lists every open pickup that was booked after the frontier. A pickup that only API
+# v3 lists is not considered missing under v2.
 _KNOWN = f"""
     select id, created_at from {DATASET}.pickups as stored
     where account = $account and created_at >= $since
@@ -75,7 +75,7 @@ class OpenPickups:
         return refused
 
     def count_missing(self) -> int | None:
-        """Returns the number of missing pickups, or None if the run read only a scheduler's time window."""
+        """Returns the number of missing pickups, or None if the run read only the time window that a scheduler set."""
         return None if self.known is None or self.stats.is_window else len(self.missing)
 
     def note_removed(self, connection: Session) -> None:

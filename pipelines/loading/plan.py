@@ -30,7 +30,7 @@ def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> Run
 
     Args:
         project: the project folder.
-        accounts: the names of the accounts to read; default all. None in the sequence stands for the only account.
+        accounts: the names of the accounts to read; default all. An item of None stands for the only account.
 
     Raises:
         UnknownAccount: an account is not configured.

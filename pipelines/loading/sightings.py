@@ -18,9 +18,10 @@ from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
 
 @dataclass
 class SightingRecorder:
-    """A dlt step that follows the ChangeDetector, records which pickups were listed and passes on the rows to load.
+    """A dlt step that records which pickups were listed and passes on the rows to load.
 
-    A sighting remains valid even if the load fails, and recording it twice is harmless.
+    The step follows the ChangeDetector. A sighting remains valid even if the load fails, and recording a sighting twice
+    is harmless.
 
     Attributes:
         backend: the run's destination.

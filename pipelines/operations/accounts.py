@@ -30,8 +30,8 @@ class Change(NamedTuple):
     """The changes that a command made or would make.
 
     Attributes:
-        rows: the account's number of rows, by table.
-        merged: the new name's number of rows before the change, by table; empty if the new name had no rows.
+        rows: the account's row counts by table.
+        merged: the new name's row counts by table before the change; empty if the new name had no rows.
         is_configured: whether the settings include the account that was changed.
     """
 
@@ -131,9 +131,9 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:
-    """Returns the row counts by account and table. If the account has no rows, publishes, then raises SettingsError.
+    """Returns the row counts by account and table. Raises SettingsError if the account has no rows.
 
-    After a crash between a change and its publication, nothing is left to change, but the change must still be
+    Before raising the error, calls `publish`: if an earlier command crashed after its change, the change must still be
     published.
     """
     found = editor.count_rows()

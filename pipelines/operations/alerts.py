@@ -72,12 +72,12 @@ def read_settings(project: Path) -> AlertSettings:
 
 
 def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured: Sequence[str]) -> None:
-    """Reports the accounts that began to fail or recovered with this run. Sends a ping if all configured accounts
+    """Reports the accounts that began to fail or recovered in this run. Sends a ping if all configured accounts
     succeeded.
 
     Args:
         settings: the project's alert settings.
-        receipts: the receipts of the run. An account fails if its receipt's exit code is not 0.
+        receipts: the receipts of the run. An account has failed if its receipt's exit code is not 0.
         configured: the names of all configured accounts.
     """
     if settings.hook and (restored := next((r.warehouse_restored for r in receipts if r.warehouse_restored), None)):
@@ -228,7 +228,7 @@ def _is_accepted(address: str, method: str, event: str, problem: str, **content:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(TIMEOUT_SECONDS)  # the requests timeout applies to each read but not to the DNS lookup
+    asking.join(TIMEOUT_SECONDS)  # the `requests` timeout applies to each read but not to the DNS lookup
     answer = answers[0] if answers else f"no answer within {TIMEOUT_SECONDS:g} s"
     if isinstance(answer, int) and 200 <= answer < 300:
         return True

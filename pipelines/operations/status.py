@@ -1,4 +1,4 @@
-"""Reads the facts for `pickups status`: the time and result of each account's last run, and the state of its tables."""
+"""Collects data for `pickups status`: the time and result of each account's last run, and the state of its tables."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
     """
     with project_context() as project:
         is_demo = select_backend(project).is_demo()  # The demo's account needs no configuration.
-        # Without credentials, an installation that has only run the demo has no account to run.
+        # Without credentials, an installation in which only the demo has run has no account to list.
         names = account_names() if has_credentials() or not is_demo else []
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():

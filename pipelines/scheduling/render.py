@@ -1,4 +1,4 @@
-"""Renders the files of `pickups schedule` from templates/, with this installation's paths."""
+"""Renders the files that `pickups schedule` prints from templates/, with the paths of this installation."""
 
 from __future__ import annotations
 

@@ -101,14 +101,15 @@ def sendcloud_source(
         page_size: the number of pickups to request per page. The maximum for v2 is not documented, so the source
             accepts whatever page size the API returns.
         overlap_hours: the maximum number of hours by which a booking may be committed late or listed out of order.
-        settle_days: the number of days after its window during which a pickup may still change.
-        max_lookback_days: the number of days before the newest pickup within which every run rereads open pickups.
+        settle_days: the number of days after a pickup's window during which the pickup may still change.
+        max_lookback_days: every run rereads the open pickups booked at most this many days before the newest pickup.
         pages_per_package: the number of pages per load package in a first load or sweep, unless `part` is `whole`.
-        requests_per_minute: the maximum request rate, including retries. A walk that stays below this rate never waits.
+        requests_per_minute: the maximum number of requests per minute, including retries. A walk that sends fewer
+            requests never waits.
         request_max_attempts: the maximum number of attempts per page. With seven attempts, the waits add up to 63 s,
             which is longer than Sendcloud's one-minute rate window.
-        account_timeout: the number of seconds for which a run reads the account; 0 means no limit. The part of a first
-            load or sweep that was read in this time is loaded, and the next run resumes after it.
+        account_timeout: the maximum number of seconds that a run may spend reading the account; 0 means no limit. The
+            part of a first load or sweep that was read in this time is loaded, and the next run resumes after it.
         part: `whole` reads everything in one package. To read several packages, use `head`, and then `history` as long
             as `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To
             reread settled pickups too, use `sweep` instead of `head`. `part` is an argument, not a setting.
@@ -141,7 +142,7 @@ def sendcloud_source(
     stats.account, stats.api_version = account, api_version
     # The `pickups` resource walks the list, and `pickups_quarantine` waits for the rejected records. A hidden parent
     # resource with two transformers would not work, because dlt stores the state and the settings of the incremental
-    # per resource. In existing warehouses, the state and the settings are stored under `pickups`.
+    # separately for each resource. In existing warehouses, the state and the settings are stored under `pickups`.
     is_walking = False
     result: WalkResult | None = None
 

@@ -221,7 +221,7 @@ def test_lake_folder_whose_name_is_a_glob_pattern_is_refused(
 
     assert done.returncode == 3, done.stderr
     assert "bucket_url: " in done.stderr
-    assert "has a '['" in done.stderr
+    assert "contains '['" in done.stderr
     assert not (tmp_path / "a[b]").exists()
 
 

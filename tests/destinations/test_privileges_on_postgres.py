@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.destinations.postgres.session import connect
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.destinations import POSTGRES
 from tests.support.installation import Installation
@@ -117,6 +116,8 @@ def test_both_sides_are_told_to_notice_a_lost_machine_within_two_minutes(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server ignores the settings on a socket of its own machine, so the test reads the statements."""
+    from pipelines.destinations.postgres.session import connect  # imports psycopg2
+
     executed: list[str] = []
 
     class Cursor(psycopg2.extensions.cursor):  # type: ignore[misc, name-defined]

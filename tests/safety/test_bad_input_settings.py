@@ -167,5 +167,5 @@ def test_a_folder_that_dlt_cannot_use_is_reported_with_the_reason(
 
     assert (done.returncode, done.stdout) == (3, "")
     assert re.search(
-        f"{folder}/.dlt-pipelines/warehouse, because the path contains [%']. Set .destination.duckdb", done.stderr
+        f"{folder}/.dlt-pipelines/warehouse, because the path contains [%']. Use a file in another folder", done.stderr
     )

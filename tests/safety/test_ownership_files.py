@@ -284,6 +284,29 @@ def test_a_moved_project_publishes_to_the_same_file(
     assert len(rows_of(dashboards, "from sendcloud.pickups")) == 2
 
 
+def test_a_project_with_a_warehouse_of_its_own_does_not_publish_over_the_file_of_a_lost_project(
+    installation: Installation, world: World, api: Sandbox, tmp_path: Path
+) -> None:
+    """The original's folder is gone, so only the identity of its warehouse tells the two projects apart."""
+    dashboards = tmp_path / "dashboards.duckdb"
+    world.book()
+    installation.run(api)
+    other = copied_project(installation, tmp_path, data=False)
+    assert other.run(api).rows_new == 1
+    config = f"[publish]\npath = '{dashboards}'\n"
+    (installation.folder / ".dlt" / "config.toml").write_text(config)
+    assert installation.command("run", api=api).returncode == 0
+    shutil.rmtree(installation.folder)
+    (other.folder / ".dlt" / "config.toml").write_text(config)
+    before = dashboards.read_bytes()
+
+    said = refused(other, api)
+
+    assert str(dashboards) in said
+    assert "is the published file of another warehouse" in said
+    assert dashboards.read_bytes() == before
+
+
 def test_the_published_file_of_a_lost_warehouse_becomes_the_warehouse(
     installation: Installation, world: World, api: Sandbox
 ) -> None:

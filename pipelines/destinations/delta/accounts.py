@@ -52,7 +52,7 @@ class DeltaAccountEditor:
             yield session
 
     def count_rows(self) -> RowCounts:
-        """Returns the row counts of all accounts, including accounts that a killed rename has hidden."""
+        """Returns the row counts of all accounts, including accounts that an interrupted rename left hidden."""
         found: RowCounts = {}
         with self.open_memory() as session:
             for dataset in self._datasets():
@@ -101,13 +101,13 @@ class DeltaAccountEditor:
             return ask(session)
 
     def publish(self) -> None:
-        """Finishes what a killed command began. Nothing is copied, because readers use the tables directly."""
+        """Finishes the change that a killed command began. Nothing is copied, as readers use the tables directly."""
         with self.open_memory():
             finish_changes(self.tables, self.locked)
 
     @contextmanager
     def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
-        """Yields an in-memory database with the rows of both names after the rename."""
+        """Yields an in-memory database in which the rows of both names have been moved to the new name."""
         with self.open_memory():
             finish_changes(self.tables, [new, old])
         with self._in_memory([old, new]) as session:

@@ -44,7 +44,7 @@ def show(tables: DeltaTables, dataset: str, kind: str) -> None:
 
 
 def finish_changes(tables: DeltaTables, datasets: Iterable[str]) -> None:
-    """Finishes or undoes what a killed command began. The caller must hold the accounts' locks."""
+    """Finishes or undoes the change that a killed command began. The caller must hold the accounts' locks."""
     there = tables.entries(tables.root)
     hidden = hidden_datasets(there)
     for dataset in [name for name in datasets if name in hidden]:

@@ -83,7 +83,7 @@ class ObjectLock(TransactionalFile):
         return ""
 
     def _enqueue(self) -> None:
-        """Creates a lock file with a new name, because a lock that has lost its place must not precede later locks."""
+        """Creates a lock file with a new name, because a lock that lost its place in the queue must not regain it."""
         self._renewed, self._is_lost = _clocks(), False
         self.lock_path = f"{self.lock_prefix}.{lock_id()}"
         self._fs.pipe_file(self.lock_path, self._token)
@@ -116,7 +116,7 @@ class ObjectLock(TransactionalFile):
             if not self._is_expired():
                 self._renewed = began
                 return
-            self._is_lost = True  # after a suspension between check and write, another run may hold the lock
+            self._is_lost = True  # after a suspension between the check and the write, another run may hold the lock
             self._fs.rm(self.lock_path)
 
     def _rewrite(self) -> None:
@@ -131,7 +131,7 @@ class ObjectLock(TransactionalFile):
         self._fs.pipe_file(self.lock_path, self._token)
 
     def _is_held(self) -> bool:
-        """Returns whether the store confirms this lock. Checks the time last, because the store may respond slowly."""
+        """Returns whether this run still holds the lock. Checks the time last, because the store may respond slowly."""
         if self._is_lost or self._is_expired() or not self._is_ours() or self._is_expired():
             self._is_lost = True
         return not self._is_lost
@@ -145,7 +145,7 @@ class ObjectLock(TransactionalFile):
     def _is_expired(self) -> bool:
         """Returns whether the last renewal was so long ago that another run may acquire the lock.
 
-        The longer of two measurements counts: the wall clock keeps running while a machine sleeps, and the monotonic
+        Uses the longer of two measurements: the wall clock keeps running while the machine sleeps, and the monotonic
         clock can't be adjusted.
         """
         passed = max(now - before for now, before in zip(_clocks(), self._renewed, strict=True))

@@ -60,7 +60,8 @@ def caching_filesystem(filesystem: AbstractFileSystem) -> AbstractFileSystem:
     """Returns a filesystem for the same bucket that requests the size and date of each Parquet file only once.
 
     DuckDB 1.5.5 requests the size and date dozens of times per query. These requests made up 80 % of all requests in a
-    run, and each takes 10 ms or more. Caching is safe because a Parquet file is never rewritten under the same name.
+    run, and each request took 10 ms or more. Caching is safe because a Parquet file is never rewritten under the same
+    name.
     """
     kind: Any = type(filesystem)
 

@@ -18,7 +18,7 @@ SECOND_WAREHOUSE = "keep a second warehouse at another [destination.filesystem] 
 
 
 def check_lake(tables: DeltaTables, accounts: Sequence[str]) -> None:
-    """Raises an error if a run of the accounts would write to somebody else's folder.
+    """Raises an error if a run of the accounts would write to a folder that this program did not create.
 
     An account's folder is ours if dlt created it. The bookkeeping folder is ours if it contains only our folders.
 

@@ -74,7 +74,7 @@ class AccountTables(DuckDBSession):
         return super().execute(sql, parameters)
 
     def has_table(self, name: str) -> bool:
-        """Returns whether a table or view has this name. Views count because `pickups` is a view over files."""
+        """Returns whether a table or view has this name. Views are included because `pickups` is a view over files."""
         return bool(self.columns(name))
 
     def refresh(self) -> None:

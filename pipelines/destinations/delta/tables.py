@@ -52,7 +52,7 @@ class DeltaTables:
     def names(self, dataset: str) -> list[str]:
         """Returns the names of the dataset's tables: the tables that dlt loads and the bookkeeping tables."""
         loaded = self.entries(f"{self.root}/{dataset}")
-        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so it belongs to somebody else
+        if INIT_FILE_NAME not in loaded:  # dlt did not create this folder, so the folder isn't ours
             return []
         names = [*loaded, *self.entries(f"{self.root}/{self.own_folder}/{dataset}")]
         return sorted(name for name in names if not name.startswith("_dlt") and name != INIT_FILE_NAME)
@@ -147,7 +147,7 @@ class DeltaTables:
             table.vacuum(0, dry_run=False, enforce_retention_duration=False)
 
     def compact(self, datasets: Iterable[str]) -> None:
-        """Merges the small files of each table after every COMPACT_EVERY_VERSIONS versions.
+        """Merges each table's small files once every COMPACT_EVERY_VERSIONS versions.
 
         Deletes files that were replaced more than a week ago.
         """

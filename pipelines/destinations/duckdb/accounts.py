@@ -15,7 +15,7 @@ from pipelines.destinations.duckdb.session import DuckDBSession
 
 @dataclass(frozen=True)
 class DuckDBAccountEditor:
-    """Changes rows in one transaction of the warehouse. `publish_file` copies the warehouse for readers."""
+    """Changes rows in a single transaction on the warehouse. `publish_file` copies the warehouse for readers."""
 
     open_session: Callable[[], AbstractContextManager[DuckDBSession]]
     schema: str

@@ -21,7 +21,7 @@ FACTOR, SEED = pa.scalar(0xBF58476D1CE4E5B9, pa.uint64()), 5381  # DuckDB's chec
 
 
 class FileFormat(NamedTuple):
-    """A file's storage format: its `version`, and its `writer`, the DuckDB version that last wrote the file."""
+    """A file's storage format: the format's `version`, and the DuckDB version that last wrote the file (`writer`)."""
 
     version: int
     writer: str
@@ -41,12 +41,12 @@ def read_format(path: Path) -> FileFormat | None:
 
 
 def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
-    """Returns whether the file is incomplete, or the checksum of a header or a block is wrong.
+    """Returns whether the file is incomplete or contains a header or block with a wrong checksum.
 
     A wrong checksum may be in a block that DuckDB has freed, so only a complete read proves that a file is damaged.
 
     Args:
-        path: the file. No process may be writing to it.
+        path: the file. No process may be writing to this file.
         verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because a
             comparison takes only a third as long (2026-11).
 

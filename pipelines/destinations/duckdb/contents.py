@@ -89,7 +89,7 @@ def find_damage(path: Path, verified: Path | None = None) -> str | None:
     """Returns the evidence that the file is damaged, or None if it is intact or can't be examined.
 
     Args:
-        path: the file. No other process may be writing to it.
+        path: the file. No other process may be writing to this file.
         verified: an earlier copy of the file; see `may_be_damaged`.
     """
     try:
@@ -122,7 +122,7 @@ def _tables(session: DuckDBSession) -> dict[str, str]:
 
 
 def _read_table(session: DuckDBSession, quoted: str) -> int:
-    """Returns the number of rows. Hashing forces DuckDB to read every row, which a count alone would not."""
+    """Returns the number of rows. Hashing forces DuckDB to read every row; a count alone would not."""
     query = f"select count(*), bit_xor(hash(every)) from {quoted} as every"  # noqa: S608  # from the catalog
     ((rows, _),) = session.execute(query).fetchall()
     return int(rows)

@@ -30,7 +30,7 @@ class Backup(NamedTuple):
 def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
     """Copies the published file to the folder, adds the UTC time to the copy's name, and removes the oldest backups.
 
-    A run replaces the published file as a whole, so the copy is consistent even during a run and needs no lock. The
+    A run replaces the published file as a whole, so a copy made during a run is consistent, and no lock is needed. The
     copy gets its final name only after every table in it has been read.
 
     Args:

@@ -69,7 +69,7 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
         session: a session over the warehouse, or None if there is no warehouse yet.
 
     Raises:
-        ForeignObject: somebody else created the published file or an object in the warehouse.
+        ForeignObject: another program created the published file or an object in the warehouse.
         OtherSchema: the tables are in a schema other than `[schemas] data`.
         NewerLayout: a newer version of this program wrote one of the files.
     """
@@ -141,7 +141,7 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
         warehouse: a session over the warehouse, or None if there is no warehouse yet.
         mark: the warehouse's mark.
     """
-    # an empty file only sets permissions for the file that will replace it
+    # an empty file only determines the permissions of the file that will replace it
     if not files.published.exists() or not files.published.stat().st_size:
         return
     is_known = mark is not None and mark.published_file == file_identity(files.published)

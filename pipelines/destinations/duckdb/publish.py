@@ -1,6 +1,6 @@
 """Publishes the warehouse and compacts it. Each new file is complete before it atomically replaces the old file.
 
-DuckDB lets either one process write a file or many processes read it. A notebook must therefore not open the warehouse.
+DuckDB lets either one process write to a file or several processes read it. Notebooks must not open the warehouse.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def publish(warehouse: Path, published: Path) -> None:
             connection.execute("checkpoint")
     try:
         with replace_atomically(published) as fresh:
-            # copyfile lets the kernel copy the data, which takes a quarter of the time of reading and writing (2026-11)
+            # copyfile lets the kernel copy the data; reading and writing it would take four times as long (2026-11)
             shutil.copyfile(warehouse, fresh)
             if may_be_damaged(fresh, published):  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)

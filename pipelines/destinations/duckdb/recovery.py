@@ -77,8 +77,8 @@ class Problem(NamedTuple):
 class FileRecovery:
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
-    Create the object when the run begins, because it records whether a crashed run left a log. `own_runs` contains the
-    ids of the run's receipts.
+    The object must be created when the run begins, because `had_log` records whether a crashed run left a log.
+    `own_runs` contains the ids of the run's receipts.
     """
 
     warehouse: Path
@@ -159,7 +159,7 @@ class FileRecovery:
         return copy
 
     def _is_of_another_warehouse(self, copy: Contents) -> bool:
-        """Returns whether the marks differ or the copy is published by another warehouse that still exists."""
+        """Returns whether the marks differ, or the copy was published from another warehouse file that still exists."""
         if copy.mark is None:  # an older version wrote no mark
             return False
         own = salvage_contents(self.warehouse).mark if self.warehouse.is_file() else None

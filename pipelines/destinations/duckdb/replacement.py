@@ -35,8 +35,8 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
     """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
 
     The copy is complete, written to disk and verified before the old file is renamed. If the process dies between the
-    two renames, the warehouse is missing until the next run replaces it. The log is renamed first, because a log that
-    remained without its file would stop the next run until a person intervened.
+    two renames, the warehouse is missing until the next run replaces it. The log is renamed first, because a log left
+    without its file would block the next run until a person intervenes.
 
     Args:
         warehouse: the file to replace. The file may be missing, or may be a folder.

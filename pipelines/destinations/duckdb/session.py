@@ -26,7 +26,7 @@ DatabaseError = duckdb.Error
 
 
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
-# DuckDB 1.4 and later read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
+# DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
 STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
@@ -221,8 +221,8 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
-    """Returns whether another version wrote the file. The views in a file from another version may lack columns until
-    the next run."""
+    """Returns whether another version of this program wrote the file. The views in this file may lack columns until the
+    next run."""
     mark = read_mark(connection, str(published))
     return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 

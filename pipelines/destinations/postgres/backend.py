@@ -181,13 +181,13 @@ class PostgresBackend(AccountDatasets):
                 session.execute_native("set transaction snapshot %s", [snapshot])
             readers = session.for_readers()
             read_mark(readers, self._where)  # This call may raise NewerLayout.
-            if "account" not in readers.columns("pickups"):  # The table is missing or belongs to somebody else.
+            if "account" not in readers.columns("pickups"):  # The table is missing or isn't ours.
                 raise NoData(self._where)
             yield readers if only == ALL_PICKUPS else filtered_session(readers, only)
 
 
 def _replace_nul(rows: pa.Table) -> pa.Table:
-    """Returns the rows with U+FFFD instead of NUL in text columns, just as decoders replace unreadable bytes.
+    """Returns the rows with each NUL in text columns replaced by U+FFFD, which decoders also use for unreadable bytes.
 
     JSON columns contain NUL only as an escape (see `_column_lists` in destinations/postgres/publish.py).
     """

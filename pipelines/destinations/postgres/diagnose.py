@@ -54,7 +54,7 @@ def server_findings(connect: Callable[[], PostgresSession], where: str, accounts
     except (DestinationError, OwnershipError) as error:
         yield error_finding("destination", error)
         return
-    # two sessions share a server process only if a connection pool assigns a connection to each transaction
+    # two sessions share a server process only if a connection pool assigns connections to transactions, not sessions
     if backend == second_backend:
         yield error_finding("destination", DestinationError(where, lock.POOLED_PROBLEM, lock.POOLED_REMEDY))
     for evidence, statement in obstacles[:1]:

@@ -31,7 +31,7 @@ _BY_KEY = {"pickups_quarantine": "record_hash", "pickups_unlisted": "id", "picku
 PUBLISHED_TABLES = (*_BY_LOAD, *_BY_KEY)
 _KEYS = {**_BY_LOAD, **{table: ["account", key] for table, key in _BY_KEY.items()}}
 # These are the indexes on the account's own tables. Publishing looks up new rows by load id. Without an index on the
-# load id, a run with new rows scanned a million rows five times, which took the server 2 s (PostgreSQL 18, 2026-11).
+# load id, a run with new rows scanned a million rows five times; the scans took 2 s (PostgreSQL 18, 2026-11).
 _OWN_INDEXES = {
     **{f"{table}_by_id": (table, key) for table, key in {**_KEYS, "pickups_swept": ["account", "id"]}.items()},
     **{f"{table}_by_load": (table, ["_dlt_load_id"]) for table in _BY_LOAD},
@@ -84,9 +84,9 @@ def publish_account(session: PostgresSession, own: str, account: str, *, compare
 def _copy_lost_rows(session: PostgresSession, own: str, account: str) -> None:
     """Copies all rows again if readers see fewer rows than the account has.
 
-    Counting two million rows takes a second, so they are counted only if somebody, such as the previous run, has
-    changed the published tables since the last count. The server itself counts changes, and shows each change within
-    ten seconds (PostgreSQL 18).
+    Counting two million rows takes a second, so they are counted only if the published tables have changed since the
+    last count, for example during the previous run. The server itself counts changes, and includes each change in the
+    count within ten seconds (PostgreSQL 18).
     """
     tables = [f'"{session.names.data}".{table}' for table in _BY_LOAD]
     shown = f'"{own}".pickup_loads_shown'
@@ -113,8 +113,8 @@ def _copy_unpublished(session: PostgresSession, own: str, account: str) -> None:
             _create_table(session, table, columns)
     create_indexes(session, own)
     is_anew = _reset_if_replaced(session, own, account)
-    # The load ids are passed back as values. The server's statistics on frequent values then show that these loads are
-    # rare, so the server uses the index.
+    # The load ids are read first and then passed as values. The server's statistics on frequent values then show that
+    # these loads are rare, so the server uses the index.
     unseen = [load_id for (load_id,) in session.execute_native(_UNPUBLISHED_LOADS.format(own=own)).fetchall()]
     session.execute_native(_DELETE_OUTDATED.format(own=own), {"unseen": unseen})
     for table in _BY_LOAD:
@@ -157,7 +157,7 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
 
 
 def create_indexes(session: PostgresSession, own: str) -> None:
-    """Creates missing indexes on the account's own tables, which are used to compare pages and to publish rows."""
+    """Creates any missing indexes on the account's own tables. Runs need these indexes to compare and publish rows."""
     there = {name for (name,) in session.execute_native(_TABLES_AND_INDEXES, {"schema": own}).fetchall()}
     for name, (table, columns) in _OWN_INDEXES.items():
         if table in there and name not in there:
@@ -229,7 +229,7 @@ _CHANGED_ROWS = """
     except
     select {names} from sendcloud.{table} where account = %(account)s
 """
-# A receipt changes only in the transaction that writes it. Comparing a year of receipts on all columns took 0.25 s per
+# A receipt changes only in the transaction that writes it. Comparing a year's receipts on all columns took 0.25 s per
 # run of an account. This query takes 0.04 s (35,000 receipts, PostgreSQL 18).
 _NEW_RECEIPTS = """
     select {values} from "{own}".{table} as own

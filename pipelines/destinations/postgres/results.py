@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
 ARROW_TYPES = {
-    **dict.fromkeys((20, 21, 23), pa.int64()),  # These are the OIDs of int8, int2 and int4.
-    **dict.fromkeys((700, 701, 1700), pa.float64()),  # These are float4, float8 and numeric (the type of integer sums).
+    **dict.fromkeys((20, 21, 23), pa.int64()),  # The OIDs of int8, int2 and int4.
+    **dict.fromkeys((700, 701, 1700), pa.float64()),  # The OIDs of float4, float8 and numeric (used for sums).
     16: pa.bool_(),
     1082: pa.date32(),
     1114: pa.timestamp("us"),

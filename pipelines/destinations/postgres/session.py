@@ -33,7 +33,7 @@ from pipelines.errors import DestinationError
 DIALECT = "postgres"
 SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double precision", pa.bool_(): "boolean"}
 # With these settings, the run and the server detect a lost connection within two minutes. By default, a server keeps
-# the locks of a lost machine for two hours, and every other run ends with exit code 5 until then.
+# the locks of a disconnected machine for two hours, and every other run ends with exit code 5 until then.
 KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
 SERVER_KEEPALIVES = {
     "tcp_keepalives_idle": 60,

@@ -1,7 +1,7 @@
 """Updates the published views on a PostgreSQL server without losing what people have added to them.
 
 `create or replace view` keeps grants, comments and dependent views. The statement fails if columns were renamed or
-removed. The views are then dropped and re-created with their grants, but never with `cascade`. If another object
+removed. In that case, the views are dropped (never with `cascade`) and re-created with their grants. If another object
 depends on one of the views, the old views remain and the run continues.
 """
 
@@ -110,7 +110,7 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         except psycopg2.errors.LockNotAvailable:
             cursor.execute("rollback to savepoint views")
             in_the_way = []
-        # publish.py finds rows by the transaction's id, but rows written in a savepoint have another id
+        # publish.py finds rows by the transaction's id, but rows written in a savepoint have a different id
         cursor.execute("release savepoint views")
         return in_the_way
 

@@ -41,7 +41,7 @@ class SendcloudCredentials(CredentialsConfiguration):
         self.pair()
 
     def parse_native_representation(self, native_value: Any) -> None:
-        """Sets the pair from a JSON object, the format that secret stores return.
+        """Sets the pair from a JSON object, the format in which secret stores return values.
 
         Raises:
             ValueError: the value is not a JSON object with exactly one complete pair.

@@ -1,7 +1,7 @@
 """Checks the environment variables that tell `requests` where to find certificates and proxies.
 
-Without these checks, `requests` would raise an OSError for a missing bundle, which looks like a problem with the
-destination, and would try a malformed proxy seven times.
+Without these checks, `requests` would raise an OSError for a missing bundle, as if there were a problem with the
+destination. With a malformed proxy address, each request would be tried seven times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Limits the request rate. Sendcloud's limit per minute applies to the whole account (documentation as of 2026-11)."""
+"""Limits the request rate.
+
+Sendcloud's limit on requests per minute applies to the whole account (documentation as of 2026-11).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class RateLimiter:
 
 
 class TimeBudget:
-    """Limits the time for reading an account. The time starts with the account's first request."""
+    """Limits the time for reading an account. The time is measured from the account's first request."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -66,7 +66,7 @@ class SecretMask:
 
 
 def _problem_of(key: str) -> str | None:
-    """Returns what is wrong with a key, or None. The server would refuse a key with a copy-and-paste error."""
+    """Returns what is wrong with a key, or None. The server would refuse a key that was copied incorrectly."""
     if not key.strip():
         return "is empty"
     if key != key.strip():

@@ -26,7 +26,7 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
 
 
 class RetryingSession:
-    """Sends requests at or below one address, and retries transient failures.
+    """Sends requests to one address and the addresses below it, and retries transient failures.
 
     `setting` is the name of the setting that contains the address. For any response, even a 200, `message_of` returns
     the part that may be shown in a message.

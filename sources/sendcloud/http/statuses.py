@@ -13,7 +13,7 @@ from .responses import is_html, is_json_object
 
 
 class Rule(NamedTuple):
-    """Whether a request is sent again after a status, and why."""
+    """The rule for a status: whether the request is sent again, and why."""
 
     is_retried: bool
     reason: str
@@ -23,7 +23,7 @@ class Rule(NamedTuple):
 STATUS_RULES = {
     # status: whether the request is sent again, and why
     200: Rule(False, "the page is used if the API sent it"),
-    300: Rule(False, "the redirect is followed within the origin, after any wait that the response asks for"),
+    300: Rule(False, "a redirect to the same origin is followed, after a wait if the response requests one"),
     400: Rule(False, "the request is invalid, and a retry would be invalid too"),
     408: Rule(True, "the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)"),
     421: Rule(True, "the connection leads to the wrong server; the next attempt uses a new one (RFC 9110, 15.5.20)"),
@@ -45,8 +45,8 @@ def rule_of(status: int) -> Rule:
 def is_from_api(response: requests.Response) -> bool:
     """Returns whether the response could have come from Sendcloud's API.
 
-    A status has the meaning that Sendcloud documents only if the response is from the API. A firewall may send 403 with
-    an HTML page, which says nothing about the keys.
+    A status has the meaning that Sendcloud documents only if the response is from the API. For example, a 403 with an
+    HTML page may come from a firewall, and then says nothing about the keys.
     """
     says_what_the_api_says = response.status_code == 200 or 400 <= response.status_code < 500
     return is_json_object(response) or not says_what_the_api_says
@@ -58,7 +58,7 @@ def should_retry(response: requests.Response) -> bool:
 
 
 def describe_stranger(response: requests.Response, setting: str) -> str:
-    """Returns a description of a response that is not from the API. `setting` names the setting with the address."""
+    """Returns a description of a response that is not from the API. `setting` is the setting that contains the URL."""
     kind = "an HTML page" if is_html(response) else "a body that is not JSON" if response.content else "an empty body"
     cause = f"or {setting} is wrong" if response.status_code in (404, 405) else "for example"
     return f"{response.status_code} with {kind}, not a response from Sendcloud (a proxy or firewall sent it, {cause})"

@@ -24,7 +24,7 @@ MOMENT = timedelta(microseconds=2)  # a run may also record states with a time o
 
 
 class ClockReading(NamedTuple):
-    """The times on both clocks when a page was received. Without a Date header, both times are this machine's."""
+    """The times on both clocks when a page was received. Without a Date header, both are the machine's time."""
 
     api: datetime
     machine: datetime
@@ -102,7 +102,10 @@ def largest_difference(readings: Sequence[ClockReading]) -> float:
 
 
 def _earliest(clock: Sequence[datetime], floor: datetime | None) -> datetime | None:
-    """Returns the clock's earliest time that isn't well before `floor`, or None. A Date header may be wrong."""
+    """Returns the clock's earliest time that isn't well before `floor`, or None.
+
+    Times well before `floor` are ignored, because a single Date header may be wrong.
+    """
     return min((time for time in clock if not floor or time >= floor - MAX_CLOCK_DIFFERENCE), default=None)
 
 

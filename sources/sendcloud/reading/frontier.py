@@ -42,13 +42,13 @@ class Memory(TypedDict, total=False):
     Before the first complete walk, the memory is empty. With an empty memory, a run reads the whole list.
     """
 
-    newest_listed_at: datetime  # The newest booking time in the list, used as the reference of the order check.
-    oldest_open_at: datetime | None  # The oldest booking time of the open pickups in the lookback.
+    newest_listed_at: datetime  # The newest booking time in the list, which the order check uses as its reference.
+    oldest_open_at: datetime | None  # The oldest booking time of the open pickups within the lookback.
     oldest_open_id: int | None  # The oldest open pickup's id, or None if a quarantined record is older.
     missing_since: datetime  # The time since which the oldest open pickup has been missing from the list.
     observed_at: datetime  # The `as_of` of the run that last changed this memory.
-    beyond_lookback: dict[str, datetime]  # Settle times, by id, of open pickups that are too old to reread every time.
-    quarantined: dict[str, datetime]  # First-seen times, by hash, of records that may still be corrected.
+    beyond_lookback: dict[str, datetime]  # The times at which open pickups beyond the lookback settle, by id.
+    quarantined: dict[str, datetime]  # When each record that may still be corrected was first seen, by hash.
     read_since: datetime | None  # The initial_value of dlt's incremental during the walk.
     history_next: str  # The link at which history resumes; absent if the list has been read to its end.
     history_unsorted: bool  # True if the last package was unsorted, so new rows may come at the end.

@@ -13,8 +13,8 @@ from .instants import instant
 from .progress import ReadStats
 
 # Windows end a week after the booking, and pickups settle a week later. An open pickup booked this long before the
-# newest pickup is therefore an exception, for example because a year was mistyped. Every run reads all pages down
-# to such a pickup.
+# newest pickup is therefore an exception, for example because a year was mistyped. Every run reads all pages back
+# to that pickup.
 HELD_BACK = timedelta(days=30)
 
 
@@ -50,7 +50,7 @@ def hold_frontier(
 ) -> None:
     """Keeps the oldest open pickup in the next memory, for at most `settle`, if a complete walk did not list it.
 
-    The list may have been cut short. Because the pickup is kept, the next run still reads down to that pickup. A pickup
+    The list may have been cut short. Because the pickup is kept, the next run still reads back to that pickup. A pickup
     that was removed from the list is never listed again, and must not hold back the frontier forever.
 
     Args:

@@ -115,7 +115,10 @@ def _until_unavailable(
 
 
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
-    """Adds the page's clock readings to those of the walk. If the walk fails, the first page sets the run's time."""
+    """Adds the page's clock readings to those of the walk.
+
+    If the walk fails, the clock readings of the first page determine the time of the run.
+    """
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:

@@ -15,7 +15,7 @@ class Prefetcher(Generic[Item]):
     """Runs an iterator in a separate thread, at most `at_most` items ahead of the consumer.
 
     If the iterator raises an exception, the consumer receives the exception after all earlier items. `last` is the most
-    recently taken item, or None before the first item. If you don't take all items, call `close`.
+    recently taken item, or None before the first item. If you don't consume all the items, call `close`.
     """
 
     def __init__(self, items: Iterator[Item], at_most: int) -> None:

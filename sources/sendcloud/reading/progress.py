@@ -17,7 +17,7 @@ from .prefetch import Prefetcher
 
 @dataclass
 class ReadFacts:
-    """Facts about reading one account. All times are in UTC and come from the API's clock."""
+    """Facts about how one account was read. All times are in UTC and come from the API's clock."""
 
     account: str = ""
     api_version: str = "v2"
@@ -55,7 +55,8 @@ class ReadStats(ReadFacts):
     run_id: str = ""  # The caller's name for the run, for progress displays.
     last_as_of: datetime | None = None  # From the caller: the time at which the last good run observed the list.
     highest_as_of: datetime | None = None  # From the caller: the latest time that any run recorded.
-    clocks: list[ClockReading] = field(default_factory=list, repr=False)  # One reading per page of the first walk.
+    # The clock readings for each page of the first walk.
+    clocks: list[ClockReading] = field(default_factory=list, repr=False)
     is_window: bool = False  # Whether only a scheduler's time window is read.
     settled_by: datetime | None = None  # The earlier plausible clock, or None until the first walk is complete.
     latest_clock: datetime | None = None  # The later plausible clock, or None if no clock is plausible.

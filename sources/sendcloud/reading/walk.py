@@ -134,8 +134,8 @@ def _again_from_the_top(client: Client, memory: Memory, rules: Rules, span: Span
 def _stop_before(bound: datetime | None, rules: Rules) -> datetime | None:
     """Returns the bound minus the overlap. The walk ends at the first page whose rows were all booked before this time.
 
-    The order check allows rows to be out of order by up to the overlap. A row booked after the bound may therefore
-    follow rows booked slightly before the bound, but not rows booked more than the overlap before the bound.
+    The order check allows rows to be out of order by up to the overlap. Rows booked slightly before the bound
+    may therefore precede a row booked after it, but rows booked more than the overlap before the bound may not.
     """
     return bound and max(bound, datetime.min.replace(tzinfo=bound.tzinfo) + rules.overlap) - rules.overlap
 

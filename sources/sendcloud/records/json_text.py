@@ -45,8 +45,8 @@ _parse_as_sent = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_
 def keep_as_sent(value: Raw) -> Raw:
     """Returns a value from the API as valid JSON in UTF-8, with sorted keys and without spaces.
 
-    Values that JSON or a database can't store become text: NaN, half a surrogate pair (as its escape), a number with
-    more than MAX_NUMBER_LENGTH characters or an exponent beyond 999, and a value that is not UTF-8.
+    Values that JSON or a database can't store become text. These are NaN, half a surrogate pair (as its escape), values
+    that are not UTF-8, and numbers with more than MAX_NUMBER_LENGTH characters or an exponent beyond 999.
     """
     text = bytes(value)
     if PLAIN.fullmatch(text):

@@ -1,6 +1,6 @@
 """Generates random bookings from a seed.
 
-Each booking is generated with all its later changes, so a world shows these changes as soon as its clock moves.
+Each booking is generated with all its later changes, so a world shows these changes when its clock moves forward.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ LETTERS: Final = str.maketrans("0123456789ABCDEF", "QECLO4D8GM1PRTXZ")
 TWIN: Final = 0.004  # `created_at` equals that of the previous booking, to the microsecond.
 WHOLE_SECOND: Final = 0.02  # `created_at` has no fraction of a second.
 LISTED_LATE: Final = 0.01  # The list shows the pickup minutes after `created_at`, and after pickups with higher ids.
-NUMBERED_LATE: Final = 0.01  # The id is assigned minutes after `created_at`, so ids and times can differ in order.
-LATE_MINUTES: Final = 50.0  # The maximum of these delays, so a reader that goes back one hour misses nothing.
+NUMBERED_LATE: Final = 0.01  # The id is assigned minutes after `created_at`, so a later pickup may have a lower id.
+LATE_MINUTES: Final = 50.0  # The maximum delay; a reader that goes back one hour therefore misses nothing.
 PAST_WINDOW: Final = 0.05  # The share of failed pickups that have a window a year too early.
 UNTIL_BEFORE_FROM: Final = 0.001
 NO_TRACKING: Final = 0.003  # The carrier accepted the pickup without a tracking number.

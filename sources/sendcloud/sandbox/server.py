@@ -32,7 +32,10 @@ class Request(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class QueuedFault:
-    """A queued fault, the page that it applies to, and how often it applies. None means every page or always."""
+    """A queued fault, the page that it applies to, and how often it applies.
+
+    If `page` is None, the fault applies to every page. If `times` is None, the fault applies without limit.
+    """
 
     fault: Fault
     page: Page | None

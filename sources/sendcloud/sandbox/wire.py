@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _reset(self) -> None:
-        """Closes the connection without lingering, which sends RST. A plain close would send FIN."""
+        """Resets the connection (RST) by closing it without lingering. A plain close would send FIN."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         close(self.connection.detach())

@@ -16,7 +16,7 @@ ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class World:
-    """An account's pickups with all past and future changes. You can safely change a world while it is served."""
+    """An account's pickups with all past and future changes. You can change a world while a server is using it."""
 
     def __init__(self, seed: int = 7, clock: datetime | None = None) -> None:
         self.seed = seed

@@ -1,7 +1,7 @@
 -- severity: must-pass
 -- Reports open pickups that the last run did not find in the list, although the list must contain them. The list may
 -- have been cut short, so changes to these pickups and to others may be missing. The rows keep the last state that was
--- read. If the list continued beyond a few missing pickups, these pickups were probably removed. Removed pickups fail
+-- read. If only a few pickups are missing and the list continues past their place, they were probably removed. They fail
 -- one run, and no_longer_listed reports them from then on.
 with runs as (
     select
