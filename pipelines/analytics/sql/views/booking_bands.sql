@@ -3,6 +3,8 @@
 -- See cancellations_by_booking for the measures and bands. For hours, band is the lower end.
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
 -- leaves such pickups out of that measure.
+-- day_rated and day_cancelled count the account's pickups of the day in all bands of the measure. They are null for a
+-- single carrier.
 
 with pickups as (
     select * from analytics.pickups
@@ -41,15 +43,15 @@ counts as (
     select
         account,
         booked_day_local,
-        coalesce(carrier, 'all') as carrier,
+        carrier,
         grouping(carrier) = 1 as is_every_carrier,
         case
-            when grouping(lead_band) = 0 then 'lead time'
-            when grouping(length_band) = 0 then 'window length'
-            when grouping(booked_hour_local) = 0 then 'booking hour'
-            when grouping(contract_id) = 0 then 'contract'
-            else 'booking weekday'
-        end as measure,
+            when grouping(lead_band) = 0 then 1
+            when grouping(length_band) = 0 then 2
+            when grouping(booked_hour_local) = 0 then 3
+            when grouping(contract_id) = 0 then 4
+            else 5
+        end as measure_number,
         case
             when grouping(lead_band) = 0 then lead_band
             when grouping(length_band) = 0 then length_band
@@ -72,18 +74,57 @@ counts as (
         )
 ),
 
-final as (
+days as (
     select
         account,
         booked_day_local,
-        carrier,
-        is_every_carrier,
-        measure,
-        band,
-        rated,
-        mature_cancelled
+        count(lead_band) as lead_rated,
+        count(lead_band) filter (where is_cancelled) as lead_cancelled,
+        count(length_band) as length_rated,
+        count(length_band) filter (where is_cancelled) as length_cancelled,
+        count(booked_hour_local) as hour_rated,
+        count(booked_hour_local) filter (where is_cancelled) as hour_cancelled,
+        count(contract_id) as contract_rated,
+        count(contract_id) filter (where is_cancelled) as contract_cancelled
+    from banded
+    group by account, booked_day_local
+),
+
+final as (
+    select
+        counts.account,
+        counts.booked_day_local,
+        coalesce(counts.carrier, 'all') as carrier,
+        counts.is_every_carrier,
+        case counts.measure_number
+            when 1 then 'lead time'
+            when 2 then 'window length'
+            when 3 then 'booking hour'
+            when 4 then 'contract'
+            else 'booking weekday'
+        end as measure,
+        counts.band,
+        counts.rated,
+        counts.mature_cancelled,
+        case
+            when not counts.is_every_carrier then null
+            when counts.measure_number = 1 then days.lead_rated
+            when counts.measure_number = 2 then days.length_rated
+            when counts.measure_number = 3 then days.hour_rated
+            when counts.measure_number = 4 then days.contract_rated
+            else counts.rated
+        end as day_rated,
+        case
+            when not counts.is_every_carrier then null
+            when counts.measure_number = 1 then days.lead_cancelled
+            when counts.measure_number = 2 then days.length_cancelled
+            when counts.measure_number = 3 then days.hour_cancelled
+            when counts.measure_number = 4 then days.contract_cancelled
+            else counts.mature_cancelled
+        end as day_cancelled
     from counts
-    where band is not null
+    inner join days on days.account = counts.account and days.booked_day_local = counts.booked_day_local
+    where counts.band is not null
 )
 
 select * from final

@@ -7,12 +7,13 @@
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
 -- leaves such pickups out of that measure. A pickup without a contract or a local time is left out in the same way.
 -- Columns that end in _low or _high bound the 95 % interval, which allows for pickups that are cancelled together (see
--- rates). stands_out is 'higher' or 'lower' only if the band differs from the other bands by more than chance.
+-- rate_intervals). stands_out is 'higher' or 'lower' only if the band differs from the other bands by more than chance.
+-- Bands are compared for all carriers together. To compare those of one carrier, filter by carrier.
 -- A longer lead time also leaves more time to cancel, so a difference between bands doesn't prove a cause.
 
 with rates as (
-    select * from analytics.rates
-    where breakdown = 'band' and outcome = 'cancelled'
+    select * from analytics.rate_intervals
+    where breakdown in ('band', 'carrier and band') and outcome = 'cancelled'
 ),
 
 final as (
@@ -20,7 +21,7 @@ final as (
         account,
         is_every_account,
         carrier,
-        family = measure as is_every_carrier,
+        breakdown = 'band' as is_every_carrier,
         measure,
         band,
         case when measure in ('lead time', 'window length') then band end as from_hours,

@@ -17,13 +17,41 @@
 -- was booked less than 24 hours ahead could not be cancelled any earlier. The share of late cancellations is therefore
 -- mature_late_cancellations_booked_ahead / mature_cancelled_booked_ahead, over pickups booked at least 24 hours ahead.
 
-with days as (
-    select * from analytics.booking_days
+with pickups as (
+    select * from analytics.pickups
 ),
 
 rates as (
     select * from analytics.rates
-    where breakdown in ('carrier', 'carrier and country') and outcome <> 'cancelled within 48 hours'
+    where breakdown in ('carrier', 'carrier and country') and outcome in ('cancelled', 'failed')
+),
+
+counted as (
+    select
+        account,
+        carrier,
+        coalesce(country, 'unknown') as country,
+        count(*) as pickups,
+        count(*) filter (where is_mature) as mature_pickups,
+        count(*) filter (where not is_mature) as immature_pickups,
+        count(*) filter (where not is_mature and is_cancelled) as immature_cancelled,
+        count(*) filter (where is_mature and is_cancelled) as mature_cancelled,
+        count(*) filter (where is_mature and is_kept) as mature_kept,
+        count(*) filter (where is_mature and is_failed) as mature_failed,
+        count(*) filter (where is_mature and is_pending) as mature_pending,
+        count(*) filter (where is_mature and is_late_cancellation) as mature_late_cancellations,
+        count(*) filter (where is_mature and is_cancelled_after_start) as mature_cancelled_after_start,
+        count(*) filter (where is_mature and is_cancelled and lead_time_hours >= 24) as mature_cancelled_booked_ahead,
+        count(*) filter (
+            where is_mature and is_late_cancellation and lead_time_hours >= 24
+        ) as mature_late_cancellations_booked_ahead,
+        count(*) filter (where has_status_conflict) as status_conflicts,
+        count(*) filter (where is_mature and has_status_conflict) as mature_status_conflicts,
+        count(*) filter (where is_mature and (is_cancelled or is_kept)) as rated,
+        count(*) filter (where is_mature and not is_pending) as failure_n,
+        min(as_of_utc) as as_of_utc
+    from pickups
+    group by account, carrier, coalesce(country, 'unknown')
 ),
 
 counts as (
@@ -45,14 +73,15 @@ counts as (
         cast(sum(mature_cancelled_booked_ahead) as bigint) as mature_cancelled_booked_ahead,
         cast(sum(mature_late_cancellations_booked_ahead) as bigint) as mature_late_cancellations_booked_ahead,
         cast(sum(status_conflicts) as bigint) as status_conflicts,
+        cast(sum(mature_status_conflicts) as bigint) as mature_status_conflicts,
         cast(sum(rated) as bigint) as rated,
         cast(sum(failure_n) as bigint) as failure_n,
         min(as_of_utc) as as_of_utc
-    from days
+    from counted
     group by grouping sets ((carrier), (carrier, country), (account, carrier), (account, carrier, country))
 ),
 
--- One row per carrier, country and account, with the columns of the three outcomes side by side.
+-- One row per carrier, country and account, with the columns of the two outcomes side by side.
 estimates as (
     select
         account,
@@ -72,7 +101,6 @@ estimates as (
         max(case when outcome = 'cancelled' then difference_low end) as difference_low,
         max(case when outcome = 'cancelled' then difference_high end) as difference_high,
         max(case when outcome = 'cancelled' then stands_out end) as stands_out,
-        max(case when outcome = 'cancelled by status' then rate end) as cancellation_rate_by_status,
         max(case when outcome = 'failed' then rate end) as failure_rate,
         max(case when outcome = 'failed' then rate_low end) as failure_rate_low,
         max(case when outcome = 'failed' then rate_high end) as failure_rate_high,
@@ -116,7 +144,8 @@ final as (
         estimates.difference_low,
         estimates.difference_high,
         estimates.stands_out,
-        estimates.cancellation_rate_by_status,
+        cast(counts.mature_cancelled - counts.mature_status_conflicts as double) / nullif(counts.rated, 0)
+            as cancellation_rate_by_status,
 
         counts.failure_n,
         estimates.failure_rate,

@@ -5,35 +5,38 @@
 -- with late windows, whose cancellation rate differs. You can show an immature week, but don't compare it with other
 -- weeks.
 -- Columns that end in _low or _high bound the 95 % interval, which allows for pickups that are cancelled together. A week
--- of one account has at most seven clusters, so its intervals are wide by assumption (see rates).
+-- of one account has at most seven clusters, so its intervals are wide by assumption (see rate_intervals).
 -- cancelled_within_48_hours_rate is the early signal: of the watched_48_hours pickups that were booked at least 48 hours
 -- before as_of, the share that was cancelled within 48 hours of booking. It is known two days after the end of the week.
 
-with days as (
-    select * from analytics.booking_days
+with pickups as (
+    select * from analytics.pickups
 ),
 
 rates as (
-    select * from analytics.rates
+    select * from analytics.rate_intervals
     where breakdown = 'carrier and week' and outcome in ('cancelled', 'cancelled within 48 hours')
 ),
 
-weeks as (
+counted as (
     select
         account,
         carrier,
-        cast(date_trunc('week', booked_day_local) as date) as booked_week_local_start,
-        pickups,
-        mature_pickups,
-        immature_pickups,
-        mature_cancelled,
-        mature_kept,
-        mature_failed,
-        rated,
-        watched_48_hours,
-        cancelled_within_48_hours,
-        as_of_utc
-    from days
+        booked_week_local_start,
+        count(*) as pickups,
+        count(*) filter (where is_mature) as mature_pickups,
+        count(*) filter (where not is_mature) as immature_pickups,
+        count(*) filter (where is_mature and is_cancelled) as mature_cancelled,
+        count(*) filter (where is_mature and is_kept) as mature_kept,
+        count(*) filter (where is_mature and is_failed) as mature_failed,
+        count(*) filter (where is_mature and (is_cancelled or is_kept)) as rated,
+        count(*) filter (where created_at_utc <= as_of_utc - interval 48 hours) as watched_48_hours,
+        count(*) filter (
+            where created_at_utc <= as_of_utc - interval 48 hours and is_cancelled and hours_to_cancel <= 48
+        ) as cancelled_within_48_hours,
+        min(as_of_utc) as as_of_utc
+    from pickups
+    group by account, carrier, booked_week_local_start
 ),
 
 counts as (
@@ -52,7 +55,7 @@ counts as (
         cast(sum(watched_48_hours) as bigint) as watched_48_hours,
         cast(sum(cancelled_within_48_hours) as bigint) as cancelled_within_48_hours,
         min(as_of_utc) as as_of_utc
-    from weeks
+    from counted
     group by grouping sets ((carrier, booked_week_local_start), (account, carrier, booked_week_local_start))
 ),
 

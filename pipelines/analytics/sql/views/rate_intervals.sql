@@ -20,6 +20,7 @@ with moments as (
 totalled as (
     select
         *,
+        outcome in ('cancelled', 'failed') and breakdown <> 'carrier and band' as is_compared,
         sum(k) over family as family_k,
         sum(n) over family as family_n,
         sum(family_kk) over family as day_kk,
@@ -34,13 +35,14 @@ totalled as (
     window family as (partition by outcome, breakdown, family, account, is_every_account)
 ),
 
--- p is the group's rate, and q is the rate of the m pickups of the other groups.
+-- p is the group's rate, and q is the rate of the m pickups of the other groups. Neither early cancellations nor
+-- the bands of a single carrier are compared.
 shares as (
     select
         *,
         k / n as p,
-        nullif(family_n - n, 0) as m,
-        (family_k - k) / nullif(family_n - n, 0) as q,
+        case when is_compared then nullif(family_n - n, 0) end as m,
+        case when is_compared then (family_k - k) / nullif(family_n - n, 0) end as q,
         case when is_clustered_by_account then account_kk else day_kk end as all_kk,
         case when is_clustered_by_account then account_kn else day_kn end as all_kn,
         case when is_clustered_by_account then account_nn else day_nn end as all_nn,
