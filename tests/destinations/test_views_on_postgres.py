@@ -161,15 +161,6 @@ def test_timestamps_keep_their_microseconds(postgres_with: Callable[..., Postgre
     ]
 
 
-def test_chance_of_a_booking_does_not_underflow_at_a_thousand_bookings_a_day(
-    postgres_with: Callable[..., Postgres],
-) -> None:
-    """exp(-1001) is too small for a double, so the chance that one of the bookings follows is 1."""
-    postgres = postgres_with(*many(pickup, 1_000), cancelled())
-
-    assert rows_of(postgres, "select chance_of_a_booking from analytics.rebookings") == [(1.0,)]
-
-
 def test_query_of_one_account_reads_no_other_accounts(postgres_with: Callable[..., Postgres]) -> None:
     """In PostgreSQL, a CTE that is read twice becomes a table of all pickups, whatever the query selects."""
     postgres = postgres_with(pickup())

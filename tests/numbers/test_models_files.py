@@ -62,7 +62,8 @@ COLUMNS = {
         account carrier country booked_day_local mature_cancelled rated mature_failed failure_n
         cancelled_within_48_hours watched_48_hours""",
     "booking_bands": """
-        account booked_day_local carrier is_every_carrier measure band rated mature_cancelled day_rated day_cancelled""",
+        account booked_day_local carrier is_every_carrier measure band rated mature_cancelled
+        day_rated day_cancelled""",
     "rates": """
         outcome breakdown family account is_every_account carrier country week_local_start measure band
         n k rate rate_low rate_high clusters clustered_by design_effect
@@ -83,10 +84,12 @@ COLUMNS = {
         is_week_mature watched_48_hours cancelled_within_48_hours cancelled_within_48_hours_rate
         cancelled_within_48_hours_low cancelled_within_48_hours_high is_early_signal_complete""",
     "carrier_net_cancellations": """
-        account is_every_account carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
-        net_rated net_cancellation_rate net_cancellation_rate_low net_cancellation_rate_high""",
+        account is_every_account carrier country mature_cancelled mature_rebooked rebooked_by_chance
+        rebooked_by_chance_share rebooked_beyond_chance_share rebooked_beyond_chance_share_low
+        rebooked_beyond_chance_share_high net_cancelled net_rated net_cancellation_rate net_cancellation_rate_low
+        net_cancellation_rate_high clusters clustered_by design_effect""",
     "rebookings": """
-        account pickup_id carrier country is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
+        account pickup_id carrier country booked_day_local is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
     "cancellation_timing": """
         account is_every_account carrier age_hours at_risk cancelled share_cancelled
         half_age_hours cancelled_without_time""",

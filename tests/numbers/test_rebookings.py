@@ -3,8 +3,6 @@
 The default pickup in by_hand.py is for dpd in NL, booked on Friday 2026-03-06 at 09:00 UTC and observed on 2026-04-01.
 """
 
-import math
-
 import pytest
 
 from tests.support.by_hand import cancelled, close, many, only, pickup, rows, run, wilson
@@ -85,7 +83,11 @@ def test_one_booking_may_rebook_two_cancellations_and_then_be_cancelled_itself(w
 
 
 def test_net_rate_excludes_rebooked_cancellations_from_numerator_and_denominator(warehouse):
-    """One of 4 cancelled pickups was rebooked, and its new booking is one of the 6 kept. The net rate is 3 of 9."""
+    """One of 4 cancelled pickups was rebooked, and its new booking is one of the 6 kept. The net rate is 3 of 9.
+
+    9 of the 10 pickups were booked on one day, so the average cluster size is (9 * 9 + 1) / 10 = 8.2. The design effect
+    is 1 + (8.2 - 1) / 3 = 3.4.
+    """
     con = warehouse(
         *many(cancelled, 3, cancelled_at="2026-03-09 12:00Z"),
         cancelled(),
@@ -101,7 +103,7 @@ def test_net_rate_excludes_rebooked_cancellations_from_numerator_and_denominator
     interval = only(
         con, "net_cancellation_rate_low, net_cancellation_rate_high", "carrier_net_cancellations", "country = 'NL'"
     )
-    assert interval == close(wilson(3, 9))
+    assert interval == close(wilson(3 / 3.4, 9 / 3.4))
 
 
 def test_cancellation_with_no_recorded_time_stays_in_the_net_rate(warehouse):
@@ -133,12 +135,74 @@ def test_immature_rebooked_cancellation_is_in_no_rate(warehouse):
     )
 
 
-def test_chance_of_a_booking_is_high_if_a_booking_follows_anyway(warehouse):
-    """12 bookings in 6 days are 2 a day, so a booking follows within 24 hours with probability 1 - exp(-2)."""
-    days = [pickup(created_at=f"2026-03-{day:02} {hour}:00Z") for day in range(6, 12) for hour in ("09", "21")]
-    con = warehouse(*days[:-1], cancelled(created_at="2026-03-12 09:00Z", cancelled_at="2026-03-12 10:00Z"))
+def kept_on(*days: str, **changes) -> list:
+    """Returns kept pickups that were booked at 09:00 UTC on these days of March."""
+    return [pickup(created_at=f"2026-03-{day} 09:00Z", **changes) for day in days]
 
-    assert only(con, "chance_of_a_booking", "rebookings") == close(1 - math.exp(-2))
-    assert only(con, "rebooked_by_chance_share", "carrier_net_cancellations", "country = 'all'") == close(
-        1 - math.exp(-2)
-    )
+
+MISTAKE = {"created_at": "2026-03-08 09:00Z", "cancelled_at": "2026-03-08 10:00Z"}  # cancelled after an hour
+
+
+@pytest.mark.parametrize(
+    ("days", "is_rebooked", "chance"),
+    [
+        (["02", "03", "04", "05", "06", "07", "09", "10", "11", "12", "13"], True, 1),  # the shop books every day
+        (["02", "05", "11", "14"], False, 0),  # every third day
+        (["06", "07", "12"], False, 0.5),  # a booking follows that of the 6th, and none that of the 12th
+        (["07", "09"], True, 0),  # the neighbouring days are too near, so there is nothing to compare with
+        ([], False, 0),
+    ],
+)
+def test_chance_is_the_share_of_two_kept_bookings_that_another_follows(warehouse, days, is_rebooked, chance):
+    con = warehouse(cancelled(**MISTAKE), *kept_on(*days))
+
+    assert only(con, "is_rebooked, chance_of_a_booking", "rebookings") == (is_rebooked, chance)
+
+
+def test_cancelled_bookings_and_those_of_other_keys_are_no_comparison(warehouse):
+    others = [pickup(created_at=f"2026-03-{day} 09:00Z", carrier="ups") for day in ("11", "12")]
+    gone = [cancelled(created_at="2026-03-05 09:00Z", cancelled_at=None), *kept_on("06")]
+    con = warehouse(cancelled(**MISTAKE), *gone, *others)
+
+    assert only(con, "chance_of_a_booking", "rebookings") == 0
+
+
+@pytest.mark.parametrize(("observed_at", "chance"), [("2026-03-13 10:00Z", 0.5), ("2026-03-13 09:59Z", 1)])
+def test_comparison_counts_only_if_its_24_hours_are_over(warehouse, observed_at, chance):
+    """A booking follows that of the 6th. None follows that of the 12th until the 13th at 10:00."""
+    con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "12"), runs=[run(observed_at=observed_at)])
+
+    assert only(con, "chance_of_a_booking", "rebookings") == chance
+
+
+@pytest.mark.parametrize(("booked_again_at", "is_rebooked"), [("09:10", False), ("09:10:00.000001", True)])
+def test_bookings_of_the_same_batch_are_no_rebookings(warehouse, booked_again_at, is_rebooked):
+    """The pickup is cancelled a minute after its booking at 09:00."""
+    gone = cancelled(created_at="2026-03-08 09:00:00Z", cancelled_at="2026-03-08 09:01:00Z")
+    con = warehouse(gone, pickup(created_at=f"2026-03-08 {booked_again_at}{'' if len(booked_again_at) > 5 else ':00'}Z"))
+
+    assert only(con, "is_rebooked", "rebookings") is is_rebooked
+
+
+def test_net_rate_leaves_out_only_the_rebookings_beyond_chance(warehouse):
+    """Two cancellations, both followed by a booking. One of them would be followed anyway.
+
+    Of the 2 - 1 cancellations that wouldn't be followed by chance, 2 - 1 were rebooked, so the share is 1 and both are
+    left out. Of the 11 + 3 + 2 = 16 pickups, 14 remain, and none of them was cancelled for good.
+    """
+    daily = ["02", "03", "04", "05", "06", "07", "09", "10", "11", "12", "13"]
+    rare = kept_on("01", "14", contract=2) + [pickup(created_at="2026-03-08 12:00Z", contract=2)]
+    con = warehouse(cancelled(**MISTAKE), *kept_on(*daily), cancelled(**MISTAKE, contract=2), *rare)
+
+    columns = "mature_rebooked, rebooked_by_chance, rebooked_beyond_chance_share, net_cancelled, net_rated"
+    assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == close((2, 1, 1, 0, 14))
+
+
+def test_shop_that_rebooks_nothing_has_its_own_rate_as_net_rate(warehouse):
+    """Bookings every day: two of eleven are cancelled after an hour. The next day's bookings follow them anyway."""
+    days = ["02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"]
+    gone = [cancelled(created_at=f"2026-03-{day} 12:00Z", cancelled_at=f"2026-03-{day} 13:00Z") for day in ("06", "08")]
+    con = warehouse(*kept_on(*days), *gone)
+
+    columns = "mature_rebooked, rebooked_by_chance, net_cancelled, net_rated, net_cancellation_rate"
+    assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == close((2, 2, 2, 13, 2 / 13))
