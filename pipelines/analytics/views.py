@@ -59,7 +59,7 @@ def grain_of(path: Path) -> str:
 
 def create_views(
     connection: SqlConnection, dialect: str = DUCKDB, existing: Mapping[str, str | None] | None = None
-) -> None:
+) -> bool:
     """Creates every `analytics` view, with its grain as the view's comment.
 
     Views that exist and are current stay as they are. On PostgreSQL, replacing a view waits for its readers and blocks
@@ -70,15 +70,19 @@ def create_views(
         connection: a connection to the database.
         dialect: the connection's SQL dialect, as sqlglot names it.
         existing: the comments of the views that exist, by name. By default, all views are created again.
+
+    Returns:
+        Whether the views were created.
     """
     connection.execute("create schema if not exists analytics")
     if existing and views_are_current(existing, dialect):
-        return
+        return False
     comments = _view_comments(dialect)
     for path in view_files():
         connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
         comment = comments[path.stem].replace("'", "''")
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
+    return True
 
 
 def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
@@ -85,7 +86,8 @@ class DuckDBSession:
 
         The session covers all accounts, because excluding some would take longer.
         """
-        create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall()))
+        if create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall())):
+            comment_on_columns(self)
         return self
 
     def publish_account(self, account: str) -> None:

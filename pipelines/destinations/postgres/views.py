@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2.errors
 
+from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views, views_are_current
 from pipelines.destinations.ownership import VIEWS
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK
@@ -73,6 +74,9 @@ _COLUMNS = f"""
 """  # noqa: S608  # a constant
 
 
+_UNDESCRIBED = _COLUMNS + " and col_description(ours.oid, attnum) is null"
+
+
 class _Cursor:
     """Executes statements over our schemas and raises psycopg2's errors unchanged."""
 
@@ -123,6 +127,7 @@ def _replace(cursor: _Cursor, names: SchemaNames) -> list[str]:
     cursor.execute("savepoint replaced")
     try:
         create_views(cursor, DIALECT, _comments(cursor, names))
+        _describe_columns(cursor, names)
         return []
     except psycopg2.errors.InvalidTableDefinition:
         cursor.execute("rollback to savepoint replaced")
@@ -141,7 +146,14 @@ def _replace(cursor: _Cursor, names: SchemaNames) -> list[str]:
         if column is None or (view, column) in columns:
             cursor.execute(statement)
     cursor.execute("set local search_path = default")
+    _describe_columns(cursor, names)
     return []
+
+
+def _describe_columns(cursor: _Cursor, names: SchemaNames) -> None:
+    """Describes the columns that have no comment. A comment that a person has written stays."""
+    of_ours = {"analytics": names.analytics, "views": list(VIEWS)}
+    comment_on_columns(cursor, cursor.execute(_UNDESCRIBED, of_ours).fetchall())
 
 
 def _drop_views(cursor: _Cursor, names: SchemaNames) -> None:

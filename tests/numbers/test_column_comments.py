@@ -1,0 +1,37 @@
+"""Tests that every column of every view is described in the database."""
+
+import pytest
+
+from pipelines.analytics.column_comments import column_descriptions, comment_on_columns
+from tests.support.by_hand import pickup
+
+pytestmark = pytest.mark.duckdb2
+
+FOUND = "select table_name, column_name, comment from duckdb_columns() where schema_name = 'analytics'"
+
+
+def test_every_column_of_every_view_has_a_description_and_no_other_has(warehouse):
+    columns = {(view, column) for view, column, _ in warehouse(pickup()).execute(FOUND).fetchall()}
+
+    assert {(view, column) for view, texts in column_descriptions().items() for column in texts} == columns
+
+
+def test_descriptions_become_the_columns_comments(warehouse):
+    con = warehouse(pickup())
+    comment_on_columns(con)
+
+    described = column_descriptions()
+    assert [row for row in con.execute(FOUND).fetchall() if row[2] != described[row[0]][row[1]]] == []
+
+
+def test_only_the_given_columns_are_described_and_unknown_ones_are_left_out(warehouse):
+    con = warehouse(pickup())
+    comment_on_columns(con, [("pickups", "carrier"), ("pickups", "a column of an older version")])
+
+    found = {(view, column) for view, column, comment in con.execute(FOUND).fetchall() if comment}
+    assert found == {("pickups", "carrier")}
+
+
+@pytest.mark.parametrize("text", [text for texts in column_descriptions().values() for text in texts.values()][:1])
+def test_description_is_a_sentence(text):
+    assert text.endswith(".")
