@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from pipelines.analytics.checks import check_files, run_checks
+from pipelines.analytics.column_comments import column_descriptions
 from pipelines.analytics.views import create_views, view_files
 from pipelines.destinations.schemas import DEFAULT_NAMES
 from pipelines.dialects.translate import translate
@@ -233,6 +234,29 @@ def test_missing_views_and_views_of_another_version_are_recreated(
     pickups = "select carrier, pickups from analytics.carrier_windows where is_every_account"
     assert rows_of(postgres, pickups) == [("dpd", 1)]
     assert rows_of(postgres, "select * from analytics.rebookings") == []
+
+
+def test_columns_are_described_and_a_comment_that_a_person_wrote_stays(
+    postgres_with: Callable[..., Postgres],
+) -> None:
+    postgres = postgres_with(pickup())
+    postgres.execute("comment on column analytics.pickups.carrier is 'ours until 2027'")
+    postgres.execute("comment on view analytics.pickups is 'old'")
+
+    from pipelines.destinations.postgres.views import update_views  # imports psycopg2
+
+    postgres.execute("begin")
+    assert update_views(postgres.connection, DEFAULT_NAMES) == []
+    postgres.execute("commit")
+
+    comments = """
+        select attname, col_description(attrelid, attnum) from pg_attribute
+        where attrelid = 'analytics.pickups'::regclass and attname in ('carrier', 'country') order by 1
+    """
+    assert rows_of(postgres, comments) == [
+        ("carrier", "ours until 2027"),
+        ("country", column_descriptions()["pickups"]["country"]),
+    ]
 
 
 # statements of checks and bookkeeping
