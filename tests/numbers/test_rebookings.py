@@ -179,7 +179,9 @@ def test_comparison_counts_only_if_its_24_hours_are_over(warehouse, observed_at,
 def test_bookings_of_the_same_batch_are_no_rebookings(warehouse, booked_again_at, is_rebooked):
     """The pickup is cancelled a minute after its booking at 09:00."""
     gone = cancelled(created_at="2026-03-08 09:00:00Z", cancelled_at="2026-03-08 09:01:00Z")
-    con = warehouse(gone, pickup(created_at=f"2026-03-08 {booked_again_at}{'' if len(booked_again_at) > 5 else ':00'}Z"))
+    con = warehouse(
+        gone, pickup(created_at=f"2026-03-08 {booked_again_at}{'' if len(booked_again_at) > 5 else ':00'}Z")
+    )
 
     assert only(con, "is_rebooked", "rebookings") is is_rebooked
 

@@ -2,7 +2,7 @@
 -- account: the cancellation rate of mature pickups (see carrier_cancellations).
 -- measure is 'lead time' (hours from the booking to the start of the window), 'window length' (hours), 'booking weekday'
 -- (ISO, 1 = Monday, local), 'booking hour' (local) or 'contract' (its id). The last three are for all carriers only.
--- For hours, a band covers from_hours <= hours < until_hours, and the last band has no end. Otherwise, from_hours and
+-- For lead times and window lengths, a band covers from_hours <= hours < until_hours, and the last band has no end. Otherwise, from_hours and
 -- until_hours are null, and band is the weekday, the hour or the contract.
 -- A window that opens before the booking has no lead time, and an open-ended or invalid window has no length. The view
 -- leaves such pickups out of that measure. A pickup without a contract or a local time is left out in the same way.

@@ -7,7 +7,7 @@
 -- Columns that end in _low or _high bound the 95 % interval, which allows for pickups that are cancelled together. A week
 -- of one account has at most seven clusters, so its intervals are wide by assumption (see rate_intervals).
 -- cancelled_within_48_hours_rate is the early signal: of the watched_48_hours pickups that were booked at least 48 hours
--- before as_of, the share that was cancelled within 48 hours of booking. It is known two days after the end of the week.
+-- before as_of, the share that was cancelled within 48 hours of booking. It is known three days after the end of the week.
 
 with pickups as (
     select * from analytics.pickups

@@ -7,10 +7,11 @@
 -- rebooked_by_chance), at least 0, is the share that was rebooked on purpose.
 -- Like all rates, the net rate covers only mature pickups: net_cancellation_rate = net_cancelled / net_rated, where
 -- net_cancelled = mature_cancelled - x, net_rated = rated - x, and x is rebooked_beyond_chance_share of the cancellations
--- with a time. Both leave out rebooked pickups, because the new booking counts separately. Neither is a whole number.
+-- with a time. Both leave out rebooked pickups, because the new booking counts separately. They need not be whole numbers.
 -- If a cancellation has no time, the view can't tell whether it was rebooked, so the cancellation stays in the rate.
 -- If rebooked_by_chance_share is near 1, the shop books so densely that the view can't tell a rebooking from the next
--- booking, and the interval is wide.
+-- booking, and the interval is wide. With fewer than ten clusters, the interval of the share is null.
+-- A carrier or country without rated pickups has no row.
 -- Columns that end in _low or _high bound the 95 % interval, which allows for pickups that are cancelled together (see
 -- rate_intervals for clusters, clustered_by and design_effect). Each pickup is counted in several rows, so never sum over
 -- all rows.
@@ -229,16 +230,15 @@ final as (
         timed - q as rebooked_by_chance,
         (timed - q) / nullif(timed, 0) as rebooked_by_chance_share,
         share as rebooked_beyond_chance_share,
-        greatest(share - t * share_error, 0) as rebooked_beyond_chance_share_low,
-        least(share + t * share_error, 1) as rebooked_beyond_chance_share_high,
+        case when share_error is not null then greatest(share - t * share_error, 0) end
+            as rebooked_beyond_chance_share_low,
+        case when share_error is not null then least(share + t * share_error, 1) end
+            as rebooked_beyond_chance_share_high,
         k - left_out as net_cancelled,
         net_n as net_rated,
         p as net_cancellation_rate,
-        greatest(
-            (2 * effective_n * p + t * t - t * sqrt(greatest(t * t + 4 * effective_n * p * (1 - p), 0)))
-            / (2 * (effective_n + t * t)),
-            0
-        ) as net_cancellation_rate_low,
+        (2 * effective_n * p + t * t - t * sqrt(greatest(t * t + 4 * effective_n * p * (1 - p), 0)))
+        / (2 * (effective_n + t * t)) as net_cancellation_rate_low,
         (2 * effective_n * p + t * t + t * sqrt(greatest(t * t + 4 * effective_n * p * (1 - p), 0)))
         / (2 * (effective_n + t * t)) as net_cancellation_rate_high,
         cast(clusters as bigint) as clusters,

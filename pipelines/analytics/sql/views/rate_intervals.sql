@@ -20,7 +20,8 @@ with moments as (
 totalled as (
     select
         *,
-        outcome in ('cancelled', 'failed') and breakdown <> 'carrier and band' as is_compared,
+        outcome in ('cancelled', 'failed') and breakdown in ('carrier', 'country', 'carrier and country', 'band')
+            as is_compared,
         sum(k) over family as family_k,
         sum(n) over family as family_n,
         sum(family_kk) over family as day_kk,
@@ -36,7 +37,7 @@ totalled as (
 ),
 
 -- p is the group's rate, and q is the rate of the m pickups of the other groups. Neither early cancellations nor
--- the bands of a single carrier are compared.
+-- weeks nor the bands of a single carrier are compared.
 shares as (
     select
         *,

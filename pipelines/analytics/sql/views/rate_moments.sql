@@ -62,7 +62,7 @@ account_days as (
 -- Each breakdown is a branch with a constant name, so that DuckDB and PostgreSQL skip the branches that a query leaves
 -- out (where breakdown = 'carrier').
 -- The outcomes are c (cancelled), f (failed) and e (early: cancelled within 48 hours). The columns with all_ sum over the
--- family's groups in the same cluster. Early cancellations aren't compared, and weeks have no day in common. Joins are used instead of window functions, which take twice as long (duckdb 1.5.5).
+-- family's groups in the same cluster. Early cancellations and weeks aren't compared. Joins are used instead of window functions, which take twice as long (duckdb 1.5.5).
 clusters as (
     select
         'total' as breakdown,

@@ -10,7 +10,7 @@
 -- for clusters, clustered_by and design_effect).
 -- difference = rate - others_rate, where others_rate is the rate of the other groups of the family together. The family of
 -- a carrier, a country or a band contains all carriers, countries or bands, within the carrier if the breakdown names one.
--- Early cancellations and the bands of single carriers aren't compared.
+-- Early cancellations, weeks and the bands of single carriers aren't compared.
 -- stands_out is 'higher' or 'lower' only if the difference is more than chance.
 -- rate_shrunken pulls the rate towards the overall rate. The fewer pickups a group has, the further its rate is pulled, so
 -- a group with one cancellation out of two pickups doesn't top the list. The result is the mean of a beta-binomial
@@ -18,7 +18,7 @@
 -- n / (1 + spread * (n - 1)), where spread is the share of the variance that lies between the groups (Kleinman 1973). Each
 -- of four steps computes the weights from the spread of the step before. n is divided by the design effect, so that pickups
 -- that are cancelled together don't count as independent evidence.
--- rank is 1 for the highest shrunken rate. Equal shrunken rates are ranked by the rate itself and then by n. The rank alone
+-- rank is 1 for the highest shrunken rate of the breakdown, whatever the family. Equal shrunken rates are ranked by the rate itself and then by n. The rank alone
 -- is no evidence of a difference (see stands_out).
 
 -- `materialized` shortens DuckDB's planning, because DuckDB plans everything below a window function twice. DuckDB still
