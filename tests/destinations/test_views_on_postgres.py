@@ -16,7 +16,7 @@ from pipelines.analytics.column_comments import column_descriptions
 from pipelines.analytics.views import create_views, view_files
 from pipelines.destinations.schemas import DEFAULT_NAMES
 from pipelines.dialects.translate import translate
-from tests.support.by_hand import cancelled, fill, many, pickup, readable
+from tests.support.by_hand import cancelled, fill, pickup, readable
 from tests.support.engines import Row, assert_same, eventful, rows_in
 from tests.support.unlikely_rows import unlikely
 

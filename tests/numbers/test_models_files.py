@@ -89,7 +89,8 @@ COLUMNS = {
         rebooked_beyond_chance_share_high net_cancelled net_rated net_cancellation_rate net_cancellation_rate_low
         net_cancellation_rate_high clusters clustered_by design_effect""",
     "rebookings": """
-        account pickup_id carrier country booked_day_local is_mature cancelled_at_utc is_rebooked chance_of_a_booking""",
+        account pickup_id carrier country booked_day_local is_mature cancelled_at_utc is_rebooked
+        chance_of_a_booking""",
     "cancellation_timing": """
         account is_every_account carrier age_hours at_risk cancelled share_cancelled
         half_age_hours cancelled_without_time""",
