@@ -17,7 +17,7 @@ SCOPE = {
     "country": lambda row: {"all": "true", "unknown": "country is null"}.get(
         row["country"], f"country = '{row['country']}'"
     ),
-    "booked_week_local_start": lambda row: "true",
+    "booked_week_local_start": lambda _row: "true",
 }
 
 
