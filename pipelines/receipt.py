@@ -172,8 +172,8 @@ class Receipt:
     def _clocks(self) -> str:
         seconds = self.clock_difference_seconds
         differs = f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'}"
-        believed = f"; the run used {self.observed_at:%Y-%m-%d %H:%M} UTC as its time" if self.observed_at else ""
-        return f"clocks: this machine's clock is {differs} the API's clock{believed}"
+        used = self.observed_at and f"; the run used {self.observed_at:%Y-%m-%d %H:%M} UTC as the current time"
+        return f"clocks: this machine's clock is {differs} the API's clock{used or ''}"
 
     def _sweep(self) -> str:
         if self.sweep == "not_begun":

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipelines.cli import console
+from pipelines.cli import run_messages
 from pipelines.cli.reading.show import print_view
 from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
 from pipelines.destinations.file_lock import exclusive_lock
@@ -67,9 +67,9 @@ def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
 
 def _run_once(title: str) -> int:
     print_text(title)
-    with console.show_progress() as on_progress:
+    with run_messages.show_progress() as on_progress:
         receipt = run(on_progress=on_progress)
-    print_text("  " + console.format_receipt(receipt).replace("\n", "\n  "))
+    print_text("  " + run_messages.format_receipt(receipt).replace("\n", "\n  "))
     return receipt.exit_code
 
 

@@ -28,7 +28,7 @@ def main(*, own_process: bool = False) -> None:
         try:
             _run_command(own_process=own_process)
         except (Exception, KeyboardInterrupt) as error:
-            from pipelines.cli.console import report_error
+            from pipelines.cli.run_messages import report_error
 
             sys.exit(report_error(error))
 

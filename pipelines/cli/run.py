@@ -6,7 +6,7 @@ from functools import partial
 
 from pipelines import json_logs
 from pipelines.cli import termination
-from pipelines.cli.console import format_receipt, report_error, show_progress
+from pipelines.cli.run_messages import format_receipt, report_error, show_progress
 from pipelines.config.accounts import unused_credentials_warning
 from pipelines.config.project import find_project, project_context
 from pipelines.errors import RunTimedOut, worst_exit_code

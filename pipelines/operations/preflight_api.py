@@ -121,7 +121,7 @@ def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
     as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
     message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
-    message += f" A run would use {as_of:%Y-%m-%d %H:%M} UTC as its time."
+    message += f" A run would use {as_of:%Y-%m-%d %H:%M} UTC as the current time."
     return Finding(
         "clock",
         "warning",

@@ -59,13 +59,11 @@ COLUMNS = {
         account pickup_id slot_number carrier country has_local_time
         slot_opens_utc slot_closes_utc slot_opens_local slot_opens_isodow_local slot_opens_hour_local slot_hours""",
     "booking_days": """
-        account carrier country booked_day_local pickups mature_pickups immature_pickups immature_cancelled
-        mature_cancelled mature_kept mature_failed mature_pending
-        mature_late_cancellations mature_cancelled_after_start mature_cancelled_booked_ahead
-        mature_late_cancellations_booked_ahead status_conflicts mature_status_conflicts
-        rated failure_n watched_48_hours cancelled_within_48_hours as_of_utc""",
+        account carrier country booked_day_local mature_cancelled rated mature_failed failure_n
+        cancelled_within_48_hours watched_48_hours""",
     "booking_bands": """
-        account booked_day_local carrier is_every_carrier measure band rated mature_cancelled""",
+        account booked_day_local carrier is_every_carrier measure band rated mature_cancelled
+        day_rated day_cancelled""",
     "rates": """
         outcome breakdown family account is_every_account carrier country week_local_start measure band
         n k rate rate_low rate_high clusters clustered_by design_effect

@@ -79,7 +79,8 @@ def test_receipt_and_check_name_the_difference_between_the_clocks(installation: 
     assert (far.clock_difference_seconds, far.checks_failed) == (-7200, {"clocks_agree": 1})
     assert (far.observed_at, far.exit_code, seen) == (NOW, 0, NOW)
     expected = (
-        "clocks: this machine's clock is 7,200 s behind the API's clock; the run used 2026-11-20 12:00 UTC as its time"
+        "clocks: this machine's clock is 7,200 s behind the API's clock; "
+        "the run used 2026-11-20 12:00 UTC as the current time"
     )
     assert expected in far.remarks()
 

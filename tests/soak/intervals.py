@@ -24,18 +24,17 @@ WHOLE_DAYS = 0.05  # the share of days on which a shop cancels everything
 DAYS_TABLE = """
     create schema analytics;
     create table analytics.booking_days (
-        account text, carrier text, country text, booked_day_local date, mature_cancelled bigint, mature_failed bigint,
-        mature_status_conflicts bigint, cancelled_within_48_hours bigint, rated bigint, failure_n bigint,
-        watched_48_hours bigint
+        account text, carrier text, country text, booked_day_local date, mature_cancelled bigint, rated bigint,
+        mature_failed bigint, failure_n bigint, cancelled_within_48_hours bigint, watched_48_hours bigint
     );
     create table analytics.booking_bands (
         account text, booked_day_local date, carrier text, is_every_carrier boolean, measure text, band bigint,
-        rated bigint, mature_cancelled bigint
+        rated bigint, mature_cancelled bigint, day_rated bigint, day_cancelled bigint
     );
 """
 BOOKED = """
     insert into analytics.booking_days
-    select account, carrier, 'NL', date '2026-01-01' + cast(day as int), k, 0, 0, 0, n, n, 0 from booked
+    select account, carrier, 'NL', date '2026-01-01' + cast(day as int), k, n, 0, n, 0, 0 from booked
 """
 RATES = """
     select carrier, n, rate_low, rate_high, difference_low, difference_high, stands_out

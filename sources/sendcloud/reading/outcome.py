@@ -49,7 +49,7 @@ def remember(
     now, as_of, further_back = _settled_by(stats), as_of_run(stats), part == "history"
     met = _first_seen(read, memory, as_of)
     if further_back and memory.get("is_sweep") and has_reached_end(memory) and stats.frontier:
-        # In a sweep, rejected records behind the frontier don't hold back the frontier. The next sweep finds any
+        # In a sweep, rejected records behind the frontier don't hold it back. The next sweep finds any
         # corrections to these records.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
     unread = [

@@ -1,16 +1,16 @@
 -- One row per outcome, breakdown, group and account (is_every_account: all accounts): the share of pickups with the outcome,
 -- its 95 % interval, how it differs from the other groups, and its rank.
--- outcome is 'cancelled' (of the mature pickups that were cancelled or kept), 'cancelled by status' (of the same pickups,
--- with status conflicts counted as kept), 'failed' (of the mature pickups that aren't pending) or 'cancelled within 48
--- hours' (of the pickups that were booked at least 48 hours before as_of). k of n pickups have the outcome, and
--- rate = k / n.
+-- outcome is 'cancelled' (of the mature pickups that were cancelled or kept), 'failed' (of the mature pickups that aren't
+-- pending) or 'cancelled within 48 hours' (of the pickups that were booked at least 48 hours before as_of). k of n pickups
+-- have the outcome, and rate = k / n.
 -- breakdown names how the pickups are divided into groups: 'total', 'carrier', 'country', 'carrier and country', 'week',
--- 'carrier and week' or 'band' (see cancellations_by_booking). A column that the breakdown doesn't use
+-- 'carrier and week', 'band' or 'carrier and band' (see cancellations_by_booking). A column that the breakdown doesn't use
 -- is 'all', 'none' or null. Always select one breakdown and one outcome, because every pickup is counted in each.
 -- rate_low and rate_high bound the 95 % interval, which allows for pickups that are cancelled together (see rate_intervals
 -- for clusters, clustered_by and design_effect).
 -- difference = rate - others_rate, where others_rate is the rate of the other groups of the family together. The family of
 -- a carrier, a country or a band contains all carriers, countries or bands, within the carrier if the breakdown names one.
+-- Early cancellations and the bands of single carriers aren't compared.
 -- stands_out is 'higher' or 'lower' only if the difference is more than chance.
 -- rate_shrunken pulls the rate towards the overall rate. The fewer pickups a group has, the further its rate is pulled, so
 -- a group with one cancellation out of two pickups doesn't top the list. The result is the mean of a beta-binomial

@@ -1,4 +1,4 @@
-"""Prints progress, receipts, errors and tables. If the output is not a terminal, it consists of plain lines."""
+"""Shows the progress, receipts and errors of a run. If the output is not a terminal, it consists of plain lines."""
 
 from __future__ import annotations
 
