@@ -46,6 +46,10 @@ TABLE_COLUMNS = {
     "pickups_quarantine": _ddl(QUARANTINE_SCHEMA),
     "pickups_quarantine_resolved": "account string, record_hash string, resolved_at timestamp",
     "pickups_unlisted": "account string, id bigint, unlisted_since timestamp",
+    "pickup_status_history": (
+        "account string, id bigint, pickup_status string, cancelled_at timestamp, pickup_from timestamp, "
+        "pickup_until timestamp, observed_at timestamp, _dlt_load_id string"
+    ),
 }
 _QUARANTINE = """
     select refused.*, resolved.resolved_at

@@ -65,7 +65,13 @@ def pickups_and_views(
     with pytest.MonkeyPatch.context() as patched, serve(world) as api:
         installation = Installation(folder, patched)
         installation.run(api)
-        names = ["carrier_cancellations", "carrier_cancellations_weekly", "carrier_windows", "carrier_window_grid"]
+        names = [
+            "carrier_cancellations",
+            "carrier_cancellations_weekly",
+            "carrier_windows",
+            "carrier_window_grid",
+            "upcoming_pickups",
+        ]
         views = {name: read(name, installation.published) for name in names}
         yield expected_pickups(world), {name: view[view["is_every_account"]] for name, view in views.items()}
 
@@ -182,3 +188,48 @@ def test_window_grid_by_local_weekday_and_hour_matches_pandas(pickups_and_views:
 
     found = views["carrier_window_grid"].set_index(list(expected.index.names))
     assert_equal(found, expected)
+
+
+def hours_before(hours: float) -> int | None:
+    """Returns the number of hours as which `upcoming_pickups` counts the hours until a window opens."""
+    steps = [*range(13), *range(16, 49, 4), *range(60, 97, 12), *range(120, 721, 24)]
+    nearest = min(steps, key=lambda step: (abs(step - hours), -step))
+    return nearest if hours < 732 else None
+
+
+def test_expected_cancellations_match_pandas(pickups_and_views: tuple[pd.DataFrame, Views]) -> None:
+    """The world has a single account, so that an account's pickups are also those of the carrier over all accounts."""
+    pickups, views = pickups_and_views
+    hour, opens = pd.Timedelta(hours=1), pickups["pickup_from"]
+    past = pickups[pickups["mature"] & ~pickups["failed"] & ~(pickups["cancelled"] & pickups["cancelled_at"].isna())]
+    lead = (past["pickup_from"] - past["created_at"]) / hour
+    notice = (past["pickup_from"] - past["cancelled_at"]).div(hour).where(past["cancelled"], float("-inf"))
+
+    def chance(carrier: str, before: int | None) -> float:
+        if before is None:
+            return float("nan")
+        alive = past[(lead >= before) & (notice <= before)]
+        own = alive[alive["carrier"] == carrier]
+        if len(alive) < 30:
+            return float("nan")
+        of_carrier = (own["cancelled"].sum() + 20 * alive["cancelled"].mean()) / (len(own) + 20)
+        return float((own["cancelled"].sum() + 20 * of_carrier) / (len(own) + 20))
+
+    coming = pickups[(opens > pd.Timestamp(NOW)) & ~pickups["cancelled"] & ~pickups["failed"]].copy()
+    ahead = ((coming["pickup_from"] - pd.Timestamp(NOW)) / hour).map(hours_before)
+    coming["chance"] = [chance(*pair) for pair in zip(coming["carrier"], ahead, strict=True)]
+    local = coming["pickup_from_local"]
+    keys = [
+        coming["carrier"],
+        local.dt.floor("D").astype("datetime64[us]").rename("window_opens_day_local"),
+        local.dt.hour.rename("window_opens_hour_local"),
+    ]
+    expected = coming.groupby(keys).agg(
+        pickups=("id", "size"),
+        pending=("pending", "sum"),
+        expected_cancellations=("chance", lambda chances: chances.sum(min_count=1)),
+        without_estimate=("chance", lambda chances: chances.isna().sum()),
+    )
+
+    found = views["upcoming_pickups"].astype({"window_opens_day_local": "datetime64[us]"})
+    assert_equal(found.set_index(list(expected.index.names)), expected)

@@ -98,6 +98,19 @@ COLUMNS = {
         account is_every_account carrier is_every_carrier measure band from_hours until_hours
         rated mature_cancelled cancellation_rate cancellation_rate_low cancellation_rate_high
         clusters clustered_by design_effect difference difference_low difference_high stands_out""",
+    "upcoming_pickups": """
+        account is_every_account carrier window_opens_day_local window_opens_hour_local has_local_time
+        pickups pending expected_cancellations without_estimate as_of_utc""",
+    "acceptance_times": """
+        account is_every_account carrier is_every_carrier pickups watched accepted failed cancelled pending
+        accepted_at_first_observation accepted_at_first_observation_share
+        median_hours_to_acceptance p90_hours_to_acceptance p99_hours_to_acceptance""",
+    "stuck_pickups": """
+        account pickup_id carrier country contract_id tracking_number created_at_utc pickup_from_utc pickup_until_utc
+        hours_waiting p99_hours_to_acceptance p99_covers is_longer_than_p99
+        has_window_opened has_window_ended as_of_utc""",
+    "moved_windows": """
+        account is_every_account carrier watched moved moved_share moved_later moved_earlier median_shift_hours""",
     "runs": """
         run_id account started_at_utc finished_at_utc observed_at_utc has_succeeded error
         pages requests retries waited_seconds

@@ -44,7 +44,8 @@ def reference(name: str) -> str:
 
 def columns_told(schema: str) -> str:
     """Returns the pages that list the columns of a schema's tables or views."""
-    return reference("tables") if schema == "sendcloud" else f"{reference('views')}\n{reference('rate-views')}"
+    pages = ["tables"] if schema == "sendcloud" else ["views", "rate-views", "current-views"]
+    return "\n".join(map(reference, pages))
 
 
 def settings() -> dict[str, object]:

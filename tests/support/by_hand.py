@@ -61,6 +61,10 @@ create table sendcloud.pickups_quarantine (
     _dlt_load_id text, resolved_at timestamptz
 );
 create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
+create table sendcloud.pickup_status_history (
+    account text, id bigint, pickup_status text, cancelled_at timestamptz, pickup_from timestamptz,
+    pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text
+);
 """
 
 ids = count(1)
@@ -107,16 +111,29 @@ def run(account="shop", observed_at="2026-04-01 00:00Z", outcome="succeeded", **
     return {name: instant(value) if name.endswith("_at") else value for name, value in row.items()}
 
 
-def fill(con, pickups, runs=None, session_zone="UTC"):
-    """Creates all raw tables and views, and inserts the rows into the `pickups` and `pickup_runs` tables."""
+def state(of, observed_at, pickup_status=None, **changes):
+    """Returns a state of the status history, in which the pickup was observed at that time."""
+    kept = ("account", "id", "cancelled_at", "pickup_from", "pickup_until", "pickup_status", "_dlt_load_id")
+    row = {name: of[name] for name in kept} | {"observed_at": observed_at} | changes
+    row |= {"pickup_status": pickup_status or row["pickup_status"]}
+    return {name: instant(value) if name in (*INSTANTS, "observed_at") else value for name, value in row.items()}
+
+
+def fill(con, pickups, runs=None, session_zone="UTC", history=()):
+    """Creates all raw tables and views, and inserts the pickups, the receipts of runs and the observed states."""
     con.execute(TABLES)
     create_views(con)
-    return insert(con, pickups, runs, session_zone)
+    return insert(con, pickups, runs, session_zone, history)
 
 
-def insert(con, pickups, runs=None, session_zone="UTC"):
+def insert(con, pickups, runs=None, session_zone="UTC", history=()):
     con.execute(f"set TimeZone = '{session_zone}'")
-    for table, rows in {"pickups": pickups, "pickup_runs": [run()] if runs is None else runs}.items():
+    tables = {
+        "pickups": pickups,
+        "pickup_runs": [run()] if runs is None else runs,
+        "pickup_status_history": history,
+    }
+    for table, rows in tables.items():
         # in bulk, because single inserts of ten thousand rows take ten seconds
         for _, alike in groupby(rows, key=tuple):
             con.register("told", pa.Table.from_pylist(list(alike)))
@@ -139,9 +156,9 @@ def warehouse(without_rows, tmp_path):
     """Returns a function that creates a warehouse from pickups."""
     opened = []
 
-    def make(*pickups, runs=None, session_zone="UTC"):
+    def make(*pickups, runs=None, session_zone="UTC", history=()):
         opened.append(duckdb.connect(shutil.copy(without_rows, tmp_path / f"{len(opened)}.duckdb")))
-        return insert(opened[-1], pickups, runs, session_zone)
+        return insert(opened[-1], pickups, runs, session_zone, history)
 
     yield make
     for con in opened:
@@ -152,10 +169,10 @@ def warehouse(without_rows, tmp_path):
 def published(without_rows, tmp_path, monkeypatch):
     """Returns a function that writes pickups to the file that commands and `read` read by default."""
 
-    def write(*pickups, runs=None):
+    def write(*pickups, runs=None, history=()):
         path = shutil.copy(without_rows, tmp_path / "published.duckdb")
         with duckdb.connect(path) as con:
-            insert(con, pickups, runs)
+            insert(con, pickups, runs, history=history)
         monkeypatch.setenv("PUBLISH__PATH", str(path))
         # the file has no mark, so that a reader would recreate its views, which takes 0.3 s
         monkeypatch.setattr("pipelines.destinations.duckdb.session._has_other_views", lambda *_: False)

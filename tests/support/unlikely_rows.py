@@ -8,7 +8,7 @@ from random import Random
 
 import duckdb
 
-from tests.support.by_hand import fill, pickup, run
+from tests.support.by_hand import fill, pickup, run, state
 from tests.support.engines import Row
 
 EXTRAS = (
@@ -45,7 +45,21 @@ def unlikely(seed: int, pickups: int = 600) -> duckdb.DuckDBPyConnection:
         )
         for _ in range(8)
     ]
-    return fill(duckdb.connect(), [*rows, *rows[:3], pickup(**without)], runs)
+    history = [one for row in rows for one in _unlikely_states(random, row)]
+    return fill(duckdb.connect(), [*rows, *rows[:3], pickup(**without)], runs, history=history)
+
+
+def _unlikely_states(random: Random, row: Row) -> list[Row]:
+    """Returns up to three states, some of them at the same time or before the booking."""
+    return [
+        state(
+            row,
+            row["created_at"] + timedelta(hours=random.choice([-1, 0, 1, 25, random.random() * 24])),
+            random.choice([None, "Announcing", "ANNOUNCING", "Failed", "Created", "ñ of ß"]),
+            pickup_from=random.choice([row["pickup_from"], _some_time(random, or_none=True)]),
+        )
+        for _ in range(random.randrange(4))
+    ]
 
 
 def _unlikely_pickup(random: Random) -> Row:
