@@ -19,7 +19,7 @@ from .network_variables import check_certificates, check_proxies
 from .origins import LOOPBACK
 from .redaction import SecretMask
 from .responses import ENCODINGS, UnusableResponse, retry_after_seconds
-from .statuses import describe_stranger, is_from_api, rule_of, should_retry
+from .statuses import describe_stranger, is_from_api, is_retried, should_retry
 from .transport import PacedAdapter
 
 HEADERS = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
@@ -76,7 +76,7 @@ class RetryingSession:
             BadResponse: the response can't be used, and a retry would not help.
         """
         response = self._send(method, url, path, auth, **how)
-        if rule_of(response.status_code).is_retried:
+        if is_retried(response.status_code):
             evidence = f"{response.status_code} {self.error_message(response)}".strip() + self.asks_to_wait(response)
             raise Unavailable(path, evidence, self._wire.tries, method)
         if not is_from_api(response):
