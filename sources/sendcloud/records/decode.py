@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC
-from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import pyarrow as pa
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from ..api.fields import Instant
+from ..api.fields import Instant, decoder_of
 from ..api.version import Version
 from .json_text import identify, join_as_sent, keep_as_sent, split_as_sent
 from .record import ReadRecord, read_record
@@ -47,19 +46,6 @@ class Page(NamedTuple):
     next: str | None
 
 
-class _Decoders(NamedTuple):
-    """The decoders of one version's pages."""
-
-    envelope: Decoder[Any]
-    known: Decoder[list[Any]]
-
-
-@cache
-def _decoders(version: Version) -> _Decoders:
-    known: Any = list[version.known]  # type: ignore[name-defined]  # the type is created at run time
-    return _Decoders(Decoder(version.envelope), Decoder(known))
-
-
 _decode_booking = Decoder(_Booking)
 _raw_records = Decoder(list[Raw])
 
@@ -73,9 +59,8 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
     Raises:
         msgspec.DecodeError: the body is not a page of `version`.
     """
-    decoders = _decoders(version)
     try:
-        envelope = decoders.envelope.decode(body)
+        envelope = decoder_of(version.envelope).decode(body)
     except msgspec.DecodeError as error:
         envelope, raws = _split_records(body, version, error)
         return _read_one_by_one(raws, _next_link(version, envelope, link), account, version)
@@ -83,7 +68,7 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         raise msgspec.DecodeError("nested too deeply to be read") from None
     following = _next_link(version, envelope, link)
     try:
-        known = decoders.known.decode(envelope.records)
+        known = decoder_of(list[version.known]).decode(envelope.records)  # type: ignore[name-defined]
         slots = version.encode_slots(known)
         rows = to_table(known, None, slots, account, version.name, parse_instants(known))
         return Page(rows, [], {}, {}, following)
@@ -113,7 +98,7 @@ def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) ->
         listed = page.get(key)
         is_lone = version.lone_record and isinstance(listed, dict)
         records = msgspec.convert([listed] if is_lone else listed, list[Any])
-        envelope = _decoders(version).envelope.decode(join_as_sent({**page, key: []}))
+        envelope = decoder_of(version.envelope).decode(join_as_sent({**page, key: []}))
         return envelope, [join_as_sent(record) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None
