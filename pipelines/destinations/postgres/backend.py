@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
@@ -50,9 +49,9 @@ class PostgresBackend(AccountDatasets):
     """
 
     def __init__(self, destination: Destination[Any, Any], dsn: str, where: str, names: SchemaNames) -> None:
-        self._destination, self._dsn, self._where, self._names = destination, dsn, where, names
+        super().__init__(destination, names)
+        self._dsn, self._where = dsn, where
         self._session: PostgresSession | None = None
-        self._locked: list[str] = []
 
     def __str__(self) -> str:
         return self._where
@@ -85,9 +84,6 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             for account in self._locked:
                 lock.check_held(session, account, self._where)
-
-    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> NoRecovery:
-        return NoRecovery()
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
@@ -140,9 +136,6 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             for account in self._locked:
                 create_indexes(session, self._names.of_account(account))
-
-    def dlt_destination(self) -> Destination[Any, Any]:
-        return self._destination
 
     def adapt_source(self, source: DltSource) -> None:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
