@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
-from pipelines.destinations.postgres.accounts import PostgresAccountEditor
+from pipelines.destinations.postgres.accounts import SCHEMAS, PostgresAccountEditor
 from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
@@ -59,7 +59,7 @@ class PostgresBackend(AccountDatasets):
     def exists(self) -> bool:
         try:
             with self.session() as session:
-                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": self._names.data}).fetchall())
+                return bool(session.execute_native(SCHEMAS, {"names": [self._names.data]}).fetchall())
         except DestinationError:
             return False
 
@@ -188,9 +188,6 @@ def _replace_nul(rows: pa.Table) -> pa.Table:
         if field.type == pa.string() and pc.any(pc.match_substring(rows[place], "\0")).as_py():
             rows = rows.set_column(place, field, pc.replace_substring(rows[place], "\0", "\ufffd"))
     return rows
-
-
-_SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
 
 
 def postgres_backend(names: SchemaNames) -> PostgresBackend:
