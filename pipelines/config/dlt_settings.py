@@ -159,24 +159,20 @@ DLT_VARIABLES: dict[str, tuple[Use, str]] = {
 
 def forget_variables() -> None:
     """Unsets the environment variables that would change dlt's behaviour. Call this function before dlt is imported."""
-    for name in _variables("ignored", "refused"):
+    for name in variables("ignored", "refused"):
         os.environ.pop(name, None)
 
 
 def check_variables() -> None:
     """Raises SettingsError if an environment variable has already changed dlt's behaviour."""
-    for name in filter(os.environ.__contains__, _variables("refused")):
+    for name in filter(os.environ.__contains__, variables("refused")):
         from sources.sendcloud.errors import SettingsError
 
         raise SettingsError(f"{name} is set in the environment: it {DLT_VARIABLES[name][1]}. Unset it and start again.")
 
 
-def variables_to_remove() -> dict[str, None]:
-    """Returns the variables that dlt must not see during a run, each mapped to None."""
-    return dict.fromkeys(_variables("ignored"))
-
-
-def _variables(*uses: Use) -> list[str]:
+def variables(*uses: Use) -> list[str]:
+    """Returns the environment variables that the project treats in one of these ways."""
     return [name for name, (use, _) in DLT_VARIABLES.items() if use in uses]
 
 
