@@ -95,8 +95,8 @@ def _check_section_names() -> None:
             if close and not extends and (f"{close[0]}.{rest}" in known_settings() or rest.startswith("accounts.")):
                 raise SettingsError(f"{place} has no effect. Did you mean [{close[0]}]?")
         if (
-            path.startswith("sources.sendcloud_")
-            and f"{SOURCE_SECTION}.{path.removeprefix('sources.sendcloud_')}" in known_settings()
+            path.startswith(joined := f"{SOURCE_SECTION}_")
+            and path.replace(joined, f"{SOURCE_SECTION}.", 1) in known_settings()
         ):
             raise SettingsError(f"{place} has no effect. Write two underscores between a section and a key.")
 
@@ -130,9 +130,8 @@ def _check_names(section: str, like: str | None = None) -> None:
             raise SettingsError(f"{place} is not a setting; {list_alternatives(path, names)}.")
         is_config = place.split(": ")[0].endswith("config.toml")
         if is_config and path.startswith("credentials") and "credentials" not in names:
-            raise SettingsError(
-                f"{place} is in the wrong file: dlt reads it only from {settings_file('secrets')}. Move it there."
-            )
+            right = settings_file("secrets")
+            raise SettingsError(f"{place} is in the wrong file: dlt reads it only from {right}. Move it there.")
 
 
 def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
@@ -168,9 +167,8 @@ def _section_content(where: SettingsFile, section: str) -> dict[str, Any]:
         tree = tree.get(name, {})
         passed.append(name)
         if not isinstance(tree, dict):
-            raise SettingsError(
-                f"{settings_file(where)}: {'.'.join(passed)} is a value; it must be a section, [{section}]."
-            )
+            place = f"{settings_file(where)}: {'.'.join(passed)}"
+            raise SettingsError(f"{place} is a value; it must be a section, [{section}].")
     found: dict[str, Any] = tree
     return found
 
