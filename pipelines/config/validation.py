@@ -94,10 +94,8 @@ def _check_section_names() -> None:
             extends = close and f"{section}_".startswith(f"{close[0]}_")
             if close and not extends and (f"{close[0]}.{rest}" in known_settings() or rest.startswith("accounts.")):
                 raise SettingsError(f"{place} has no effect. Did you mean [{close[0]}]?")
-        if (
-            path.startswith(joined := f"{SOURCE_SECTION}_")
-            and path.replace(joined, f"{SOURCE_SECTION}.", 1) in known_settings()
-        ):
+        dotted = path.replace(f"{SOURCE_SECTION}_", f"{SOURCE_SECTION}.", 1)
+        if dotted != path and dotted in known_settings():
             raise SettingsError(f"{place} has no effect. Write two underscores between a section and a key.")
 
 
