@@ -21,7 +21,7 @@ from pipelines.destinations.account_rows import (
 )
 from pipelines.destinations.base import Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
-from pipelines.destinations.ownership import MAX_NAMED, TABLE_COLUMNS
+from pipelines.destinations.ownership import TABLE_COLUMNS, first_few
 from pipelines.destinations.postgres.publish import COLUMN_TYPES, PUBLISHED_TABLES, show_all_rows_again
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.errors import DestinationError, ForeignObject
@@ -113,9 +113,8 @@ class PostgresAccountEditor:
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
         ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
         if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
-            more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
             remedy = f"The command drops the schema {schema}: move or drop the object, then run the command again."
-            raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
+            raise ForeignObject(first_few(foreign), "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
     def _delete_published(self, session: PostgresSession, account: str) -> None:
