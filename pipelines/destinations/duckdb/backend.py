@@ -79,14 +79,9 @@ class DuckDBBackend:
             yield
 
     def write_mark(self) -> None:
+        paths = {"warehouse_path": str(self.warehouse), "published_path": str(self.published)}
         with self.session() as session:
-            write_mark(
-                session,
-                str(self),
-                analytics_schema=self.names.analytics,
-                warehouse_path=str(self.warehouse),
-                published_path=str(self.published),
-            )
+            write_mark(session, str(self), {"analytics_schema": self.names.analytics, **paths})
 
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)

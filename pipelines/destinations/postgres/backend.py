@@ -94,7 +94,7 @@ class PostgresBackend(AccountDatasets):
     def write_mark(self) -> None:
         with self.session() as session:
             lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # only one of two parallel runs creates the mark
-            write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
+            write_mark(session, self._where, {"analytics_schema": self._names.analytics}, lock_mark)
 
     def prepare(self, accounts: Sequence[str]) -> None:
         wanted = [*self._names, *map(self._names.of_account, accounts)]
