@@ -46,22 +46,24 @@ _KEEP_FIRST_SEEN = """
     where kept.account = $new and kept.record_hash = earlier.record_hash
         and earlier.first_seen_at < kept.first_seen_at
 """
-_STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
-_SPELLED_ALIKE = "replace(lower({}::text), ' ', '_')"  # as in bookkeeping/status_history.py
-_SAME = " and ".join(
-    f"{_SPELLED_ALIKE.format(state)} is not distinct from {_SPELLED_ALIKE.format(f'latest_{state}')}"
-    for state in _STATES
+STATE_COLUMNS = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
+_STATES = ", ".join(STATE_COLUMNS)
+# a different spelling is not a different state: v2 sends Created, v3 sends CREATED
+_NORMALIZED = "replace(lower({}::text), ' ', '_')"
+IS_REPEATED = " and ".join(
+    f"{_NORMALIZED.format(state)} is not distinct from {_NORMALIZED.format(f'latest_{state}')}"
+    for state in STATE_COLUMNS
 )
+LATEST_STATES = ", ".join(f"lag({state}) over before as latest_{state}" for state in STATE_COLUMNS)
 # the first observation under the new name repeats the last state under the old name, unless the pickup has changed
 _DELETE_REPEATED_STATES = f"""
     delete from sendcloud.pickup_status_history as repeated using (
         select id, observed_at, _dlt_load_id from (
-            select id, observed_at, _dlt_load_id, {", ".join(_STATES)}, lag(id) over before as latest_id,
-                {", ".join(f"lag({state}) over before as latest_{state}" for state in _STATES)}
+            select id, observed_at, _dlt_load_id, {_STATES}, lag(id) over before as latest_id, {LATEST_STATES}
             from sendcloud.pickup_status_history where account = $new
             window before as (partition by id order by observed_at, _dlt_load_id)
         ) as compared
-        where latest_id is not null and {_SAME}
+        where latest_id is not null and {IS_REPEATED}
     ) as found
     where repeated.account = $new and repeated.id = found.id and repeated.observed_at = found.observed_at
         and repeated._dlt_load_id = found._dlt_load_id
