@@ -126,8 +126,7 @@ def has_credentials() -> bool:
 
 def default_account() -> str:
     """Returns `[sources.sendcloud] account`, which names the only account if none is configured by name."""
-    value: str = get_setting(f"{SOURCE_SECTION}.account")
-    return value
+    return str(get_setting(f"{SOURCE_SECTION}.account"))
 
 
 def account_section(account: str) -> str:
