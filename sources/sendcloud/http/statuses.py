@@ -42,11 +42,6 @@ def is_from_api(response: requests.Response) -> bool:
     return is_json_object(response) or not says_what_the_api_says
 
 
-def should_retry(response: requests.Response) -> bool:
-    """Returns whether to send the request again."""
-    return is_retried(response.status_code) or not is_from_api(response)
-
-
 def describe_stranger(response: requests.Response, setting: str) -> str:
     """Returns a description of a response that is not from the API. `setting` is the setting that contains the URL."""
     kind = "an HTML page" if is_html(response) else "a body that is not JSON" if response.content else "an empty body"
