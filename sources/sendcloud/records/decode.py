@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
 from itertools import chain
 from typing import Any, NamedTuple
@@ -41,8 +41,8 @@ class Page(NamedTuple):
 
     rows: pa.Table
     rejected: list[RejectedRecord]
-    unknown_fields: dict[str, int]
-    unreadable_fields: dict[str, int]
+    unknown_fields: Counter[str]
+    unreadable_fields: Counter[str]
     next: str | None
 
 
@@ -71,7 +71,7 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         known = decoder_of(list[version.known]).decode(envelope.records)  # type: ignore[name-defined]
         slots = version.encode_slots(known)
         rows = to_table(known, None, slots, account, version.name, parse_instants(known))
-        return Page(rows, [], {}, {}, following)
+        return Page(rows, [], Counter(), Counter(), following)
     except (msgspec.DecodeError, ValueError):
         raw: Raw = envelope.records
         is_lone = version.lone_record and bytes(raw).lstrip().startswith(b"{")
@@ -114,12 +114,9 @@ def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, v
             rejected.append(_reject(raw, str(error)))
     extras, slots = [one.extra for one in read], [one.slots for one in read]
     rows = to_table([one.pickup for one in read], extras, slots, account, version.name)
-    unknown, unreadable = _count(one.unknown for one in read), _count(one.unreadable for one in read)
+    unknown = Counter(chain.from_iterable(one.unknown for one in read))
+    unreadable = Counter(chain.from_iterable(one.unreadable for one in read))
     return Page(rows, rejected, unknown, unreadable, next_link)
-
-
-def _count(fields: Iterable[dict[str, Raw]]) -> dict[str, int]:
-    return dict(Counter(chain.from_iterable(fields)))
 
 
 def _reject(raw: Raw, reason: str) -> RejectedRecord:
