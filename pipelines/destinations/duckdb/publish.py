@@ -56,7 +56,9 @@ def compact(warehouse: Path) -> None:
     """
     # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
     with suppress(OSError, duckdb.Error, DestinationError):
-        if _has_newer_format(warehouse) or _is_mostly_free(warehouse):
+        found = read_format(warehouse)
+        # an older version of this package, using DuckDB 2, may have written a file that DuckDB 1.4 can't open
+        if (found and found.version > NEWEST_READABLE) or _is_mostly_free(warehouse):
             rewrite(warehouse)
 
 
@@ -64,12 +66,6 @@ def remove_compaction_files(warehouse: Path) -> None:
     """Removes the files left behind by a run that crashed during a rewrite."""
     for suffix in ("new", "new.wal"):
         remove_leftovers(warehouse, suffix)
-
-
-def _has_newer_format(warehouse: Path) -> bool:
-    """Returns whether an older version of this package, using DuckDB 2, wrote a file that DuckDB 1.4 can't open."""
-    found = read_format(warehouse)
-    return found is not None and found.version > NEWEST_READABLE
 
 
 def _is_mostly_free(warehouse: Path) -> bool:
