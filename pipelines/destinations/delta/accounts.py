@@ -60,7 +60,10 @@ class DeltaAccountEditor:
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
         old, new = self.tables.schemas.of_account(names.old), self.tables.schemas.of_account(names.new)
-        with self._renamed(names, old, new) as session:
+        with self.open_memory():
+            finish_changes(self.tables, [new, old])
+        with self._in_memory([old, new]) as session:
+            rename_rows(session, DATASET, names)
             if not is_trial:
                 self._write_renamed(names, old, new, session)
 
@@ -98,15 +101,6 @@ class DeltaAccountEditor:
         """Finishes the change that a killed command began. Nothing is copied, as readers use the tables directly."""
         with self.open_memory():
             finish_changes(self.tables, self.locked)
-
-    @contextmanager
-    def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
-        """Yields an in-memory database in which the rows of both names have been moved to the new name."""
-        with self.open_memory():
-            finish_changes(self.tables, [new, old])
-        with self._in_memory([old, new]) as session:
-            rename_rows(session, DATASET, names)
-            yield session
 
     @contextmanager
     def _in_memory(self, datasets: Sequence[str]) -> Iterator[DuckDBSession]:
