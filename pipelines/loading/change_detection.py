@@ -37,8 +37,9 @@ class ListedRows(NamedTuple):
         """
         if self.changed_ids.num_rows == self.rows.num_rows:
             return self.rows if self.rows.num_rows or self.creates_table else None
-        changed = pc.is_in(self.rows["id"], self.changed_ids["id"])
-        return self.rows.filter(changed) if self.changed_ids.num_rows else None
+        if not self.changed_ids.num_rows:
+            return None
+        return self.rows.filter(pc.is_in(self.rows["id"], self.changed_ids["id"]))
 
 
 @dataclass

@@ -30,8 +30,9 @@ class UnreachableOrigins:
             part.try_once()
         part.load()
         failure = part.receipt.failure
+        has_no_answer = isinstance(failure, Unavailable) and (failure.is_unreachable or isinstance(failure, OutOfTime))
         if not failure:
             self._accounts[origin] = 0
-        elif isinstance(failure, Unavailable) and (failure.is_unreachable or isinstance(failure, OutOfTime)):
+        elif has_no_answer and not part.stats.pages:
             with self._lock:
-                self._accounts[origin] += not part.stats.pages
+                self._accounts[origin] += 1
