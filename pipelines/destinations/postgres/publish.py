@@ -93,11 +93,16 @@ def _copy_lost_rows(session: PostgresSession, own: str, account: str) -> None:
     ((before, now),) = session.execute_native(_CHANGES, {"tables": tables, "shown": shown}).fetchall()
     if now is not None and before == now:
         return
-    counts = (_LACKS_ROWS.format(own=own, table=table) for table in _BY_LOAD)
-    if any(session.execute_native(lacks, {"account": account}).fetchall()[0][0] for lacks in counts):
+    if _lacks_rows(session, own, account):
         show_all_rows_again(session, own)
         _copy_unpublished(session, own, account)
     session.execute_native(f"comment on column {shown}._dlt_load_id is %(changes)s", {"changes": now})
+
+
+def _lacks_rows(session: PostgresSession, own: str, account: str) -> bool:
+    """Returns whether readers see fewer rows than the account has."""
+    counts = (_LACKS_ROWS.format(own=own, table=table) for table in _BY_LOAD)
+    return any(session.execute_native(lacks, {"account": account}).fetchall()[0][0] for lacks in counts)
 
 
 def _copy_unpublished(session: PostgresSession, own: str, account: str) -> None:
