@@ -8,7 +8,6 @@ from typing import Any
 from pipelines.bookkeeping.receipts import RUN_ORDER
 from pipelines.config.accounts import account_names, has_credentials
 from pipelines.config.project import project_context
-from pipelines.destinations.base import Session
 from pipelines.destinations.select import select_backend
 from pipelines.errors import NoData
 from pipelines.warehouse import reading
@@ -80,7 +79,10 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
 def _read_published() -> list[dict[str, Any]]:
     try:
         with reading() as connection:
-            accounts: list[dict[str, Any]] = connection.sql(_status_query(connection)).to_arrow_table().to_pylist()
+            # until the first run after an upgrade, receipts may have no run numbers
+            has_numbers = "run_number" in connection.columns("pickup_runs")
+            query = _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
+            accounts: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
             oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
@@ -93,12 +95,6 @@ def _read_published() -> list[dict[str, Any]]:
             return accounts
     except NoData:
         return []
-
-
-def _status_query(connection: Session) -> str:
-    """Returns the query. Until the first run after an upgrade, receipts may have no run numbers."""
-    has_numbers = "run_number" in connection.columns("pickup_runs")
-    return _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
 
 
 def _age_hours(instant: datetime | None) -> float | None:
