@@ -53,9 +53,8 @@ def _remember(
         # In a sweep, rejected records behind the frontier don't hold back the frontier. The next sweep finds any
         # corrections to these records.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
-    unread = [
-        r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
-    ]
+    correctable = (r for h, r in read.rejected.items() if h in met and now < met[h] + rules.settle)
+    unread = [r.created_at for r in correctable if r.created_at]
     starts_over = not further_back and stats.stopped_because != "frontier"
     after, near = next_memory(
         memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=starts_over, further_back=further_back
