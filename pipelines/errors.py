@@ -197,19 +197,12 @@ class Interrupted(PipelineError):
 
 EXIT_CHECK_FAILED = 1
 EXIT_CODES: dict[type[Exception], int] = {
-    AuthError: 3,
-    SettingsError: 3,
-    IdMismatch: 3,
-    AccountMismatch: 3,
-    OwnershipError: 3,
-    NoData: 3,
-    ViewsNotExported: 3,
     StaleData: 1,
-    Unavailable: 4,
-    BadResponse: 4,
+    **dict.fromkeys((AuthError, SettingsError, IdMismatch, AccountMismatch), 3),
+    **dict.fromkeys((OwnershipError, NoData, ViewsNotExported), 3),
+    **dict.fromkeys((Unavailable, BadResponse), 4),
     RunInProgress: 5,
-    DestinationError: 6,
-    NotebookFailed: 6,
+    **dict.fromkeys((DestinationError, NotebookFailed), 6),
     RunTimedOut: 143,
     Interrupted: 130,
 }

@@ -58,10 +58,6 @@ class JsonLines(io.TextIOBase):
     def flush(self) -> None:
         """Does nothing, because every line is flushed when it is complete."""
 
-    def end(self) -> None:
-        """Writes the incomplete last line, if there is one."""
-        self.write("\n")
-
 
 @contextmanager
 def log_format(words: Sequence[str]) -> Iterator[None]:
@@ -80,7 +76,7 @@ def log_format(words: Sequence[str]) -> Iterator[None]:
         with redirect_stderr(lines):
             yield
     finally:
-        lines.end()
+        lines.write("\n")  # writes the incomplete last line, if there is one
 
 
 def is_enabled() -> bool:

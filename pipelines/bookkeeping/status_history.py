@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pipelines.destinations.account_rows import IS_REPEATED, LATEST_STATES, STATE_COLUMNS
 from pipelines.destinations.base import Session
 
-STATE_COLUMNS = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
-
 _STATE_COLUMNS = ", ".join(STATE_COLUMNS)
-# a different spelling is not a different state: v2 sends Created, v3 sends CREATED
-_NORMALIZED = "replace(lower({}::text), ' ', '_')"
-_DIFFERS = [
-    f"{_NORMALIZED.format(state)} is distinct from {_NORMALIZED.format(f'latest_{state}')}" for state in STATE_COLUMNS
-]
 
 _CREATE_HISTORY = """
     create table if not exists sendcloud.pickup_status_history (
@@ -83,16 +77,14 @@ _NEW_STATES = f"""
         join touched on touched.account = history.account and touched.id = history.id
     ),
     compared as (
-        select *,
-            lag(id) over before as latest_id,
-            {", ".join(f"lag({state}) over before as latest_{state}" for state in STATE_COLUMNS)}
+        select *, lag(id) over before as latest_id, {LATEST_STATES}
         from states
         window before as (partition by account, id order by is_touched, observed_at, _dlt_load_id)
     )
     insert into sendcloud.pickup_status_history
     select account, id, {_STATE_COLUMNS}, $observed_at, _dlt_load_id
     from compared
-    where is_touched and (latest_id is null or {" or ".join(_DIFFERS)})
+    where is_touched and (latest_id is null or not ({IS_REPEATED}))
 """  # noqa: S608  # the inserted names are constants
 
 

@@ -18,8 +18,7 @@ Wait = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait f
 
 @app.command("list")
 def list_accounts(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    wait: Wait = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False, wait: Wait = 0
 ) -> None:
     """Print each account, its number of rows by table, and whether the settings name it."""
     from pipelines.operations import accounts

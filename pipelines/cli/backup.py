@@ -51,12 +51,15 @@ def restore(
 
 
 def _plan_lines(plan: RestorePlan) -> list[str]:
+    from pipelines.destinations.duckdb.replacement import has_log, log_of
+
     lines = [f"warehouse  {plan.warehouse}", f"           {_describe_old(plan)}"]
     lines += [f"copy       {plan.source}", f"           {plan.new}"]
     for table, rows in plan.losses().items():
         lines.append(f"lost       {rows:,} rows of {table} that the copy lacks, unless the API still lists them")
-    if plan.has_log():
-        lines.append(f"lost       any rows that a killed run left in {plan.log()}, unless the API still lists them")
+    if has_log(plan.warehouse):
+        log = log_of(plan.warehouse)
+        lines.append(f"lost       any rows that a killed run left in {log}, unless the API still lists them")
     return lines
 
 

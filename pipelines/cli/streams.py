@@ -38,8 +38,7 @@ class _Stream(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        number: int = self._raw.fileno()
-        return number
+        return int(self._raw.fileno())
 
     def isatty(self) -> bool:
         return bool(self._raw.isatty())

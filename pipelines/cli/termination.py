@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from pipelines import json_logs
 from pipelines.output import print_at_once
@@ -54,7 +55,8 @@ def end_on_sigterm(timeout_seconds: int | None) -> None:
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_reset_in_child)
+        block = partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM])
+        os.register_at_fork(before=block, after_in_parent=_unblock_sigterm, after_in_child=_reset_in_child)
 
 
 def _wait_for_sigterm(receiver: socket.socket) -> None:
@@ -84,10 +86,6 @@ def _print_end(why: str) -> None:
         json_logs.log_event("error", text=text, exit_code=EXIT_TERMINATED)
     else:
         print_at_once(f"pickups: {text}", before=SHOW_CURSOR if sys.stderr.isatty() else "")
-
-
-def _block_sigterm() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
 
 def _unblock_sigterm() -> None:

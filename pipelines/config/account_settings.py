@@ -134,9 +134,8 @@ def _own_credentials(account: str) -> SendcloudCredentials:
             f"[{SOURCE_SECTION}.credentials]."
         ) from None
     except ConfigurationException as error:
-        raise SettingsError(
-            f"{settings_file('secrets')}: [{place}] can't be read: {' '.join(str(error).split())}"
-        ) from None
+        problem = f"[{place}] can't be read: {' '.join(str(error).split())}"
+        raise SettingsError(f"{settings_file('secrets')}: {problem}") from None
 
 
 def _configured_credentials(account: str) -> str | dict[str, str | None]:

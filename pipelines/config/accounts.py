@@ -126,8 +126,7 @@ def has_credentials() -> bool:
 
 def default_account() -> str:
     """Returns `[sources.sendcloud] account`, which names the only account if none is configured by name."""
-    value: str = get_setting(f"{SOURCE_SECTION}.account")
-    return value
+    return str(get_setting(f"{SOURCE_SECTION}.account"))
 
 
 def account_section(account: str) -> str:
@@ -155,10 +154,9 @@ def _check_names(names: Iterable[str], where: str) -> None:
             rule = f"Use 1 to 40 letters, digits, '_' or '-', but not '__', {' or '.join(RESERVED_NAMES)}"
             raise SettingsError(f"{where}: [{ACCOUNTS_SECTION}.{name}]: {name!r} is not a valid account name. {rule}.")
         if other := seen.get(name.upper()):
+            both = f"[{ACCOUNTS_SECTION}.{other}] and [{ACCOUNTS_SECTION}.{name}]"
             why = "environment variables and some file systems can't distinguish them"
-            raise SettingsError(
-                f"{where}: [{ACCOUNTS_SECTION}.{other}] and [{ACCOUNTS_SECTION}.{name}] differ only in case; {why}."
-            )
+            raise SettingsError(f"{where}: {both} differ only in case; {why}.")
         seen[name.upper()] = name
 
 

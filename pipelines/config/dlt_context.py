@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from dlt.common.configuration import plugins
@@ -34,6 +33,7 @@ DEFAULTS: dict[tuple[str, ...], bool | str] = {
     ("runtime", "dlthub_telemetry"): False,
     ("runtime", "log_level"): "CRITICAL",  # errors are printed as one line; --debug shows dlt's own log
 }
+_OWN_SECTIONS = {path.split(".")[0] for path in OWN_SETTINGS}
 
 
 @contextmanager
@@ -102,9 +102,4 @@ def _is_read(key: str, *sections: str) -> bool:
     if path.startswith(f"{SOURCE_SECTION}."):
         of_accounts = path == ACCOUNTS_SECTION or path.startswith(f"{ACCOUNTS_SECTION}.")
         return of_accounts or path == f"{SOURCE_SECTION}.credentials" or path in known_settings()
-    return path.split(".")[0] in _own_sections() or use_of(path) == "read"
-
-
-@cache
-def _own_sections() -> frozenset[str]:
-    return frozenset(path.split(".")[0] for path in OWN_SETTINGS)
+    return path.split(".")[0] in _OWN_SECTIONS or use_of(path) == "read"

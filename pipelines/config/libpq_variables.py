@@ -6,21 +6,15 @@ program (libpq 16, 2026-11). Variables that only make a connection more secure, 
 
 from __future__ import annotations
 
-# maps each variable to its effect
-LIBPQ_VARIABLES = {
-    "PGHOSTADDR": "sends the password to a server other than the one in the settings",
-    "PGSERVICE": "takes settings from a file outside the project",
-    "PGSERVICEFILE": "names that file",
-    "PGCLIENTENCODING": "stores characters other than those that were sent",
-    "PGOPTIONS": "changes how the server reads statements",
-    "PGDATESTYLE": "changes how the server reads times",
-    "PGTZ": "changes how the server reads times",
-    "PGGEQO": "changes how the server plans queries",
-    "PGTARGETSESSIONATTRS": "refuses a server",
-    "PGLOADBALANCEHOSTS": "chooses another server",
-}
-
-
-def variables_of_libpq() -> dict[str, None]:
-    """Returns the variables that libpq must not see during a command, each mapped to None."""
-    return dict.fromkeys(LIBPQ_VARIABLES)
+LIBPQ_VARIABLES = (
+    "PGHOSTADDR",  # sends the password to a server other than the one in the settings
+    "PGSERVICE",  # takes settings from a file outside the project
+    "PGSERVICEFILE",  # names that file
+    "PGCLIENTENCODING",  # stores characters other than those that were sent
+    "PGOPTIONS",  # changes how the server reads statements
+    "PGDATESTYLE",  # changes how the server reads times
+    "PGTZ",  # changes how the server reads times
+    "PGGEQO",  # changes how the server plans queries
+    "PGTARGETSESSIONATTRS",  # refuses a server
+    "PGLOADBALANCEHOSTS",  # chooses another server
+)

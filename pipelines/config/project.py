@@ -72,12 +72,12 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
     Raises:
         SettingsError: a configuration file can't be read, or a variable changes dlt in a way that a run can't undo.
     """
-    from pipelines.config.dlt_settings import check_variables, variables_to_remove
-    from pipelines.config.libpq_variables import variables_of_libpq
+    from pipelines.config.dlt_settings import check_variables, variables
+    from pipelines.config.libpq_variables import LIBPQ_VARIABLES
 
     project = Path(project_dir).resolve() if project_dir else find_project()
     check_variables()
-    removed = {**variables_to_remove(), **variables_of_libpq()}
+    removed = dict.fromkeys([*variables("ignored"), *LIBPQ_VARIABLES])
     with environment_variables({"DLT_PROJECT_DIR": str(project), **removed}), _dlt_settings(project):
         yield project
 
@@ -114,12 +114,8 @@ def _dlt_settings(project: Path) -> Iterator[None]:
         except (ConfigurationException, ValueError) as error:
             if isinstance(error.__context__, SettingsError):  # dlt wraps the SettingsError in its own exception
                 raise error.__context__ from None
-            raise SettingsError(f"The configuration can't be read. {_one_line(error)}") from None
+            raise SettingsError(f"The configuration can't be read. {' '.join(str(error).split())}") from None
         yield
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def warehouse_path(project: Path) -> Path:

@@ -29,9 +29,8 @@ def create_project(folder: Path) -> str:
     lines = [f"{project}"]
     for name, content in _project_files():
         try:
-            lines.append(
-                f"  {create_file(project / name, content, mode=0o600 if name == SECRETS_FILE else 0o666)}  {name}"
-            )
+            mode = 0o600 if name == SECRETS_FILE else 0o666
+            lines.append(f"  {create_file(project / name, content, mode)}  {name}")
         except OSError as error:
             remedy = "Existing files are unchanged. Choose a folder that you can write to."
             raise DestinationError(str(project / name), error.strerror or str(error), remedy) from error

@@ -105,23 +105,18 @@ def known_settings() -> dict[str, Setting]:
     """
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
-    destination = "destination.duckdb"
-    theirs = {destination: DuckDbClientConfiguration(), f"{destination}.credentials": DuckDbCredentials()}
-    for place, spec in {"runtime": RuntimeConfiguration(), **theirs}.items():
+    specs = {"destination.duckdb": DuckDbClientConfiguration(), "destination.duckdb.credentials": DuckDbCredentials()}
+    for place, spec in {"runtime": RuntimeConfiguration(), **specs}.items():
         for name, hint in spec.get_resolvable_fields().items():
             if use_of(f"{place}.{name}") == "read":
-                found[f"{place}.{name}"] = DLT_SETTINGS.get(name) or Setting(
-                    _type_of_hint(hint), is_secret=is_secret_hint(hint)
-                )
+                theirs = Setting(_type_of_hint(hint), is_secret=is_secret_hint(hint))
+                found[f"{place}.{name}"] = DLT_SETTINGS.get(name, theirs)
     for name, hint in source.get_resolvable_fields().items():
         if name not in INTERNAL_ARGUMENTS:
             found[f"{SOURCE_SECTION}.{name}"] = Setting(_type_of_hint(hint), getattr(source, name))
     found |= {f"{SOURCE_SECTION}.credentials.{name}": Setting(str, is_secret=True) for name in keys}
-    for name in ("initial_value", "end_value"):
-        found[f"{SOURCE_SECTION}.pickups.created_at.{name}"] = Setting(
-            datetime, None, INSTANT_RULE, lambda at: at.tzinfo is not None
-        )
-    return found
+    bound = Setting(datetime, None, INSTANT_RULE, lambda at: at.tzinfo is not None)
+    return found | {f"{SOURCE_SECTION}.pickups.created_at.{name}": bound for name in ("initial_value", "end_value")}
 
 
 def get_setting(key: str) -> Any:
@@ -217,8 +212,8 @@ def _type_of_hint(hint: Any) -> type[Any]:
 
 def _validated(key: str, raw: Any, wanted: Setting) -> Any:
     kind, value = wanted.kind, raw
-    fits = not (value == "" or (isinstance(value, bool) and kind is not bool))
-    fits = fits and not (kind in (str, datetime) and not isinstance(value, kind))
+    fits = value != "" and not (isinstance(value, bool) and kind is not bool)
+    fits = fits and (kind not in (str, datetime) or isinstance(value, kind))
     if fits and kind in (int, float, bool):
         try:
             value = deserialize_value(key, value, kind)

@@ -63,17 +63,13 @@ def _before_error(text: str) -> str:
 
 def _read_text(path: str) -> str | None:
     try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    try:
         # reading a pipe or a socket could block forever
         if not stat.S_ISREG(Path(path).stat().st_mode) and os.path.realpath(path) != os.devnull:
             raise SettingsError(f"{path} can't be read: it is not a file. Remove it, or replace it with a file.")
         return _decode(path, Path(path).read_bytes())
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):  # a broken link is an error
+            return None
         raise _unreadable(path, error) from None
 
 

@@ -53,9 +53,8 @@ def validate_runtime() -> None:
     Raises:
         SettingsError: a value is invalid. The message names the file, section and key.
     """
-    for key in known_settings():
-        if key.startswith("runtime."):
-            configured_value(key)
+    for key in [key for key in known_settings() if key.startswith("runtime.")]:
+        configured_value(key)
 
 
 def ignored_settings() -> list[str]:
@@ -63,7 +62,7 @@ def ignored_settings() -> list[str]:
 
     Call this function while the project is active.
     """
-    return [place for place, path in _all_configured() if use_of(path) == "ignored"]
+    return [place for place, path, _ in _configured() if use_of(path) == "ignored"]
 
 
 def validate_account(section: str) -> None:
@@ -73,9 +72,8 @@ def validate_account(section: str) -> None:
         SettingsError: a setting is unknown or invalid. The message names the file, section and key.
     """
     _check_names(section, like=SOURCE_SECTION)
-    for key in known_settings():
-        if key.startswith(f"{SOURCE_SECTION}."):
-            configured_value(key.replace(SOURCE_SECTION, section, 1), like=key)
+    for key in [key for key in known_settings() if key.startswith(f"{SOURCE_SECTION}.")]:
+        configured_value(key.replace(SOURCE_SECTION, section, 1), like=key)
 
 
 def _check_section_names() -> None:
@@ -84,7 +82,7 @@ def _check_section_names() -> None:
     A section is ignored if its name does not resemble the name of a known section or if it contains no known key.
     Such a section may belong to another program that shares the files or the environment.
     """
-    for place, path in _all_configured():
+    for place, path, _ in _configured():
         if path in RENAMED_SETTINGS:
             section, name = RENAMED_SETTINGS[path].rsplit(".", 1)
             raise SettingsError(f"{place} is now called [{section}] {name}. Rename it.")
@@ -94,10 +92,8 @@ def _check_section_names() -> None:
             extends = close and f"{section}_".startswith(f"{close[0]}_")
             if close and not extends and (f"{close[0]}.{rest}" in known_settings() or rest.startswith("accounts.")):
                 raise SettingsError(f"{place} has no effect. Did you mean [{close[0]}]?")
-        if (
-            path.startswith("sources.sendcloud_")
-            and f"{SOURCE_SECTION}.{path.removeprefix('sources.sendcloud_')}" in known_settings()
-        ):
+        dotted = path.replace(f"{SOURCE_SECTION}_", f"{SOURCE_SECTION}.", 1)
+        if dotted != path and dotted in known_settings():
             raise SettingsError(f"{place} has no effect. Write two underscores between a section and a key.")
 
 
@@ -109,41 +105,33 @@ def _split_key(path: str) -> Iterator[tuple[str, str]]:
             yield ".".join(parts[:length]), ".".join(parts[length:])
 
 
-def _all_configured() -> Iterator[tuple[str, str]]:
-    """Yields the location and the dotted key of every setting in the files and the environment, known or not."""
-    for where in get_args(SettingsFile):
-        for path, _ in _flatten(_section_content(where, "")):
-            section, _, name = path.rpartition(".")
-            yield f"{file_containing(where, section or name, name)}: [{section}] {name}", path
-    for variable in os.environ:
-        if "__" in variable:
-            yield f"{variable} in the environment", variable.replace("__", ".").lower()
-
-
 def _check_names(section: str, like: str | None = None) -> None:
     start = f"{like or section}."
     names = [key.removeprefix(start) for key in known_settings() if key.startswith(start)]
     if like:
         names.remove("account")
-    for place, path, value in _configured_below(section):
+    for place, path, value in _configured(section):
         if not _is_known_key(path, value, names, section):
             raise SettingsError(f"{place} is not a setting; {list_alternatives(path, names)}.")
         is_config = place.split(": ")[0].endswith("config.toml")
         if is_config and path.startswith("credentials") and "credentials" not in names:
-            raise SettingsError(
-                f"{place} is in the wrong file: dlt reads it only from {settings_file('secrets')}. Move it there."
-            )
+            right = settings_file("secrets")
+            raise SettingsError(f"{place} is in the wrong file: dlt reads it only from {right}. Move it there.")
 
 
-def _configured_below(section: str) -> Iterator[tuple[str, str, object]]:
-    """Yields the location, the key relative to the section, and the value of every setting in the section."""
+def _configured(section: str = "") -> Iterator[tuple[str, str, object]]:
+    """Yields the location, the key relative to the section, and the value of every setting, known or not.
+
+    By default, yields the settings in all sections of the files and the environment.
+    """
     for where in get_args(SettingsFile):
         for path, value in _flatten(_section_content(where, section)):
-            below, _, name = f"{section}.{path}".rpartition(".")
-            yield f"{file_containing(where, below, name)}: [{section}] {path}", path, value
-    before = f"{env_variable(section)}__"
+            below, _, name = f"{section}.{path}".removeprefix(".").rpartition(".")
+            shown = f"[{section}] {path}" if section else f"[{below}] {name}"
+            yield f"{file_containing(where, below or name, name)}: {shown}", path, value
+    before = f"{env_variable(section)}__" if section else ""
     for variable, value in os.environ.items():
-        if variable.startswith(before):
+        if variable.startswith(before) and "__" in variable:
             yield f"{variable} in the environment", variable.removeprefix(before).replace("__", ".").lower(), value
 
 
@@ -168,9 +156,8 @@ def _section_content(where: SettingsFile, section: str) -> dict[str, Any]:
         tree = tree.get(name, {})
         passed.append(name)
         if not isinstance(tree, dict):
-            raise SettingsError(
-                f"{settings_file(where)}: {'.'.join(passed)} is a value; it must be a section, [{section}]."
-            )
+            place = f"{settings_file(where)}: {'.'.join(passed)}"
+            raise SettingsError(f"{place} is a value; it must be a section, [{section}].")
     found: dict[str, Any] = tree
     return found
 

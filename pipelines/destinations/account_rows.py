@@ -27,33 +27,18 @@ _ACCOUNT_TABLES = """
 """
 # Both names may have a row for the same pickup. The rename keeps the new name's row and the new name's position in
 # dlt's state. Starting at that position, the next run reads every pickup that is still open in the kept rows.
-_DELETE_OUTDATED = {
-    "pickups_unlisted": """
-        delete from sendcloud.pickups_unlisted where account = $old and (
-            id in (select id from sendcloud.pickups where account = $new)
-            or id in (select id from sendcloud.pickups_unlisted where account = $new)
-        )
-    """,
-    "pickups": """
-        delete from sendcloud.pickups
-        where account = $old and id in (select id from sendcloud.pickups where account = $new)
-    """,
-    # in a lake, resolved records are in a separate table
-    "pickups_quarantine_resolved": """
-        delete from sendcloud.pickups_quarantine_resolved where account = $old
-            and record_hash in (select record_hash from sendcloud.pickups_quarantine_resolved where account = $new)
-    """,
-    # a sweep that began under the old name does not continue under the new name
-    "pickups_swept": "delete from sendcloud.pickups_swept where account = $old and $new <> $old",
-}
-# If the process is killed while renaming an account in a lake, copies of these rows remain under both names.
-_DELETE_COPIES = {
+_KEYS = {
+    "pickups_quarantine": ("record_hash",),
+    "pickups_quarantine_resolved": ("record_hash",),  # in a lake, resolved records are in a separate table
+    "pickups_unlisted": ("id",),
+    "pickups": ("id",),
+    # if the process is killed while renaming an account in a lake, copies of these rows remain under both names
     "pickup_status_history": ("id", "observed_at", "_dlt_load_id"),
     "pickup_runs": ("run_id",),
 }
-_DELETE_COPIED = """
-    delete from sendcloud.{table} as copied using (select {keys} from sendcloud.{table} where account = $new) as kept
-    where copied.account = $old and {same}
+_DELETE_OUTDATED = """
+    delete from sendcloud.{table} as outdated using (select {keys} from sendcloud.{kept} where account = $new) as kept
+    where outdated.account = $old and {same}
 """
 _KEEP_FIRST_SEEN = """
     update sendcloud.pickups_quarantine as kept set first_seen_at = earlier.first_seen_at
@@ -61,26 +46,24 @@ _KEEP_FIRST_SEEN = """
     where kept.account = $new and kept.record_hash = earlier.record_hash
         and earlier.first_seen_at < kept.first_seen_at
 """
-_DELETE_QUARANTINED = """
-    delete from sendcloud.pickups_quarantine where account = $old
-        and record_hash in (select record_hash from sendcloud.pickups_quarantine where account = $new)
-"""
-_STATES = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
-_SPELLED_ALIKE = "replace(lower({}::text), ' ', '_')"  # as in bookkeeping/status_history.py
-_SAME = " and ".join(
-    f"{_SPELLED_ALIKE.format(state)} is not distinct from {_SPELLED_ALIKE.format(f'latest_{state}')}"
-    for state in _STATES
+STATE_COLUMNS = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
+_STATES = ", ".join(STATE_COLUMNS)
+# a different spelling is not a different state: v2 sends Created, v3 sends CREATED
+_NORMALIZED = "replace(lower({}::text), ' ', '_')"
+IS_REPEATED = " and ".join(
+    f"{_NORMALIZED.format(state)} is not distinct from {_NORMALIZED.format(f'latest_{state}')}"
+    for state in STATE_COLUMNS
 )
+LATEST_STATES = ", ".join(f"lag({state}) over before as latest_{state}" for state in STATE_COLUMNS)
 # the first observation under the new name repeats the last state under the old name, unless the pickup has changed
 _DELETE_REPEATED_STATES = f"""
     delete from sendcloud.pickup_status_history as repeated using (
         select id, observed_at, _dlt_load_id from (
-            select id, observed_at, _dlt_load_id, {", ".join(_STATES)}, lag(id) over before as latest_id,
-                {", ".join(f"lag({state}) over before as latest_{state}" for state in _STATES)}
+            select id, observed_at, _dlt_load_id, {_STATES}, lag(id) over before as latest_id, {LATEST_STATES}
             from sendcloud.pickup_status_history where account = $new
             window before as (partition by id order by observed_at, _dlt_load_id)
         ) as compared
-        where latest_id is not null and {_SAME}
+        where latest_id is not null and {IS_REPEATED}
     ) as found
     where repeated.account = $new and repeated.id = found.id and repeated.observed_at = found.observed_at
         and repeated._dlt_load_id = found._dlt_load_id
@@ -170,15 +153,13 @@ def _check_is_same_account(session: Session, names: Renaming) -> None:
 def _delete_outdated(session: Session, tables: list[str], names: Renaming) -> None:
     if "pickups_quarantine" in tables:
         session.execute(_KEEP_FIRST_SEEN, names.parameters())
-        session.execute(_DELETE_QUARANTINED, names.parameters())
-    for table, outdated in _DELETE_OUTDATED.items():
+    if "pickups_swept" in tables:  # a sweep that began under the old name does not continue under the new name
+        session.execute("delete from sendcloud.pickups_swept where account = $old", {"old": names.old})
+    for table, kept in [("pickups_unlisted", "pickups"), *zip(_KEYS, _KEYS, strict=True)]:
         if table in tables:
+            same = " and ".join(f"outdated.{key} = kept.{key}" for key in _KEYS[table])
+            outdated = _DELETE_OUTDATED.format(table=table, kept=kept, keys=", ".join(_KEYS[table]), same=same)
             session.execute(outdated, names.parameters())
-    for table, keys in _DELETE_COPIES.items():
-        if table in tables:
-            same = " and ".join(f"copied.{key} = kept.{key}" for key in keys)
-            copied = _DELETE_COPIED.format(table=table, keys=", ".join(keys), same=same)
-            session.execute(copied, names.parameters())
 
 
 def delete_rows(session: Session, schema: str, account: str) -> None:

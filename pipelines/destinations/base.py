@@ -106,30 +106,23 @@ class AccountEditor(Protocol):
         """Makes changes visible to readers. Call this method after every change; an extra call is harmless."""
 
 
-class Recovery(Protocol):
+class Recovery:
     """Repairs a destination that a run can't use. Each method returns what was done, or None if nothing was needed.
 
-    The run must hold the lock. Both methods raise DestinationError if a person must decide what to do.
+    The run must hold the lock. Both methods raise DestinationError if a person must decide what to do. By default,
+    they do nothing, because servers and lakes are backed up by other means (docs/how-to/back-up.md).
     """
 
     def before_run(self) -> str | None:
         """Replaces a missing warehouse if earlier runs had already published pickups."""
-
-    def after_failure(self, errors: Sequence[Exception], /) -> str | None:
-        """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
-
-        Args:
-            errors: the accounts' errors.
-        """
-
-
-class NoRecovery:
-    """Implements Recovery for servers and lakes, which are backed up by other means (docs/how-to/back-up.md)."""
-
-    def before_run(self) -> str | None:
         return None
 
     def after_failure(self, _errors: Sequence[Exception], /) -> str | None:
+        """Replaces a warehouse that turned out to be damaged, or raises DestinationError with the cause of the errors.
+
+        Args:
+            _errors: the accounts' errors.
+        """
         return None
 
 

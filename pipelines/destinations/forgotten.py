@@ -21,27 +21,15 @@ _CREATE_TABLE = """
     )
 """
 _PICKUPS = "select id from sendcloud.pickups where account = $account and tracking_number = $number"
-_QUARANTINED = """
-    select json_extract_string(record, '$.id') from sendcloud.pickups_quarantine
-    where account = $account and strpos(record::text, $number) > 0
-"""
 _NOTE = "insert into sendcloud.pickups_forgotten select $account, unnest($ids), $now"
-_MASK_PICKUPS = """
-    update sendcloud.pickups set tracking_number = $mask, extra = null
-    where account = $account and (tracking_number = $number or strpos(coalesce(extra::text, ''), $number) > 0)
-"""
-_DELETE_QUARANTINED = """
-    delete from sendcloud.pickups_quarantine where account = $account and strpos(record::text, $number) > 0
-"""
-_COUNTS = {
-    "pickups": """
-        select count(*) from sendcloud.pickups
-        where account = $account and (tracking_number = $number or strpos(coalesce(extra::text, ''), $number) > 0)
-    """,
-    "pickups_quarantine": """
-        select count(*) from sendcloud.pickups_quarantine where account = $account and strpos(record::text, $number) > 0
-    """,
+# the rows of each table that contain the tracking number
+_MATCHES = {
+    "pickups": "account = $account and (tracking_number = $number or strpos(coalesce(extra::text, ''), $number) > 0)",
+    "pickups_quarantine": "account = $account and strpos(record::text, $number) > 0",
 }
+_QUARANTINED = f"sendcloud.pickups_quarantine where {_MATCHES['pickups_quarantine']}"
+_QUARANTINED_IDS = f"select json_extract_string(record, '$.id') from {_QUARANTINED}"  # noqa: S608  # a constant
+_MASK_PICKUPS = f"update sendcloud.pickups set tracking_number = $mask, extra = null where {_MATCHES['pickups']}"  # noqa: S608  # as above
 _IS_EXPIRED = "greatest(created_at, coalesce(pickup_until, pickup_from, created_at)) < $before"
 _EXPIRED_IDS = f"select id from sendcloud.pickups where account = $account and {_IS_EXPIRED}"  # noqa: S608  # a constant
 _TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept")
@@ -50,11 +38,10 @@ _TABLES_WITH_IDS = ("pickup_status_history", "pickups_unlisted", "pickups_swept"
 def count_matches(session: Session, account: str, number: str) -> dict[str, int]:
     """For each table that contains this tracking number, returns how many of the account's rows have the number."""
     facts = {"account": account, "number": number}
-    found = {
-        table: session.execute(query, facts).fetchall()[0][0]
-        for table, query in _COUNTS.items()
-        if session.has_table(table)
-    }
+    found = {}
+    for table in filter(session.has_table, _MATCHES):
+        count = f"select count(*) from sendcloud.{table} where {_MATCHES[table]}"  # noqa: S608  # constants
+        ((found[table],),) = session.execute(count, facts).fetchall()
     return {table: rows for table, rows in found.items() if rows}
 
 
@@ -64,8 +51,8 @@ def forget_number(session: Session, account: str, number: str) -> None:
     session.execute(_CREATE_TABLE)
     found = session.execute(_PICKUPS, facts).fetchall()
     if session.has_table("pickups_quarantine"):
-        found += session.execute(_QUARANTINED, facts).fetchall()
-        session.execute(_DELETE_QUARANTINED, facts)
+        found += session.execute(_QUARANTINED_IDS, facts).fetchall()
+        session.execute(f"delete from {_QUARANTINED}", facts)  # noqa: S608  # a constant
     session.execute(_MASK_PICKUPS, facts | {"mask": MASK})
     ids = {int(id_) for (id_,) in found if _ID.fullmatch(str(id_))} - {*forgotten_ids(session, account)}
     if ids:
@@ -95,7 +82,6 @@ def delete_expired_pickups(session: Session, account: str, before: datetime) -> 
     for table in filter(session.has_table, _TABLES_WITH_IDS):
         session.execute(f"delete from sendcloud.{table} where account = $account and id in ({_EXPIRED_IDS})", facts)  # noqa: S608  # constants
     if session.has_table("pickups_quarantine"):
-        session.execute(
-            "delete from sendcloud.pickups_quarantine where account = $account and first_seen_at < $before", facts
-        )
+        old = "delete from sendcloud.pickups_quarantine where account = $account and first_seen_at < $before"
+        session.execute(old, facts)
     session.execute(f"delete from sendcloud.pickups where account = $account and {_IS_EXPIRED}", facts)  # noqa: S608  # a constant

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.config.project import find_project
-from pipelines.destinations.base import DATASET
+from pipelines.destinations.base import DATASET, Recovery
 
 if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+
     from pipelines.destinations.schemas import SchemaNames
 
 ACCOUNT_INFIX = "_of_"
@@ -38,9 +41,20 @@ def account_dataset(account: str, data: str = DATASET) -> str:
 
 
 class AccountDatasets:
-    """Implements the parts of Backend (destinations/base.py) that PostgreSQL servers and lakes share."""
+    """Implements the parts of Backend (destinations/base.py) that PostgreSQL servers and lakes share.
 
-    _names: SchemaNames
+    `_locked` contains the accounts whose locks the run holds.
+    """
+
+    def __init__(self, destination: Destination[Any, Any], names: SchemaNames) -> None:
+        self._destination, self._names = destination, names
+        self._locked: list[str] = []
+
+    def dlt_destination(self) -> Destination[Any, Any]:
+        return self._destination
+
+    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> Recovery:  # noqa: ARG002  # as in base.py
+        return Recovery()
 
     def dataset_name(self, account: str) -> str:
         return self._names.of_account(account)

@@ -72,12 +72,15 @@ def check_objects(where: str, objects: Sequence[CatalogObject], names: SchemaNam
     foreign = [one for one in objects if not _is_own(one, names, is_ours=is_ours)]
     if not foreign:
         return
-    named = ", ".join(map(str, foreign[:MAX_NAMED])) + (
-        f" and {len(foreign) - MAX_NAMED} more" * (len(foreign) > MAX_NAMED)
-    )
     settings = {"analytics" if one.schema == names.analytics else "data" for one in foreign}
     remedy = SCHEMA_REMEDY.format(setting=" and ".join(sorted(settings)))
-    raise ForeignObject(f"{where}: {named}", "was not created by this program", remedy)
+    raise ForeignObject(f"{where}: {first_few(foreign)}", "was not created by this program", remedy)
+
+
+def first_few(objects: Sequence[object]) -> str:
+    """Returns the first MAX_NAMED objects and the number of the others, for a message."""
+    more = f" and {len(objects) - MAX_NAMED} more" if len(objects) > MAX_NAMED else ""
+    return ", ".join(map(str, objects[:MAX_NAMED])) + more
 
 
 def is_recognized(objects: Iterable[CatalogObject], data: str) -> bool:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.destinations.base import ANALYTICS, Session
 from pipelines.errors import NewerLayout
@@ -80,13 +81,13 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
     return None
 
 
-def updated(found: WarehouseMark | None, **here: str | None) -> WarehouseMark:
+def updated(found: WarehouseMark | None, here: dict[str, Any]) -> WarehouseMark:
     """Returns the mark with the current values, or a new mark if there is none."""
-    before = found or WarehouseMark(**here)  # type: ignore[arg-type]
-    return replace(before, layout_version=LAYOUT_VERSION, program_version=program_version(), **here)  # type: ignore[arg-type]
+    now = {"layout_version": LAYOUT_VERSION, "program_version": program_version(), **here}
+    return replace(found or WarehouseMark(), **now)
 
 
-def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda: None, **here: str | None) -> None:
+def write_mark(session: Session, where: str, here: dict[str, Any], lock: Callable[[], object] = lambda: None) -> None:
     """Creates the mark, or updates it if one of its values has changed.
 
     Call this function before a run loads anything, because a crashed first run must not leave tables without a mark.
@@ -94,15 +95,15 @@ def write_mark(session: Session, where: str, lock: Callable[[], object] = lambda
     Args:
         session: a session over the warehouse.
         where: the warehouse, for messages.
+        here: the values of `analytics_schema` and, for a file, of `warehouse_path` and `published_path`.
         lock: keeps runs on other machines from writing the mark until the transaction ends.
-        here: the values of `analytics_schema`, `warehouse_path` and `published_path`.
     """
     found = read_mark(session, where)
-    if updated(found, **here) == found:
+    if updated(found, here) == found:
         return
     session.execute("begin")
     lock()
-    mark = updated(read_mark(session, where), **here)
+    mark = updated(read_mark(session, where), here)
     session.execute("create schema if not exists sendcloud")
     session.execute(_CREATE)
     for name in set(_COLUMNS) - set(session.columns(MARK_TABLE)):  # an older version created the table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from pipelines.config.account_settings import (
     with_setting_location,
 )
 from pipelines.config.accounts import AccountSections
-from pipelines.destinations.base import Backend
+from pipelines.destinations.base import Backend, Session
 from pipelines.loading.change_detection import ChangeDetector
 from pipelines.loading.concurrency import WriteLock
 from pipelines.loading.dlt_errors import translate_error
@@ -28,7 +29,7 @@ from pipelines.loading.dlt_pipeline import create_pipeline
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
 from pipelines.loading.privacy import PrivacyFilter
-from pipelines.loading.sightings import FirstSeenKeeper, SightingRecorder
+from pipelines.loading.sightings import SightingRecorder, keep_first_seen
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
@@ -103,6 +104,12 @@ class AccountRun:
         self.settings["request_max_attempts"] = 1
         self.source = build_source(self.settings, self.part, self.stats)
 
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Opens a session over the account's own tables. Meanwhile, no other account of the run can write."""
+        with self.write_lock, self.backend.session() as session:
+            yield session.for_account(self.receipt.account)
+
     def load(self) -> None:
         """Reads and loads the account. Afterwards, the account has either succeeded or failed."""
         try:
@@ -133,7 +140,6 @@ class _Steps(NamedTuple):
 
     detector: ChangeDetector
     recorder: SightingRecorder
-    first_seen: FirstSeenKeeper
     privacy: PrivacyFilter
 
 
@@ -145,13 +151,13 @@ def _load_packages(one: AccountRun) -> None:
     source = one.source
     with one.write_lock:
         pipeline = create_pipeline(one.backend, one.receipt)
-        _recall(one)
+    with one.writing() as own:  # the source compares these times with the clocks
+        one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)
     open_pickups = OpenPickups(one.stats, timedelta(days=one.settings["settle_days"]))
     steps = _Steps(
-        ChangeDetector(one.backend, one.stats, one.write_lock),
-        SightingRecorder(one.backend, one.stats, one.write_lock, open_pickups),
-        FirstSeenKeeper(one.backend, one.receipt.account, one.write_lock),
-        PrivacyFilter(one.backend, one.stats, one.write_lock),
+        ChangeDetector(one.writing, one.stats),
+        SightingRecorder(one.writing, one.stats, open_pickups),
+        PrivacyFilter(one.writing, one.stats),
     )
     earlier = timedelta(microseconds=1)  # a crashed run's rows were read before this run's rows
     while True:
@@ -172,13 +178,6 @@ def _load_packages(one: AccountRun) -> None:
         steps.recorder.unread_before = one.stats.frontier if is_swept else None
 
 
-def _recall(one: AccountRun) -> None:
-    """Gives the source the times at which earlier runs observed the list, so that the source can check the clocks."""
-    with one.backend.session() as session:
-        own = session.for_account(one.receipt.account)
-        one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)
-
-
 def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
     one.receipt.open_missing = open_pickups.count_missing()
     if one.receipt.open_missing:
@@ -189,9 +188,8 @@ def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
     one.backend.adapt_source(source)
     source.resources["pickups"].add_map(steps.privacy).add_map(steps.detector).add_map(steps.recorder)
-    note_rejected = steps.recorder.open_pickups.note_rejected
-    rejected = source.resources["pickups_quarantine"].add_map(note_rejected)
-    rejected.add_map(steps.privacy.records).add_map(steps.first_seen)
+    rejected = source.resources["pickups_quarantine"].add_map(steps.recorder.open_pickups.note_rejected)
+    rejected.add_map(steps.privacy.records).add_map(lambda refused: keep_first_seen(one.writing, refused))
     started, changed = time.monotonic(), steps.detector.changed
     try:
         pipeline.extract(source, loader_file_format="parquet")

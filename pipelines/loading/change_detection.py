@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import DATASET, Backend, Session
+from pipelines.destinations.base import DATASET, Session
 from pipelines.errors import IdMismatch
-from pipelines.loading.concurrency import WriteLock
+from pipelines.loading.concurrency import OpenSession
 from sources.sendcloud import ReadStats
 from sources.sendcloud.records.tables import INSTANT, ROW_SCHEMA
 
@@ -37,9 +37,9 @@ class ListedRows(NamedTuple):
         """
         if self.changed_ids.num_rows == self.rows.num_rows:
             return self.rows if self.rows.num_rows or self.creates_table else None
-        return (
-            self.rows.filter(pc.is_in(self.rows["id"], self.changed_ids["id"])) if self.changed_ids.num_rows else None
-        )
+        if not self.changed_ids.num_rows:
+            return None
+        return self.rows.filter(pc.is_in(self.rows["id"], self.changed_ids["id"]))
 
 
 @dataclass
@@ -49,9 +49,8 @@ class ChangeDetector:
     The counts are based on the table as it was before the load, so they remain valid even if the load fails.
 
     Attributes:
-        backend: the destination with the table.
+        open_session: opens a session over the account's tables while no other account writes.
         stats: the account's read statistics.
-        write_lock: the lock that the run's accounts share.
         new: the number of pickups that are not in the table.
         changed: the number of pickups that differ from their row in the table.
         unchanged: the number of pickups that are identical to their row in the table.
@@ -59,9 +58,8 @@ class ChangeDetector:
             those that were booked since then. In a first load, older pickups don't count.
     """
 
-    backend: Backend
+    open_session: OpenSession
     stats: ReadStats
-    write_lock: WriteLock
     new: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -73,8 +71,7 @@ class ChangeDetector:
         Raises:
             IdMismatch: the API version has changed, and the new version gives a pickup a different id.
         """
-        with self.write_lock, self.backend.session() as session:
-            own = session.for_account(self.stats.account)
+        with self.open_session() as own:
             if not own.has_table("pickups"):
                 self.new += _count_ids(rows)
                 return ListedRows(rows, rows.select(["id"]), creates_table=True)

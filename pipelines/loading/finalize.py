@@ -18,15 +18,9 @@ from sources.sendcloud import ReadStats
 
 OUTDATED_VIEWS = "outdated_views"  # a finding that the receipt lists with the failed checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
-_LAST_FINDINGS = f"""
-    select checks_failed, unexpected_values from {DATASET}.pickup_runs
-    where account = ? and run_id <> ? and outcome = 'succeeded'
-    order by {LATEST_FIRST} limit 1
-"""  # noqa: S608  # as above
-_LAST_VERSION = f"""
-    select coalesce(api_version, 'v2') from {DATASET}.pickup_runs
-    where account = ? and run_id <> ? and outcome = 'succeeded'
-    order by {LATEST_FIRST} limit 1
+_LAST_GOOD_RUN = f"""
+    select checks_failed, unexpected_values, coalesce(api_version, 'v2') from {DATASET}.pickup_runs
+    where account = ? and run_id <> ? and outcome = 'succeeded' order by {LATEST_FIRST} limit 1
 """  # noqa: S608  # as above
 
 
@@ -130,10 +124,10 @@ def _has_new_findings(connection: Session, receipt: Receipt) -> bool:
 
     Row counts are not compared, because most of them grow with every booking.
     """
-    before = connection.execute(_LAST_FINDINGS, [receipt.account, receipt.run_id]).fetchall()
+    before = connection.execute(_LAST_GOOD_RUN, [receipt.account, receipt.run_id]).fetchall()
     if not before:
         return True
-    checks_before, values_before = (json.loads(found or "{}") for found in before[0])
+    checks_before, values_before = (json.loads(found or "{}") for found in before[0][:2])
     known = {(name, value) for name, values in values_before.items() for value in values}
     values = {(name, value) for name, values in receipt.unexpected_values.items() for value in values}
     return not (receipt.checks_failed.keys() <= checks_before.keys() and values <= known)
@@ -165,8 +159,8 @@ def _previous_version(connection: Session, receipt: Receipt) -> str | None:
     """
     if not receipt.observed_at:
         return None
-    versions = connection.execute(_LAST_VERSION, [receipt.account, receipt.run_id]).fetchall()
-    return next((version for (version,) in versions if version != receipt.api_version), None)
+    before = connection.execute(_LAST_GOOD_RUN, [receipt.account, receipt.run_id]).fetchall()
+    return next((version for _, _, version in before if version != receipt.api_version), None)
 
 
 def _finish_sweep(connection: Session, receipt: Receipt) -> None:

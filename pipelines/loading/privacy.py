@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Backend
 from pipelines.destinations.forgotten import MASK, delete_expired_pickups, forgotten_ids, has_expired_pickups
-from pipelines.loading.concurrency import WriteLock
+from pipelines.loading.concurrency import OpenSession
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 
@@ -42,9 +42,8 @@ class PrivacyFilter:
     changed.
     """
 
-    backend: Backend
+    open_session: OpenSession  # opens a session over the account's tables while no other account writes
     stats: ReadStats
-    write_lock: WriteLock
     expired_rows: int = 0  # listed pickups and rejected records that were not loaded, because they are too old
     _forgotten: pa.Array | None = None
 
@@ -98,9 +97,8 @@ class PrivacyFilter:
 
     def _ids(self) -> pa.Array:
         if self._forgotten is None:
-            with self.write_lock, self.backend.session() as session:
-                account = self.stats.account
-                self._forgotten = pa.array(forgotten_ids(session.for_account(account), account), pa.int64())
+            with self.open_session() as own:
+                self._forgotten = pa.array(forgotten_ids(own, self.stats.account), pa.int64())
         return self._forgotten
 
 

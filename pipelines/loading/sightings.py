@@ -8,9 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.bookkeeping import quarantine, sweep
-from pipelines.destinations.base import Backend
 from pipelines.loading.change_detection import ListedRows
-from pipelines.loading.concurrency import WriteLock
+from pipelines.loading.concurrency import OpenSession
 from pipelines.loading.open_pickups import OpenPickups
 from sources.sendcloud import ReadStats
 from sources.sendcloud.records.tables import QUARANTINE_SCHEMA
@@ -24,23 +23,20 @@ class SightingRecorder:
     is harmless.
 
     Attributes:
-        backend: the run's destination.
+        open_session: opens a session over the account's tables while no other account writes.
         stats: the account's read statistics.
-        write_lock: the lock that the run's accounts share.
         unread_before: the booking time (UTC) before which no ordinary run would have read a row. If None, no row counts
             as missed.
     """
 
-    backend: Backend
+    open_session: OpenSession
     stats: ReadStats
-    write_lock: WriteLock
     open_pickups: OpenPickups
     unread_before: datetime | None = None
 
     def __call__(self, listed: ListedRows) -> pa.Table | None:
         """Records the rows as listed. Returns the rows to load, or None if there are none."""
-        with self.write_lock, self.backend.session() as session:
-            own = session.for_account(self.stats.account)
+        with self.open_session() as own:
             own.register("listed", listed.rows)
             own.register("found", listed.changed_ids)
             sweep.note_listed_rows(own, self.stats, self.unread_before)
@@ -50,24 +46,18 @@ class SightingRecorder:
         return listed.to_load()
 
 
-@dataclass
-class FirstSeenKeeper:
-    """A dlt step for the quarantine that preserves a record's first-seen time when the record is rejected again."""
+def keep_first_seen(open_session: OpenSession, refused: pa.Table) -> pa.Table:
+    """Returns the rejected records, with the stored `first_seen_at` for records already in the table.
 
-    backend: Backend
-    account: str
-    write_lock: WriteLock
-
-    def __call__(self, refused: pa.Table) -> pa.Table:
-        """Returns the rejected records, with the stored `first_seen_at` for records already in the table."""
-        if not refused.num_rows:
+    A dlt step for the quarantine that preserves a record's first-seen time when the record is rejected again.
+    """
+    if not refused.num_rows:
+        return refused
+    with open_session() as own:
+        if not own.has_table("pickups_quarantine"):
             return refused
-        with self.write_lock, self.backend.session() as session:
-            connection = session.for_account(self.account)
-            if not connection.has_table("pickups_quarantine"):
-                return refused
-            connection.register("refused", refused)
-            return connection.sql(_FIRST_SEEN).to_arrow_table().cast(QUARANTINE_SCHEMA)
+        own.register("refused", refused)
+        return own.sql(_FIRST_SEEN).to_arrow_table().cast(QUARANTINE_SCHEMA)
 
 
 _FIRST = "refused.first_seen_at"

@@ -11,7 +11,7 @@ from pipelines.config.accounts import account_names, account_section, configured
 from pipelines.config.project import project_context
 from pipelines.config.settings import SOURCE_SECTION, list_alternatives, setting_location, settings_file
 from pipelines.destinations.account_rows import Renaming, RowCounts
-from pipelines.destinations.base import AccountEditor, Backend
+from pipelines.destinations.base import AccountEditor
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, NoData
@@ -48,7 +48,10 @@ def list_accounts(wait_seconds: float = 0) -> list[AccountRows]:
     """
     with project_context() as project:
         names, backend = account_names(), select_backend(project)
-        found = _count(backend, names, wait_seconds)
+        found: RowCounts = {}
+        if backend.exists():
+            with backend.lock(names, wait_seconds):
+                found = backend.account_editor().count_rows()
     return [AccountRows(name, name in names, found.get(name, {})) for name in sorted({*names, *found})]
 
 
@@ -100,13 +103,6 @@ def remove_account(account: str, *, wait_seconds: float = 0, is_trial: bool = Fa
                 editor.remove(account)
                 editor.publish()
     return change
-
-
-def _count(backend: Backend, names: Sequence[str], wait_seconds: float) -> RowCounts:
-    if not backend.exists():
-        return {}
-    with backend.lock(names, wait_seconds):
-        return backend.account_editor().count_rows()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pipelines.config.settings import get_setting, readable_value
 from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
 from pipelines.operations import incidents
-from pipelines.operations.incidents import ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER, Incident, Incidents, is_due
+from pipelines.operations.incidents import ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER, Incidents, is_due
 from pipelines.output import visible
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
@@ -86,7 +86,9 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, [*well, LOCKED_OUT], configured)
     if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts doesn't prove that all accounts work
-        _ping(settings.ping_url)
+        problem = "[alerts] ping_url: {}. The run itself succeeded."
+        if _is_accepted(settings.ping_url, "GET", "ping_failed", problem):
+            log_event("pinged")
 
 
 def notify_failure(
@@ -113,10 +115,8 @@ def notify_failure(
 def _describe_failure(receipt: Receipt) -> str:
     if receipt.failure:
         return one_line(receipt.failure)
-    checks = ", ".join(receipt.checks_failed)
-    return (
-        f"A must-pass check failed (failed checks: {checks}); the pickups are loaded and published. See: pickups status"
-    )
+    failed = f"A must-pass check failed (failed checks: {', '.join(receipt.checks_failed)})"
+    return f"{failed}; the pickups are loaded and published. See: pickups status"
 
 
 def _notify(
@@ -136,9 +136,9 @@ def _notify(
     left = so_far()  # the file is read again, because a run of another account may have ended during a slow request
     for name in reported & left.keys():
         left[name].is_told = True
-    incidents.write_incidents(
-        settings.incident_files, {n: one for n, one in left.items() if not (one.well_at and n in reported)}
-    )
+        if left[name].well_at:
+            del left[name]
+    incidents.write_incidents(settings.incident_files, left)
 
 
 def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[str, str], now: datetime) -> set[str]:
@@ -185,21 +185,12 @@ def _failing_lines(began: Incidents, failing: Mapping[str, str]) -> Iterator[str
 def _recovered_lines(over: Incidents) -> Iterator[str]:
     for name, one in over.items():
         runs = {0: "failing", 1: "1 run failed"}.get(one.failed_runs, f"{one.failed_runs:,} runs failed")
-        since = f"{one.since:%Y-%m-%d %H:%M} UTC"
-        yield f"{_format_accounts([name])}: recovered after {_duration(one)} ({runs} since {since})"
-
-
-def _duration(one: Incident) -> timedelta:
-    return timedelta(seconds=round(((one.well_at or one.since) - one.since).total_seconds()))
+        lasted = timedelta(seconds=round(((one.well_at or one.since) - one.since).total_seconds()))
+        yield f"{_format_accounts([name])}: recovered after {lasted} ({runs} since {one.since:%Y-%m-%d %H:%M} UTC)"
 
 
 def _format_accounts(names: Sequence[str]) -> str:
     return ", ".join("all accounts" if name in (ALL_ACCOUNTS, LOCKED_OUT, UNKNOWN_HOLDER) else name for name in names)
-
-
-def _ping(address: str) -> None:
-    if _is_accepted(address, "GET", "ping_failed", "[alerts] ping_url: {}. The run itself succeeded."):
-        log_event("pinged")
 
 
 def _is_accepted(address: str, method: str, event: str, problem: str, **content: Any) -> bool:

@@ -141,7 +141,7 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
             fresh.write_bytes(msgspec.json.encode(incidents))
         return True
     except OSError:
-        if incidents and all(incident.is_told for incident in incidents.values()):
+        if all(incident.is_told for incident in incidents.values()):
             with suppress(OSError):
                 if not path.exists() or path.stat().st_size:  # rewriting an empty file would change its timestamp
                     _empty_file(path)

@@ -63,12 +63,9 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
 def _project_finding(project: Path) -> Finding:
     if (project / ".dlt").is_dir():
         return Finding("project", "ok", str(project))
+    problem = f"there is no .dlt in or above {project}, so all settings come from defaults or the environment"
     remedy = "Change to the project folder, specify it (--project-dir), or create one: pickups init DIR"
-    return Finding(
-        "project",
-        "warning",
-        f"there is no .dlt in or above {project}, so all settings come from defaults or the environment. {remedy}",
-    )
+    return Finding("project", "warning", f"{problem}. {remedy}")
 
 
 def _versions_finding() -> Finding:
@@ -86,12 +83,10 @@ def _versions_finding() -> Finding:
 def _access_findings(project: Path, data: Path) -> Iterator[Finding]:
     """Yields a warning if another user can change the settings or replace the data."""
     places = [project / ".dlt", *map(Path, settings_files_read()), data]
-    open_places = [str(place) for place in places if place.exists() and is_open_to_others(place)]
-    if open_places:
+    if open_places := [str(place) for place in places if place.exists() and is_open_to_others(place)]:
+        problem = f"every user of this machine can write to {', '.join(open_places)}"
         remedy = "To keep other users from redirecting the keys or replacing the data, use chmod o-w"
-        yield Finding(
-            "access", "warning", f"every user of this machine can write to {', '.join(open_places)}. {remedy}"
-        )
+        yield Finding("access", "warning", f"{problem}. {remedy}")
 
 
 def _ignored_findings() -> Iterator[Finding]:
@@ -102,14 +97,10 @@ def _ignored_findings() -> Iterator[Finding]:
 
 def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
     """Yields one finding that covers all accounts on API v2 and explains what switching to v3 would do."""
-    by_v2 = [name for name in names if api_version_of(name) == "v2"]
-    if by_v2:
+    if by_v2 := [name for name in names if api_version_of(name) == "v2"]:
         message = f"{', '.join(by_v2)}: API v2, which works but gets no new features."
-        remedy = (
-            'With api_version = "v3", the next run reads all pickups again; tables and views stay the same. '
-            "See docs/how-to/api-v3.md"
-        )
-        yield Finding("version", "ok", f"{message} {remedy}")
+        remedy = 'With api_version = "v3", the next run reads all pickups again; tables and views stay the same.'
+        yield Finding("version", "ok", f"{message} {remedy} See docs/how-to/api-v3.md")
 
 
 def _secrets_findings() -> Iterator[Finding]:

@@ -40,11 +40,8 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
         settings = resolve_account_settings(account, configured_accounts())
         build_source(settings, "head", ReadStats())  # raises SettingsError for an invalid setting
     except Exception as error:
-        yield error_finding(
-            "settings" if getattr(error, "setting", None) not in (None, "credentials") else "keys",
-            with_setting_location(translate_error(error, where), account),
-            account,
-        )
+        what = "settings" if getattr(error, "setting", None) not in (None, "credentials") else "keys"
+        yield error_finding(what, with_setting_location(translate_error(error, where), account), account)
         return
     yield Finding("keys", "ok", " and ".join(settings["credentials"].pair()), account)
     try:
@@ -96,9 +93,8 @@ def _swapped_keys(settings: SourceSettings, account: str) -> SettingsError | Non
         _first_page({**settings, "credentials": other_way_round})
     except SendcloudError:
         return None
-    return SettingsError(
-        f"{public} and {secret} of account {account!r} are swapped: Sendcloud accepts them the other way round."
-    )
+    swapped = f"{public} and {secret} of account {account!r} are swapped"
+    return SettingsError(f"{swapped}: Sendcloud accepts them the other way round.")
 
 
 def _record_findings(page: Page, account: str) -> Iterator[Finding]:
@@ -122,12 +118,8 @@ def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
     as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
     message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
     message += f" A run would use {as_of:%Y-%m-%d %H:%M} UTC as the current time."
-    return Finding(
-        "clock",
-        "warning",
-        f"{message} This affects TLS, schedules and the ages in pickups status. Synchronize the clock with NTP",
-        account,
-    )
+    message += " This affects TLS, schedules and the ages in pickups status. Synchronize the clock with NTP"
+    return Finding("clock", "warning", message, account)
 
 
 def _now() -> datetime:

@@ -8,7 +8,6 @@ from typing import Any
 from pipelines.bookkeeping.receipts import RUN_ORDER
 from pipelines.config.accounts import account_names, has_credentials
 from pipelines.config.project import project_context
-from pipelines.destinations.base import Session
 from pipelines.destinations.select import select_backend
 from pipelines.errors import NoData
 from pipelines.warehouse import reading
@@ -45,10 +44,7 @@ _STATUS_QUERY = f"""
     group by account
 """  # noqa: S608  # the text is a constant
 _OLDEST_QUERY = "select account, min(created_at) from sendcloud.pickups group by account"
-_COUNT_QUERIES = {
-    "pickups": "select account, count(*) as rows from sendcloud.pickups group by account",
-    "quarantined": "select account, count(*) as rows from sendcloud.pickups_quarantine group by account",
-}
+_COUNTED = {"pickups": "pickups", "quarantined": "pickups_quarantine"}
 
 
 def read_status(max_age_hours: float) -> list[dict[str, Any]]:
@@ -72,7 +68,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         names = account_names() if has_credentials() or not is_demo else []
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():
-        accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNT_QUERIES, 0)}
+        accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNTED, 0)}
     for name, account in accounts.items():
         account["is_configured"] = is_demo or name in names
         account["age_hours"] = age = _age_hours(account["last_success_at"])
@@ -83,24 +79,22 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
 def _read_published() -> list[dict[str, Any]]:
     try:
         with reading() as connection:
-            accounts: list[dict[str, Any]] = connection.sql(_status_query(connection)).to_arrow_table().to_pylist()
+            # until the first run after an upgrade, receipts may have no run numbers
+            has_numbers = "run_number" in connection.columns("pickup_runs")
+            query = _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
+            accounts: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
             oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
-            for name, query in _COUNT_QUERIES.items():
-                there = connection.columns("pickups" if name == "pickups" else "pickups_quarantine")  # in a lake: views
-                rows = dict(connection.execute(query).fetchall()) if there else {}
+            for name, table in _COUNTED.items():
+                count = f"select account, count(*) from sendcloud.{table} group by account"  # noqa: S608  # a constant
+                is_there = connection.columns(table)  # in a lake, the tables are views
+                rows = dict(connection.execute(count).fetchall()) if is_there else {}
                 for account in accounts:
                     account[name] = rows.get(account["account"], 0)
             return accounts
     except NoData:
         return []
-
-
-def _status_query(connection: Session) -> str:
-    """Returns the query. Until the first run after an upgrade, receipts may have no run numbers."""
-    has_numbers = "run_number" in connection.columns("pickup_runs")
-    return _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
 
 
 def _age_hours(instant: datetime | None) -> float | None:

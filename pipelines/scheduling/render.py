@@ -117,9 +117,8 @@ def write_files(texts: Mapping[str, str], folder: Path) -> str:
         for name, text in texts.items():
             if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") != text:
                 raise DestinationError(str(folder / name), "the file exists and differs from the new file", remedy)
-        return "\n".join(
-            f"{create_file(folder / name, text.encode(), 0o666)}  {folder / name}" for name, text in texts.items()
-        )
+        made = {name: create_file(folder / name, text.encode(), 0o666) for name, text in texts.items()}
+        return "\n".join(f"{outcome}  {folder / name}" for name, outcome in made.items())
     except OSError as error:
         remedy = "Choose a folder that you can write to."
         raise DestinationError(str(folder), error.strerror or str(error), remedy) from error
@@ -164,7 +163,7 @@ def _github_secrets(accounts: list[str]) -> str:
     lines: dict[str, str] = {}
     for place in [f"{ACCOUNTS_SECTION}.{account}" for account in accounts] or [SOURCE_SECTION]:
         for key in ("public_key", "secret_key"):
-            variable = f"{place}.credentials.{key}".replace(".", "__").upper()
+            variable = env_variable(f"{place}.credentials.{key}")
             secret = variable.removeprefix("SOURCES__").replace("-", "_")
             lines[f"{variable}: ${{{{ secrets.{secret} }}}}"] = secret
     if len({*lines.values()}) < len(lines):

@@ -30,16 +30,15 @@ from .reading.progress import ReadStats
 from .reading.walk import walk
 from .records.tables import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .settings import (
+    _COUNT,
+    _SPAN,
     BASE_URL,
     BATCH_ROWS,
     NEVER_DROP_SECONDS,
     _check_account,
     _check_address_section,
     _check_lag,
-    _check_numbers,
-    _check_spans,
-    _check_start_date,
-    _check_timeout,
+    _check_range,
     _to_utc,
     address_of,
     version_of,
@@ -125,11 +124,11 @@ def sendcloud_source(
     """
     hide_known_warning()
     _check_account(account)
-    _check_timeout(account_timeout)
-    _check_spans(overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
-    _check_numbers(page_size=page_size, pages_per_package=pages_per_package)
-    _check_numbers(requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
-    _check_start_date()
+    _check_range(0, 1e6, "Use 0 (no limit) to 1000000 seconds.", account_timeout=account_timeout)
+    _check_range(*_SPAN, overlap_hours=overlap_hours, settle_days=settle_days, max_lookback_days=max_lookback_days)
+    _check_range(*_COUNT, page_size=page_size, pages_per_package=pages_per_package)
+    _check_range(*_COUNT, requests_per_minute=requests_per_minute, request_max_attempts=request_max_attempts)
+    _to_utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))  # dlt 1.31 fails on an invalid date
     _check_address_section(base_url=base_url, token_url=token_url)
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
     rules = Rules(*spans, page_size, pages_per_package)

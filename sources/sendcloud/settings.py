@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import dlt
@@ -57,21 +58,14 @@ def _check_account(account: str) -> None:
         raise SettingsError.of("account", f"is {account!r}", "Use 1 to 40 letters, digits, '_' or '-'.")
 
 
-def _check_spans(**settings: float) -> None:
+_SPAN, _COUNT = (0, 36_500, "Use a number from 0 to 36500."), (1, inf, "Use a whole number of at least 1.")
+
+
+def _check_range(first: float, last: float, remedy: str, **settings: float) -> None:
+    """Raises SettingsError if a setting is not a number from `first` to `last`."""
     for name, value in settings.items():
-        if not 0 <= value <= 36_500:
-            raise SettingsError.of(name, f"is {value}", "Use a number from 0 to 36500.")
-
-
-def _check_timeout(account_timeout: float) -> None:
-    if not 0 <= account_timeout <= 1e6:
-        raise SettingsError.of("account_timeout", f"is {account_timeout}", "Use 0 (no limit) to 1000000 seconds.")
-
-
-def _check_numbers(**settings: int) -> None:
-    for name, value in settings.items():
-        if value < 1:
-            raise SettingsError.of(name, f"is {value}", "Use a whole number of at least 1.")
+        if not first <= value <= last:
+            raise SettingsError.of(name, f"is {value}", remedy)
 
 
 def _check_address_section(**addresses: str) -> None:
@@ -91,16 +85,9 @@ def _check_address_section(**addresses: str) -> None:
 def _check_lag(created_at: dlt.sources.incremental[datetime]) -> None:
     """Raises SettingsError if an incremental passed by the caller would drop changes to old pickups."""
     if created_at.end_value is None and (created_at.lag or 0) < NEVER_DROP_SECONDS:
-        raise SettingsError.of(
-            "pickups.created_at",
-            f"has a lag of {created_at.lag}, so dlt would drop every change to an older pickup",
-            'Pass dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS, …) from sources.sendcloud.',
-        )
-
-
-def _check_start_date() -> None:
-    """Raises SettingsError if the start date is invalid, because dlt 1.31 fails when it binds an invalid date."""
-    _to_utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))
+        problem = f"has a lag of {created_at.lag}, so dlt would drop every change to an older pickup"
+        remedy = 'Pass dlt.sources.incremental("created_at", lag=NEVER_DROP_SECONDS, …) from sources.sendcloud.'
+        raise SettingsError.of("pickups.created_at", problem, remedy)
 
 
 def _to_utc(value: Any) -> datetime | None:
@@ -112,8 +99,7 @@ def _to_utc(value: Any) -> datetime | None:
     if value is None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
+        problem = f"is bounded by {value!r}, which is not a time with a UTC offset"
         remedy = "Write the time in config.toml without quotes (2026-01-31T00:00:00Z), or pass an aware datetime."
-        raise SettingsError.of(
-            "pickups.created_at", f"is bounded by {value!r}, which is not a time with a UTC offset", remedy
-        )
+        raise SettingsError.of("pickups.created_at", problem, remedy)
     return value.astimezone(UTC)

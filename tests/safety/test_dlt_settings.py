@@ -40,7 +40,6 @@ VALUES = {
     "read_only": "true",
     "sentry_dsn": "https://key@127.0.0.1:9/1",
 }
-NAMES = {f"{row.section}.{name}": row.use for row in DLT_SETTINGS for name in row.names.split()}
 INTERVAL = {
     "DLT_ALLOW_EXTERNAL_SCHEDULERS": "true",
     "DLT_INTERVAL_START": "2026-11-01T00:00:00Z",
@@ -56,7 +55,7 @@ def variable(path: str) -> str:
 
 def variables(use: str) -> dict[str, str]:
     """Returns the environment variables of all settings with this use."""
-    paths = [path for path, its in NAMES.items() if its == use]
+    paths = [path for path, its in DLT_SETTINGS.items() if its == use]
     return {variable(path): VALUES.get(path.rsplit(".", 1)[1], "theirs") for path in paths}
 
 
@@ -117,7 +116,7 @@ def test_every_setting_that_dlt_looks_up_during_a_run_is_in_the_table(
     unlisted = {
         path
         for path in theirs
-        if not any(covers(listed, path) for listed in [*NAMES, *known_settings(), ACCOUNTS_SECTION])
+        if not any(covers(listed, path) for listed in [*DLT_SETTINGS, *known_settings(), ACCOUNTS_SECTION])
     }
     assert {"load.workers", "schema.naming", "normalize.workers"} <= theirs
     assert sorted(unlisted) == []
@@ -139,7 +138,7 @@ def test_a_setting_under_a_longer_path_changes_nothing(
     installation: Installation, api: Sandbox, expected_rows: Callable[[], object], prefix: str
 ) -> None:
     names = {f"{prefix}__{name}": value for name, value in variables("ignored").items()}
-    names |= {f"{prefix}__{variable(path)}": "theirs" for path in NAMES if path.startswith("runtime.")}
+    names |= {f"{prefix}__{variable(path)}": "theirs" for path in DLT_SETTINGS if path.startswith("runtime.")}
 
     assert installation.command("run", api=api, **names).returncode == 0
     assert installation.pickups() == expected_rows()

@@ -11,13 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from pipelines.destinations.account_rows import (
-    Renaming,
-    RowCounts,
-    account_tables,
-    rename_rows,
-    renamed_state,
-)
+from pipelines.destinations.account_rows import Renaming, RowCounts, account_tables, rename_rows, renamed_state
 from pipelines.destinations.base import DATASET, Result, Session
 from pipelines.destinations.delta.hidden import COPY_OF, LEFTOVER, MERGING, finish_changes, hidden_datasets, hide, show
 from pipelines.destinations.delta.session import table_query
@@ -56,7 +50,9 @@ class DeltaAccountEditor:
         found: RowCounts = {}
         with self.open_memory() as session:
             for dataset in self._datasets():
-                for table in self._tables(dataset, without=(LOADS_TABLE,)):
+                for table in self._tables(dataset):
+                    if table == LOADS_TABLE:
+                        continue
                     counts = f"select account, count(*) from ({self._query(dataset, table)}) group by account"  # noqa: S608  # the names come from the lake
                     for account, rows in session.execute(counts).fetchall():
                         found.setdefault(account, {})[table] = rows
@@ -64,7 +60,10 @@ class DeltaAccountEditor:
 
     def rename(self, names: Renaming, *, is_trial: bool) -> None:
         old, new = self.tables.schemas.of_account(names.old), self.tables.schemas.of_account(names.new)
-        with self._renamed(names, old, new) as session:
+        with self.open_memory():
+            finish_changes(self.tables, [new, old])
+        with self._in_memory([old, new]) as session:
+            rename_rows(session, DATASET, names)
             if not is_trial:
                 self._write_renamed(names, old, new, session)
 
@@ -76,8 +75,7 @@ class DeltaAccountEditor:
             self.tables.copy_dataset(old, new)
             _rename_positions(self.tables, new, names)
         for table in self._tables(old):
-            rows = session.sql(f"select * from sendcloud.{table}").to_arrow_table()  # noqa: S608  # as above
-            self.tables.write(new, table, rows, "overwrite")
+            self._write(new, table, session)
         hide(self.tables, old, LEFTOVER)
         show(self.tables, *marked)
         finish_changes(self.tables, [old])
@@ -92,8 +90,7 @@ class DeltaAccountEditor:
         with self._in_memory([dataset]) as session:
             change(session)
             for table in account_tables(session, DATASET):
-                rows = session.sql(f"select * from sendcloud.{table}").to_arrow_table()  # noqa: S608  # as above
-                self.tables.write(dataset, table, rows, "overwrite")
+                self._write(dataset, table, session)
                 self.tables.delete_old_files(dataset, table)
 
     def query(self, account: str, ask: Callable[[Session], Result]) -> Result:
@@ -104,15 +101,6 @@ class DeltaAccountEditor:
         """Finishes the change that a killed command began. Nothing is copied, as readers use the tables directly."""
         with self.open_memory():
             finish_changes(self.tables, self.locked)
-
-    @contextmanager
-    def _renamed(self, names: Renaming, old: str, new: str) -> Iterator[DuckDBSession]:
-        """Yields an in-memory database in which the rows of both names have been moved to the new name."""
-        with self.open_memory():
-            finish_changes(self.tables, [new, old])
-        with self._in_memory([old, new]) as session:
-            rename_rows(session, DATASET, names)
-            yield session
 
     @contextmanager
     def _in_memory(self, datasets: Sequence[str]) -> Iterator[DuckDBSession]:
@@ -129,9 +117,12 @@ class DeltaAccountEditor:
         hidden = hidden_datasets(self.tables.entries(self.tables.root))
         return sorted({*self.tables.datasets(), *(name for name, kind in hidden.items() if kind == MERGING)})
 
-    def _tables(self, dataset: str, without: Sequence[str] = ()) -> list[str]:
-        names = [name for name in self.tables.names(dataset) if name not in without]
-        return [name for name in names if self.tables.table(dataset, name)]
+    def _tables(self, dataset: str) -> list[str]:
+        return [name for name in self.tables.names(dataset) if self.tables.table(dataset, name)]
+
+    def _write(self, dataset: str, table: str, session: DuckDBSession) -> None:
+        rows = session.sql(f"select * from sendcloud.{table}").to_arrow_table()  # noqa: S608  # from the lake
+        self.tables.write(dataset, table, rows, "overwrite")
 
     def _query(self, dataset: str, table: str) -> str:
         found = self.tables.table(dataset, table)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from deltalake.exceptions import DeltaError
 
 from pipelines.config.settings import get_setting
-from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.delta import object_store
 from pipelines.destinations.delta.accounts import DeltaAccountEditor
 from pipelines.destinations.delta.built_views import use_exported_views
@@ -49,12 +48,11 @@ class DeltaBackend(AccountDatasets):
     """Implements Backend (destinations/base.py) with Delta tables."""
 
     def __init__(self, destination: Destination[Any, Any], config: Any, names: SchemaNames) -> None:
-        self._destination, self._names = destination, names
+        super().__init__(destination, names)
         self.tables = DeltaTables(config, names)
         if not self.tables.is_local:
             check_before_each_job(destination, self.check_lock)
         self._session: DeltaSession | None = None
-        self._locked: list[str] = []
         self._lock_checks: list[Callable[[], None]] = []  # each function raises OSError if its lock was lost
 
     def __str__(self) -> str:
@@ -82,9 +80,6 @@ class DeltaBackend(AccountDatasets):
                         self._lock_checks.append(held.enter_context(lock))
             self._locked = list(accounts)
             yield
-
-    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> NoRecovery:
-        return NoRecovery()
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
@@ -145,9 +140,6 @@ class DeltaBackend(AccountDatasets):
         self.check_lock()
         with self._translate_errors():
             session.flush(is_between_pages=is_between_pages)
-
-    def dlt_destination(self) -> Destination[Any, Any]:
-        return self._destination
 
     def adapt_source(self, source: DltSource) -> None:
         """Makes dlt store the source's tables as Delta tables and merge rows with the `upsert` strategy.

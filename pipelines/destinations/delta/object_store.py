@@ -76,9 +76,8 @@ def caching_filesystem(filesystem: AbstractFileSystem) -> AbstractFileSystem:
                 known[path] = found
             return found
 
-    found: AbstractFileSystem = ReadingOnce(
-        *filesystem.storage_args, **{**filesystem.storage_options, "skip_instance_cache": True}
-    )
+    options = {**filesystem.storage_options, "skip_instance_cache": True}
+    found: AbstractFileSystem = ReadingOnce(*filesystem.storage_args, **options)
     return found
 
 

@@ -63,6 +63,6 @@ def read_lake_mark(tables: DeltaTables) -> WarehouseMark | None:
 def write_lake_mark(tables: DeltaTables) -> None:
     """Creates the lake's mark, or updates it if one of its values has changed."""
     found = read_lake_mark(tables)
-    mark = updated(found, analytics_schema=tables.schemas.analytics)
+    mark = updated(found, {"analytics_schema": tables.schemas.analytics})
     if mark != found:
         tables.write_text(f"{tables.own_folder}/{MARK_FILE}", mark_as_json(mark))

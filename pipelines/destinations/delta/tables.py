@@ -110,14 +110,13 @@ class DeltaTables:
 
         Returns None if the table doesn't exist, or didn't exist when the versions were recorded.
         """
-        place = self._location(dataset, name)
-        if self._versions is not None and f"{dataset}/{name}" not in self._versions:
+        place, key = self._location(dataset, name), f"{dataset}/{name}"
+        if self._versions is not None and key not in self._versions:
             return None
         if not DeltaTable.is_deltatable(place, self._options):
             return None
-        version = None if self._versions is None else self._versions[f"{dataset}/{name}"]
-        table = DeltaTable(place, version=version, storage_options=self._options)
-        self._first_seen.setdefault(f"{dataset}/{name}", table.version())
+        table = DeltaTable(place, version=(self._versions or {}).get(key), storage_options=self._options)
+        self._first_seen.setdefault(key, table.version())
         return table
 
     def versions(self, datasets: Iterable[str]) -> dict[str, int]:
@@ -153,19 +152,12 @@ class DeltaTables:
         """
         for dataset in datasets:
             for name in self.names(dataset):
-                table = self.table(dataset, name)
-                if (
-                    table
-                    and table.version() // COMPACT_EVERY_VERSIONS
-                    > self._first_seen[f"{dataset}/{name}"] // COMPACT_EVERY_VERSIONS
-                ):
+                table, first_seen = self.table(dataset, name), self._first_seen.get(f"{dataset}/{name}", 0)
+                if table and table.version() // COMPACT_EVERY_VERSIONS > first_seen // COMPACT_EVERY_VERSIONS:
                     table.optimize.compact()
                     table.vacuum(int(RETENTION / timedelta(hours=1)), dry_run=False)
                     table.cleanup_metadata()
 
     def _location(self, dataset: str, name: str) -> str:
-        return (
-            f"{self.address}/{dataset}/{name}"
-            if name in DLT_TABLES
-            else f"{self.address}/{self.own_folder}/{dataset}/{name}"
-        )
+        folder = self.address if name in DLT_TABLES else f"{self.address}/{self.own_folder}"
+        return f"{folder}/{dataset}/{name}"

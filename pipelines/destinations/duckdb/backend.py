@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,24 +69,15 @@ class DuckDBBackend:
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
         """Keeps the warehouse open during the block, because opening it again would take time."""
-        files = Files(self.warehouse, self.published)
-        if not self.warehouse.exists():
-            check_files(files, self.names, None)
-            yield
-            return
-        with self.session() as session:
-            check_files(files, self.names, session)
+        opened: AbstractContextManager[DuckDBSession | None] = self.session() if self.exists() else nullcontext()
+        with opened as session:
+            check_files(Files(self.warehouse, self.published), self.names, session)
             yield
 
     def write_mark(self) -> None:
+        paths = {"warehouse_path": str(self.warehouse), "published_path": str(self.published)}
         with self.session() as session:
-            write_mark(
-                session,
-                str(self),
-                analytics_schema=self.names.analytics,
-                warehouse_path=str(self.warehouse),
-                published_path=str(self.published),
-            )
+            write_mark(session, str(self), {"analytics_schema": self.names.analytics, **paths})
 
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)

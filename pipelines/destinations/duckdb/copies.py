@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pipelines.atomic_file import remove_leftovers, replace_atomically
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents, salvage_contents
-from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
+from pipelines.destinations.duckdb.replacement import replace_warehouse
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError, NoData
 
@@ -112,18 +112,9 @@ class RestorePlan(NamedTuple):
 
     def losses(self) -> dict[str, int]:
         """Returns how many more rows each table has in the warehouse than in the copy. Skips unreadable tables."""
-        more = {
-            table: rows - self.new.rows.get(table, 0) for table, rows in (self.old.rows if self.old else {}).items()
-        }
+        old = self.old.rows if self.old else {}
+        more = {table: rows - self.new.rows.get(table, 0) for table, rows in old.items()}
         return {table: rows for table, rows in more.items() if rows > 0 and table.startswith("sendcloud.pickup")}
-
-    def has_log(self) -> bool:
-        """Returns whether a log beside the warehouse may contain rows that are not in the warehouse file."""
-        return has_log(self.warehouse)
-
-    def log(self) -> Path:
-        """Returns the path of the warehouse's log."""
-        return log_of(self.warehouse)
 
     def execute(self) -> Path | None:
         """Replaces the warehouse and returns the path of the old file. Raises DestinationError on failure."""

@@ -15,13 +15,8 @@ from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomicall
 from pipelines.config.settings import get_setting
 from pipelines.destinations.duckdb.blocks import may_be_damaged, read_format
 from pipelines.destinations.duckdb.contents import read_contents
-from pipelines.destinations.duckdb.session import (
-    IN_MEMORY,
-    NEWEST_READABLE,
-    STORAGE_VERSION,
-    open_database,
-    quote_path,
-)
+from pipelines.destinations.duckdb.replacement import log_of
+from pipelines.destinations.duckdb.session import IN_MEMORY, NEWEST_READABLE, STORAGE_VERSION, open_database, quote_path
 from pipelines.errors import DestinationError
 
 MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite
@@ -35,7 +30,7 @@ def publish(warehouse: Path, published: Path) -> None:
     Raises:
         OSError, duckdb.Error: the warehouse can't be copied or is damaged. The published file is unchanged.
     """
-    if warehouse.with_name(warehouse.name + ".wal").exists():
+    if log_of(warehouse).exists():
         # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
         # file. Closing the connection also moves the data, but does not report a failure (duckdb 1.5.5 on a full disk),
         # so the copy could be inconsistent.
@@ -48,10 +43,9 @@ def publish(warehouse: Path, published: Path) -> None:
             if may_be_damaged(fresh, published):  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
     except FileInUse as error:
-        raise PermissionError(
-            f"{error}. Close the file in that program, or let the program read through pipelines.warehouse.read, "
-            "which closes the file at once; the next run publishes the data"
-        ) from error
+        remedy = "Close the file in that program, or let the program read through pipelines.warehouse.read, "
+        remedy += "which closes the file at once; the next run publishes the data"
+        raise PermissionError(f"{error}. {remedy}") from error
 
 
 def compact(warehouse: Path) -> None:
@@ -62,7 +56,9 @@ def compact(warehouse: Path) -> None:
     """
     # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
     with suppress(OSError, duckdb.Error, DestinationError):
-        if _has_newer_format(warehouse) or _is_mostly_free(warehouse):
+        found = read_format(warehouse)
+        # an older version of this package, using DuckDB 2, may have written a file that DuckDB 1.4 can't open
+        if (found and found.version > NEWEST_READABLE) or _is_mostly_free(warehouse):
             rewrite(warehouse)
 
 
@@ -70,12 +66,6 @@ def remove_compaction_files(warehouse: Path) -> None:
     """Removes the files left behind by a run that crashed during a rewrite."""
     for suffix in ("new", "new.wal"):
         remove_leftovers(warehouse, suffix)
-
-
-def _has_newer_format(warehouse: Path) -> bool:
-    """Returns whether an older version of this package, using DuckDB 2, wrote a file that DuckDB 1.4 can't open."""
-    found = read_format(warehouse)
-    return found is not None and found.version > NEWEST_READABLE
 
 
 def _is_mostly_free(warehouse: Path) -> bool:
@@ -101,7 +91,7 @@ def rewrite(warehouse: Path) -> None:
             connection.execute("copy from database old to new")
             connection.execute("checkpoint new")
         fresh.chmod(warehouse.stat().st_mode)
-        if not warehouse.with_name(warehouse.name + ".wal").exists():
+        if not log_of(warehouse).exists():
             fresh.replace(warehouse)
     finally:
         remove_compaction_files(warehouse)

@@ -9,23 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.destinations.base import Recovery
 from pipelines.destinations.duckdb.blocks import read_format
-from pipelines.destinations.duckdb.contents import (
-    Contents,
-    find_damage,
-    first_line,
-    read_contents,
-    salvage_contents,
-)
+from pipelines.destinations.duckdb.contents import Contents, find_damage, first_line, read_contents, salvage_contents
 from pipelines.destinations.duckdb.ownership import Files, is_published_by_original
 from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
 from pipelines.destinations.warehouse_mark import read_mark
 from pipelines.errors import DestinationError
 
-SMALL_BYTES = (
-    1_000_000  # a database without tables is smaller, so a larger file must contain tables and need not be opened
-)
+# a database without tables is smaller, so a larger file must contain tables and need not be opened
+SMALL_BYTES = 1_000_000
 REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
 # These queries return the keys of the data that earlier runs stored. A load's id is the time at which the load was
 # created. If the clock of an earlier run was ahead, the ids of its loads are in the future.
@@ -74,7 +68,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FileRecovery:
+class FileRecovery(Recovery):
     """Implements Recovery (destinations/base.py) with the published file as the backup of the warehouse.
 
     The object must be created when the run begins, because `had_log` records whether a crashed run left a log.

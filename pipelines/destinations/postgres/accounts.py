@@ -21,15 +21,15 @@ from pipelines.destinations.account_rows import (
 )
 from pipelines.destinations.base import Result, Session
 from pipelines.destinations.naming import STAGING_SUFFIX
-from pipelines.destinations.ownership import MAX_NAMED, TABLE_COLUMNS
-from pipelines.destinations.postgres.publish import PUBLISHED_TABLES, show_all_rows_again
+from pipelines.destinations.ownership import TABLE_COLUMNS, first_few
+from pipelines.destinations.postgres.publish import COLUMN_TYPES, PUBLISHED_TABLES, show_all_rows_again
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.errors import DestinationError, ForeignObject
 
 if TYPE_CHECKING:
     from pipelines.destinations.postgres.session import PostgresSession
 
-_SCHEMAS = "select nspname from pg_namespace where nspname = any(%(names)s)"
+SCHEMAS = "select nspname from pg_namespace where nspname = any(%(names)s)"
 _LOADS_WITHOUT_ACCOUNT = "pickup_states_recorded"
 
 
@@ -89,13 +89,12 @@ class PostgresAccountEditor:
     def _move_schema(self, session: PostgresSession, names: Renaming) -> None:
         """Moves the rows of both names into the new name's schema."""
         old, new = self.schemas.of_account(names.old), self.schemas.of_account(names.new)
-        there = {name for (name,) in session.execute_native(_SCHEMAS, {"names": [old, new]}).fetchall()}
+        there = {name for (name,) in session.execute_native(SCHEMAS, {"names": [old, new]}).fetchall()}
         if old not in there:
             evidence = f"the schema {old}, which contains the rows of {names.old!r}, is missing"
             raise DestinationError(old, evidence, "Restore it from a backup of the database.")
-        if new in there and has_pickups(
-            session.for_account(names.new), account_tables(session.for_account(names.new), new), names.new
-        ):
+        own = session.for_account(names.new)
+        if new in there and has_pickups(own, account_tables(own, new), names.new):
             _copy_rows(session, old, new)
             self._drop_schema(session, names.old)
             return
@@ -104,7 +103,7 @@ class PostgresAccountEditor:
             self._drop_schema(session, names.new)
         for suffix in ("", STAGING_SUFFIX):
             self._drop_schema_named(session, new + suffix)
-            if session.execute_native(_SCHEMAS, {"names": [old + suffix]}).fetchall():
+            if session.execute_native(SCHEMAS, {"names": [old + suffix]}).fetchall():
                 session.execute_native(f'alter schema "{old}{suffix}" rename to "{new}{suffix}"')
 
     def _drop_schema(self, session: PostgresSession, account: str) -> None:
@@ -114,9 +113,8 @@ class PostgresAccountEditor:
     def _drop_schema_named(self, session: PostgresSession, schema: str) -> None:
         ours = {"schema": schema, "tables": list(TABLE_COLUMNS)}
         if foreign := [what for (what,) in session.execute_native(_FOREIGN, ours).fetchall()]:
-            more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
             remedy = f"The command drops the schema {schema}: move or drop the object, then run the command again."
-            raise ForeignObject(", ".join(foreign[:MAX_NAMED]) + more, "was not created by this program", remedy)
+            raise ForeignObject(first_few(foreign), "was not created by this program", remedy)
         session.execute_native(f'drop schema if exists "{schema}" cascade')
 
     def _delete_published(self, session: PostgresSession, account: str) -> None:
@@ -128,19 +126,16 @@ class PostgresAccountEditor:
 def _copy_rows(session: PostgresSession, source: str, target: str) -> None:
     """Copies all rows of one account's tables to another account's schema, and adds missing tables and columns."""
     for table in [*account_tables(session, source), _LOADS_WITHOUT_ACCOUNT]:
-        columns = session.execute_native(_COLUMNS, {"schema": source, "table": table}).fetchall()
+        columns = session.execute_native(COLUMN_TYPES, {"schema": source, "table": table}).fetchall()
         if not columns:
             continue
         session.execute_native(f'create table if not exists "{target}".{table} (like "{source}".{table} including all)')
         for name, kind in columns:
             session.execute_native(f'alter table "{target}".{table} add column if not exists "{name}" {kind}')
         names = ", ".join(f'"{name}"' for name, _ in columns)
-        unknown = (
-            f'where _dlt_load_id not in (select _dlt_load_id from "{target}".{table})'  # noqa: S608  # from the catalog
-            if table == _LOADS_WITHOUT_ACCOUNT
-            else ""
-        )
-        copied = f'insert into "{target}".{table} ({names}) select {names} from "{source}".{table} {unknown}'  # noqa: S608  # as above
+        copied = f'insert into "{target}".{table} ({names}) select {names} from "{source}".{table}'  # noqa: S608  # from the catalog
+        if table == _LOADS_WITHOUT_ACCOUNT:
+            copied += f' where _dlt_load_id not in (select _dlt_load_id from "{target}".{table})'  # noqa: S608  # as above
         session.execute_native(copied)
 
 
@@ -156,9 +151,4 @@ _FOREIGN = """
     where classid = 'pg_rewrite'::regclass and refclassid = 'pg_class'::regclass and refobjid in (select oid from ours)
         and ev_class <> refobjid
     order by 1
-"""
-_COLUMNS = """
-    select attname, format_type(atttypid, atttypmod) from pg_attribute
-    join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = %(schema)s and relname = %(table)s and attnum > 0 and not attisdropped order by attnum
 """

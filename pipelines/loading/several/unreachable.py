@@ -30,12 +30,9 @@ class UnreachableOrigins:
             part.try_once()
         part.load()
         failure = part.receipt.failure
-        if isinstance(failure, Unavailable) and (failure.is_unreachable or isinstance(failure, OutOfTime)):
-            self._count(origin, is_reached=part.stats.pages > 0)
-        elif not failure:
+        has_no_answer = isinstance(failure, Unavailable) and (failure.is_unreachable or isinstance(failure, OutOfTime))
+        if not failure:
             self._accounts[origin] = 0
-
-    def _count(self, origin: str, *, is_reached: bool) -> None:
-        if not is_reached:
+        elif has_no_answer and not part.stats.pages:
             with self._lock:
                 self._accounts[origin] += 1

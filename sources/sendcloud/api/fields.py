@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any
 
 from msgspec import DecodeError, Meta, Raw
@@ -15,6 +16,7 @@ Word = Annotated[str, Meta(min_length=1)]
 ID = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 CONTRACT = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 NULL, EMPTY = Raw(b"null"), b'""'
+decoder_of = cache(Decoder)
 
 
 def readable(value: Raw, decoder: Decoder[Any]) -> Raw | None:

@@ -166,9 +166,6 @@ class Client:
         if status == 404 and "cursor=" in urlsplit(response.url).query:
             return ExpiredLink(path, message)
         if status == 404:
-            return SettingsError.of(
-                "base_url",
-                f"has no pickups: GET {path} returned 404",
-                f"The address should end in /api/{self.version.name}.",
-            )
+            remedy = f"The address should end in /api/{self.version.name}."
+            return SettingsError.of("base_url", f"has no pickups: GET {path} returned 404", remedy)
         return BadResponse(path, f"{status} {message}".strip())

@@ -122,9 +122,7 @@ class TokenSource:
             return SettingsError.of("token_url", problem, f"Remove token_url to use Sendcloud's address, {TOKEN_URL}.")
         if response.is_redirect:
             there = origin_of(resolve_link(self._url, response.headers["Location"])) or "an unreadable address"
-            return self._unusable(
-                f"{status} redirect to {self._keys.mask(there)}; the id and secret were not sent there"
-            )
+            message = f"redirect to {self._keys.mask(there)}; the id and secret were not sent there"
         return self._unusable(f"{status} {message}".strip())
 
     def _unusable(self, evidence: str) -> SendcloudError:

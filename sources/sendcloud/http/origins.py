@@ -5,7 +5,7 @@ The checks use the address exactly as `requests` sends it, because parsers disag
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -51,12 +51,9 @@ def secure_link(url: str, origin: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "http":
         return ""
-    same_port, default_port = (parts._replace(scheme="https", netloc=host).geturl() for host in _hosts(parts))
-    return next((secure for secure in (same_port, default_port) if origin_of(secure) == origin), "")
-
-
-def _hosts(parts: SplitResult) -> tuple[str, str]:
-    return parts.netloc, parts.netloc.removesuffix(":80")
+    hosts = (parts.netloc, parts.netloc.removesuffix(":80"))
+    candidates = (parts._replace(scheme="https", netloc=host).geturl() for host in hosts)
+    return next((secure for secure in candidates if origin_of(secure) == origin), "")
 
 
 def validate_base_url(setting: str, address: str) -> str:
@@ -68,14 +65,9 @@ def validate_base_url(setting: str, address: str) -> str:
     """
     parts = urlsplit(normalize_url(address))
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = address if "@" not in address else "…@…"
-        raise SettingsError.of(
-            setting, f"is {shown!r}, not a web address", "Remove the setting to use Sendcloud's address."
-        )
+        shown, remedy = address if "@" not in address else "…@…", "Remove the setting to use Sendcloud's address."
+        raise SettingsError.of(setting, f"is {shown!r}, not a web address", remedy)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError.of(
-            setting,
-            f"uses http on the remote host {parts.hostname}, so the keys would be sent unencrypted",
-            "Use https; http is allowed for loopback hosts only.",
-        )
+        problem = f"uses http on the remote host {parts.hostname}, so the keys would be sent unencrypted"
+        raise SettingsError.of(setting, problem, "Use https; http is allowed for loopback hosts only.")
     return address.strip().rstrip("/")

@@ -33,12 +33,12 @@ class RateLimiter:
         return seconds
 
 
+@dataclass
 class TimeBudget:
     """Limits the time for reading an account. The time is measured from the account's first request."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._ends_at: float | None = None
+    seconds: float
+    _ends_at: float | None = None
 
     def remaining_seconds(self) -> float:
         """Returns the remaining time in seconds, or infinity if the budget is 0."""

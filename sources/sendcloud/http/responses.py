@@ -83,7 +83,9 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     try:
         name = (_charset(content_type) or shown) if shown == "utf-8" else shown
         if codecs.lookup(name).name in ("utf-8", "utf-8-sig", "ascii"):
-            return _escape_invalid(body.removeprefix(codecs.BOM_UTF8))
+            body = body.removeprefix(codecs.BOM_UTF8)
+            is_plain = body.isascii()
+            return body if is_plain else body.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace")
         return body.decode(name).encode()
     except (LookupError, ValueError):
         raise UnusableResponse(f"the body can't be decoded as {name}") from None
@@ -93,12 +95,6 @@ def _charset(content_type: str) -> str | None:
     header = Message()
     header["Content-Type"] = content_type
     return header.get_content_charset()
-
-
-def _escape_invalid(body: bytes) -> bytes:
-    if body.isascii():
-        return body
-    return body.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace")
 
 
 def is_json_object(response: requests.Response) -> bool:

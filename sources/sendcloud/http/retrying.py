@@ -19,7 +19,7 @@ from .network_variables import check_certificates, check_proxies
 from .origins import LOOPBACK
 from .redaction import SecretMask
 from .responses import ENCODINGS, UnusableResponse, retry_after_seconds
-from .statuses import describe_stranger, is_from_api, rule_of, should_retry
+from .statuses import describe_stranger, is_from_api, is_retried
 from .transport import PacedAdapter
 
 HEADERS = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
@@ -76,7 +76,7 @@ class RetryingSession:
             BadResponse: the response can't be used, and a retry would not help.
         """
         response = self._send(method, url, path, auth, **how)
-        if rule_of(response.status_code).is_retried:
+        if is_retried(response.status_code):
             evidence = f"{response.status_code} {self.error_message(response)}".strip() + self.asks_to_wait(response)
             raise Unavailable(path, evidence, self._wire.tries, method)
         if not is_from_api(response):
@@ -107,7 +107,7 @@ class RetryingSession:
     def _send(
         self, method: str, url: str, path: str, auth: AuthBase | tuple[str, str], **how: Any
     ) -> requests.Response:
-        self._wire.new_call()
+        self._wire.tries = 0
         try:
             # requests would resend the keys if a redirect stayed on the same host, so redirects are disabled here
             return self._session.request(method, url, headers=HEADERS, auth=auth, allow_redirects=False, **how)
@@ -126,7 +126,7 @@ class RetryingSession:
         longest_wait = min(self._longest_wait, self._wire.budget.remaining_seconds())
         if response is None or retry_after_seconds(response.headers) > longest_wait:
             return False
-        return should_retry(response)
+        return is_retried(response.status_code) or not is_from_api(response)
 
 
 def _innermost(error: BaseException) -> str:

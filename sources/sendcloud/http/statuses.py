@@ -5,41 +5,31 @@ Every request of the source can be repeated safely, because it only reads pickup
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import requests
 
 from .responses import is_html, is_json_object
 
-
-class Rule(NamedTuple):
-    """The rule for a status: whether the request is sent again, and why."""
-
-    is_retried: bool
-    reason: str
-
-
-# a status that is not in the table is treated like the first status of its class, as RFC 9110, 15 requires
-STATUS_RULES = {
-    # status: whether the request is sent again, and why
-    200: Rule(False, "the page is used if the API sent it"),
-    300: Rule(False, "a redirect to the same origin is followed, after a wait if the response requests one"),
-    400: Rule(False, "the request is invalid, and a retry would be invalid too"),
-    408: Rule(True, "the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)"),
-    421: Rule(True, "the connection leads to the wrong server; the next attempt uses a new one (RFC 9110, 15.5.20)"),
-    425: Rule(True, "the server did not want to process a request that might be replayed (RFC 8470, 5.2)"),
-    429: Rule(True, "too many requests in a given time (RFC 6585, 4)"),
-    500: Rule(True, "a server error that may be temporary; also 502, 503 and 504"),
-    501: Rule(False, "the server does not support the method (RFC 9110, 15.6.2)"),
-    505: Rule(False, "the server does not support the HTTP version (RFC 9110, 15.6.6)"),
-    506: Rule(False, "the server is misconfigured (RFC 2295, 8.1)"),
-    510: Rule(False, "the request does not include a required extension (RFC 2774, 7)"),
+# Each status maps to whether the request is sent again. A status that is not in the table is treated like the first
+# status of its class, as RFC 9110, 15 requires.
+IS_RETRIED = {
+    200: False,  # the page is used if the API sent it
+    300: False,  # a redirect to the same origin is followed, after a wait if the response requests one
+    400: False,  # the request is invalid, and a retry would be invalid too
+    408: True,  # the server closed a connection on which it waited too long for a request (RFC 9110, 15.5.9)
+    421: True,  # the connection leads to the wrong server; the next attempt uses a new one (RFC 9110, 15.5.20)
+    425: True,  # the server did not want to process a request that might be replayed (RFC 8470, 5.2)
+    429: True,  # too many requests in a given time (RFC 6585, 4)
+    500: True,  # a server error that may be temporary; also 502, 503 and 504
+    501: False,  # the server does not support the method (RFC 9110, 15.6.2)
+    505: False,  # the server does not support the HTTP version (RFC 9110, 15.6.6)
+    506: False,  # the server is misconfigured (RFC 2295, 8.1)
+    510: False,  # the request does not include a required extension (RFC 2774, 7)
 }
 
 
-def rule_of(status: int) -> Rule:
-    """Returns the rule for a status. A status that is not in the table follows the rule of its class."""
-    return STATUS_RULES.get(status) or STATUS_RULES.get(status // 100 * 100) or STATUS_RULES[500]
+def is_retried(status: int) -> bool:
+    """Returns whether a request with this status is sent again."""
+    return IS_RETRIED.get(status, IS_RETRIED.get(status // 100 * 100, IS_RETRIED[500]))
 
 
 def is_from_api(response: requests.Response) -> bool:
@@ -50,11 +40,6 @@ def is_from_api(response: requests.Response) -> bool:
     """
     says_what_the_api_says = response.status_code == 200 or 400 <= response.status_code < 500
     return is_json_object(response) or not says_what_the_api_says
-
-
-def should_retry(response: requests.Response) -> bool:
-    """Returns whether to send the request again."""
-    return rule_of(response.status_code).is_retried or not is_from_api(response)
 
 
 def describe_stranger(response: requests.Response, setting: str) -> str:

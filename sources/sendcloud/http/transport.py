@@ -39,9 +39,6 @@ class PacedAdapter(HTTPAdapter):
     """The number of attempts of the current call."""
     _last_try_ended = 0.0
 
-    def new_call(self) -> None:
-        self.tries = 0
-
     def pause(self, seconds: float) -> None:
         """Waits before a redirect is followed."""
         self.waited_seconds += seconds

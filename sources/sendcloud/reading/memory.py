@@ -65,12 +65,9 @@ def hold_frontier(
     assert now is not None  # noqa: S101  # the walk has read a page
     oldest = _must_be_listed(memory, listed, stats)
     since = memory.get("missing_since", now)
-    if (
-        not oldest
-        or oldest in rejected
-        or pc.any(pc.equal(listed, instant(oldest))).as_py()
-        or now >= since + rules.settle
-    ):
+    if not oldest or oldest in rejected or now >= since + rules.settle:
+        return
+    if pc.any(pc.equal(listed, instant(oldest))).as_py():
         return
     known = after.get("oldest_open_at")
     if not known or oldest < known:

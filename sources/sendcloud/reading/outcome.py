@@ -39,22 +39,22 @@ class WalkResult(NamedTuple):
 ReadPart = Literal["whole", "head", "history", "sweep"]
 
 
-def remember(
+def _remember(
     read: PagesRead, behind: str | None, part: ReadPart, memory: Memory, rules: Rules, span: Span, stats: ReadStats
 ) -> tuple[Memory, int]:
     """Returns the next memory and the number of open pickups within the lookback that the walk read.
 
     The next memory stores `behind`, the link at which history resumes.
     """
-    now, as_of, further_back = _settled_by(stats), as_of_run(stats), part == "history"
+    now, as_of, further_back = stats.settled_by, as_of_run(stats), part == "history"
+    assert now is not None  # noqa: S101  # by now, every walk has read a page or raised an error
     met = _first_seen(read, memory, as_of)
     if further_back and memory.get("is_sweep") and has_reached_end(memory) and stats.frontier:
         # In a sweep, rejected records behind the frontier don't hold it back. The next sweep finds any
         # corrections to these records.
         met = {h: at for h, at in met.items() if (read.rejected[h].created_at or now) >= stats.frontier}
-    unread = [
-        r.created_at for h, r in read.rejected.items() if h in met and r.created_at and now < met[h] + rules.settle
-    ]
+    correctable = (r for h, r in read.rejected.items() if h in met and now < met[h] + rules.settle)
+    unread = [r.created_at for r in correctable if r.created_at]
     starts_over = not further_back and stats.stopped_because != "frontier"
     after, near = next_memory(
         memory, read.rows, unread=unread, now=now, rules=rules, read_to_end=starts_over, further_back=further_back
@@ -82,8 +82,10 @@ def remember(
 
 
 def conclude(
-    read: PagesRead, after: Memory, near: int, part: ReadPart, memory: Memory, span: Span, stats: ReadStats
+    read: PagesRead, behind: str | None, part: ReadPart, memory: Memory, rules: Rules, span: Span, stats: ReadStats
 ) -> WalkResult:
+    """Returns the result of a walk and records it in `stats`. `behind` is the link at which history resumes."""
+    after, near = _remember(read, behind, part, memory, rules, span, stats)
     as_of = as_of_run(stats)
     quarantine = to_quarantine_table(read.rejected, stats.account, _first_seen(read, memory, as_of), as_of)
     rows = _within(span, read.rows)
@@ -112,11 +114,6 @@ def tell_progress(stats: ReadStats, after: Memory, part: ReadPart, memory: Memor
 def _first_seen(read: PagesRead, memory: Memory, as_of: datetime) -> dict[str, datetime]:
     known = memory.get("quarantined", {})
     return {hash_: min(known.get(hash_, as_of), as_of) for hash_ in read.rejected}
-
-
-def _settled_by(stats: ReadStats) -> datetime:
-    assert stats.settled_by is not None  # noqa: S101  # by now, every walk has read a page or raised an error
-    return stats.settled_by
 
 
 def as_of_run(stats: ReadStats) -> datetime:

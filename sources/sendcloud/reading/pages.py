@@ -187,19 +187,14 @@ def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStat
     return page
 
 
-def _add(counts: dict[str, int], totals: dict[str, int]) -> None:
-    for name, count in counts.items():
-        totals[name] = totals.get(name, 0) + count
-
-
 def _update_stats(page: Page, stats: ReadStats) -> None:
     stats.pages += 1
     stats.rows_read += page.rows.num_rows + len(page.rejected)
     stats.quarantined += len(page.rejected)
     if page.rejected and not stats.first_rejection:
         stats.first_rejection = page.rejected[0].reason
-    _add(page.unknown_fields, stats.unknown_fields)
-    _add(page.unreadable_fields, stats.unreadable_fields)
+    stats.unknown_fields.update(page.unknown_fields)
+    stats.unreadable_fields.update(page.unreadable_fields)
     oldest = pc.min(page.rows["created_at"]).as_py()
     stats.oldest_read_at = min(filter(None, [stats.oldest_read_at, oldest]), default=None)
     if stats.on_page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,8 +33,10 @@ class ReadFacts:
     quarantined: int = 0
     first_rejection: str | None = None
     is_first_read: bool = False  # Whether this is the account's first read, without earlier rows to compare with.
-    unknown_fields: dict[str, int] = field(default_factory=dict)
-    unreadable_fields: dict[str, int] = field(default_factory=dict)  # The unreadable optional fields of loaded pickups.
+    unknown_fields: Counter[str] = field(default_factory=Counter)
+    unreadable_fields: Counter[str] = field(
+        default_factory=Counter
+    )  # The unreadable optional fields of loaded pickups.
     order: str | None = None  # `newest_first` or `unsorted`.
     stopped_because: str | None = None  # `frontier`, `end` or `chunk`.
     watermark: datetime | None = None  # The newest booking time ever loaded.

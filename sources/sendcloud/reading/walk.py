@@ -14,7 +14,7 @@ from .clocks import is_after, judge
 from .frontier import Memory, Rules, compute_frontier
 from .memory import after_wrong_clock, without_reference
 from .order import OrderCheck
-from .outcome import ReadPart, Span, WalkResult, as_of_run, conclude, remember, tell_progress
+from .outcome import ReadPart, Span, WalkResult, as_of_run, conclude, tell_progress
 from .pages import PagesRead, StopRule, read_pages
 from .progress import ReadStats
 
@@ -73,8 +73,7 @@ def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Sp
     if order.broken:
         stats.frontier = span.since  # an unsorted list must be read to its end
     behind = None if begins_anew and stats.stopped_because != "chunk" else _behind(part, read, memory, stats)
-    after, near = remember(read, behind, part, memory, rules, span, stats)
-    return conclude(read, after, near, part, memory, span, stats)
+    return conclude(read, behind, part, memory, rules, span, stats)
 
 
 def _behind(part: ReadPart, read: PagesRead, memory: Memory, stats: ReadStats) -> str | None:
@@ -112,8 +111,7 @@ def _history(client: Client, memory: Memory, rules: Rules, span: Span, stats: Re
         # The order and the rows before the stored link may have changed, so this run reads the whole list.
         stats.resumes_unsorted = False
         behind = client.first_page(rules.page_size)
-    after, near = remember(read, behind, "history", memory, rules, span, stats)
-    walked = conclude(read, after, near, "history", memory, span, stats)
+    walked = conclude(read, behind, "history", memory, rules, span, stats)
     if starts_again:
         stats.history_links_read, stats.open_within_lookback = stats.history_links_read & {"top"}, 0
     return walked

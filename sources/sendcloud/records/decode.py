@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
-from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import pyarrow as pa
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from ..api.fields import Instant
+from ..api.fields import Instant, decoder_of
 from ..api.version import Version
 from .json_text import identify, join_as_sent, keep_as_sent, split_as_sent
 from .record import ReadRecord, read_record
@@ -42,22 +41,9 @@ class Page(NamedTuple):
 
     rows: pa.Table
     rejected: list[RejectedRecord]
-    unknown_fields: dict[str, int]
-    unreadable_fields: dict[str, int]
+    unknown_fields: Counter[str]
+    unreadable_fields: Counter[str]
     next: str | None
-
-
-class _Decoders(NamedTuple):
-    """The decoders of one version's pages."""
-
-    envelope: Decoder[Any]
-    known: Decoder[list[Any]]
-
-
-@cache
-def _decoders(version: Version) -> _Decoders:
-    known: Any = list[version.known]  # type: ignore[name-defined]  # the type is created at run time
-    return _Decoders(Decoder(version.envelope), Decoder(known))
 
 
 _decode_booking = Decoder(_Booking)
@@ -73,9 +59,8 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
     Raises:
         msgspec.DecodeError: the body is not a page of `version`.
     """
-    decoders = _decoders(version)
     try:
-        envelope = decoders.envelope.decode(body)
+        envelope = decoder_of(version.envelope).decode(body)
     except msgspec.DecodeError as error:
         envelope, raws = _split_records(body, version, error)
         return _read_one_by_one(raws, _next_link(version, envelope, link), account, version)
@@ -83,10 +68,10 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         raise msgspec.DecodeError("nested too deeply to be read") from None
     following = _next_link(version, envelope, link)
     try:
-        known = decoders.known.decode(envelope.records)
+        known = decoder_of(list[version.known]).decode(envelope.records)  # type: ignore[name-defined]
         slots = version.encode_slots(known)
         rows = to_table(known, None, slots, account, version.name, parse_instants(known))
-        return Page(rows, [], {}, {}, following)
+        return Page(rows, [], Counter(), Counter(), following)
     except (msgspec.DecodeError, ValueError):
         raw: Raw = envelope.records
         is_lone = version.lone_record and bytes(raw).lstrip().startswith(b"{")
@@ -113,7 +98,7 @@ def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) ->
         listed = page.get(key)
         is_lone = version.lone_record and isinstance(listed, dict)
         records = msgspec.convert([listed] if is_lone else listed, list[Any])
-        envelope = _decoders(version).envelope.decode(join_as_sent({**page, key: []}))
+        envelope = decoder_of(version.envelope).decode(join_as_sent({**page, key: []}))
         return envelope, [join_as_sent(record) for record in records]
     except (ValueError, RecursionError, msgspec.DecodeError):
         raise error from None
@@ -129,12 +114,9 @@ def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, v
             rejected.append(_reject(raw, str(error)))
     extras, slots = [one.extra for one in read], [one.slots for one in read]
     rows = to_table([one.pickup for one in read], extras, slots, account, version.name)
-    unknown, unreadable = _count(one.unknown for one in read), _count(one.unreadable for one in read)
+    unknown = Counter(chain.from_iterable(one.unknown for one in read))
+    unreadable = Counter(chain.from_iterable(one.unreadable for one in read))
     return Page(rows, rejected, unknown, unreadable, next_link)
-
-
-def _count(fields: Iterable[dict[str, Raw]]) -> dict[str, int]:
-    return dict(Counter(chain.from_iterable(fields)))
 
 
 def _reject(raw: Raw, reason: str) -> RejectedRecord:

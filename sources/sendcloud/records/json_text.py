@@ -118,9 +118,8 @@ def identify(record: bytes) -> bytes:
     except msgspec.DecodeError:
         pass
     try:
-        text = json.dumps(
-            json.loads(record, parse_constant=str, parse_float=_float), sort_keys=True, ensure_ascii=False
-        )
+        value = json.loads(record, parse_constant=str, parse_float=_float)
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     except (ValueError, RecursionError):
         return sorted_json.encode(record.decode("utf-8", "backslashreplace"))
     return LONE_SURROGATE.sub(lambda half: f"\\\\u{ord(half[0]):x}", text).encode()

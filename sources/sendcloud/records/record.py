@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from ..api.fields import NULL, readable
+from ..api.fields import NULL, decoder_of, readable
 from ..api.version import Version
 from .json_text import escape_surrogates, join_as_sent, keep_as_sent, sorted_json, split_as_sent
 from .tables import BOOKED_FROM, BOOKED_UNTIL, INSTANTS
@@ -33,19 +33,12 @@ class ReadRecord(NamedTuple):
         return sorted_json.encode(parts).decode()
 
 
-class _Decoders(NamedTuple):
-    pickup: Decoder[Any]
-    partial: Decoder[Any]
-    fields: frozenset[str]  # the field names that the API uses
-    optional: dict[str, Decoder[Any]]
-
-
 @cache
-def _decoders(version: Version) -> _Decoders:
+def _fields_of(version: Version) -> tuple[frozenset[str], dict[str, Decoder[Any]]]:
+    """Returns the field names that the API uses, and the decoders of the optional fields."""
     fields = msgspec.structs.fields(version.pickup)
     optional = {field.encode_name: Decoder(field.type) for field in fields if not field.required}
-    names = frozenset(field.encode_name for field in fields)
-    return _Decoders(Decoder(version.pickup), Decoder(version.partial), names, optional)
+    return frozenset(field.encode_name for field in fields), optional
 
 
 _decode_fields = Decoder(dict[str, Raw])
@@ -57,19 +50,16 @@ def read_record(raw: Raw, version: Version) -> ReadRecord:
     Raises:
         msgspec.DecodeError, OverflowError: the record can't be loaded. The message names the field.
     """
-    decoders, unreadable = _decoders(version), dict[str, Raw]()
+    (names, optional), unreadable = _fields_of(version), dict[str, Raw]()
     fields = _fields(raw)
     try:
-        pickup = _booking_of(decoders.pickup.decode(raw))
+        pickup = _booking_of(decoder_of(version.pickup).decode(raw))
     except (msgspec.DecodeError, OverflowError):
-        fields, unreadable = _readable_fields(fields, version, decoders)
-        pickup = _booking_of(decoders.partial.decode(sorted_json.encode(_known(fields, decoders))))
-    unknown = {name: fields[name] for name in fields.keys() - decoders.fields}
-    return ReadRecord(pickup, unknown, unreadable, _slots(fields, unreadable, decoders))
-
-
-def _known(fields: dict[str, Raw], decoders: _Decoders) -> dict[str, Raw]:
-    return {name: value for name, value in fields.items() if name in decoders.fields}
+        fields, unreadable = _readable_fields(fields, version, optional)
+        known = {name: value for name, value in fields.items() if name in names}
+        pickup = _booking_of(decoder_of(version.partial).decode(sorted_json.encode(known)))
+    unknown = {name: fields[name] for name in fields.keys() - names}
+    return ReadRecord(pickup, unknown, unreadable, _slots(fields, unreadable) if "time_slots" in names else None)
 
 
 def _fields(raw: Raw) -> dict[str, Raw]:
@@ -89,11 +79,11 @@ def _fields(raw: Raw) -> dict[str, Raw]:
 
 
 def _readable_fields(
-    fields: dict[str, Raw], version: Version, decoders: _Decoders
+    fields: dict[str, Raw], version: Version, optional: dict[str, Decoder[Any]]
 ) -> tuple[dict[str, Raw], dict[str, Raw]]:
     """Returns all fields, with only the readable parts of optional fields, and the unreadable optional fields."""
     known, unreadable = dict(fields), {}
-    for name, decoder in decoders.optional.items():
+    for name, decoder in optional.items():
         if name not in fields:
             continue
         if name == "time_slots" and version.readable_slots:
@@ -106,10 +96,8 @@ def _readable_fields(
     return known, unreadable
 
 
-def _slots(fields: dict[str, Raw], unreadable: dict[str, Raw], decoders: _Decoders) -> str | None:
-    if "time_slots" not in decoders.fields or "time_slots" in unreadable:
-        return None
-    slots = fields.get("time_slots", NULL)
+def _slots(fields: dict[str, Raw], unreadable: dict[str, Raw]) -> str | None:
+    slots = NULL if "time_slots" in unreadable else fields.get("time_slots", NULL)
     return None if bytes(slots) == bytes(NULL) else bytes(keep_as_sent(slots)).decode()
 
 

@@ -82,9 +82,8 @@ def chunked() -> Fault:
 
 def gzipped(padding: int = 0) -> Fault:
     """Sends the correct response gzipped. A large `padding` makes a gzip bomb, because spaces compress well."""
-    return lambda due: replace(
-        due, body=_packed(due.body, padding), headers={**due.headers, "Content-Encoding": "gzip"}
-    )
+    header = {"Content-Encoding": "gzip"}
+    return lambda due: replace(due, body=_packed(due.body, padding), headers={**due.headers, **header})
 
 
 def encoded(codec: str, content_type: str = "application/json") -> Fault:
@@ -135,13 +134,8 @@ def refusal(code: int, message: str = "No.") -> Fault:
 
 def expired_cursor() -> Fault:
     """Sends 404 Invalid cursor if the request has a cursor. Other responses are unchanged."""
-
-    def given(due: Answer) -> Answer:
-        form = V3 if V3.root in due.url else V2
-        body = json.dumps(form.error(404, f"{form.root}/pickups", "Invalid cursor")).encode()
-        return Answer(404, body, url=due.url) if "cursor=" in due.url else due
-
-    return given
+    refused = refusal(404, "Invalid cursor")
+    return lambda due: refused(due) if "cursor=" in due.url else due
 
 
 def token(**fields: Any) -> Fault:
@@ -166,16 +160,11 @@ def _packed(body: bytes, padding: int) -> bytes:
 
 def _edited(due: Answer, link: str, records: list[Any] | None = None) -> Answer:
     """Returns the page with `records`, and with `link` as the next link in the body (v2) or the header (v3)."""
-    page = _page_of(due)
-    if page is None:
+    page = json.loads(due.body) if due.status == 200 and due.body else None
+    if not isinstance(page, dict) or not page.keys() & {"pickups", "data"}:
         return due
     key = "data" if "data" in page else "pickups"
     page = page if records is None else {**page, key: records}
     if key == "pickups":
         return replace(due, body=json.dumps({**page, "next": link}).encode())
     return replace(due, body=json.dumps(page).encode(), headers={**due.headers, "Link": f'<{link}>; rel="next"'})
-
-
-def _page_of(due: Answer) -> dict[str, Any] | None:
-    page = json.loads(due.body) if due.status == 200 and due.body else None
-    return page if isinstance(page, dict) and page.keys() & {"pickups", "data"} else None

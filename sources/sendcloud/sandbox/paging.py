@@ -92,9 +92,8 @@ class Listing:
         return encoded(f"o={end}" if self.order == "offset" else f"p={self.pickups[end - 1].position}")
 
     def _before(self, start: int, limit: int) -> str:
-        if self.order == "offset":
-            return encoded(f"o={max(start - limit, 0)}")
-        return encoded(f"r=1&p={self.pickups[start].position}")
+        is_offset = self.order == "offset"
+        return encoded(f"o={max(start - limit, 0)}" if is_offset else f"r=1&p={self.pickups[start].position}")
 
 
 def encoded(marks: str) -> str:

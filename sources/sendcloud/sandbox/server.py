@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 from .answer import Answer
@@ -34,12 +35,12 @@ class Request(NamedTuple):
 class QueuedFault:
     """A queued fault, the page that it applies to, and how often it applies.
 
-    If `page` is None, the fault applies to every page. If `times` is None, the fault applies without limit.
+    If `page` is None, the fault applies to every page. If `times` is infinite, the fault applies without limit.
     """
 
     fault: Fault
     page: Page | None
-    times: int | None
+    times: float
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class Sandbox(Api):
             times: the number of requests that the fault affects. None repeats the fault until you call `heal`.
         """
         with self._lock:
-            self._faults.append(QueuedFault(fault, page, times))
+            self._faults.append(QueuedFault(fault, page, inf if times is None else times))
 
     def heal(self) -> None:
         """Removes all faults."""
@@ -103,15 +104,11 @@ class Sandbox(Api):
         for queued in self._faults:
             given = queued.fault(due) if queued.page in (None, page) else due
             if given is not due:
-                self._use(queued)
+                queued.times -= 1
+                if queued.times <= 0:
+                    self._faults.remove(queued)
                 return given
         return due
-
-    def _use(self, queued: QueuedFault) -> None:
-        if queued.times is not None:
-            queued.times -= 1
-            if queued.times <= 0:
-                self._faults.remove(queued)
 
 
 @contextmanager

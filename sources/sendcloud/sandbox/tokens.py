@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
@@ -34,9 +33,8 @@ class Tokens:
         if method != "POST":
             return self._refusal(405, "invalid_request", "The request method is not POST.", Allow="POST")
         if not self._knows(authorization):
-            return self._refusal(
-                401, "invalid_client", "Client authentication failed.", **{"WWW-Authenticate": "Basic"}
-            )
+            challenge = {"WWW-Authenticate": "Basic"}
+            return self._refusal(401, "invalid_client", "Client authentication failed.", **challenge)
         fields = parse_qs(form.decode("latin-1"))
         if fields.get("grant_type") != ["client_credentials"]:
             return self._refusal(400, "unsupported_grant_type", "The grant type is not supported.")
@@ -48,7 +46,7 @@ class Tokens:
         self._good_until[token], self._scopes[token] = now + timedelta(seconds=self.lifetime_seconds), scopes
         granted = {"scope": " ".join(sorted(scopes)), "token_type": "bearer"}
         body = {"access_token": token, "expires_in": self.lifetime_seconds, **granted}
-        return self._answer(200, body, {"Cache-Control": "no-store"})
+        return Answer(200, msgspec.json.encode(body), {"Cache-Control": "no-store"}, url=self.url)
 
     def admits(self, authorization: str | None, now: datetime) -> bool:
         """Returns whether the Authorization header contains a valid token."""
@@ -81,7 +79,4 @@ class Tokens:
 
     def _refusal(self, status: int, error: str, description: str, **headers: str) -> Answer:
         body = {"error": error, "error_description": description, "status_code": status}
-        return self._answer(status, body, headers)
-
-    def _answer(self, status: int, body: object, headers: Mapping[str, str]) -> Answer:
         return Answer(status, msgspec.json.encode(body), headers, url=self.url)
