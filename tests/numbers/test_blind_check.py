@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -18,6 +19,7 @@ from pipelines.warehouse import read
 from sources.sendcloud.sandbox import World, serve
 from tests.support.cases import quick
 from tests.support.installation import Installation
+from tests.support.regression import expected_change
 from tests.support.worlds import NOW
 
 PICKUPS = int(os.environ.get("PICKUPS_IN_A_WORLD", "10000"))  # make soak uses 50,000
@@ -66,6 +68,7 @@ def pickups_and_views(
         installation = Installation(folder, patched)
         installation.run(api)
         names = ["carrier_cancellations", "carrier_cancellations_weekly", "carrier_windows", "carrier_window_grid"]
+        names += ["cancellation_changes"]
         views = {name: read(name, installation.published) for name in names}
         yield expected_pickups(world), {name: view[view["is_every_account"]] for name, view in views.items()}
 
@@ -181,4 +184,23 @@ def test_window_grid_by_local_weekday_and_hour_matches_pandas(pickups_and_views:
     expected = pickups.groupby(keys).size().to_frame("pickups")
 
     found = views["carrier_window_grid"].set_index(list(expected.index.names))
+    assert_equal(found, expected)
+
+
+def test_changes_match_a_regression_in_numpy(pickups_and_views: tuple[pd.DataFrame, Views]) -> None:
+    pickups, views = pickups_and_views
+    end = pd.Timestamp(NOW).tz_localize(None).to_period("W-SUN").start_time.tz_localize("UTC")
+    ends = pickups[["pickup_from", "pickup_until"]].max(axis=1)
+    in_period = (ends >= end - pd.Timedelta(weeks=8)) & (ends < end)
+    rated = pickups[in_period & pickups["mature"] & (pickups["cancelled"] | pickups["kept"])]
+    lead = pd.cut(rated["lead"].fillna(96), [0, 24, 96, np.inf], right=False).cat.codes
+    rated = rated.assign(
+        is_now=ends >= end - pd.Timedelta(weeks=4),
+        stratum=rated["country"].astype("category").cat.codes * 10 + lead,
+        day=rated["created_at_local"].dt.floor("D"),
+    )
+    found = views["cancellation_changes"].set_index("carrier")
+    expected = pd.DataFrame({name: expected_change(group) for name, group in rated.groupby("carrier")}).T
+
+    assert set(found["clustered_by"]) == {"account and day"}
     assert_equal(found, expected)
