@@ -68,7 +68,7 @@ def pickups_and_views(
         installation = Installation(folder, patched)
         installation.run(api)
         names = ["carrier_cancellations", "carrier_cancellations_weekly", "carrier_windows", "carrier_window_grid"]
-        names += ["cancellation_changes"]
+        names += ["cancellation_changes", "carrier_expected"]
         views = {name: read(name, installation.published) for name in names}
         yield expected_pickups(world), {name: view[view["is_every_account"]] for name, view in views.items()}
 
@@ -204,3 +204,30 @@ def test_changes_match_a_regression_in_numpy(pickups_and_views: tuple[pd.DataFra
 
     assert set(found["clustered_by"]) == {"account and day"}
     assert_equal(found, expected)
+
+
+def test_expected_cancellations_match_pandas(pickups_and_views: tuple[pd.DataFrame, Views]) -> None:
+    pickups, views = pickups_and_views
+    rated = pickups[pickups["mature"] & (pickups["cancelled"] | pickups["kept"])]
+    lead = pd.cut(rated["lead"].fillna(96), [0, 24, 96, np.inf], right=False).cat.codes
+    length = pd.cut(rated["length"].fillna(-1), [-1, 0, 2, 4, 8, np.inf], right=False).cat.codes
+    alike = rated["cancelled"].groupby([rated["country"], lead, length])
+    share, size = alike.transform("mean"), alike.transform("size")
+    own = rated.groupby([rated["country"], lead, length, rated["carrier"]])["id"].transform("size")
+    variance = share * (1 - share) * size / (size - 1) * (1 - own / size)
+    by_carrier = rated["carrier"]
+    expected = pd.DataFrame(
+        {
+            "n": rated.groupby("carrier").size(),
+            "observed": rated.groupby("carrier")["cancelled"].sum(),
+            "expected": share.groupby(by_carrier).sum(),
+            "comparable_share": (own < size).groupby(by_carrier).mean(),
+        }
+    )
+    effect = views["carrier_cancellations"].query("country == 'all'").set_index("carrier")["design_effect"]
+    error = (variance.where(own < size, 0).groupby(by_carrier).sum() * effect) ** 0.5
+    expected["ratio"] = expected["observed"] / expected["expected"]
+    expected["standardized_rate"] = expected["ratio"] * rated["cancelled"].mean()
+    expected["score"] = (expected["observed"] - expected["expected"]) / error
+
+    assert_equal(views["carrier_expected"].set_index("carrier"), expected)

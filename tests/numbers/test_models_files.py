@@ -90,6 +90,10 @@ COLUMNS = {
         before_n before_k before_rate now_n now_k now_rate
         comparable_share before_rate_at_one_mix now_rate_at_one_mix difference difference_low difference_high
         is_more_than_chance is_alarm clusters clustered_by design_effect""",
+    "carrier_expected": """
+        account is_every_account carrier n observed expected comparable_share ratio ratio_low ratio_high
+        overall_rate standardized_rate funnel_95_low funnel_95_high funnel_998_low funnel_998_high score
+        clusters clustered_by design_effect stands_out""",
     "carrier_net_cancellations": """
         account is_every_account carrier country mature_cancelled mature_rebooked rebooked_by_chance_share net_cancelled
         net_rated net_cancellation_rate net_cancellation_rate_low net_cancellation_rate_high""",
