@@ -12,7 +12,7 @@ from pipelines.config.project import find_project, project_context
 from pipelines.errors import RunTimedOut, worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
-from pipelines.operations import alerts
+from pipelines.operations import alerts, change_alerts
 from pipelines.output import print_text
 from pipelines.receipt import Receipt
 
@@ -66,6 +66,7 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, i
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
     alerts.notify_run(settings, receipts, plan.configured)
+    change_alerts.notify_changes(settings, receipts, plan.configured)
     return receipts
 
 

@@ -78,6 +78,7 @@ OWN_SETTINGS = {
     "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS_SETTING,
+    "alerts.on_change": Setting(bool, False),
     "retention.receipt_days": Setting(
         int, 366, "366 to 36500, because the most recent year is kept", lambda days: 366 <= days <= 36_500
     ),

@@ -1,7 +1,7 @@
 """Sends alerts after `pickups run`: a message when an account begins to fail, a message when it recovers, and a ping.
 
 The ping is sent after a run in which every configured account succeeded. Alerts never make a run fail, and they delay
-it by at most twice TIMEOUT_SECONDS.
+it by at most twice TIMEOUT_SECONDS. change_alerts.py sends messages about changed rates.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sources.sendcloud.http.network_variables import check_certificates, check_p
 from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 HOOK_SETTING, PING_SETTING = "runtime.slack_incoming_hook", "alerts.ping_url"
+CHANGE_SETTING = "alerts.on_change"
 TIMEOUT_SECONDS = 5.0
 MAX_CHARACTERS = 600  # Longer error texts are truncated, because a chat is not a log.
 # These errors need no alert: you pressed Ctrl-C, or the account's name has a typo.
@@ -46,6 +47,7 @@ class AlertSettings(NamedTuple):
         hook: the address for messages, or None.
         ping_url: the address for pings, or None.
         locked_out_hours: the number of hours after which a lock that is still held is reported.
+        on_change: whether to send a message when a carrier's cancellation rate has changed.
     """
 
     project: Path
@@ -53,6 +55,7 @@ class AlertSettings(NamedTuple):
     hook: str | None = None
     ping_url: str | None = None
     locked_out_hours: float = 2.0
+    on_change: bool = False
 
 
 def fallback_settings(project: Path) -> AlertSettings:
@@ -68,7 +71,8 @@ def read_settings(project: Path) -> AlertSettings:
     """
     hook, ping_url, limit = (get_setting(key) for key in (HOOK_SETTING, PING_SETTING, "status.max_age_hours"))
     beside_warehouse = warehouse_path(project).with_suffix(".incidents.json")
-    return AlertSettings(project, [beside_warehouse, incidents.fallback_path(project)], hook, ping_url, limit)
+    files = [beside_warehouse, incidents.fallback_path(project)]
+    return AlertSettings(project, files, hook, ping_url, limit, get_setting(CHANGE_SETTING))
 
 
 def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured: Sequence[str]) -> None:
@@ -81,7 +85,9 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
         configured: the names of all configured accounts.
     """
     if settings.hook and (restored := next((r.warehouse_restored for r in receipts if r.warehouse_restored), None)):
-        _post(settings.hook, [_heading(settings), restored], "[runtime] slack_incoming_hook: {}. See the receipt.")
+        post_message(
+            settings.hook, [heading(settings), restored], "[runtime] slack_incoming_hook: {}. See the receipt."
+        )
     failing = {receipt.account: _describe_failure(receipt) for receipt in receipts if receipt.exit_code}
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, [*well, LOCKED_OUT], configured)
@@ -152,19 +158,19 @@ def _send_message(settings: AlertSettings, current: Incidents, failing: Mapping[
     over = {name: one for name, one in current.items() if one.well_at}
     if not settings.hook or not (began or over):
         return set()
-    lines = [_heading(settings), *_failing_lines(began, failing), *_recovered_lines(over)]
+    lines = [heading(settings), *_failing_lines(began, failing), *_recovered_lines(over)]
     problem = "[runtime] slack_incoming_hook: {}. The next run sends the message again."
-    if not _post(settings.hook, lines, problem):
+    if not post_message(settings.hook, lines, problem):
         return set()
     log_event("alerted", failing=sorted(began), well=sorted(over))
     return began.keys() | over.keys()
 
 
-def _heading(settings: AlertSettings) -> str:
+def heading(settings: AlertSettings) -> str:
     return f"Sendcloud pickups on {platform.node()}, {settings.project}"
 
 
-def _post(hook: str, lines: Sequence[str], problem: str) -> bool:
+def post_message(hook: str, lines: Sequence[str], problem: str) -> bool:
     """Sends one message and returns whether the hook accepted it. `problem` is the line to print on failure."""
     text = "\n".join(html.escape(visible(line), quote=False) for line in lines)  # Slack requires &<> to be escaped.
     # The function `send_slack_message` in dlt has no timeout, follows redirects and includes the address in errors (dlt

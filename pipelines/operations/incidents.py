@@ -106,7 +106,7 @@ def read_incidents(places: Sequence[Path]) -> Incidents:
     If the file can't be read, incidents are reported again, because a repeated report is better than a missing one.
     """
     try:
-        path = max((place for place in places if _is_own_file(place)), key=lambda place: place.stat().st_mtime)
+        path = max((place for place in places if is_own_file(place)), key=lambda place: place.stat().st_mtime)
         if not (written := path.read_bytes()):  # the disk was full; see _write_file
             return {ALL_ACCOUNTS: Incident(datetime.fromtimestamp(path.stat().st_mtime, UTC), is_told=True)}
         return msgspec.json.decode(written, type=Incidents)
@@ -133,7 +133,7 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
     """
     if not incidents:
         return _delete_file(path)
-    if not _is_in_own_folder(path, create=True):
+    if not is_in_own_folder(path, create=True):
         return False
     try:
         remove_leftovers(path, older_than_seconds=ABANDONED_SECONDS)
@@ -150,7 +150,7 @@ def _write_file(path: Path, incidents: Incidents) -> bool:
 
 
 def _delete_file(path: Path) -> bool:
-    if not _is_in_own_folder(path):
+    if not is_in_own_folder(path):
         return True
     try:
         path.unlink(missing_ok=True)
@@ -166,15 +166,15 @@ def _empty_file(path: Path) -> None:
     os.close(os.open(path, flags, PRIVATE_FILE_MODE))
 
 
-def _is_own_file(path: Path) -> bool:
+def is_own_file(path: Path) -> bool:
     """Returns whether the file exists and this user created it.
 
     In a shared folder, the file may belong to another user.
     """
-    return path.is_file() and is_own(path) and _is_in_own_folder(path)
+    return path.is_file() and is_own(path) and is_in_own_folder(path)
 
 
-def _is_in_own_folder(path: Path, *, create: bool = False) -> bool:
+def is_in_own_folder(path: Path, *, create: bool = False) -> bool:
     """Returns whether the file is outside the temporary folder, or in a folder to which only this user can write."""
     if path.parent != temporary_folder(TEMPORARY_NAME):
         return True

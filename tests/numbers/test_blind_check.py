@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -18,6 +19,7 @@ from pipelines.warehouse import read
 from sources.sendcloud.sandbox import World, serve
 from tests.support.cases import quick
 from tests.support.installation import Installation
+from tests.support.regression import expected_change
 from tests.support.worlds import NOW
 
 PICKUPS = int(os.environ.get("PICKUPS_IN_A_WORLD", "10000"))  # make soak uses 50,000
@@ -65,13 +67,8 @@ def pickups_and_views(
     with pytest.MonkeyPatch.context() as patched, serve(world) as api:
         installation = Installation(folder, patched)
         installation.run(api)
-        names = [
-            "carrier_cancellations",
-            "carrier_cancellations_weekly",
-            "carrier_windows",
-            "carrier_window_grid",
-            "upcoming_pickups",
-        ]
+        names = ["carrier_cancellations", "carrier_cancellations_weekly", "carrier_windows", "carrier_window_grid"]
+        names += ["cancellation_changes", "carrier_expected", "upcoming_pickups"]
         views = {name: read(name, installation.published) for name in names}
         yield expected_pickups(world), {name: view[view["is_every_account"]] for name, view in views.items()}
 
@@ -233,3 +230,49 @@ def test_expected_cancellations_match_pandas(pickups_and_views: tuple[pd.DataFra
 
     found = views["upcoming_pickups"].astype({"window_opens_day_local": "datetime64[us]"})
     assert_equal(found.set_index(list(expected.index.names)), expected)
+
+
+def test_changes_match_a_regression_in_numpy(pickups_and_views: tuple[pd.DataFrame, Views]) -> None:
+    pickups, views = pickups_and_views
+    end = pd.Timestamp(NOW).tz_localize(None).to_period("W-SUN").start_time.tz_localize("UTC")
+    ends = pickups[["pickup_from", "pickup_until"]].max(axis=1)
+    in_period = (ends >= end - pd.Timedelta(weeks=8)) & (ends < end)
+    rated = pickups[in_period & pickups["mature"] & (pickups["cancelled"] | pickups["kept"])]
+    lead = pd.cut(rated["lead"].fillna(96), [0, 24, 96, np.inf], right=False).cat.codes
+    rated = rated.assign(
+        is_now=ends >= end - pd.Timedelta(weeks=4),
+        stratum=rated["country"].astype("category").cat.codes * 10 + lead,
+        day=rated["created_at_local"].dt.floor("D"),
+    )
+    found = views["cancellation_changes"].set_index("carrier")
+    expected = pd.DataFrame({name: expected_change(group) for name, group in rated.groupby("carrier")}).T
+
+    assert set(found["clustered_by"]) == {"account and day"}
+    assert_equal(found, expected)
+
+
+def test_observed_against_expected_match_pandas(pickups_and_views: tuple[pd.DataFrame, Views]) -> None:
+    pickups, views = pickups_and_views
+    rated = pickups[pickups["mature"] & (pickups["cancelled"] | pickups["kept"])]
+    lead = pd.cut(rated["lead"].fillna(96), [0, 24, 96, np.inf], right=False).cat.codes
+    length = pd.cut(rated["length"].fillna(-1), [-1, 0, 2, 4, 8, np.inf], right=False).cat.codes
+    alike = rated["cancelled"].groupby([rated["country"], lead, length])
+    share, size = alike.transform("mean"), alike.transform("size")
+    own = rated.groupby([rated["country"], lead, length, rated["carrier"]])["id"].transform("size")
+    variance = share * (1 - share) * size / (size - 1) * (1 - own / size)
+    by_carrier = rated["carrier"]
+    expected = pd.DataFrame(
+        {
+            "n": rated.groupby("carrier").size(),
+            "observed": rated.groupby("carrier")["cancelled"].sum(),
+            "expected": share.groupby(by_carrier).sum(),
+            "comparable_share": (own < size).groupby(by_carrier).mean(),
+        }
+    )
+    effect = views["carrier_cancellations"].query("country == 'all'").set_index("carrier")["design_effect"]
+    error = (variance.where(own < size, 0).groupby(by_carrier).sum() * effect) ** 0.5
+    expected["ratio"] = expected["observed"] / expected["expected"]
+    expected["standardized_rate"] = expected["ratio"] * rated["cancelled"].mean()
+    expected["score"] = (expected["observed"] - expected["expected"]) / error
+
+    assert_equal(views["carrier_expected"].set_index("carrier"), expected)

@@ -83,6 +83,15 @@ COLUMNS = {
         rated cancellation_rate cancellation_rate_low cancellation_rate_high clusters clustered_by design_effect
         is_week_mature watched_48_hours cancelled_within_48_hours cancelled_within_48_hours_rate
         cancelled_within_48_hours_low cancelled_within_48_hours_high is_early_signal_complete""",
+    "cancellation_changes": """
+        account is_every_account carrier before_starts_utc now_starts_utc now_ends_utc
+        before_n before_k before_rate now_n now_k now_rate
+        comparable_share before_rate_at_one_mix now_rate_at_one_mix difference difference_low difference_high
+        is_more_than_chance is_alarm clusters clustered_by design_effect""",
+    "carrier_expected": """
+        account is_every_account carrier n observed expected comparable_share ratio ratio_low ratio_high
+        overall_rate standardized_rate funnel_95_low funnel_95_high funnel_998_low funnel_998_high score
+        clusters clustered_by design_effect stands_out""",
     "carrier_net_cancellations": """
         account is_every_account carrier country mature_cancelled mature_rebooked rebooked_by_chance
         rebooked_by_chance_share rebooked_beyond_chance_share rebooked_beyond_chance_share_low

@@ -166,7 +166,11 @@ def test_every_exit_code_that_a_page_names_exists(page: Path) -> None:
 def test_the_settings_are_those_of_the_source_and_our_own_with_their_defaults() -> None:
     told = dict(re.findall(r"^\| `([\w.]+)` \| `?([^`|]+?)`? \|", reference("settings"), re.MULTILINE))
 
-    ours = {key: "none" if wanted.default is None else str(wanted.default) for key, wanted in OWN_SETTINGS.items()}
+    words = {None: "none", False: "false", True: "true"}  # as in TOML
+    ours = {
+        key: words[wanted.default] if wanted.default is None or wanted.kind is bool else str(wanted.default)
+        for key, wanted in OWN_SETTINGS.items()
+    }
     of_the_source = {name: str(default) for name, default in settings().items()}
     assert told == {"destination.duckdb.credentials": "data/warehouse.duckdb"} | ours | of_the_source
 
@@ -187,6 +191,7 @@ def test_config_toml_contains_the_defaults_and_nothing_that_is_not_read() -> Non
         "publish",
         "schemas",
         "status",
+        "alerts",
         "retention",
         "sources",
     }
