@@ -32,6 +32,14 @@ RENAMED_COLUMNS = {
     }
 }
 
+# the files of the first version have no status history, which views read (bookkeeping/status_history.py creates it)
+STATUS_HISTORY = """
+    create table if not exists sendcloud.pickup_status_history (
+        account text, id bigint, pickup_status text, cancelled_at timestamptz, pickup_from timestamptz,
+        pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text
+    )
+"""
+
 
 def migrate(session: Session) -> None:
     """Adds missing columns and renames old ones. Each statement takes effect on its own, so a crash loses nothing."""

@@ -92,13 +92,20 @@ def test_pickup_is_watched_if_booked_after_the_first_run_and_observed_within_24_
         (pickup(carrier="no history"), []),
     )
 
-    assert rows(con, "carrier, pickups, watched, accepted", "acceptance_times", OF_CARRIERS) == [
-        ("at the first run", 1, 1, 1),
-        ("before", 1, 0, 0),
-        ("no history", 1, 0, 0),
-        ("too late", 1, 0, 0),
-        ("within", 1, 1, 1),
+    columns = "carrier, pickups, watched, accepted, accepted_at_first_observation"
+    assert rows(con, columns, "acceptance_times", OF_CARRIERS) == [
+        ("at the first run", 1, 1, 1, 1),
+        ("before", 1, 0, 0, 0),
+        ("no history", 1, 0, 0, 0),
+        ("too late", 1, 0, 0, 0),
+        ("within", 1, 1, 1, 1),
     ]
+
+
+def test_pickup_booked_while_the_run_that_observed_it_was_reading_has_a_time_of_0(warehouse):
+    con = with_history(warehouse, in_states((-0.1, "Created")))
+
+    assert only(con, "accepted, p99_hours_to_acceptance", "acceptance_times", OF_CARRIERS) == (1, 0)
 
 
 def test_times_are_given_for_all_carriers_and_for_each_account_too(warehouse):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.analytics.views import create_views
 from pipelines.destinations.filter import PickupFilter, check_names
-from pipelines.destinations.migrations import current_columns
+from pipelines.destinations.migrations import STATUS_HISTORY, current_columns
 
 if TYPE_CHECKING:
     from pipelines.destinations.duckdb.session import DuckDBSession
@@ -25,8 +25,11 @@ def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None
     for kind, names in only.names().items():
         connection.execute(f"create table filter_{kind} as select unnest(?::text[]) as name", [list(names)])
     connection.execute("create schema sendcloud")
-    for (table,) in connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall():
+    tables = [table for (table,) in connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall()]
+    for table in tables:
         _create_table_view(connection, table, only)
+    if "pickup_status_history" not in tables:
+        connection.execute(STATUS_HISTORY)
     create_views(connection)
 
 
