@@ -233,8 +233,8 @@ def test_both_api_versions_give_identical_views_of_one_world(published_files: di
 
 
 def with_rounded_floats(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the row with fractions rounded to 12 digits.
+    """Returns the row with fractions rounded to 12 significant digits.
 
     The last digits of a sum depend on the order in which DuckDB's threads add the fractions.
     """
-    return {name: round(value, 12) if isinstance(value, float) else value for name, value in row.items()}
+    return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in row.items()}
