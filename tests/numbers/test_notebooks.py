@@ -7,9 +7,11 @@ import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import nbformat
+import pandas as pd
 import pytest
 
 from tests.support.by_hand import cancelled, fill, many, on_separate_days, pickup, run
@@ -93,7 +95,7 @@ def test_rates_notebook_answers_in_pictures_and_sentences(executed_notebooks):
     assert "**1 week is complete for every carrier**, 0 not yet." in answers
     assert "**Half of the cancellations come within 48 to 95 hours, depending on the carrier**" in answers
     assert "counting from the booking. 30 cancellations came within 30 days." in answers
-    assert "**Bookings are too dense to tell a rebooking from the next day's pickup.** Of dpd, ups it can't" in answers
+    assert "**0 of 30 cancellations were rebooked within a day, beyond chance.** It can be told of every" in answers
     assert (
         "**No carrier stands out: 2.4% over all.** 3 of 123 pickups failed, 2.4%. 0 pickups more are stuck" in answers
     )
@@ -486,6 +488,21 @@ def use_warehouse(warehouse, monkeypatch):
 
 
 # --- the committed files
+
+
+def test_carriers_whose_rate_changed_are_named_with_the_interval() -> None:
+    row = {"carrier": "dhl", "before_rate_at_one_mix": 0.08, "now_rate_at_one_mix": 0.121}
+    row |= {"difference": 0.041, "difference_low": 0.022, "difference_high": 0.06}
+    (source,) = (cell.source for cell in COMMITTED["01-cancellation-rates"].cells if cell.id == "changes-words")
+    names: dict[str, Any] = {"plain": str, "listed": ", ".join, "changed": pd.DataFrame([row])}
+    exec(source, names)
+
+    assert names["changes"]() == (
+        "Changed by more than chance: dhl 8.0% before, 12.1% now "
+        "(difference +4.1 percentage points, 95 % interval +2.2 to +6.0)"
+    )
+    names["changed"] = pd.DataFrame()
+    assert names["changes"]() == "No carrier's rate has changed by more than chance"
 
 
 def code_of(notebook, draws=True):
