@@ -92,15 +92,16 @@ neighbours as (
     select
         *,
         max(first_kept_at_utc) over (
-            key_by_day rows between unbounded preceding and 1 preceding
+            partition by account, carrier, country_key, contract_key, has_no_contract
+            order by day_utc
+            rows between unbounded preceding and 1 preceding
         ) as kept_before_at_utc,
         min(first_kept_at_utc) over (
-            key_by_day rows between 1 following and unbounded following
+            partition by account, carrier, country_key, contract_key, has_no_contract
+            order by day_utc
+            rows between 1 following and unbounded following
         ) as kept_after_at_utc
     from days_by_key
-    window key_by_day as (
-        partition by account, carrier, country_key, contract_key, has_no_contract order by day_utc
-    )
 ),
 
 -- What is looked up for each cancellation: whether a booking follows it, and whether one follows each of the two kept
