@@ -148,8 +148,8 @@ def test_changed_columns_keep_grants_comments_and_owners(
     assert ask(f"select has_table_privilege('reader_of_all', {grid}, '{privilege}')") == [(True,)]
     assert ask(f"select has_column_privilege('reader_of_some', {grid}, 'pickups', 'select')") == [(True,)]
     assert ask(f"select has_table_privilege('reader_of_some', {grid}, 'select')") == [(False,)]
-    assert ask(f"select description from pg_description where objoid = {grid}::regclass and objsubid > 0") == [
-        ("how many",)
+    assert ask(f"select count(*) from pg_description where objoid = {grid}::regclass and description = 'how many'") == [
+        (1,)
     ]
     owner = "select relowner::regrole::text from pg_class where oid = 'analytics.carrier_windows'::regclass"
     assert ask(owner) == [("owner_of_views",)]

@@ -86,16 +86,13 @@ def test_each_reading_command_works_before_the_first_run_after_an_upgrade(
 @pytest.mark.parametrize(
     ("command", "view"), [("show carriers", "carrier_cancellations"), ("show windows", "carrier_windows")]
 )
-def test_a_view_of_another_version_is_no_unexpected_error(
-    old_server: Installation, ask: Any, command: str, view: str
-) -> None:
+def test_a_view_of_an_older_version_is_not_read(old_server: Installation, ask: Any, command: str, view: str) -> None:
+    """A reader computes the views itself if those on the server are outdated."""
     ask(f"alter view analytics.{view} rename carrier to carrier_code")
 
     done = old_server.command(*command.split())
 
-    assert done.returncode == 6
-    assert f"the view {view} lacks the column carrier" in done.stderr
-    assert "To update the views: pickups run" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture

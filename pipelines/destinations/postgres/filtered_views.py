@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.analytics.checks import check_files
 from pipelines.analytics.views import query_of, view_files
 from pipelines.destinations.filter import PickupFilter, check_names
+from pipelines.destinations.migrations import current_columns
 from pipelines.destinations.postgres.publish import PUBLISHED_TABLES
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def filtered_session(session: PostgresSession, only: PickupFilter) -> PostgresSe
     for kind, names in only.names().items():
         session.execute_native(f"create temp table filter_{kind} as select unnest(%s::text[]) as name", [list(names)])
     for table in filter(session.has_table, PUBLISHED_TABLES):
-        rows = f"select * from sendcloud.{table} where {only.condition(table)}"  # noqa: S608  # no text of the user
+        columns = current_columns(session.columns(table), table)
+        rows = f"select {columns} from sendcloud.{table} where {only.condition(table)}"  # noqa: S608  # no text of the user
         session.execute(f"create temp view wanted_{table} as {rows}")
     own = {"sendcloud": "pg_temp.wanted_", "pickups": "pg_temp.wanted_pickups", "analytics": "pg_temp."}
     return _with_views(session.with_schemas(**own), view_files())

@@ -20,6 +20,8 @@ from pipelines.destinations.schemas import SchemaNames, create_if_missing, renam
 if TYPE_CHECKING:
     import psycopg2.extensions
 
+    from pipelines.destinations.postgres.session import PostgresSession
+
 DIALECT = "postgres"
 LOCK_TIMEOUT = "10s"  # how long to wait for readers of a view that is to be replaced
 _OURS = """
@@ -117,6 +119,12 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         # publish.py finds rows by the transaction's id, but rows written in a savepoint have a different id
         cursor.execute("release savepoint views")
         return in_the_way
+
+
+def are_views_current(session: PostgresSession) -> bool:
+    """Returns whether the server's views are those of this version, or of a later one."""
+    found = session.execute_native(_COMMENTS, {"analytics": session.names.analytics}).fetchall()
+    return views_are_current(dict(found), DIALECT)
 
 
 def _comments(cursor: _Cursor, names: SchemaNames) -> dict[str, str | None]:

@@ -182,7 +182,7 @@ residuals as (
             when clusters >= 10
                 then clusters / (clusters - 1)
                     * greatest(kk - 2 * p * kn + p * p * nn - 2 * h * kd + 2 * p * h * nd + h * h * dd, 0)
-                    / (net_n * net_n)
+                    / nullif(net_n * net_n, 0)
         end as variance,
         p * (1 - p) / nullif(net_n - 1, 0) as independent_variance,
         case
@@ -198,7 +198,7 @@ effects as (
         *,
         case
             when clusters < 10 then 1 + (nn / n - 1) / 3
-            when variance > independent_variance then variance / independent_variance
+            when variance > independent_variance then coalesce(variance / nullif(independent_variance, 0), 1)
             else 1
         end as design_effect,
         -- Student's t by degrees of freedom, as in rate_intervals
