@@ -1,5 +1,5 @@
--- One row per carrier and account (is_every_account: all accounts): the cancellation rate of the latest four whole weeks,
--- how it differs from the four weeks before, and whether the difference is more than chance.
+-- One row per carrier, for all accounts (is_every_account) and for each account: the cancellation rate of the latest four
+-- whole weeks, how it differs from the four weeks before, and whether the difference is more than chance.
 -- A pickup belongs to the week in which its window ended, so all pickups of both periods are mature. A week begins on
 -- Monday at 00:00 UTC. The later period ends at the last such Monday at or before as_of. For all accounts, as_of is that of
 -- the account that was observed longest ago. The rows therefore change once a week.

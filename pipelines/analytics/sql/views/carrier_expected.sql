@@ -1,5 +1,5 @@
--- One row per carrier and account (is_every_account: all accounts): the cancellations that were observed, and those that
--- would be expected if each of the carrier's pickups had been cancelled at the rate of all carriers' pickups like it.
+-- One row per carrier, for all accounts (is_every_account) and for each account: the cancellations that were observed, and
+-- those that would be expected if each of the carrier's pickups had been cancelled at the rate of all carriers' pickups like it.
 -- Pickups are alike if they have the same account, country, lead time (less than 24 hours, 24 to 96 hours, or other) and
 -- window length (less than 2, 2 to 4, 4 to 8, at least 8 hours, or none). Only mature pickups count that were cancelled or
 -- kept. comparable_share is the share of the carrier's pickups for which another carrier has pickups like them.
