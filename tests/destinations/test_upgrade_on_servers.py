@@ -13,7 +13,7 @@ from pipelines.destinations.filter import PickupFilter
 from pipelines.warehouse import read_rows, reading
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.copies import copied_from_lake
-from tests.support.destinations import LAKE
+from tests.support.destinations import LAKE, POSTGRES
 from tests.support.installation import Installation, rows_of
 from tests.support.postgres_database import address as address
 from tests.support.postgres_database import ask as ask
@@ -93,6 +93,24 @@ def test_a_view_of_an_older_version_is_not_read(old_server: Installation, ask: A
     done = old_server.command(*command.split())
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_role_without_temporary_views_is_asked_to_start_a_run(
+    old_server: Installation, ask: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = address.split("/")[3].partition("?")[0]
+    ask(f"revoke temporary on database {database} from public")
+    ask("drop role if exists reader_of_views; create role reader_of_views login")
+    ask("grant usage on schema sendcloud, analytics to reader_of_views")
+    ask("grant select on all tables in schema sendcloud, analytics to reader_of_views")
+    monkeypatch.setenv(POSTGRES, address.replace("postgres:none@", "reader_of_views:none@"))
+
+    done = old_server.command("show", "windows")
+    runs = old_server.command("show", "runs")
+
+    assert (done.returncode, runs.returncode) == (6, 0), runs.stderr
+    assert "the view carrier_windows lacks the column is_every_account" in done.stderr
+    assert "To update the views: pickups run" in done.stderr
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from pipelines.destinations.postgres.filtered_views import filtered_session
 from pipelines.destinations.postgres.ownership import check_server
 from pipelines.destinations.postgres.publish import PUBLISH_LOCK, create_indexes
 from pipelines.destinations.postgres.session import PostgresSession, connect
-from pipelines.destinations.postgres.views import are_views_current
+from pipelines.destinations.postgres.views import must_compute_views
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.destinations.warehouse_mark import read_mark, write_mark
 from pipelines.dlt_workarounds import copy_parquet_by_row_group, resolve_configuration
@@ -177,9 +177,8 @@ class PostgresBackend(AccountDatasets):
             read_mark(readers, self._where)  # This call may raise NewerLayout.
             if "account" not in readers.columns("pickups"):  # The table is missing or isn't ours.
                 raise NoData(self._where)
-            # the views of an older version remain until the next run, and lack columns that the commands need
-            are_enough = only == ALL_PICKUPS and are_views_current(readers)
-            yield readers if are_enough else filtered_session(readers, only)
+            computes = only != ALL_PICKUPS or must_compute_views(readers)
+            yield filtered_session(readers, only) if computes else readers
 
 
 def _replace_nul(rows: pa.Table) -> pa.Table:

@@ -76,6 +76,9 @@ _COLUMNS = f"""
 """  # noqa: S608  # a constant
 
 
+_MAY_CREATE_TEMPORARY_VIEWS = """
+    select has_database_privilege(current_database(), 'temporary') and not pg_is_in_recovery()
+"""
 _UNDESCRIBED = _COLUMNS + " and col_description(ours.oid, attnum) is null"
 
 
@@ -121,10 +124,17 @@ def update_views(raw: psycopg2.extensions.connection, names: SchemaNames) -> lis
         return in_the_way
 
 
-def are_views_current(session: PostgresSession) -> bool:
-    """Returns whether the server's views are those of this version, or of a later one."""
+def must_compute_views(session: PostgresSession) -> bool:
+    """Returns whether a reader should compute the views itself, because those on the server are outdated.
+
+    The views of an older version remain until the next run, and lack columns that the commands need. A role that may
+    not create temporary views, or a standby server, can only read the outdated ones.
+    """
     found = session.execute_native(_COMMENTS, {"analytics": session.names.analytics}).fetchall()
-    return views_are_current(dict(found), DIALECT)
+    if views_are_current(dict(found), DIALECT):
+        return False
+    ((may_create,),) = session.execute_native(_MAY_CREATE_TEMPORARY_VIEWS).fetchall()
+    return bool(may_create)
 
 
 def _comments(cursor: _Cursor, names: SchemaNames) -> dict[str, str | None]:
