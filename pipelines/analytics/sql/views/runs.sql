@@ -4,7 +4,7 @@
 -- each check found, as JSON. Both columns are {} if the run recorded none, as in runs of older versions.
 -- run_number is the order in which the account's runs were recorded. run_number is null for runs of older versions,
 -- which come first. hours_since_last_success is the age of the published data at the end of the run.
--- hours_since_last_success is null if no earlier run succeeded.
+-- hours_since_last_success is null if no earlier run succeeded, or if this machine's clock was set back since then.
 
 with runs as (
     select
@@ -59,7 +59,10 @@ final as (
         runs.rows_missed,
         runs.rows_unlisted,
         runs.seconds_read + runs.seconds_loaded + coalesce(runs.seconds_published, 0) as seconds,
-        cast(epoch_us(runs.finished_at) - epoch_us(good.finished_at) as double) / 3600000000 as hours_since_last_success,
+        case
+            when runs.finished_at >= good.finished_at
+                then cast(epoch_us(runs.finished_at) - epoch_us(good.finished_at) as double) / 3600000000
+        end as hours_since_last_success,
         coalesce(runs.checks_failed, '{}') as checks_failed,
         coalesce(runs.unexpected_values, '{}') as new_words,
         coalesce(runs.unknown_fields, '{}') as unknown_fields,
