@@ -1,12 +1,13 @@
-"""Reduces the memory use and start-up time of `pickups run` by blocking imports that a run does not need."""
+"""Reduces the memory use, start-up time and exit time of commands that need no data frames."""
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from types import ModuleType
 
-# a run without changes imports these packages but does not use them (dlt 1.31, duckdb 1.5.5, pyarrow 26; 2026-11)
+# commands import these packages but do not use them (dlt 1.31, duckdb 1.5.5, pyarrow 26; 2026-11)
 UNNEEDED = (
     "numpy",  # Imported by pyarrow.
     "pandas",  # Imported by pyarrow and duckdb to test whether a list or a parameter is a data frame.
@@ -33,11 +34,20 @@ def unblock() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Blocker)]
 
 
+def skip_collections_at_exit() -> None:
+    """Keeps Python from searching all objects for reference cycles when the process ends.
+
+    Python would search the 80,000 objects of the imported modules several times, which took 0.8 s of CPU of the 3.9 s
+    of a run without changes (2026-11-29). Everything that must be written is closed before the exit.
+    """
+    atexit.register(gc.freeze)
+
+
 def block_unneeded() -> None:
-    """Blocks optional packages, such as pandas, that a run's libraries import although the run does not need them.
+    """Blocks optional packages, such as pandas, that libraries import although the command doesn't need them.
 
     For a run without changes, blocking saves a fifth of the time and 50 MB of memory (2026-11). Call this function only
-    in a process that executes a single run. Call the function before any heavy imports, because a library that has
+    in a process that executes a single command. Call the function before any heavy imports, because a library that has
     failed to import a package does not try again.
     """
     sys.meta_path.insert(0, _Blocker())

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines import json_logs
+from pipelines import json_logs, lean_imports
 from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.reading import commands
@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# Only these commands need pandas or pyarrow.dataset. Without them, `list` takes 2.3 s of CPU, not 4.3 s (2026-11-29).
+COMMANDS_WITH_EVERYTHING = ("report", "models")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text; run prints one object per line.")]
 
 
@@ -35,6 +37,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def project(
+    context: typer.Context,
     project_dir: Annotated[
         Path | None,
         typer.Option(
@@ -48,6 +51,8 @@ def project(
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Stores the options that all commands share in environment variables, which dlt's own tools can read."""
+    if context.obj["own_process"] and context.invoked_subcommand not in COMMANDS_WITH_EVERYTHING:
+        lean_imports.block_unneeded()
     if project_dir:
         os.environ["DLT_PROJECT_DIR"] = str(project_dir.resolve())
     if debug:
@@ -75,12 +80,10 @@ def run(
     ] = "text",
 ) -> None:
     """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
-    from pipelines import lean_imports
     from pipelines.cli import termination
 
     if context.obj["own_process"]:
         termination.end_on_sigterm(timeout)
-        lean_imports.block_unneeded()
     elif timeout:
         raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
     from pipelines.cli.run import run_and_report

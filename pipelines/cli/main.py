@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipelines import json_logs
+from pipelines import json_logs, lean_imports
 from pipelines.cli import streams
 from pipelines.cli.app import app
 from pipelines.config.dlt_settings import forget_variables
@@ -24,6 +24,7 @@ def main(*, own_process: bool = False) -> None:
     if own_process:
         streams.prepare_streams()
         forget_variables()
+        lean_imports.skip_collections_at_exit()
     with json_logs.log_format(sys.argv):
         try:
             _run_command(own_process=own_process)
