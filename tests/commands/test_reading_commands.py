@@ -351,7 +351,7 @@ def test_models_exports_the_selected_pickups_and_records_the_filter(tmp_path: Pa
     assert datetime.fromisoformat(manifest["as_of"]).day == 1
 
 
-@pytest.mark.parametrize("words", quick([["list"], ["show", "carriers"], ["status"], ["check"]]))
+@pytest.mark.parametrize("words", quick([["list"], ["show", "carriers"], ["check"]]))
 def test_command_that_needs_no_data_frame_imports_neither_pandas_nor_numpy(
     installation: Installation, published: Published, words: list[str]
 ) -> None:
