@@ -82,6 +82,23 @@ test-places: engines  ## run the promise tests on PostgreSQL and on a Delta lake
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
+# The tools that build and inspect a release have their own environment, so that the test environment does not change.
+.venv/release/ready: uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
+	@UV_PROJECT_ENVIRONMENT=.venv/release $(UV) sync --quiet --locked --only-group release
+	@touch $@
+
+.PHONY: dist lock
+# The time of the last commit, and the build backend in uv.lock, make the archives the same on every machine.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: .venv/release/ready  ## build the sdist and the wheel in dist/, the same bytes on every machine
+	@rm -rf dist && .venv/release/bin/python -m hatchling build -d dist
+	@.venv/release/bin/twine check --strict dist/*
+
+# pipelines/tested-versions.txt is in the wheel, for users who do not have uv.lock.
+TESTED := $(UV) export --quiet --locked --no-dev --all-extras --no-emit-project --no-hashes --no-annotate --no-header
+lock: $(READY)  ## update uv.lock for the ranges in pyproject.toml, and write pipelines/tested-versions.txt from uv.lock
+	@$(UV) lock --quiet && $(TESTED) -o pipelines/tested-versions.txt >/dev/null
+
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 

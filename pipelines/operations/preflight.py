@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from platform import python_version
 
@@ -19,6 +19,9 @@ from pipelines.file_access import is_open_to_others
 from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
+
+DISTRIBUTION = "sendcloud-pickups"
+TOP_LEVEL_NAMES = ("pipelines", "sources")
 
 # The tests run with these versions (uv.lock and make test-duckdb2). Each range includes its first version but not its
 # second.
@@ -42,6 +45,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     """
     yield _project_finding(project)
     yield _versions_finding()
+    yield from _name_findings()
     try:
         validate_settings()
         names = [resolve_account(account, configured_accounts())] if account else account_names()
@@ -78,6 +82,16 @@ def _versions_finding() -> Finding:
     if outside:
         return Finding("versions", "warning", f"not tested with {', '.join(outside)}. See docs/how-to/upgrade.md")
     return Finding("versions", "ok", ", ".join(f"{name} {is_}" for name, is_ in there.items()))
+
+
+def _name_findings() -> Iterator[Finding]:
+    """Yields a warning if another distribution installs packages with this project's names. pip does not warn."""
+    installed = packages_distributions()
+    others = {name: sorted({*installed.get(name, [])} - {DISTRIBUTION}) for name in TOP_LEVEL_NAMES}
+    if named := [f"{name} ({', '.join(whose)})" for name, whose in others.items() if whose]:
+        problem = f"other distributions in this environment contain packages with the same names: {', '.join(named)}"
+        remedy = "Files may have been overwritten. Install sendcloud-pickups into an environment of its own"
+        yield Finding("packages", "warning", f"{problem}. {remedy}. See docs/how-to/install.md")
 
 
 def _access_findings(project: Path, data: Path) -> Iterator[Finding]:

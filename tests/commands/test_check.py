@@ -77,6 +77,24 @@ def test_after_a_run_check_opens_the_warehouse_and_changes_nothing(
     assert installation.warehouse.read_bytes() == before
 
 
+def test_another_distribution_with_the_same_package_names_is_a_warning(
+    installation: Installation, now: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now.book()
+    about = tmp_path / "site" / "other_shop-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: other-shop\nVersion: 1.0\n")
+    (about / "top_level.txt").write_text("pipelines\nshop\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    done = installation.command("check", api=api)
+
+    assert done.returncode == 0
+    (said,) = findings_of(done)["packages"]
+    assert said.startswith("warning other distributions in this environment contain packages with the same names: ")
+    assert "pipelines (other-shop). Files may" in said
+
+
 def test_a_missing_dlt_folder_is_reported_with_the_remedy(installation: Installation, now: World, api: Sandbox) -> None:
     assert now
     (installation.folder / ".dlt").rmdir()
