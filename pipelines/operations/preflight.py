@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from pipelines.config.account_settings import api_version_of
 from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
+from pipelines.config.secret_files import secret_file_paths
 from pipelines.config.settings import settings_file, settings_files_read
 from pipelines.config.validation import ignored_settings, validate_settings
 from pipelines.destinations.select import select_backend
@@ -118,8 +119,10 @@ def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _secrets_findings() -> Iterator[Finding]:
-    path = Path(settings_file("secrets"))
-    if os.name == "posix" and path.exists():
+    here = Path(settings_file("secrets"))
+    for path in (here, *secret_file_paths(here.parents[1])) if os.name == "posix" else ():
+        if not path.exists():
+            continue
         about = path.stat()
         # in the documented installation, root owns the file and the service's group can read it
         if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):
