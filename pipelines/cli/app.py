@@ -148,7 +148,9 @@ def status(
 
 @app.command()
 def schedule(
-    kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
+    kind: Annotated[
+        Literal["systemd", "cron", "github", "dagster", "docker", "kubernetes"], typer.Argument(help="The scheduler.")
+    ],
     user: Annotated[
         str | None,
         typer.Option(help="The schedule's user (systemd, cron); default: the folder's owner, or pickups for root."),
@@ -167,6 +169,10 @@ def schedule(
     github: commit the file to .github/workflows in a private repository. Use a remote destination instead of DuckDB.
 
     dagster: copy the files to $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
+
+    docker: copy the wheel beside the files, build the image, and run docker compose up --detach.
+
+    kubernetes: create the secret, and apply the file with kubectl. Build the image with the Dockerfile of docker.
 
     For example: pickups schedule systemd --to /etc/systemd/system
     """
