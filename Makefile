@@ -102,6 +102,22 @@ lock: $(READY)  ## update uv.lock for the ranges in pyproject.toml, and write pi
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
+.PHONY: audit
+audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Dockerfile and the manifests for Kubernetes
+	@$(UV) lock --check --quiet
+	@.venv/release/bin/zizmor --quiet --offline --persona pedantic .github
+	@rm -rf build/audit && mkdir -p build/audit/.dlt build/audit/.github/workflows
+	@for kind in docker kubernetes; do $(RUN)/pickups --project-dir build/audit schedule $$kind --to build/audit >/dev/null; done
+	@$(RUN)/pickups --project-dir build/audit schedule github --to build/audit/.github/workflows >/dev/null
+	@.venv/release/bin/zizmor --quiet --offline --persona pedantic build/audit/.github
+	@.venv/release/bin/hadolint build/audit/Dockerfile
+	@.venv/release/bin/kubernetes-validate --quiet --strict build/audit/sendcloud-pickups.yaml
+
+# Sends the names and versions in pipelines/tested-versions.txt to the package index, so this target needs a network.
+.PHONY: audit-online
+audit-online: .venv/release/ready  ## look up known vulnerabilities of the tested versions (needs a network)
+	@.venv/release/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r pipelines/tested-versions.txt
+
 # Builds the documentation in a separate environment, so that the test environment does not change.
 docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs (warnings are errors)
 	@UV_PROJECT_ENVIRONMENT=.venv/docs $(UV) sync --quiet --locked --only-group docs

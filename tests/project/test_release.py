@@ -131,3 +131,30 @@ def test_a_repository_with_its_own_address_passes_the_release_check(tmp_path: An
     done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=env, capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("open_issues", "is_created"), [("0", True), ("1", False)])
+def test_a_failed_night_opens_one_issue(tmp_path: Any, open_issues: str, is_created: bool) -> None:
+    jobs = yaml.safe_load((REPOSITORY / ".github/workflows/nightly.yml").read_text())["jobs"]
+    assert jobs["newest"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    (step,) = jobs["report"]["steps"]
+    assert (jobs["report"]["if"], jobs["report"]["permissions"]) == ("failure()", {"issues": "write"})
+    program = tmp_path / "gh"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n[ "$2" != list ] || echo {open_issues}\n')
+    program.chmod(0o755)
+
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RUN_URL": "https://a.example/run/7"}
+    subprocess.run(["bash", "-e", "-c", step["run"]], env=env, check=True)
+
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0].startswith("issue list --state open ")
+    assert [call.split(" --body ")[1] for call in calls[1:]] == (
+        ["The nightly run failed: https://a.example/run/7"] if is_created else []
+    )
+
+
+def test_updates_of_dependencies_wait_a_week() -> None:
+    updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text())["updates"]
+
+    assert {each["package-ecosystem"] for each in updates} == {"github-actions", "uv"}
+    assert all(each["cooldown"] == {"default-days": 7} for each in updates)
