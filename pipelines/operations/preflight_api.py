@@ -15,6 +15,7 @@ from pipelines.config.account_settings import (
 from pipelines.config.accounts import configured_accounts
 from pipelines.finding import Finding, error_finding
 from pipelines.loading.dlt_errors import translate_error
+from pipelines.operations.preflight_versions import version_findings
 from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
@@ -49,10 +50,13 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
         page = decode_page(reply.body, account, version_of(settings["api_version"]), reply.link)
     except (SendcloudError, ValueError) as error:  # msgspec raises ValueError
         yield error_finding("api", _explain(error, settings, account), account)
+        if isinstance(error, AuthError | SettingsError):
+            yield from version_findings(settings, account, is_open=False)
         return
     newest = max(page.rows["created_at"].to_pylist(), default=None)
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
     yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
+    yield from version_findings(settings, account, is_open=True)
     yield from _record_findings(page, account)
     yield _clock_finding(reply.served_at, page.rows["created_at"], account)
 
