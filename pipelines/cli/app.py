@@ -131,6 +131,10 @@ accounts.add_commands(app)
 @app.command()
 def status(
     json: AsJson = False,
+    form: Annotated[
+        Literal["text", "json", "prometheus"],
+        typer.Option("--format", help="prometheus prints metrics, and exits 0 even if a run is too old."),
+    ] = "text",
     max_age: Annotated[
         float | None,
         typer.Option(
@@ -143,7 +147,7 @@ def status(
     """Show each account's last run and the content of its tables. Exit with code 1 if the last good run is too old."""
     from pipelines.cli.status import print_status
 
-    print_status(as_json=json, max_age_hours=max_age)
+    print_status(form="json" if json else form, max_age_hours=max_age)
 
 
 @app.command()
