@@ -67,6 +67,9 @@ def run(
             metavar="SECONDS", help="End the run with exit code 143 after this time, including any --wait.", min=1
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what a run would read and where it would write. Changes nothing.")
+    ] = False,
     json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
     _log_format: Annotated[
@@ -75,6 +78,11 @@ def run(
     ] = "text",
 ) -> None:
     """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
+    if dry_run:
+        from pipelines.cli.dry_run import print_dry_run
+
+        print_dry_run(account, sweep=sweep, as_json=json)
+        raise typer.Exit
     from pipelines import lean_imports
     from pipelines.cli import termination
 
