@@ -146,7 +146,9 @@ def test_stopping_the_service_stops_its_run(loop: subprocess.Popen[str], tmp_pat
 
     loop.send_signal(signal.SIGTERM)
 
-    assert (loop.wait(10), loop.stderr and loop.stderr.read()) == (143, "")
+    assert loop.wait(10) == 143
+    assert loop.stderr
+    assert loop.stderr.read() in ("", "Terminated\n")  # some shells report the signal that they sent
     assert not Path(f"/proc/{child}").exists()
     is_sweep = time.strftime("%u%H", time.gmtime()) == "703"
     assert is_sweep or calls.read_text() == "run --timeout 21600\n"

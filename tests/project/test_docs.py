@@ -16,6 +16,7 @@ from pipelines import errors
 from pipelines.analytics.checks import SEVERITY, check_files
 from pipelines.analytics.views import view_files
 from pipelines.cli import app, termination
+from pipelines.config.secret_files import is_secret_file_variable
 from pipelines.config.settings import OWN_SETTINGS, known_settings
 from sources.sendcloud import sendcloud_source
 from tests.project.test_doors import LAYERS, imported_by, product
@@ -123,7 +124,8 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     variables = {key.replace(".", "__").upper() for key in known_settings()}
     own = r"\b(?:SOURCES|PIPELINE|PUBLISH|STATUS|ALERTS|RETENTION|RUNTIME|DESTINATION__DUCKDB)__\w+"
     for variable in re.findall(own, CODE[page]):
-        assert re.sub(r"ACCOUNTS__[A-Z]+__", "", variable) in variables, variable
+        is_known = re.sub(r"ACCOUNTS__[A-Z]+__", "", variable) in variables
+        assert is_known or is_secret_file_variable(variable), variable
     for place, name in re.findall(r"`\[([\w.]+)\] (\w+)`", CODE[page]):
         assert f"{place}.{name}" in known_settings() or is_dlts_destination(place), (place, name)
 
