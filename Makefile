@@ -82,8 +82,41 @@ test-places: engines  ## run the promise tests on PostgreSQL and on a Delta lake
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
+# The tools that build and inspect a release have their own environment, so that the test environment does not change.
+.venv/release/ready: uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
+	@UV_PROJECT_ENVIRONMENT=.venv/release $(UV) sync --quiet --locked --only-group release
+	@touch $@
+
+.PHONY: dist lock
+# The time of the last commit, and the build backend in uv.lock, make the archives the same on every machine.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: .venv/release/ready  ## build the sdist and the wheel in dist/, the same bytes on every machine
+	@rm -rf dist && .venv/release/bin/python -m hatchling build -d dist
+	@.venv/release/bin/twine check --strict dist/*
+
+# pipelines/tested-versions.txt is in the wheel, for users who do not have uv.lock.
+TESTED := $(UV) export --quiet --locked --no-dev --all-extras --no-emit-project --no-hashes --no-annotate --no-header
+lock: $(READY)  ## update uv.lock for the ranges in pyproject.toml, and write pipelines/tested-versions.txt from uv.lock
+	@$(UV) lock --quiet && $(TESTED) -o pipelines/tested-versions.txt >/dev/null
+
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
+
+.PHONY: audit
+audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Dockerfile and the manifests for Kubernetes
+	@$(UV) lock --check --quiet
+	@.venv/release/bin/zizmor --quiet --offline --persona pedantic .github
+	@rm -rf build/audit && mkdir -p build/audit/.dlt build/audit/.github/workflows
+	@for kind in docker kubernetes; do $(RUN)/pickups --project-dir build/audit schedule $$kind --to build/audit >/dev/null; done
+	@$(RUN)/pickups --project-dir build/audit schedule github --to build/audit/.github/workflows >/dev/null
+	@.venv/release/bin/zizmor --quiet --offline --persona pedantic build/audit/.github
+	@.venv/release/bin/hadolint build/audit/Dockerfile
+	@.venv/release/bin/kubernetes-validate --quiet --strict build/audit/sendcloud-pickups.yaml
+
+# Sends the names and versions in pipelines/tested-versions.txt to the package index, so this target needs a network.
+.PHONY: audit-online
+audit-online: .venv/release/ready  ## look up known vulnerabilities of the tested versions (needs a network)
+	@.venv/release/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r pipelines/tested-versions.txt
 
 # Builds the documentation in a separate environment, so that the test environment does not change.
 docs: $(if $(filter .venv/%,$(UV)),$(UV))  ## build the documentation in build/docs (warnings are errors)

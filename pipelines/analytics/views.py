@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from packaging.version import Version
+
 from pipelines.dialects import DUCKDB
 from pipelines.dialects.translate import translate
 
@@ -23,7 +25,10 @@ TRANSLATED_DIGEST = Path(__file__).parents[1] / "dialects" / "translated.json"
 VIEW_REFERENCE, SQL_COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
 
 
-DIGEST_IN_COMMENT = re.compile(r"\(([0-9]+(?:\.[0-9]+)*), ([0-9a-f]{8})\)$")
+# A version such as 1.0.0 or 1.0.0rc1, and a digest. PostgreSQL also reads this pattern.
+DIGEST_IN_COMMENT = re.compile(
+    r"\(([0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?), ([0-9a-f]{8})\)$"
+)
 
 
 class SqlConnection(Protocol):
@@ -95,19 +100,15 @@ def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:
         existing: the comments of the views that exist, by name.
         dialect: the SQL dialect of the database.
     """
-    ours = _numbers(version("sendcloud-pickups")), _current_digest(dialect)
+    ours = Version(version("sendcloud-pickups")), _current_digest(dialect)
     marks = [_mark_of(existing.get(path.stem) or "") for path in view_files()]
-    return all(digest == ours[1] or numbers > ours[0] for numbers, digest in marks)
+    return all(digest == ours[1] or program > ours[0] for program, digest in marks)
 
 
-def _mark_of(comment: str) -> tuple[list[int], str]:
-    """Returns the package version and the digest in a view's comment, or empty values if there are none."""
+def _mark_of(comment: str) -> tuple[Version, str]:
+    """Returns the package version and the digest in a view's comment, or version 0 and "" if there are none."""
     found = DIGEST_IN_COMMENT.search(comment)
-    return (_numbers(found[1]), found[2]) if found else ([], "")
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+    return (Version(found[1]), found[2]) if found else (Version("0"), "")
 
 
 def _view_comments(dialect: str) -> dict[str, str]:

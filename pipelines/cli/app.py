@@ -72,6 +72,9 @@ def run(
             metavar="SECONDS", help="End the run with exit code 143 after this time, including any --wait.", min=1
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what a run would read and where it would write. Changes nothing.")
+    ] = False,
     json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
     _log_format: Annotated[
@@ -80,6 +83,11 @@ def run(
     ] = "text",
 ) -> None:
     """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
+    if dry_run:
+        from pipelines.cli.dry_run import print_dry_run
+
+        print_dry_run(account, sweep=sweep, as_json=json)
+        raise typer.Exit
     from pipelines.cli import termination
 
     if context.obj["own_process"]:
@@ -134,6 +142,10 @@ accounts.add_commands(app)
 @app.command()
 def status(
     json: AsJson = False,
+    form: Annotated[
+        Literal["text", "json", "prometheus"],
+        typer.Option("--format", help="prometheus prints metrics, and exits 0 even if a run is too old."),
+    ] = "text",
     max_age: Annotated[
         float | None,
         typer.Option(
@@ -146,12 +158,14 @@ def status(
     """Show each account's last run and the content of its tables. Exit with code 1 if the last good run is too old."""
     from pipelines.cli.status import print_status
 
-    print_status(as_json=json, max_age_hours=max_age)
+    print_status(form="json" if json else form, max_age_hours=max_age)
 
 
 @app.command()
 def schedule(
-    kind: Annotated[Literal["systemd", "cron", "github", "dagster"], typer.Argument(help="The scheduler.")],
+    kind: Annotated[
+        Literal["systemd", "cron", "github", "dagster", "docker", "kubernetes"], typer.Argument(help="The scheduler.")
+    ],
     user: Annotated[
         str | None,
         typer.Option(help="The schedule's user (systemd, cron); default: the folder's owner, or pickups for root."),
@@ -170,6 +184,10 @@ def schedule(
     github: commit the file to .github/workflows in a private repository. Use a remote destination instead of DuckDB.
 
     dagster: copy the files to $DAGSTER_HOME. Then, in that folder, run: dagster dev -f sendcloud_pickups_location.py
+
+    docker: copy the wheel beside the files, build the image, and run docker compose up --detach.
+
+    kubernetes: create the secret, and apply the file with kubectl. Build the image with the Dockerfile of docker.
 
     For example: pickups schedule systemd --to /etc/systemd/system
     """

@@ -55,7 +55,7 @@ def _run_twice(project: Path, folder: Path, pickups: int, seed: int) -> int:
         environment_variables(_demo_settings(api, folder)),
         simulated_machine_clock(lambda: world.clock),
     ):
-        print_text(f"A sandbox with {pickups:,} pickups is running at {api.base_url}\n")
+        print_text(f"A sandbox with {pickups:,} pickups is running at {api.base_url_v3}\n")
         first = _run_once("First run: everything")
         world.clock += BETWEEN_RUNS
         second = _run_once("\nA week later, pickups have been booked, cancelled and settled. Second run: the changes")
@@ -75,7 +75,8 @@ def _run_once(title: str) -> int:
 
 def _demo_settings(api: Sandbox, folder: Path) -> dict[str, str]:
     return {
-        "SOURCES__SENDCLOUD__BASE_URL": api.base_url,
+        "SOURCES__SENDCLOUD__API_VERSION": "v3",
+        "SOURCES__SENDCLOUD__BASE_URL": api.base_url_v3,
         "SOURCES__SENDCLOUD__ACCOUNT": "demo",
         "SOURCES__SENDCLOUD__ACCOUNTS": "",  # the empty value overrides the project's accounts
         "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
@@ -97,7 +98,7 @@ def _next_steps(project: Path, folder: Path) -> str:
     return f"""
 The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehouse.duckdb"}). Next:
   own keys   {keys}, then: {command} run
-  schedule   {command} schedule systemd   (or cron, github, dagster; prints the files for a run every 15 minutes)
+  schedule   {command} schedule systemd   (or cron, docker, kubernetes, github, dagster; prints the files that it needs)
   notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
   report     {command} report   (the three notebooks as one page)"""
 
@@ -115,10 +116,14 @@ def serve_sandbox(port: int, pickups: int, seed: int) -> None:
     with suppress(KeyboardInterrupt), serve(world, port=port) as api:
         print_text(
             f"A Sendcloud sandbox with {pickups:,} pickups. Stop it with Ctrl-C. To use it:\n"
-            f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
+            "  export SOURCES__SENDCLOUD__API_VERSION=v3\n"
+            f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url_v3}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY={api.public_key}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY={api.secret_key}\n"
             f"  {command_path(Path.cwd())} run\n"
+            "To use API v2 instead of v3:\n"
+            "  export SOURCES__SENDCLOUD__API_VERSION=v2\n"
+            f"  export SOURCES__SENDCLOUD__BASE_URL={api.base_url}\n"
             "To use OAuth2 instead of the two keys:\n"
             f"  export SOURCES__SENDCLOUD__TOKEN_URL={api.token_url}\n"
             f"  export SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_ID={api.client_id}\n"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.config.project import project_context
 from pipelines.config.settings import get_setting
 from pipelines.errors import StaleData
+from pipelines.operations.prometheus import format_metrics
 from pipelines.operations.status import read_status
 from pipelines.output import print_json, print_styled, print_text, visible
 
@@ -22,20 +23,27 @@ NOT_CONFIGURED = (
 NEVER = "never (to load pickups: pickups run; without keys: pickups demo)"
 
 
-def print_status(*, as_json: bool = False, max_age_hours: float | None = None) -> None:
-    """Prints one block, or one object in a JSON list, for each account.
+StatusFormat = Literal["text", "json", "prometheus"]
+
+
+def print_status(*, form: StatusFormat = "text", max_age_hours: float | None = None) -> None:
+    """Prints one block, one object in a JSON list, or one sample of each metric for each account.
 
     Args:
-        as_json: whether to print JSON instead of text.
+        form: how to print the status.
         max_age_hours: the maximum age of the last good run in hours; default `[status] max_age_hours`.
 
     Raises:
-        StaleData: after printing, if the last good run of a configured account is too old or does not exist.
+        StaleData: after printing, if the last good run of a configured account is too old or does not exist. Metrics
+            say this themselves, and a collector would discard the output of a command that failed.
     """
     with project_context():
         limit: float = get_setting("status.max_age_hours") if max_age_hours is None else max_age_hours
     accounts = read_status(limit)
-    if as_json:
+    if form == "prometheus":
+        print_text(format_metrics(accounts))
+        return
+    if form == "json":
         print_json(accounts)
     else:
         for account in accounts:

@@ -70,7 +70,8 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
         The absolute path of the project folder.
 
     Raises:
-        SettingsError: a configuration file can't be read, or a variable changes dlt in a way that a run can't undo.
+        SettingsError: a configuration file or a secret's file can't be read, or a variable changes dlt in a way that a
+            run can't undo.
     """
     from pipelines.config.dlt_settings import check_variables, variables
     from pipelines.config.libpq_variables import LIBPQ_VARIABLES
@@ -78,8 +79,17 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
     project = Path(project_dir).resolve() if project_dir else find_project()
     check_variables()
     removed = dict.fromkeys([*variables("ignored"), *LIBPQ_VARIABLES])
-    with environment_variables({"DLT_PROJECT_DIR": str(project), **removed}), _dlt_settings(project):
+    own = {"DLT_PROJECT_DIR": str(project), **_secrets_from_files(project)}
+    with environment_variables({**own, **removed}), _dlt_settings(project):
         yield project
+
+
+def _secrets_from_files(project: Path) -> dict[str, str]:
+    if not any(name.endswith("_FILE") and "__" in name for name in os.environ):
+        return {}
+    from pipelines.config.secret_files import read_secret_files
+
+    return read_secret_files(project)
 
 
 @contextmanager

@@ -189,8 +189,9 @@ def setting_location(key: str) -> str:
     Requires an active project.
     """
     section, name = key.rsplit(".", 1)
-    if (variable := env_variable(key)) in os.environ:
-        return f"[{section}] {name} ({variable} in the environment)"
+    for variable in (f"{env_variable(key)}_FILE", env_variable(key)):
+        if variable in os.environ:
+            return f"[{section}] {name} ({variable} in the environment)"
     in_secrets, _ = dlt.secrets.writable_provider.get_value(name, Any, None, *section.split("."))
     return f"{file_containing('config' if in_secrets is None else 'secrets', section, name)}: [{section}] {name}"
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import dlt
 
 from pipelines.config.dlt_settings import use_of
+from pipelines.config.secret_files import is_secret_file_variable
 from pipelines.config.settings import (
     OWN_SETTINGS,
     RENAMED_SETTINGS,
@@ -131,7 +132,7 @@ def _configured(section: str = "") -> Iterator[tuple[str, str, object]]:
             yield f"{file_containing(where, below or name, name)}: {shown}", path, value
     before = f"{env_variable(section)}__" if section else ""
     for variable, value in os.environ.items():
-        if variable.startswith(before) and "__" in variable:
+        if variable.startswith(before) and "__" in variable and not is_secret_file_variable(variable):
             yield f"{variable} in the environment", variable.removeprefix(before).replace("__", ".").lower(), value
 
 

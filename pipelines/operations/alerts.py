@@ -19,6 +19,7 @@ import requests
 
 from pipelines.config.accounts import UnknownAccount
 from pipelines.config.project import warehouse_path
+from pipelines.config.secret_files import readable_secret
 from pipelines.config.settings import get_setting, readable_value
 from pipelines.errors import Interrupted, RunInProgress, one_line
 from pipelines.json_logs import log_event, print_or_log
@@ -114,7 +115,8 @@ def notify_failure(
     elif isinstance(error, IGNORED_ERRORS):
         return
     if isinstance(error, SettingsError) and not settings.hook:  # another setting was rejected before the hook was read
-        settings = settings._replace(hook=readable_value(HOOK_SETTING, settings.project))
+        hook = readable_secret(HOOK_SETTING, settings.project) or readable_value(HOOK_SETTING, settings.project)
+        settings = settings._replace(hook=hook)
     _notify(settings, dict.fromkeys(accounts or [ALL_ACCOUNTS], one_line(error)), [], configured)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from platform import python_version
 
@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from pipelines.config.account_settings import api_version_of
 from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
+from pipelines.config.secret_files import secret_file_paths
 from pipelines.config.settings import settings_file, settings_files_read
 from pipelines.config.validation import ignored_settings, validate_settings
 from pipelines.destinations.select import select_backend
@@ -19,6 +20,9 @@ from pipelines.file_access import is_open_to_others
 from pipelines.finding import Finding, error_finding
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
+
+DISTRIBUTION = "sendcloud-pickups"
+TOP_LEVEL_NAMES = ("pipelines", "sources")
 
 # The tests run with these versions (uv.lock and make test-duckdb2). Each range includes its first version but not its
 # second.
@@ -42,6 +46,7 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     """
     yield _project_finding(project)
     yield _versions_finding()
+    yield from _name_findings()
     try:
         validate_settings()
         names = [resolve_account(account, configured_accounts())] if account else account_names()
@@ -80,6 +85,16 @@ def _versions_finding() -> Finding:
     return Finding("versions", "ok", ", ".join(f"{name} {is_}" for name, is_ in there.items()))
 
 
+def _name_findings() -> Iterator[Finding]:
+    """Yields a warning if another distribution installs packages with this project's names. pip does not warn."""
+    installed = packages_distributions()
+    others = {name: sorted({*installed.get(name, [])} - {DISTRIBUTION}) for name in TOP_LEVEL_NAMES}
+    if named := [f"{name} ({', '.join(whose)})" for name, whose in others.items() if whose]:
+        problem = f"other distributions in this environment contain packages with the same names: {', '.join(named)}"
+        remedy = "Files may have been overwritten. Install sendcloud-pickups into an environment of its own"
+        yield Finding("packages", "warning", f"{problem}. {remedy}. See docs/how-to/install.md")
+
+
 def _access_findings(project: Path, data: Path) -> Iterator[Finding]:
     """Yields a warning if another user can change the settings or replace the data."""
     places = [project / ".dlt", *map(Path, settings_files_read()), data]
@@ -104,8 +119,10 @@ def _api_version_findings(names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _secrets_findings() -> Iterator[Finding]:
-    path = Path(settings_file("secrets"))
-    if os.name == "posix" and path.exists():
+    here = Path(settings_file("secrets"))
+    for path in (here, *secret_file_paths(here.parents[1])) if os.name == "posix" else ():
+        if not path.exists():
+            continue
         about = path.stat()
         # in the documented installation, root owns the file and the service's group can read it
         if about.st_mode & 0o007 or (about.st_mode & 0o070 and about.st_uid != 0):

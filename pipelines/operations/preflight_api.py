@@ -15,6 +15,7 @@ from pipelines.config.account_settings import (
 from pipelines.config.accounts import configured_accounts
 from pipelines.finding import Finding, error_finding
 from pipelines.loading.dlt_errors import translate_error
+from pipelines.operations.preflight_versions import version_findings
 from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
@@ -45,14 +46,17 @@ def api_findings(account: str, where: str) -> Iterator[Finding]:
         return
     yield Finding("keys", "ok", " and ".join(settings["credentials"].pair()), account)
     try:
-        reply = _first_page(settings)
+        reply = request_first_page(settings)
         page = decode_page(reply.body, account, version_of(settings["api_version"]), reply.link)
     except (SendcloudError, ValueError) as error:  # msgspec raises ValueError
         yield error_finding("api", _explain(error, settings, account), account)
+        if isinstance(error, AuthError | SettingsError):
+            yield from version_findings(settings, account, is_open=False)
         return
     newest = max(page.rows["created_at"].to_pylist(), default=None)
     listed = f"newest pickup {newest:%Y-%m-%d %H:%M} UTC" if newest else "but its first page has no readable pickup"
-    yield Finding("api", "ok", f"{_address(settings)} answers, {listed}", account)
+    yield Finding("api", "ok", f"{api_address(settings)} answers, {listed}", account)
+    yield from version_findings(settings, account, is_open=True)
     yield from _record_findings(page, account)
     yield _clock_finding(reply.served_at, page.rows["created_at"], account)
 
@@ -69,14 +73,14 @@ def _explain(error: Exception, settings: SourceSettings, account: str) -> Except
     return error
 
 
-def _first_page(settings: SourceSettings) -> PageResponse:
+def request_first_page(settings: SourceSettings) -> PageResponse:
     """Requests the first page as a run does, but makes only one attempt, because `pickups check` is interactive."""
     version, token_url = version_of(settings["api_version"]), settings["token_url"]
-    client = Client(_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
+    client = Client(api_address(settings), settings["credentials"], 1, token_url=token_url, version=version)
     return client.get(client.first_page(settings["page_size"]))
 
 
-def _address(settings: SourceSettings) -> str:
+def api_address(settings: SourceSettings) -> str:
     """Returns the address of the account's API, including its version."""
     return address_of(settings["base_url"], version_of(settings["api_version"]))
 
@@ -90,7 +94,7 @@ def _swapped_keys(settings: SourceSettings, account: str) -> SettingsError | Non
     public, secret = BASIC if tuple(pair) == BASIC else OAUTH2
     other_way_round = SendcloudCredentials(**{public: pair[secret], secret: pair[public]})
     try:
-        _first_page({**settings, "credentials": other_way_round})
+        request_first_page({**settings, "credentials": other_way_round})
     except SendcloudError:
         return None
     swapped = f"{public} and {secret} of account {account!r} are swapped"

@@ -34,6 +34,8 @@ _FACTS = {
     "last_sweep_at": "arg_max(observed_at, place) filter (where sweep = 'complete')",
     "is_sweep_under_way": "arg_max(sweep, place) = 'incomplete'",
     "checks_failed": f"arg_max(checks_failed, place) {_SUCCEEDED}",
+    "refused_share": f"arg_max_null(quarantined / nullif(rows_read, 0), place) {_SUCCEEDED}",
+    "run_seconds": "arg_max(epoch(finished_at - started_at), place) filter (where finished_at >= started_at)",
 }
 _COLUMNS = ", ".join(f"{expression} as {name}" for name, expression in _FACTS.items())
 _STATUS_QUERY = f"""

@@ -14,13 +14,15 @@ from typing import Literal
 from pipelines.config.accounts import configured_accounts
 from pipelines.config.project import project_context, warehouse_path
 from pipelines.config.scaffold import create_file
-from pipelines.config.settings import ACCOUNTS_SECTION, SOURCE_SECTION, env_variable
+from pipelines.config.settings import env_variable
 from pipelines.config.validation import OWN_SECTIONS
 from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError
+from pipelines.scheduling.keys import key_lines
 from sources.sendcloud.errors import SettingsError
 
-Scheduler = Literal["systemd", "cron", "github", "dagster"]
+Scheduler = Literal["systemd", "cron", "github", "dagster", "docker", "kubernetes"]
+CONTAINERS = ("docker", "kubernetes")  # their paths are those in the image
 
 PLACEHOLDER = re.compile(r"@([A-Z]+)@")
 SETTING_PREFIXES = (*sorted({f"{env_variable(section.split('.')[0])}__" for section in OWN_SECTIONS}), "DLT_DATA_DIR")
@@ -49,6 +51,8 @@ ESCAPES: dict[Scheduler, Callable[[str], str]] = {
     "cron": _escape_cron,
     "github": _escape_json,
     "dagster": _escape_json,
+    "docker": _escape_json,
+    "kubernetes": _escape_json,
 }
 
 
@@ -64,7 +68,8 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
         The text of each file, by file name.
 
     Raises:
-        SettingsError: the scheduler can't handle a path of the project or the installation.
+        SettingsError: the scheduler can't handle a path of the project or the installation, or two accounts would share
+            a secret.
     """
     with project_context() as project:
         paths = {
@@ -73,8 +78,8 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
             "DATA": warehouse_path(project).parent,
             "PUBLISHED": select_backend(project).data_dir(),
         }
-        keys = _github_secrets(list(configured_accounts()))
-    for path in paths.values():
+        accounts = list(configured_accounts())
+    for path in () if kind in CONTAINERS else paths.values():
         _check_path(kind, str(path), is_program=path is paths["COMMAND"])
     if user and not user.isprintable():
         raise SettingsError(
@@ -83,7 +88,7 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
     texts = {name: str(path) for name, path in paths.items()}
     texts |= {"USER": user or _owner(project), "HOMES": _protect_home([*paths.values()])}
     blanks = {name: ESCAPES[kind](text) for name, text in texts.items()}
-    blanks |= {"VERSION": version("sendcloud-pickups"), "KEYS": keys}
+    blanks |= {"VERSION": version("sendcloud-pickups"), **key_lines(kind, accounts)}
     return {
         template.name: PLACEHOLDER.sub(lambda blank: blanks[blank[1]], template.read_text(encoding="utf-8"))
         for template in sorted((Path(__file__).with_name("templates") / kind).iterdir())
@@ -153,21 +158,3 @@ def _protect_home(paths: list[Path]) -> str:
     """Returns the value of systemd's ProtectHome: `read-only` if a path is in a home folder, else `yes`."""
     ours = [*paths, Path(sys.executable).resolve(), Path(sys.base_prefix)]
     return "read-only" if any(path.is_relative_to(home) for path in ours for home in HOME_FOLDERS) else "yes"
-
-
-def _github_secrets(accounts: list[str]) -> str:
-    """Returns the workflow lines that pass the keys to a run.
-
-    GitHub secret names may contain only letters, digits and _.
-    """
-    lines: dict[str, str] = {}
-    for place in [f"{ACCOUNTS_SECTION}.{account}" for account in accounts] or [SOURCE_SECTION]:
-        for key in ("public_key", "secret_key"):
-            variable = env_variable(f"{place}.credentials.{key}")
-            secret = variable.removeprefix("SOURCES__").replace("-", "_")
-            lines[f"{variable}: ${{{{ secrets.{secret} }}}}"] = secret
-    if len({*lines.values()}) < len(lines):
-        raise SettingsError(
-            "Two account names differ only in '-' and '_', so they would share GitHub's secrets. Rename one account."
-        )
-    return "\n          ".join(lines)

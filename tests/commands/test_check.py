@@ -47,7 +47,7 @@ def everything_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_without_a_problem_check_reports_ok_sends_one_request_and_writes_nothing(
+def test_without_a_problem_check_reports_ok_sends_one_request_per_version_and_writes_nothing(
     installation: Installation, now: World, api: Sandbox
 ) -> None:
     now.book()
@@ -57,10 +57,14 @@ def test_without_a_problem_check_reports_ok_sends_one_request_and_writes_nothing
     assert done.returncode == 0
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
     assert list(findings_of(done)) == [
-        "project", "versions", "settings", "keys", "api", "clock", "version", "warehouse", "published", "disk"
+        "project", "versions", "settings", "keys", "api", "opens", "clock", "version", "warehouse", "published", "disk"
     ]  # fmt: skip
     assert f"newest pickup {now.clock:%Y-%m-%d %H:%M} UTC" in findings_of(done)["api"][0]
-    assert [request.path for request in api.requests] == ["/api/v2/pickups?limit=500"]
+    assert [request.path for request in api.requests] == [
+        "/api/v2/pickups?limit=500",
+        "/api/v3/pickups?page_size=1",
+    ]
+    assert findings_of(done)["opens"] == ["ok default: v2 and v3 answer with these keys"]
     assert everything_in(installation.folder) == before
 
 
@@ -75,6 +79,24 @@ def test_after_a_run_check_opens_the_warehouse_and_changes_nothing(
     assert done.returncode == 0
     assert findings_of(done)["warehouse"][0].startswith(f"ok {installation.warehouse}, ")
     assert installation.warehouse.read_bytes() == before
+
+
+def test_another_distribution_with_the_same_package_names_is_a_warning(
+    installation: Installation, now: World, api: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now.book()
+    about = tmp_path / "site" / "other_shop-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: other-shop\nVersion: 1.0\n")
+    (about / "top_level.txt").write_text("pipelines\nshop\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    done = installation.command("check", api=api)
+
+    assert done.returncode == 0
+    (said,) = findings_of(done)["packages"]
+    assert said.startswith("warning other distributions in this environment contain packages with the same names: ")
+    assert "pipelines (other-shop). Files may" in said
 
 
 def test_a_missing_dlt_folder_is_reported_with_the_remedy(installation: Installation, now: World, api: Sandbox) -> None:
@@ -375,6 +397,64 @@ def test_one_finding_points_all_accounts_on_v2_to_v3(installation: Installation)
     assert "version" not in findings_of(only)
     assert apis["west"].requests[0].path == "/api/v3/pickups?page_size=100"
     assert findings_of(only)["api"][0].startswith(f"ok west: {apis['west'].base_url_v3} answers, ")
+
+
+def accept_keys_in(api: Sandbox, numbers: set[int]) -> None:
+    """Makes the sandbox accept its keys only in requests with these numbers, as if the others were another version."""
+    right = api.secret_key
+
+    def on_request(api: Sandbox, number: int) -> None:
+        api.secret_key = right if number in numbers else "the-key-of-another-integration"
+
+    api.on_request = on_request
+
+
+def test_a_version_that_refuses_the_keys_is_named(installation: Installation, now: World, api: Sandbox) -> None:
+    now.book()
+    keys = environment(api, api_version="v3")
+    accept_keys_in(api, {1})
+    done = installation.command("check", **keys)
+
+    assert done.returncode == 0
+    assert findings_of(done)["opens"] == ["ok default: v3 answers with these keys; v2 refused them"]
+
+
+def test_a_version_that_is_unavailable_is_not_called_closed(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
+    now.book()
+    api.on_request = lambda api, number: api.fault(faults.status(503)) if number == 2 else None
+    done = installation.command("check", api=api, SOURCES__SENDCLOUD__API_VERSION="v3")
+
+    assert done.returncode == 0
+    assert findings_of(done)["opens"] == [
+        "ok default: v3 answers with these keys; v2 gave no usable answer (Unavailable)"
+    ]
+
+
+def test_keys_that_open_only_the_other_version_are_reported_with_the_remedy(
+    installation: Installation, now: World, api: Sandbox
+) -> None:
+    """The keys of a new account open v3 only. The second request has the keys the other way round."""
+    now.book()
+    keys = environment(api)
+    accept_keys_in(api, {3})
+    done = installation.command("check", **keys)
+
+    assert done.returncode == 3
+    (said,) = findings_of(done)["opens"]
+    assert said.startswith(
+        'warning default: v3 answers with these keys, but the account uses v2. Set api_version = "v3".'
+    )
+
+
+def test_an_address_without_a_version_is_asked_once(installation: Installation, now: World, api: Sandbox) -> None:
+    now.book()
+    done = installation.command("check", api=api, SOURCES__SENDCLOUD__BASE_URL=f"{api.base_url}/")
+    proxy = installation.command("check", api=api, SOURCES__SENDCLOUD__BASE_URL=api.origin)
+
+    assert "opens" in findings_of(done)
+    assert "opens" not in findings_of(proxy)
 
 
 def test_check_with_json_prints_a_list_of_findings(installation: Installation) -> None:

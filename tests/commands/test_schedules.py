@@ -295,14 +295,14 @@ def test_the_workflow_follows_githubs_advice(installation: Installation) -> None
 
 
 def test_a_schedule_can_be_printed_without_any_settings_and_has_no_placeholder_left(installation: Installation) -> None:
-    for kind in ("systemd", "cron", "github", "dagster"):
+    for kind in ("systemd", "cron", "github", "dagster", "docker", "kubernetes"):
         done = installation.command("schedule", kind)
         assert (done.returncode, done.stderr) == (0, "")
         assert not re.search(r"@[A-Z]+@", done.stdout), kind
 
 
 def test_every_file_that_the_docs_name_is_printed_and_every_printed_file_is_named() -> None:
-    guides = ("schedule", "dagster", "github-actions")
+    guides = ("schedule", "dagster", "github-actions", "containers")
     docs = "".join((REPOSITORY / "docs" / "how-to" / f"{guide}.md").read_text() for guide in guides)
     there = {
         path.name
@@ -317,5 +317,7 @@ def test_every_file_that_the_docs_name_is_printed_and_every_printed_file_is_name
         "sendcloud-pickups-sweep.service",  # the docs name its timer
         "sendcloud-pickups.yml",
         "crontab",
+        "Dockerfile",
+        "compose.yaml",
         "dagster_location.py",
     }, there - named

@@ -5,6 +5,7 @@ The wheel works in any folder, without a checkout.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -116,9 +117,39 @@ def test_the_metadata_contain_the_description_and_the_licence(wheel: Path, wheel
 
     for line in ("License-Expression: Apache-2.0", "Requires-Python: >=3.11", "Classifier: Typing :: Typed"):
         assert f"\n{line}\n" in metadata
+    for name_of_link in ("Documentation", "Source", "Changelog", "Issues"):
+        assert f"\nProject-URL: {name_of_link}, https://" in metadata
     assert "\n# sendcloud-pickups\n" in metadata
     assert f"{wheel.name}[notebooks]'" in metadata
     assert name.replace("METADATA", "licenses/LICENSE") in wheel_names
+
+
+@pytest.mark.slow
+def test_two_builds_of_one_commit_have_the_same_bytes(
+    tree: Path, sdist: Path, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second builder has other file times, another umask and another time zone, and builds from the tree."""
+    copy = shutil.copytree(tree, tmp_path / "copy", copy_function=shutil.copy)
+    for path in copy.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    before = os.umask(0o077)
+    try:
+        again = {kind: build(copy, kind, tmp_path / kind) for kind in ("sdist", "wheel")}
+    finally:
+        os.umask(before)
+
+    assert again["sdist"].read_bytes() == sdist.read_bytes()
+    assert again["wheel"].read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_sdist_contains_the_files_that_git_lists_and_its_metadata(tree: Path, sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        sent = {name.split("/", 1)[1] for name in archive.getnames()}
+    there = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()} - {*MINE}
+
+    assert sent == there | {"PKG-INFO"}
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +284,7 @@ def test_a_run_from_the_wheel_loads_pickups_that_show_prints(
     show = installed.command("--project-dir", str(project), "show", "carriers", "--format", "csv")
 
     assert (run.returncode, run.stdout[:6]) == (0, "2 new,"), run.stderr
-    assert sorted(line.split(",")[0] for line in show.stdout.splitlines()[1:]) == ["dhl", "dhl", "ups", "ups"]
+    assert {row["carrier"] for row in csv.DictReader(show.stdout.splitlines())} == {"dhl", "ups"}
     assert sorted(path.name for path in installed.stands_in.iterdir()) == ["shop"]
 
 
@@ -285,4 +316,4 @@ def test_the_wheel_prints_its_version_and_completes_commands(installed: Unpacked
     completed = installed.command(_PICKUPS_COMPLETE="complete_bash", COMP_WORDS="pickups re", COMP_CWORD="1")
 
     assert installed.command("--version").stdout == f"sendcloud-pickups {version}\n"
-    assert completed.stdout.split() == ["report"]
+    assert completed.stdout.split() == ["report", "restore"]
