@@ -319,5 +319,6 @@ def test_every_file_that_the_docs_name_is_printed_and_every_printed_file_is_name
         "crontab",
         "Dockerfile",
         "compose.yaml",
+        "sendcloud-pickups.yaml",
         "dagster_location.py",
     }, there - named

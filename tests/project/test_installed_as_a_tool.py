@@ -51,7 +51,9 @@ def test_uvx_runs_the_demo_with_the_tested_versions(wheel: Path, tested: Path, t
     check = command(tmp_path, *words, "check")
 
     assert demo.returncode == 0, demo.stderr
-    assert all(re.match(r"\S+Z (reading|loading|publishing): ", line) for line in demo.stderr.splitlines())  # progress
+    assert all(
+        re.match(r"[\d-]+ [\d:]+Z (reading|loading|publishing): ", line) for line in demo.stderr.splitlines()
+    )  # progress
     assert "Cancellations per carrier" in demo.stdout
     pins = dict(line.split(" ;")[0].split("==") for line in tested.read_text().splitlines())
     (versions,) = [line for line in check.stdout.splitlines() if line.split()[1] == "versions"]
