@@ -119,8 +119,8 @@ strata as (
     group by 1, 2, 3, 4, 5, 6, 7
 ),
 
--- effective_1 and effective_0 are the numbers of pickups in an unweighted rate with the same variance.
-carriers as (
+-- Fractions are summed as decimals, so that the sums don't depend on the order of the rows (see rates).
+weighted as (
     select
         scope,
         is_every_account,
@@ -132,13 +132,24 @@ carriers as (
         sum(j0) as k0,
         sum(case when w > 0 then m1 + m0 else 0 end) / sum(m1 + m0) as comparable_share,
         count(distinct case when w > 0 then account end) as accounts,
-        sum(w) as weight,
-        sum(case when w > 0 then w * j1 / m1 else 0 end) / nullif(sum(w), 0) as p1,
-        sum(case when w > 0 then w * j0 / m0 else 0 end) / nullif(sum(w), 0) as p0,
-        sum(w) * sum(w) / nullif(sum(case when w > 0 then w * w / m1 else 0 end), 0) as effective_1,
-        sum(w) * sum(w) / nullif(sum(case when w > 0 then w * w / m0 else 0 end), 0) as effective_0
+        cast(sum(cast(w as decimal(38, 15))) as double) as weight,
+        cast(sum(cast(case when w > 0 then w * j1 / m1 else 0 end as decimal(38, 15))) as double) as weighted_k1,
+        cast(sum(cast(case when w > 0 then w * j0 / m0 else 0 end as decimal(38, 15))) as double) as weighted_k0,
+        cast(sum(cast(case when w > 0 then w * w / m1 else 0 end as decimal(38, 15))) as double) as squares_1,
+        cast(sum(cast(case when w > 0 then w * w / m0 else 0 end as decimal(38, 15))) as double) as squares_0
     from strata
     group by 1, 2, 3, 4
+),
+
+-- effective_1 and effective_0 are the numbers of pickups in an unweighted rate with the same variance.
+carriers as (
+    select
+        *,
+        weighted_k1 / nullif(weight, 0) as p1,
+        weighted_k0 / nullif(weight, 0) as p0,
+        weight * weight / nullif(squares_1, 0) as effective_1,
+        weight * weight / nullif(squares_0, 0) as effective_0
+    from weighted
 ),
 
 -- The difference is the slope of a regression of the outcome on the period, with a constant for each stratum. x is the
@@ -206,8 +217,8 @@ merged as (
         m,
         sum(n1) as n1,
         sum(n0) as n0,
-        sum(e1) as e1,
-        sum(e) as e
+        cast(sum(cast(e1 as decimal(38, 15))) as double) as e1,
+        cast(sum(cast(e as decimal(38, 15))) as double) as e
     from residuals
     group by scope, is_every_account, carrier, account, booked_day_local, is_clustered_by_account, country, lead_band, x, m
 ),
@@ -218,11 +229,14 @@ clusters as (
         is_every_account,
         carrier,
         is_clustered_by_account,
-        sum(
-            e1 - n1 / (n1 + n0) * e
-            + (n1 / (n1 + n0) - x) * e * coalesce(sqrt(m / nullif(m - n1 - n0, 0)), 1)
+        cast(
+            sum(cast(
+                e1 - n1 / (n1 + n0) * e
+                + (n1 / (n1 + n0) - x) * e * coalesce(sqrt(m / nullif(m - n1 - n0, 0)), 1)
+                as decimal(38, 15)
+            )) as double
         ) as score,
-        sum(n1 * (1 - x) - n0 * x) as size,
+        cast(sum(cast(n1 * (1 - x) - n0 * x as decimal(38, 15))) as double) as size,
         sum(n1) as n1,
         sum(n0) as n0
     from merged
@@ -238,8 +252,8 @@ sums as (
         cast(count(*) as double) as clusters,
         count(case when n1 > 0 then 1 end) as clusters_1,
         count(case when n0 > 0 then 1 end) as clusters_0,
-        sum(score * score) as squares,
-        sum(size * size) as sizes
+        cast(sum(cast(score * score as decimal(38, 15))) as double) as squares,
+        cast(sum(cast(size * size as decimal(38, 15))) as double) as sizes
     from clusters
     group by scope, is_every_account, carrier, is_clustered_by_account
 ),

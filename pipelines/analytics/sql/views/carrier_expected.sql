@@ -82,6 +82,7 @@ expected as (
         and strata.length_band = cells.length_band
 ),
 
+-- Fractions are summed as decimals, so that the sums don't depend on the order of the rows (see rates).
 carriers as (
     select
         coalesce(account, 'all') as account,
@@ -89,10 +90,10 @@ carriers as (
         carrier,
         sum(n) as n,
         sum(k) as k,
-        sum(e) as e,
+        cast(sum(cast(e as decimal(38, 15))) as double) as e,
         sum(comparable) / sum(n) as comparable_share,
-        sum(v) as v,
-        sum(u) as u
+        cast(sum(cast(v as decimal(38, 15))) as double) as v,
+        cast(sum(cast(u as decimal(38, 15))) as double) as u
     from expected
     group by grouping sets ((account, carrier), (carrier))
 ),

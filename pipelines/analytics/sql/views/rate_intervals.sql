@@ -24,14 +24,14 @@ totalled as (
             as is_compared,
         sum(k) over family as family_k,
         sum(n) over family as family_n,
-        sum(family_kk) over family as day_kk,
+        cast(sum(cast(family_kk as decimal(38, 15))) over family as double) as day_kk,
         sum(family_kn) over family as day_kn,
         sum(family_nn) over family as day_nn,
-        sum(family_days) over family as day_clusters,
-        sum(a_family_kk) over family as account_kk,
-        sum(a_family_kn) over family as account_kn,
-        sum(a_family_nn) over family as account_nn,
-        sum(a_family_clusters) over family as account_clusters
+        cast(sum(cast(family_days as decimal(38, 15))) over family as double) as day_clusters,
+        cast(sum(cast(a_family_kk as decimal(38, 15))) over family as double) as account_kk,
+        cast(sum(cast(a_family_kn as decimal(38, 15))) over family as double) as account_kn,
+        cast(sum(cast(a_family_nn as decimal(38, 15))) over family as double) as account_nn,
+        cast(sum(cast(a_family_clusters as decimal(38, 15))) over family as double) as account_clusters
     from moments
     window family as (partition by outcome, breakdown, family, account, is_every_account)
 ),

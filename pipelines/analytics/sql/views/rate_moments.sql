@@ -124,7 +124,7 @@ clusters as (
 ),
 
 -- Sums over each account's days. The share n / all_n divides a product of the whole family's counts among the groups in its
--- cluster, so that summing it over the family counts each cluster once.
+-- cluster, so that summing it over the family counts each cluster once. Fractions are summed as decimals (see rates).
 accounts as (
     select
         breakdown,
@@ -145,10 +145,10 @@ accounts as (
         sum(c_all_k * c_n) as c_all_k_n,
         sum(c_all_n * c_k) as c_all_n_k,
         sum(c_all_n * c_n) as c_all_n_n,
-        sum(c_all_k * c_all_k * c_n / nullif(c_all_n, 0)) as c_family_kk,
+        cast(sum(cast(c_all_k * c_all_k * c_n / nullif(c_all_n, 0) as decimal(38, 15))) as double) as c_family_kk,
         sum(c_all_k * c_n) as c_family_kn,
         sum(c_all_n * c_n) as c_family_nn,
-        sum(c_n / nullif(c_all_n, 0)) as c_family_days,
+        cast(sum(cast(c_n / nullif(c_all_n, 0) as decimal(38, 15))) as double) as c_family_days,
         count(case when c_n > 0 and c_n = c_all_n then 1 end) as c_days_alone,
         sum(f_k) as f_k,
         sum(f_n) as f_n,
@@ -160,10 +160,10 @@ accounts as (
         sum(f_all_k * f_n) as f_all_k_n,
         sum(f_all_n * f_k) as f_all_n_k,
         sum(f_all_n * f_n) as f_all_n_n,
-        sum(f_all_k * f_all_k * f_n / nullif(f_all_n, 0)) as f_family_kk,
+        cast(sum(cast(f_all_k * f_all_k * f_n / nullif(f_all_n, 0) as decimal(38, 15))) as double) as f_family_kk,
         sum(f_all_k * f_n) as f_family_kn,
         sum(f_all_n * f_n) as f_family_nn,
-        sum(f_n / nullif(f_all_n, 0)) as f_family_days,
+        cast(sum(cast(f_n / nullif(f_all_n, 0) as decimal(38, 15))) as double) as f_family_days,
         count(case when f_n > 0 and f_n = f_all_n then 1 end) as f_days_alone,
         sum(e_k) as e_k,
         sum(e_n) as e_n,
@@ -207,10 +207,10 @@ band_accounts as (
         sum(all_k * n) - sum(k * n) as o_n,
         sum(all_n * k) - sum(k * n) as mk,
         sum(all_n * n) - sum(n * n) as mn,
-        sum(all_k * all_k * n / all_n) as family_kk,
+        cast(sum(cast(all_k * all_k * n / all_n as decimal(38, 15))) as double) as family_kk,
         sum(all_k * n) as family_kn,
         sum(all_n * n) as family_nn,
-        sum(n / all_n) as family_days,
+        cast(sum(cast(n / all_n as decimal(38, 15))) as double) as family_days,
         cast(count(case when n = all_n then 1 end) as double) as days_alone
     from band_days
     group by is_every_carrier, carrier, measure, band, account
@@ -302,10 +302,10 @@ scopes as (
         sum(o_n) as o_n,
         sum(mk) as mk,
         sum(mn) as mn,
-        sum(family_kk) as family_kk,
+        cast(sum(cast(family_kk as decimal(38, 15))) as double) as family_kk,
         sum(family_kn) as family_kn,
         sum(family_nn) as family_nn,
-        sum(family_days) as family_days,
+        cast(sum(cast(family_days as decimal(38, 15))) as double) as family_days,
         sum(days_alone) as days_alone,
         sum(k * k) as a_kk,
         sum(k * n) as a_kn,
@@ -314,10 +314,10 @@ scopes as (
         sum(o * n) as a_on,
         sum(m * k) as a_mk,
         sum(m * n) as a_mn,
-        sum((k + o) * (k + o) / members) as a_family_kk,
-        sum((k + o) * (n + m) / members) as a_family_kn,
-        sum((n + m) * (n + m) / members) as a_family_nn,
-        sum(1 / members) as a_family_clusters,
+        cast(sum(cast((k + o) * (k + o) / members as decimal(38, 15))) as double) as a_family_kk,
+        cast(sum(cast((k + o) * (n + m) / members as decimal(38, 15))) as double) as a_family_kn,
+        cast(sum(cast((n + m) * (n + m) / members as decimal(38, 15))) as double) as a_family_nn,
+        cast(sum(cast(1 / members as decimal(38, 15))) as double) as a_family_clusters,
         cast(sum(case when m = 0 then 1 else 0 end) as double) as accounts_alone
     from compared_accounts
     group by

@@ -35,18 +35,30 @@ weights_1 as (
     from intervals
 ),
 
+-- Sums of doubles depend on the order of the rows, which changes from query to query. Sums of decimals don't, so rates and
+-- ranks are the same in every query.
 -- expected_squares is the weighted sum of squares if all groups had the same true rate, divided by mean * (1 - mean).
 sums_1 as (
     select
         *,
-        sum(w_1 * rate) over kind / sum(w_1) over kind as mean_1,
-        sum(w_1 * rate * rate) over kind - sum(w_1 * rate) over kind * sum(w_1 * rate) over kind / sum(w_1) over kind
-            as squares_1,
-        sum(w_1 / effective_n) over kind - sum(w_1 * w_1 / effective_n) over kind / sum(w_1) over kind
-            as expected_squares_1,
-        sum(w_1) over kind - sum(w_1 * w_1) over kind / sum(w_1) over kind as weight_1
+        cast(sum(cast(w_1 as decimal(38, 15))) over kind as double) as sum_w_1,
+        cast(sum(cast(w_1 * rate as decimal(38, 15))) over kind as double) as sum_wr_1,
+        cast(sum(cast(w_1 * rate * rate as decimal(38, 15))) over kind as double) as sum_wrr_1,
+        cast(sum(cast(w_1 * w_1 as decimal(38, 15))) over kind as double) as sum_ww_1,
+        cast(sum(cast(w_1 / effective_n as decimal(38, 15))) over kind as double) as sum_wv_1,
+        cast(sum(cast(w_1 * w_1 / effective_n as decimal(38, 15))) over kind as double) as sum_wwv_1
     from weights_1
     window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+moments_1 as (
+    select
+        *,
+        sum_wr_1 / sum_w_1 as mean_1,
+        sum_wrr_1 - sum_wr_1 * sum_wr_1 / sum_w_1 as squares_1,
+        sum_wv_1 - sum_wwv_1 / sum_w_1 as expected_squares_1,
+        sum_w_1 - sum_ww_1 / sum_w_1 as weight_1
+    from sums_1
 ),
 
 spreads_1 as (
@@ -63,7 +75,7 @@ spreads_1 as (
             ),
             1
         ) as spread_1
-    from sums_1
+    from moments_1
 ),
 
 weights_2 as (
@@ -76,14 +88,24 @@ weights_2 as (
 sums_2 as (
     select
         *,
-        sum(w_2 * rate) over kind / sum(w_2) over kind as mean_2,
-        sum(w_2 * rate * rate) over kind - sum(w_2 * rate) over kind * sum(w_2 * rate) over kind / sum(w_2) over kind
-            as squares_2,
-        sum(w_2 / effective_n) over kind - sum(w_2 * w_2 / effective_n) over kind / sum(w_2) over kind
-            as expected_squares_2,
-        sum(w_2) over kind - sum(w_2 * w_2) over kind / sum(w_2) over kind as weight_2
+        cast(sum(cast(w_2 as decimal(38, 15))) over kind as double) as sum_w_2,
+        cast(sum(cast(w_2 * rate as decimal(38, 15))) over kind as double) as sum_wr_2,
+        cast(sum(cast(w_2 * rate * rate as decimal(38, 15))) over kind as double) as sum_wrr_2,
+        cast(sum(cast(w_2 * w_2 as decimal(38, 15))) over kind as double) as sum_ww_2,
+        cast(sum(cast(w_2 / effective_n as decimal(38, 15))) over kind as double) as sum_wv_2,
+        cast(sum(cast(w_2 * w_2 / effective_n as decimal(38, 15))) over kind as double) as sum_wwv_2
     from weights_2
     window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+moments_2 as (
+    select
+        *,
+        sum_wr_2 / sum_w_2 as mean_2,
+        sum_wrr_2 - sum_wr_2 * sum_wr_2 / sum_w_2 as squares_2,
+        sum_wv_2 - sum_wwv_2 / sum_w_2 as expected_squares_2,
+        sum_w_2 - sum_ww_2 / sum_w_2 as weight_2
+    from sums_2
 ),
 
 spreads_2 as (
@@ -100,7 +122,7 @@ spreads_2 as (
             ),
             1
         ) as spread_2
-    from sums_2
+    from moments_2
 ),
 
 weights_3 as (
@@ -113,14 +135,24 @@ weights_3 as (
 sums_3 as (
     select
         *,
-        sum(w_3 * rate) over kind / sum(w_3) over kind as mean_3,
-        sum(w_3 * rate * rate) over kind - sum(w_3 * rate) over kind * sum(w_3 * rate) over kind / sum(w_3) over kind
-            as squares_3,
-        sum(w_3 / effective_n) over kind - sum(w_3 * w_3 / effective_n) over kind / sum(w_3) over kind
-            as expected_squares_3,
-        sum(w_3) over kind - sum(w_3 * w_3) over kind / sum(w_3) over kind as weight_3
+        cast(sum(cast(w_3 as decimal(38, 15))) over kind as double) as sum_w_3,
+        cast(sum(cast(w_3 * rate as decimal(38, 15))) over kind as double) as sum_wr_3,
+        cast(sum(cast(w_3 * rate * rate as decimal(38, 15))) over kind as double) as sum_wrr_3,
+        cast(sum(cast(w_3 * w_3 as decimal(38, 15))) over kind as double) as sum_ww_3,
+        cast(sum(cast(w_3 / effective_n as decimal(38, 15))) over kind as double) as sum_wv_3,
+        cast(sum(cast(w_3 * w_3 / effective_n as decimal(38, 15))) over kind as double) as sum_wwv_3
     from weights_3
     window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+moments_3 as (
+    select
+        *,
+        sum_wr_3 / sum_w_3 as mean_3,
+        sum_wrr_3 - sum_wr_3 * sum_wr_3 / sum_w_3 as squares_3,
+        sum_wv_3 - sum_wwv_3 / sum_w_3 as expected_squares_3,
+        sum_w_3 - sum_ww_3 / sum_w_3 as weight_3
+    from sums_3
 ),
 
 spreads_3 as (
@@ -137,7 +169,7 @@ spreads_3 as (
             ),
             1
         ) as spread_3
-    from sums_3
+    from moments_3
 ),
 
 weights_4 as (
@@ -150,14 +182,24 @@ weights_4 as (
 sums_4 as (
     select
         *,
-        sum(w_4 * rate) over kind / sum(w_4) over kind as mean_4,
-        sum(w_4 * rate * rate) over kind - sum(w_4 * rate) over kind * sum(w_4 * rate) over kind / sum(w_4) over kind
-            as squares_4,
-        sum(w_4 / effective_n) over kind - sum(w_4 * w_4 / effective_n) over kind / sum(w_4) over kind
-            as expected_squares_4,
-        sum(w_4) over kind - sum(w_4 * w_4) over kind / sum(w_4) over kind as weight_4
+        cast(sum(cast(w_4 as decimal(38, 15))) over kind as double) as sum_w_4,
+        cast(sum(cast(w_4 * rate as decimal(38, 15))) over kind as double) as sum_wr_4,
+        cast(sum(cast(w_4 * rate * rate as decimal(38, 15))) over kind as double) as sum_wrr_4,
+        cast(sum(cast(w_4 * w_4 as decimal(38, 15))) over kind as double) as sum_ww_4,
+        cast(sum(cast(w_4 / effective_n as decimal(38, 15))) over kind as double) as sum_wv_4,
+        cast(sum(cast(w_4 * w_4 / effective_n as decimal(38, 15))) over kind as double) as sum_wwv_4
     from weights_4
     window kind as (partition by outcome, breakdown, account, is_every_account)
+),
+
+moments_4 as (
+    select
+        *,
+        sum_wr_4 / sum_w_4 as mean_4,
+        sum_wrr_4 - sum_wr_4 * sum_wr_4 / sum_w_4 as squares_4,
+        sum_wv_4 - sum_wwv_4 / sum_w_4 as expected_squares_4,
+        sum_w_4 - sum_ww_4 / sum_w_4 as weight_4
+    from sums_4
 ),
 
 spreads_4 as (
@@ -174,7 +216,7 @@ spreads_4 as (
             ),
             1
         ) as spread_4
-    from sums_4
+    from moments_4
 ),
 
 weights_5 as (
@@ -189,8 +231,11 @@ weights_5 as (
 shrunken as (
     select
         *,
-        (effective_n * rate * spread_4 + (1 - spread_4) * sum(w_5 * rate) over kind / sum(w_5) over kind)
-        / (effective_n * spread_4 + 1 - spread_4) as rate_shrunken
+        (
+            effective_n * rate * spread_4
+            + (1 - spread_4) * cast(sum(cast(w_5 * rate as decimal(38, 15))) over kind as double)
+            / cast(sum(cast(w_5 as decimal(38, 15))) over kind as double)
+        ) / (effective_n * spread_4 + 1 - spread_4) as rate_shrunken
     from weights_5
     window kind as (partition by outcome, breakdown, account, is_every_account)
 ),

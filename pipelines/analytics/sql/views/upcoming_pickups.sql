@@ -120,6 +120,14 @@ estimated as (
         and of_account.hours_before = upcoming.hours_before
 ),
 
+probable as (
+    select
+        *,
+        pickups * (account_k + 20 * (carrier_k + 20 * p) / (carrier_n + 20)) / (account_n + 20) as expected
+    from estimated
+),
+
+-- Fractions are summed as decimals, so that the sums don't depend on the order of the rows (see rates).
 final as (
     select
         coalesce(account, 'all') as account,
@@ -130,11 +138,10 @@ final as (
         has_local_time,
         cast(sum(pickups) as bigint) as pickups,
         cast(sum(pending) as bigint) as pending,
-        sum(pickups * (account_k + 20 * (carrier_k + 20 * p) / (carrier_n + 20)) / (account_n + 20))
-            as expected_cancellations,
+        cast(sum(cast(expected as decimal(38, 15))) as double) as expected_cancellations,
         cast(sum(case when p is null then pickups else 0 end) as bigint) as without_estimate,
         min(as_of_utc) as as_of_utc
-    from estimated
+    from probable
     group by
         grouping sets (
             (carrier, window_opens_day_local, window_opens_hour_local, has_local_time),
