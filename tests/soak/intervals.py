@@ -16,18 +16,17 @@ import duckdb
 import numpy as np
 
 from tests.soak.simulation import KINDS, LARGE, POWER, Kind, shop
-from tests.soak.statements import BANDS, CHANGES, EXPECTED, NET, RATES, UPCOMING, Found, alarmed, ask, connect, fill
+from tests.soak.statements import BANDS, CHANGES, EXPECTED, NET, RATES, UPCOMING, Found, ask, connect, fill
 
-LOOKS = 5  # the most Mondays that 30 days can contain
 HEADER = """
 | world | worlds | rate | difference of a carrier | of a band | change | like with like | net rate | upcoming
-| a carrier stands out | a band stands out | a change is told | an alarm in a month | a carrier stands out, like with like |
+| a carrier stands out | a band stands out | a change is told | a carrier stands out, like with like |
 """
 Statements = dict[str, Found]
 
 
-def databases(kind: Kind, worlds: int, seed: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, int]]:
-    """Yields databases with the worlds of a kind, and how many weeks ago they were observed.
+def databases(kind: Kind, worlds: int, seed: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yields databases with the worlds of a kind.
 
     Each world with a single shop is an account of its own, so that a database holds many of them.
     """
@@ -36,9 +35,8 @@ def databases(kind: Kind, worlds: int, seed: int) -> Iterator[tuple[duckdb.DuckD
         for _ in range(number_of(kind, worlds) // at_once(kind)):
             count = kind.shops if is_every else at_once(kind)
             shops = [shop(kind, f"shop {number}", random) for number in range(count)]
-            for weeks_ago in reversed(range(1 if kind.rise or kind.is_large else LOOKS)):
-                fill(connection, shops, is_every=is_every, weeks_ago=weeks_ago)
-                yield connection, weeks_ago
+            fill(connection, shops, is_every=is_every)
+            yield connection
 
 
 def at_once(kind: Kind) -> int:
@@ -53,20 +51,13 @@ def number_of(kind: Kind, worlds: int) -> int:
 
 def statements_in(kind: Kind, worlds: int, seed: int) -> Statements:
     """Returns what the views stated about that many worlds of a kind."""
-    is_every, found, alarms = kind.shops > 1, defaultdict[str, Found](Found), set[str]()
-    for connection, weeks_ago in databases(kind, worlds, seed):
-        if kind.is_large:
-            found["upcoming"] += ask(connection, UPCOMING, is_every=is_every)
-            continue
-        found["change"] += ask(connection, CHANGES, is_every=is_every)
-        alarms |= alarmed(connection, is_every=is_every)
-        if weeks_ago:
-            continue
-        for name, query in {"rate": RATES, "expected": EXPECTED, "net": NET, "upcoming": UPCOMING}.items():
-            found[name] += ask(connection, query, is_every=is_every)
-        found["band"] += ask(connection, BANDS, is_every=is_every, lead="" if kind.is_mixed else "lead time")
-        found["alarm"] += Found(families=at_once(kind), claims=len(alarms))
-        alarms.clear()
+    is_every, found = kind.shops > 1, defaultdict[str, Found](Found)
+    queries = {"rate": RATES, "band": BANDS, "change": CHANGES, "expected": EXPECTED, "net": NET, "upcoming": UPCOMING}
+    for connection in databases(kind, worlds, seed):
+        for name, query in queries.items():
+            if name == "upcoming" or not kind.is_large:
+                lead = {"lead": "" if kind.is_mixed else "lead time"} if name == "band" else {}
+                found[name] += ask(connection, query, is_every=is_every, **lead)
     return found
 
 
@@ -79,11 +70,11 @@ def row_of(kind: Kind, worlds: int, found: Statements) -> str:
         (band.differences_covered, band.differences),
         *((one.covered, one.intervals) for one in (change, found["expected"], found["net"], found["upcoming"])),
         (0, 0) if kind.is_mixed else (rate.claims, rate.families),
-        *((one.claims, one.families) for one in (band, change, found["alarm"], found["expected"])),
+        *((one.claims, one.families) for one in (band, change, found["expected"])),
     ]
     texts = [f"{part / n:.1%}".replace("%", " %") if n else "" for part, n in shares]
     if kind in POWER:
-        texts = [text if column in ((9, 10) if kind.rise else (7,)) else "" for column, text in enumerate(texts)]
+        texts = [text if column in ((9,) if kind.rise else (7,)) else "" for column, text in enumerate(texts)]
     return " | ".join([f"| {kind.name}", str(number_of(kind, worlds)), *texts]) + " |"
 
 

@@ -64,7 +64,6 @@ CHANGES = """
     select account, difference_low <= 0 and 0 <= difference_high, null, '', is_more_than_chance
     from analytics.cancellation_changes where is_every_account = $is_every and clusters >= 20
 """
-ALARMS = CHANGES.replace("is_more_than_chance", "is_alarm")
 EXPECTED = """
     select account, ratio_low <= 1 and 1 <= ratio_high, null, '', stands_out <> 'no'
     from analytics.carrier_expected where is_every_account = $is_every and score is not null and clusters >= 20
@@ -114,10 +113,10 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def fill(connection: duckdb.DuckDBPyConnection, shops: Sequence[Columns], *, is_every: bool, weeks_ago: int = 0) -> None:
-    """Replaces the pickups by those of the shops, as a run observed them that many weeks ago."""
+def fill(connection: duckdb.DuckDBPyConnection, shops: Sequence[Columns], *, is_every: bool) -> None:
+    """Replaces the pickups by those of the shops, as a run observed them on the last day."""
     connection.register("booked", pa.table({name: np.concatenate([one[name] for one in shops]) for name in shops[0]}))
-    connection.execute(PICKUPS, {"as_of": AS_OF_HOURS - weeks_ago * 168, "is_every": is_every})
+    connection.execute(PICKUPS, {"as_of": AS_OF_HOURS, "is_every": is_every})
     if not connection.execute("from duckdb_views() where schema_name = 'analytics'").fetchall():
         for view in VIEWS:
             connection.execute(f"create view analytics.{view} as {query_of(SQL / 'views' / f'{view}.sql')}")
@@ -130,8 +129,3 @@ def ask(connection: duckdb.DuckDBPyConnection, query: str, *, is_every: bool, **
     families = {(row[0], row[3]) for row in rows if row[4] is not None}
     claims = {(row[0], row[3]) for row in rows if row[4]}
     return Found(len(judged), sum(judged), len(compared), sum(compared), len(families), len(claims))
-
-
-def alarmed(connection: duckdb.DuckDBPyConnection, *, is_every: bool) -> set[str]:
-    """Returns the worlds in which a change is an alarm."""
-    return {row[0] for row in connection.execute(ALARMS, {"is_every": is_every}).fetchall() if row[4]}
