@@ -83,6 +83,10 @@ def test_moved_windows_match_pandas(tables: Tables) -> None:
     counts["moved"] = counts["watched"] & counts["is_other"]
     counts = counts.join(tables["pickups"].set_index(["account", "pickup_id"])["carrier"])
 
-    found = tables["moved_windows"].query("is_every_account and carrier != 'unknown'").set_index("carrier")[["watched", "moved"]]
+    found = (
+        tables["moved_windows"]
+        .query("is_every_account and carrier != 'unknown'")
+        .set_index("carrier")[["watched", "moved"]]
+    )
     expected = counts.groupby("carrier")[["watched", "moved"]].sum()
     pd.testing.assert_frame_equal(found.sort_index(), expected.sort_index(), check_dtype=False)

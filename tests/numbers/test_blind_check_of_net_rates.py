@@ -1,4 +1,4 @@
-"""Compares rebookings and net rates with an independent pandas calculation, which looks at each cancellation by itself."""
+"""Compares rebookings and net rates with an independent pandas calculation, which looks at each cancellation alone."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_interval_allows_for_the_number_of_days(warehouse):
 
 
 def cancelled_on_three_of_ten_days():
-    """Returns 100 pickups of dpd on ten days, of which three are cancelled, and 100 of ups on other days, 10 cancelled."""
+    """Returns 100 pickups of dpd on ten days, of which three are cancelled, and 100 of ups on days of their own."""
     booked = instant("2026-03-06 09:00Z")
     days = [
         one | {"created_at": booked - timedelta(days=number)}
@@ -171,10 +171,10 @@ def test_days_on_which_all_carriers_are_cancelled_are_expected(warehouse):
 
 
 def test_clusters_are_accounts_if_there_are_ten_or_more(warehouse):
-    """Each of ten accounts has one pickup of dpd and one of ups, of which one is cancelled: that of dpd in seven accounts.
+    """Each of ten accounts has one pickup of dpd and one of ups. Seven times, that of dpd is cancelled, else the other.
 
-    In each account, the difference is 0.5 or -0.5, and its variance is 1 * 0.5 * 1 * 1 / (2 * 1) = 0.25. The differences
-    add up to 2, so the residuals are 0.3 seven times and -0.7 three times.
+    An account's difference is 0.5 or -0.5, and its variance is 1 * 0.5 * 1 * 1 / (2 * 1) = 0.25. The differences add up
+    to 2, so the residuals are 0.3 seven times and -0.7 three times.
     """
     accounts = [f"shop {number}" for number in range(10)]
     pickups = [

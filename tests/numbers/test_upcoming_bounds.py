@@ -1,7 +1,7 @@
 """The bounds of the expected cancellations, by values worked out by hand.
 
-If n pickups of an account have the probability p and the correlation c, the variance is n p (1 - p) (1 + (n - 1) c), times
-1 + n / N for an estimate from N pickups. N includes the 20 that shrink p. The bounds are 1.96 standard deviations apart
+If n pickups of an account have the probability p and the correlation c, the variance is n p (1 - p) (1 + (n - 1) c),
+times 1 + n / N for an estimate from N pickups. N includes the 20 that shrink p. The bounds are 1.96 standard deviations
 from the mean, plus 0.4736 standard deviations for each unit of skewness, rounded to the whole numbers between which
 2.5 % remain on either side.
 """
@@ -35,7 +35,7 @@ def in_pairs(days=20, hours_before=1, **changes):
 
 
 def test_days_that_are_never_cancelled_together_are_independent(warehouse):
-    """Of two pickups, one is cancelled on each of 20 days. 5 of 10 are expected, with a variance of 2.5 * (1 + 10 / 60).
+    """On each of 20 days, one of two is cancelled. 5 of 10 are expected, with a variance of 2.5 * (1 + 10 / 60).
 
     5 - 1.96 * 1.7078 = 1.65 and 5 + 3.35 = 8.35 lie between 1.5 and 2.5, and between 7.5 and 8.5.
     """
@@ -55,8 +55,8 @@ def test_days_that_are_always_cancelled_together_allow_for_none_and_all(warehous
 def test_correlation_is_estimated_without_bias(warehouse):
     """On 14 of 20 days, one of two pickups is cancelled, on three days both, and on three days none.
 
-    Six squares are 1, and 20 * 2 * 38 / 39 * 0.25 = 9.744 would be expected of independent pickups. The correlation would be
-    negative, so 0 replaces it. With ten days of either kind, it is (10 - 9.744) / 10 = 0.0256, and with 13 squares 0.3256.
+    Six squares are 1, and independent pickups would have 20 * 2 * 38 / 39 * 0.25 = 9.744. The correlation is negative,
+    so 0 replaces it. With ten squares, it is (10 - 9.744) / 10 = 0.0256, and with 14 squares 0.4256.
     """
 
     def bounds(together):
@@ -64,14 +64,14 @@ def test_correlation_is_estimated_without_bias(warehouse):
         apart = [one for number in range(together, 20) for one in on_day(number, pickup(), gone(1))]
         return only(warehouse(*pairs, *apart, *many(ahead, 20)), BOUNDS, VIEW)
 
-    # the deviation is sqrt(5 * 20 / 15 * (1 + 19 * c)): 2.58, 3.15 and 6.93
+    # the deviation is sqrt(5 * (1 + 19 * c) * (1 + 20 / 60)): 2.58, 3.15 and 7.79
     assert bounds(6) == (pytest.approx(10), 5, 15)
     assert bounds(10) == (pytest.approx(10), 4, 16)
     assert bounds(14) == (pytest.approx(10), 0, 20)
 
 
 def test_a_third_is_assumed_for_fewer_than_ten_days(warehouse):
-    """8 of 40 were cancelled, on one day. 2 of 10 are expected, with a variance of 1.6 * 4 * (1 + 10 / 60) = 2.7325 ^ 2.
+    """8 of 40 were cancelled, on one day. 2 of 10 are expected. The variance is 1.6 * 4 * (1 + 10 / 60) = 2.7325 ^ 2.
 
     The skewness is 0.6 * (1 + 19 / 3) / (4 / 3) * 1.6 * 4 / 2.7325 ^ 3 = 1.035, so the upper end is
     2 + (1.96 + 0.4736 * 1.035) * 2.7325 = 8.70, between 8.5 and 9.5.

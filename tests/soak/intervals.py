@@ -44,7 +44,7 @@ def at_once(kind: Kind) -> int:
 
 
 def number_of(kind: Kind, worlds: int) -> int:
-    """Returns how many worlds of the kind are simulated. Several shops and large worlds take longer, so they are fewer."""
+    """Returns how many worlds of the kind are simulated. Those that take longer are fewer."""
     fewer = 4 if kind.shops > 1 else 10 if kind.is_large else 1
     return max(worlds // fewer // at_once(kind), 1) * at_once(kind)
 

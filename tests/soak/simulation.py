@@ -77,13 +77,12 @@ def shop(kind: Kind, account: str, random: np.random.Generator) -> Columns:
 
     `chance` is the chance of a cancellation, as far as the kind, the carrier and the pickup determine it.
     """
-    days = np.arange(DAYS)
-    a_day = kind.pickups(days / DAYS) * np.where(kind.has_weekends & (days % 7 > 4), 0.2, 1.2 if kind.has_weekends else 1)
-    first = _booked(kind, np.repeat(days, random.poisson(a_day)), random)
+    first = _booked(kind, np.repeat(np.arange(DAYS), random.poisson(_pickups_a_day(kind))), random)
     own = random.beta(RATE * 15, (1 - RATE) * 15) if kind.shops > 1 else None
     first["cancelled"] = _cancelled(first, first["chance"] if own is None else own, random)
     is_whole = (random.random(DAYS + 2) < kind.whole_days)[first["day"]]
-    first["cancelled"] = np.where(is_whole, np.fmin(first["cancelled"], first["day"] * 24 + OF_A_DAY), first["cancelled"])
+    whole_day_at = np.where(is_whole, first["day"] * 24 + OF_A_DAY, np.nan)
+    first["cancelled"] = np.fmin(first["cancelled"], whole_day_at)
     first["chance"] = kind.whole_days + (1 - kind.whole_days) * first["chance"]
     again = _again(first, is_whole, random)
     again["cancelled"] = _cancelled(again, again["chance"] if own is None else own, random)
@@ -91,22 +90,35 @@ def shop(kind: Kind, account: str, random: np.random.Generator) -> Columns:
     return both | {"account": np.repeat(account, len(both["day"]))}
 
 
+def _pickups_a_day(kind: Kind) -> Numbers:
+    days = np.arange(DAYS)
+    of_week = np.where(days % 7 < 5, 1.2, 0.2) if kind.has_weekends else 1
+    return kind.pickups(days / DAYS) * of_week
+
+
 def _booked(kind: Kind, day: Numbers, random: np.random.Generator) -> Columns:
     """Returns bookings from 08:00 to 18:00 on these days, for windows that open on one of the next four days."""
     n = len(day)
     carrier = random.choice(len(kind.shares), n, p=kind.shares)
     if kind.is_mixed:
-        moved = np.array(ABROAD)[carrier] + (np.array(ABROAD[::-1]) - ABROAD)[carrier] * day / DAYS
-        abroad, ahead, long = (random.random(n) < part for part in (moved, *(np.array(p)[carrier] for p in (AHEAD, LONG))))
+        moves = np.array(ABROAD[::-1])[carrier] - np.array(ABROAD)[carrier]
+        shares = np.array(ABROAD)[carrier] + moves * day / DAYS, np.array(AHEAD)[carrier], np.array(LONG)[carrier]
+        abroad, ahead, long = random.random((3, n)) < np.stack(shares)
         chance = 0.03 + 0.07 * abroad + 0.11 * ahead + 0.03 * long
     else:
         abroad, ahead, long = random.random((3, n)) < 0.5
         chance = np.array(kind.rates)[carrier] + 0.0
     created = day * 24 + random.uniform(8.1, 18, n)
-    opens = 24 * (day + np.where(ahead, random.integers(2, 5, n), 1)) + np.where(ahead & (random.random(n) < 0.5), 13, 8)
+    days_ahead, hour = np.where(ahead, random.integers(2, 5, n), 1), np.where(random.random(n) < 0.5 * ahead, 13, 8)
+    opens = 24 * (day + days_ahead) + hour
     chance += kind.rise * (opens >= (DAYS - 4 - 28) * 24)
-    columns = {"day": day, "created": created, "opens": opens, "chance": chance, "contract": random.integers(1, 6, n)}
-    return columns | {"carrier": CARRIERS[carrier], "country": COUNTRIES[abroad.astype(int)], "hours": np.where(long, 8, 3)}
+    names = {
+        "carrier": CARRIERS[carrier],
+        "country": COUNTRIES[abroad.astype(int)],
+        "contract": random.integers(1, 6, n),
+    }
+    times = {"day": day, "created": created, "opens": opens, "hours": np.where(long, 8, 3)}
+    return names | times | {"chance": chance}
 
 
 def _cancelled(pickups: Columns, chance: Numbers, random: np.random.Generator) -> Numbers:

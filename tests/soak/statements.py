@@ -13,9 +13,16 @@ from pipelines.analytics.views import SQL, query_of
 from tests.soak.simulation import DAYS, REBOOKED, Columns
 
 VIEWS = (
-    "booking_days booking_bands rate_moments rate_intervals carrier_expected rebookings carrier_net_cancellations"
-    " cancellation_changes upcoming_pickups"
-).split()
+    "booking_days",
+    "booking_bands",
+    "rate_moments",
+    "rate_intervals",
+    "carrier_expected",
+    "rebookings",
+    "carrier_net_cancellations",
+    "cancellation_changes",
+    "upcoming_pickups",
+)
 BEGAN = "timestamp '2026-01-05'"  # a Monday
 AS_OF_HOURS = DAYS * 24 + 6
 PICKUPS = f"""
@@ -35,17 +42,22 @@ PICKUPS = f"""
         case when is_cancelled then opens - cancelled end as cancellation_notice_hours,
         created_at_utc::date as booked_day_local, hour(created_at_utc) as booked_hour_local,
         pickup_from_utc as window_opens_local, hour(pickup_from_utc) as window_opens_hour_local,
-        not is_mature and cancelled > $as_of as will_be_cancelled, case when $is_every then 'all' else account end as scope
-    from (select * replace (nullif(cancelled, 'nan') as cancelled) from booked) where created < $as_of
+        not is_mature and cancelled > $as_of as will_be_cancelled,
+        case when $is_every then 'all' else account end as scope
+    from (select * replace (nullif(cancelled, 'nan') as cancelled) from booked)
+    where created < $as_of
 """
 
-# Each query returns a row for each statement: the world, whether the interval contains the truth, the family within which
-# Holm's correction applies, and whether the statement claims a difference. Intervals with fewer than 20 clusters are left
-# out, and so are forecasts for fewer than 20 pickups, whose bounds are whole numbers.
+# Each query returns a row for each statement: the world, whether its interval and that of the difference contain the
+# truth, the family within which Holm's correction applies, and whether the statement claims a difference. Intervals
+# with fewer than 20 clusters are left out. So are forecasts for fewer than 20 pickups, whose bounds are whole numbers.
 RATES = """
     with truths as (
         select scope, carrier, s / n as truth, truth - (sum(s) over shop - s) / (sum(n) over shop - n) as apart
-        from (select scope, carrier, sum(chance) as s, count(*) as n from analytics.pickups where is_mature group by all)
+        from (
+            select scope, carrier, sum(chance) as s, count(*) as n
+            from analytics.pickups where is_mature group by all
+        )
         window shop as (partition by scope)
     )
     select
@@ -68,8 +80,8 @@ EXPECTED = """
     select account, ratio_low <= 1 and 1 <= ratio_high, null, '', stands_out <> 'no'
     from analytics.carrier_expected where is_every_account = $is_every and score is not null and clusters >= 20
 """
-# A share b of the cancellations is rebooked, but not those of bookings that replace others. If the share r is cancelled,
-# the rest of the rate is r * (1 - b + b * r).
+# A share b of the cancellations is rebooked, but not those of bookings that replace others. If the share r is
+# cancelled, the rest of the rate is r * (1 - b + b * r).
 NET = f"""
     with truths as (select scope, carrier, avg(chance) as r from analytics.pickups where is_mature group by all)
     select
@@ -93,7 +105,7 @@ UPCOMING = """
 
 
 class Found(NamedTuple):
-    """Counts what a statement said about some worlds: intervals and those that contain the truth, families and claims."""
+    """Counts a statement's intervals, those of them that contain the truth, its families, and those with a claim."""
 
     intervals: int = 0
     covered: int = 0
