@@ -97,10 +97,19 @@ def test_accounts_are_independent_of_each_other(warehouse):
     assert rows(con, BOUNDS, VIEW, "not is_every_account and account <> ''") == [(pytest.approx(5), 0, 10)] * 6
 
 
-@pytest.mark.parametrize(("hours", "bounds"), [(10, (0, 0, 0)), (33, (5, 0, 10)), (80, (5, 0, 10))])
-def test_correlation_is_measured_about_as_long_before_the_window(warehouse, hours, bounds):
-    """Whole days are cancelled 14 hours before the window. Of the pickups left 4 hours before, none is cancelled."""
-    con = warehouse(*in_pairs(60, hours_before=14), *many(ahead, 10, hours=hours))
+@pytest.mark.parametrize(
+    ("cancelled_before", "hours", "bounds"),
+    [
+        (14, 10, (0, 0, 0)),  # none of the pickups left after 10 hours was cancelled
+        (8, 11.4, (5, 2, 8)),  # 4 hours before, no pickup was left whose day was cancelled
+        (8, 11.5, (5, 0, 10)),  # counts as 12 hours, so the correlation is that of 24 hours before
+        (30, 45.9, (5, 2, 8)),  # 24 hours before, no pickup was left whose day was cancelled
+        (30, 46, (5, 0, 10)),  # counts as 48 hours, so the correlation is that of 72 hours before
+    ],
+)
+def test_correlation_is_measured_4_24_or_72_hours_before_the_window(warehouse, cancelled_before, hours, bounds):
+    """Whole days are cancelled some hours before the window, every other day."""
+    con = warehouse(*in_pairs(60, hours_before=cancelled_before), *many(ahead, 10, hours=hours))
 
     assert only(con, BOUNDS, VIEW) == pytest.approx(bounds)
 

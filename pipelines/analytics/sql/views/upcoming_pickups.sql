@@ -9,7 +9,7 @@
 -- towards that of all carriers. Each step adds 20 pickups with the wider probability.
 -- expected_cancellations_low and _high bound the 95 % interval of the number that will really be cancelled. It allows for
 -- chance, for the limited number of mature pickups, and for pickups that are cancelled together. How far the pickups of an
--- account and carrier that open on one day are cancelled together is measured 4, 24 and 72 hours before the window, over
+-- account and carrier that open on one UTC day are cancelled together is measured 4, 24 and 72 hours before the window, over
 -- all accounts and carriers (correlation). With fewer than ten days with two such pickups, it is assumed to be 1/3. The
 -- bounds are whole numbers, and those of several rows can't be added up.
 -- without_estimate counts pickups whose window opens in more than 30 days, and pickups for which fewer than 30 mature
@@ -17,25 +17,33 @@
 -- the row has an estimate.
 -- Failed pickups, and cancellations without a time, do not count for the probabilities.
 
--- The view is read twice instead of once, because DuckDB would store a CTE that is read twice with all its columns.
+-- The view is read twice instead of once, because DuckDB stores a CTE that is read twice. The columns of mature_pickups are
+-- few for the same reason.
 with pickups as (
     select * from analytics.pickups
     where not is_mature and pickup_from_utc > as_of_utc and not is_cancelled and not is_failed
 ),
 
 mature_pickups as (
-    select * from analytics.pickups
+    select
+        account,
+        carrier,
+        is_cancelled,
+        lead_time_hours,
+        cancellation_notice_hours,
+        cast(pickup_from_utc as date) as window_opens_day_utc
+    from analytics.pickups
     where is_mature and not is_failed and lead_time_hours >= 0
         and (not is_cancelled or cancellation_notice_hours is not null)
 ),
 
--- A third reading, for the same reason. alive_4 counts the pickups that were booked and not cancelled 4 hours before their
--- window, and later_4 those of them that were cancelled later.
+-- alive_4 counts the pickups that were booked and not cancelled 4 hours before their window, and later_4 those of them that
+-- were cancelled later.
 opening_days as (
     select
         account,
         carrier,
-        cast(window_opens_local as date) as window_opens_day_local,
+        window_opens_day_utc,
         cast(count(case when lead_time_hours >= 4 and (not is_cancelled or cancellation_notice_hours <= 4) then 1 end)
             as double) as alive_4,
         cast(count(case when lead_time_hours >= 24 and (not is_cancelled or cancellation_notice_hours <= 24) then 1 end)
@@ -48,10 +56,9 @@ opening_days as (
             as double) as later_24,
         cast(count(case when lead_time_hours >= 72 and is_cancelled and cancellation_notice_hours <= 72 then 1 end)
             as double) as later_72
-    from analytics.pickups
-    where is_mature and not is_failed and lead_time_hours >= 4
-        and (not is_cancelled or cancellation_notice_hours is not null)
-    group by account, carrier, window_opens_day_local
+    from mature_pickups
+    where lead_time_hours >= 4
+    group by account, carrier, window_opens_day_utc
 ),
 
 distances as (
