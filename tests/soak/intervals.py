@@ -40,12 +40,12 @@ def databases(kind: Kind, worlds: int, seed: int) -> Iterator[duckdb.DuckDBPyCon
 
 
 def at_once(kind: Kind) -> int:
-    return 1 if kind.shops > 1 else 5 if kind.is_large else 50
+    return 1 if kind.shops > 1 else 5 if kind in LARGE else 50
 
 
 def number_of(kind: Kind, worlds: int) -> int:
     """Returns how many worlds of the kind are simulated. Those that take longer are fewer."""
-    fewer = 4 if kind.shops > 1 else 10 if kind.is_large else 1
+    fewer = 4 if kind.shops > 1 else 10 if kind in LARGE else 1
     return max(worlds // fewer // at_once(kind), 1) * at_once(kind)
 
 
@@ -55,7 +55,7 @@ def statements_in(kind: Kind, worlds: int, seed: int) -> Statements:
     queries = {"rate": RATES, "band": BANDS, "change": CHANGES, "expected": EXPECTED, "net": NET, "upcoming": UPCOMING}
     for connection in databases(kind, worlds, seed):
         for name, query in queries.items():
-            if name == "upcoming" or not kind.is_large:
+            if kind.only in (None, name):
                 lead = {"lead": "" if kind.is_mixed else "lead time"} if name == "band" else {}
                 found[name] += ask(connection, query, is_every=is_every, **lead)
     return found
@@ -73,8 +73,8 @@ def row_of(kind: Kind, worlds: int, found: Statements) -> str:
         *((one.claims, one.families) for one in (band, change, found["expected"])),
     ]
     texts = [f"{part / n:.1%}".replace("%", " %") if n else "" for part, n in shares]
-    if kind in POWER:
-        texts = [text if column in ((9,) if kind.rise else (7,)) else "" for column, text in enumerate(texts)]
+    if kind in POWER:  # the intervals are judged as if nothing differed
+        texts = ["" if column < 7 else text for column, text in enumerate(texts)]
     return " | ".join([f"| {kind.name}", str(number_of(kind, worlds)), *texts]) + " |"
 
 

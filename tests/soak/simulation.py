@@ -33,7 +33,7 @@ class Kind(NamedTuple):
         rates: the chance that a pickup is cancelled on its own, for each carrier.
         shares: each carrier's share of the pickups.
         rise: how much the rates rise in the latest four weeks.
-        is_large: whether only forecasts are measured, in a tenth of the worlds.
+        only: the only statement that is measured, if not all are.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Kind(NamedTuple):
     rates: Sequence[float] = (RATE,) * 4
     shares: Sequence[float] = SHARES
     rise: float = 0
-    is_large: bool = False
+    only: str | None = None
 
 
 def steadily(a_day: float) -> Callable[[Numbers], Numbers]:
@@ -63,12 +63,12 @@ KINDS = [
     Kind("seasonal, 4 to 36 a day", lambda when: 20 + 16 * np.sin(2 * np.pi * when), has_weekends=True),
 ]
 LARGE = [
-    Kind("independent, 400 a day", steadily(400), is_large=True),
-    Kind("5 % of the days cancelled, 400 a day", steadily(400), whole_days=WHOLE_DAYS, is_large=True),
+    Kind("independent, 400 a day", steadily(400), only="upcoming"),
+    Kind("5 % of the days cancelled, 400 a day", steadily(400), whole_days=WHOLE_DAYS, only="upcoming"),
 ]
 POWER = [
-    Kind("10 against 13 % of 1,500 each", steadily(2900 / DAYS), rates=(0.10, 0.13), shares=(0.5, 0.5)),
-    Kind("8 to 14 %, 1,000 in four weeks", steadily(36), rates=(0.08,), shares=(1.0,), rise=0.06),
+    Kind("10 against 13 % of 1,500 each", steadily(2950 / DAYS), rates=(0.10, 0.13), shares=(0.5, 0.5), only="rate"),
+    Kind("8 to 14 %, 1,000 in four weeks", steadily(36), rates=(0.08,), shares=(1.0,), rise=0.06, only="change"),
 ]
 
 
