@@ -170,6 +170,20 @@ def test_days_on_which_all_carriers_are_cancelled_are_expected(warehouse):
     assert found == [(15, close(15), 1, "no")] * 2
 
 
+def test_a_third_is_assumed_for_fewer_than_ten_days(warehouse):
+    """On nine days, each carrier has two pickups, so the design effect is 1 + (2 - 1) / 3."""
+    booked = instant("2026-03-06 09:00Z")
+    pickups = [
+        one | {"created_at": booked - timedelta(days=number)}
+        for number in range(9)
+        for one in [*some("dpd", number % 3, 2), *some("ups", 1, 2)]
+    ]
+
+    found = rows(warehouse(*pickups), "clusters, clustered_by, design_effect", "carrier_expected")
+
+    assert found == [(9, "assumption", close(4 / 3))] * 2
+
+
 def test_clusters_are_accounts_if_there_are_ten_or_more(warehouse):
     """Each of ten accounts has one pickup of dpd and one of ups. Seven times, that of dpd is cancelled, else the other.
 

@@ -212,6 +212,14 @@ def test_net_rate_leaves_out_only_the_rebookings_beyond_chance(warehouse):
     assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == close((2, 1, 1, 0, 14))
 
 
+def test_fewer_rebookings_than_by_chance_leave_the_rate_as_it_is(warehouse):
+    """No booking follows the cancellation, but one of two comparable bookings is followed. The share is not negative."""
+    con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "15"))
+
+    columns = "mature_rebooked, rebooked_by_chance, rebooked_beyond_chance_share, net_cancelled, net_rated"
+    assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == (0, 0.5, 0, 1, 4)
+
+
 def test_shop_that_rebooks_nothing_has_its_own_rate_as_net_rate(warehouse):
     """Bookings every day: two of eleven are cancelled after an hour. The next day's bookings follow them anyway."""
     days = ["02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"]
