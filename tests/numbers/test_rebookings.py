@@ -213,7 +213,7 @@ def test_net_rate_leaves_out_only_the_rebookings_beyond_chance(warehouse):
 
 
 def test_fewer_rebookings_than_by_chance_leave_the_rate_as_it_is(warehouse):
-    """No booking follows the cancellation, but one of two comparable bookings is followed. The share is not negative."""
+    """No booking follows the cancellation. One of two comparable bookings is followed. The share is not negative."""
     con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "15"))
 
     columns = "mature_rebooked, rebooked_by_chance, rebooked_beyond_chance_share, net_cancelled, net_rated"
