@@ -154,7 +154,6 @@ soak: $(READY)  ## run long tests (1.5 hours): KILLS=200 killed runs, IDLE=1000 
 	@$(RUN)/python -m tests.soak.intervals
 	@$(RUN)/python -m tests.soak.upcoming
 	@$(RUN)/python -m tests.soak.changes
-	@$(RUN)/python -m tests.soak.expected
 	@RUNS_BESIDE_READERS=200 $(RUN)/pytest -q tests/operations/test_readers.py -m "" -k never_block
 	@HISTORIES=$(HISTORIES) PICKUPS_IN_A_WORLD=50000 $(RUN)/pytest -q -m "" tests/runs/test_worlds.py tests/numbers/test_blind_check.py
 	@$(RUN)/python -m tests.soak.worlds --runs $(RUNS) $(SEED:%=--seed %)

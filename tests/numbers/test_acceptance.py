@@ -126,6 +126,16 @@ def test_times_are_given_for_all_carriers_and_for_each_account_too(warehouse):
     ]
 
 
+def test_pickup_without_a_carrier_makes_no_second_row_for_all_carriers(warehouse):
+    con = with_history(warehouse, accepted(1), accepted(3, carrier=None))
+
+    found = rows(
+        con, "carrier, is_every_carrier, accepted", "acceptance_times", "is_every_account and carrier <> 'first'"
+    )
+
+    assert found == [("all", True, 2), ("dpd", False, 1), ("unknown", False, 1)]
+
+
 def test_without_pickups_there_are_no_times(warehouse):
     assert rows(warehouse(), "carrier", "acceptance_times") == []
 

@@ -270,3 +270,18 @@ def test_days_that_were_cancelled_as_a_whole_are_weaker_evidence_than_as_many_pi
 
     assert only(con, "is_more_than_chance, is_alarm", "cancellation_changes") == (False, False)
     assert only(con, "design_effect > 5", "cancellation_changes")
+
+
+def test_change_within_the_interval_of_students_t_is_no_more_than_chance(warehouse):
+    """Twelve days of 10 pickups have 0 or 2 cancellations before, and 0 or 6 then. 0 is just within the interval."""
+    booked = instant("2026-03-06 09:00Z")
+
+    def days(k):
+        groups = [now(k if number % 2 else 0, 10) for number in range(12)]
+        return [one | {"created_at": booked - timedelta(days=day)} for day, group in enumerate(groups) for one in group]
+
+    found = only(
+        warehouse(*earlier(days(2)), *days(6)), "difference_low, is_more_than_chance, clusters", "cancellation_changes"
+    )
+
+    assert found == (pytest.approx(-0.0056, abs=1e-4), False, 24)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -106,29 +107,100 @@ def test_score_and_funnel_limits_of_independent_pickups(warehouse):
     assert only(con, "design_effect", "carrier_expected", "carrier = 'dpd'") == 1
 
 
-def test_interval_of_the_ratio_is_that_of_the_rate_per_expected_rate_for_the_part_that_is_others(warehouse):
-    """Half of the pickups are the carrier's own, so the ratio has half of the variance of the rate."""
-    from statsmodels.stats.proportion import proportion_confint
-
+def test_interval_of_the_ratio_contains_the_ratios_from_which_observed_is_less_than_z_standard_errors_away(warehouse):
+    """The bounds solve (30 - 20 * ratio)^2 = z^2 * 8.0402 * ratio, since a sum's variance grows with its mean."""
     con = warehouse(*on_own_days(some("dpd", 30, 100), some("ups", 10, 100)))
 
-    low, high = proportion_confint(30, 100, method="wilson")
     found = only(con, "ratio_low, ratio_high", "carrier_expected", "carrier = 'dpd'")
-    part = 0.5**0.5
-    assert found == (close(1.5 - part * (0.3 - low) / 0.2), close(1.5 + part * (high - 0.3) / 0.2))
+
+    variance = 100 * 0.5 * 40 * 160 / (200 * 199)
+    roots = np.roots([400, -(1200 + stats.norm.ppf(0.975) ** 2 * variance), 900])
+    assert found == close(tuple(sorted(roots)))
 
 
-def test_pickups_that_are_cancelled_together_are_weaker_evidence(warehouse):
-    """dpd has 30 of 100 again, but on three of ten days. The design effect is at least 1 + (10 - 1) * 0.9."""
+def test_interval_allows_for_the_number_of_days(warehouse):
+    con = warehouse(*cancelled_on_three_of_ten_days())
+
+    effect, *found = only(con, "design_effect, ratio_low, ratio_high", "carrier_expected", "carrier = 'dpd'")
+
+    variance = effect * 100 * 0.5 * 40 * 160 / (200 * 199)
+    roots = np.roots([400, -(1200 + stats.t.ppf(0.975, 9) ** 2 * variance), 900])
+    assert found == close(sorted(roots))
+
+
+def cancelled_on_three_of_ten_days():
+    """Returns 100 pickups of dpd on ten days, of which three are cancelled, and 100 of ups on days of their own."""
     booked = instant("2026-03-06 09:00Z")
     days = [
         one | {"created_at": booked - timedelta(days=number)}
         for number in range(10)
         for one in some("dpd", 10 if number < 3 else 0, 10)
     ]
-    con = warehouse(*days, *on_own_days(some("ups", 10, 100)))
+    ups = on_own_days(some("ups", 10, 100))
+    return [*days, *(one | {"created_at": one["created_at"] - timedelta(days=10)} for one in ups)]
 
-    assert only(con, "design_effect > 9, stands_out", "carrier_expected", "carrier = 'dpd'") == (True, "no")
+
+def test_pickups_that_are_cancelled_together_are_weaker_evidence(warehouse):
+    """dpd has 30 of 100 again, and 20 are expected. Half of the pickups are the carrier's own.
+
+    A day of dpd is 0.5 * (10 - 2) or 0.5 * (0 - 2) above what is expected, times sqrt(200 / 190), and one of ups
+    -0.5 * (1 - 0.2) or -0.5 * (0 - 0.2), times sqrt(200 / 199).
+    """
+    con = warehouse(*cancelled_on_three_of_ten_days())
+    parts = np.array([4] * 3 + [-1] * 7) * (200 / 190) ** 0.5, np.array([-0.4] * 10 + [0.1] * 90) * (200 / 199) ** 0.5
+    residuals = [parts[0] - np.concatenate(parts).sum() / 10, parts[1]]  # the ten days of dpd share the difference
+    effect = np.square(np.concatenate(residuals)).sum() / (100 * 0.5 * 40 * 160 / (200 * 199))
+
+    columns = "clusters, clustered_by, design_effect, stands_out"
+    assert only(con, columns, "carrier_expected", "carrier = 'dpd'") == (10, "account and day", close(effect), "no")
+
+
+def test_days_on_which_all_carriers_are_cancelled_are_expected(warehouse):
+    """On three of twelve days, all pickups are cancelled. The rate varies a lot, but no carrier differs on any day."""
+    booked = instant("2026-03-06 09:00Z")
+    pickups = [
+        one | {"created_at": booked - timedelta(days=number)}
+        for number in range(12)
+        for carrier in ("dpd", "ups")
+        for one in some(carrier, 5 if number < 3 else 0, 5)
+    ]
+
+    found = rows(warehouse(*pickups), "observed, expected, design_effect, stands_out", "carrier_expected")
+
+    assert found == [(15, close(15), 1, "no")] * 2
+
+
+def test_a_third_is_assumed_for_fewer_than_ten_days(warehouse):
+    """On nine days, each carrier has two pickups, so the design effect is 1 + (2 - 1) / 3."""
+    booked = instant("2026-03-06 09:00Z")
+    pickups = [
+        one | {"created_at": booked - timedelta(days=number)}
+        for number in range(9)
+        for one in [*some("dpd", number % 3, 2), *some("ups", 1, 2)]
+    ]
+
+    found = rows(warehouse(*pickups), "clusters, clustered_by, design_effect", "carrier_expected")
+
+    assert found == [(9, "assumption", close(4 / 3))] * 2
+
+
+def test_clusters_are_accounts_if_there_are_ten_or_more(warehouse):
+    """Each of ten accounts has one pickup of dpd and one of ups. Seven times, that of dpd is cancelled, else the other.
+
+    An account's difference is 0.5 or -0.5, and its variance is 1 * 0.5 * 1 * 1 / (2 * 1) = 0.25. The differences add up
+    to 2, so the residuals are 0.3 seven times and -0.7 three times.
+    """
+    accounts = [f"shop {number}" for number in range(10)]
+    pickups = [
+        one
+        for number, account in enumerate(accounts)
+        for one in [*some("dpd", number < 7, 1, account=account), *some("ups", number >= 7, 1, account=account)]
+    ]
+    con = warehouse(*pickups, runs=[run(account) for account in accounts])
+
+    found = only(con, "clusters, clustered_by, score, design_effect", "carrier_expected", "carrier = 'dpd'")
+
+    assert found == (10, "account", close(2 / 2.5**0.5), 1)  # 10 / 9 * (7 * 0.09 + 3 * 0.49) is less than 2.5
 
 
 def test_holm_divides_the_error_among_the_carriers(warehouse):

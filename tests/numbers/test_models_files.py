@@ -109,7 +109,8 @@ COLUMNS = {
         clusters clustered_by design_effect difference difference_low difference_high stands_out""",
     "upcoming_pickups": """
         account is_every_account carrier window_opens_day_local window_opens_hour_local has_local_time
-        pickups pending expected_cancellations without_estimate as_of_utc""",
+        pickups pending expected_cancellations expected_cancellations_low expected_cancellations_high
+        without_estimate as_of_utc""",
     "acceptance_times": """
         account is_every_account carrier is_every_carrier pickups watched accepted failed cancelled pending
         accepted_at_first_observation accepted_at_first_observation_share

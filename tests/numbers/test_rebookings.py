@@ -146,17 +146,31 @@ MISTAKE = {"created_at": "2026-03-08 09:00Z", "cancelled_at": "2026-03-08 10:00Z
 @pytest.mark.parametrize(
     ("days", "is_rebooked", "chance"),
     [
-        (["02", "03", "04", "05", "06", "07", "09", "10", "11", "12", "13"], True, 1),  # the shop books every day
-        (["02", "05", "11", "14"], False, 0),  # every third day
-        (["06", "07", "12"], False, 0.5),  # a booking follows that of the 6th, and none that of the 12th
-        (["07", "09"], True, 0),  # the neighbouring days are too near, so there is nothing to compare with
+        (["01", "02", "03", "04", "05", "06", "07", "09", *map(str, range(10, 17))], True, 1),  # books every day
+        (["02", "05", "11", "14", "17"], False, 0),  # every third day
+        (["06", "07", "15"], False, 0.5),  # a booking follows that of the 6th, and none that of the 15th
+        (["01", "02", "05"], False, 1),  # the 5th is nearer, but found only because none was booked on the 6th
+        (["07", "09", "14"], True, 0),  # all are too near, so there is nothing to compare with
         ([], False, 0),
     ],
 )
 def test_chance_is_the_share_of_two_kept_bookings_that_another_follows(warehouse, days, is_rebooked, chance):
+    """The comparison begins on the 1st, a week before the cancelled booking, and on the 15th, a week after it."""
     con = warehouse(cancelled(**MISTAKE), *kept_on(*days))
 
     assert only(con, "is_rebooked, chance_of_a_booking", "rebookings") == (is_rebooked, chance)
+
+
+@pytest.mark.parametrize(("days", "chance"), [(["10", "17"], 1), (["12", "19"], 1), (["13", "20"], 0)])
+def test_booking_is_compared_if_its_24_hours_are_over_before_the_cancelled_booking(warehouse, days, chance):
+    """Booked on the 20th and cancelled six days and an hour later, so the comparison begins two weeks before.
+
+    The 24 hours after the same delay end on the 19th for a booking of the 12th, and on the 20th for one of the 13th.
+    """
+    late = {"created_at": "2026-03-20 09:00Z", "cancelled_at": "2026-03-26 10:00Z"}
+    con = warehouse(cancelled(**late), *kept_on(*days))
+
+    assert only(con, "chance_of_a_booking", "rebookings") == chance
 
 
 def test_cancelled_bookings_and_those_of_other_keys_are_no_comparison(warehouse):
@@ -167,10 +181,10 @@ def test_cancelled_bookings_and_those_of_other_keys_are_no_comparison(warehouse)
     assert only(con, "chance_of_a_booking", "rebookings") == 0
 
 
-@pytest.mark.parametrize(("observed_at", "chance"), [("2026-03-13 10:00Z", 0.5), ("2026-03-13 09:59Z", 1)])
+@pytest.mark.parametrize(("observed_at", "chance"), [("2026-03-16 10:00Z", 0.5), ("2026-03-16 09:59Z", 1)])
 def test_comparison_counts_only_if_its_24_hours_are_over(warehouse, observed_at, chance):
-    """A booking follows that of the 6th. None follows that of the 12th until the 13th at 10:00."""
-    con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "12"), runs=[run(observed_at=observed_at)])
+    """A booking follows that of the 6th. None follows that of the 15th until the 16th at 10:00."""
+    con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "15"), runs=[run(observed_at=observed_at)])
 
     assert only(con, "chance_of_a_booking", "rebookings") == chance
 
@@ -196,6 +210,14 @@ def test_net_rate_leaves_out_only_the_rebookings_beyond_chance(warehouse):
 
     columns = "mature_rebooked, rebooked_by_chance, rebooked_beyond_chance_share, net_cancelled, net_rated"
     assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == close((2, 1, 1, 0, 14))
+
+
+def test_fewer_rebookings_than_by_chance_leave_the_rate_as_it_is(warehouse):
+    """No booking follows the cancellation. One of two comparable bookings is followed. The share is not negative."""
+    con = warehouse(cancelled(**MISTAKE), *kept_on("06", "07", "15"))
+
+    columns = "mature_rebooked, rebooked_by_chance, rebooked_beyond_chance_share, net_cancelled, net_rated"
+    assert only(con, columns, "carrier_net_cancellations", "country = 'all'") == (0, 0.5, 0, 1, 4)
 
 
 def test_shop_that_rebooks_nothing_has_its_own_rate_as_net_rate(warehouse):

@@ -86,7 +86,7 @@ counts as (
     select
         coalesce(account, 'all') as account,
         grouping(account) = 1 as is_every_account,
-        coalesce(carrier, 'all') as carrier,
+        case when grouping(carrier) = 1 then 'all' else coalesce(carrier, 'unknown') end as carrier,
         grouping(carrier) = 1 as is_every_carrier,
         count(*) as pickups,
         count(*) filter (where is_watched) as watched,

@@ -5,9 +5,12 @@
 -- don't count.
 -- If a shop books every day anyway, the next day's booking also looks like a rebooking. chance_of_a_booking measures
 -- this effect by the shop's own calendar: the share of comparable kept bookings that another booking follows, after the
--- same delay, within 24 hours. The view compares with two of them: with the same account, carrier, country and contract,
--- the nearest booking day at least two days before and the nearest one at least two days after. If there is neither,
--- chance_of_a_booking is 0. A single chance is 0, 0.5 or 1, so use averages over many cancellations.
+-- same delay, within 24 hours. The view compares with two of them, with the same account, carrier, country and contract:
+-- the first kept booking of the first day on which there was one, from a week before the cancelled booking and from a week
+-- after it. If a day can't tell in time, because its 24 hours were not over when the cancelled pickup was booked, whole
+-- weeks further back are used, or none. A search from the cancelled booking towards the past would find days that are
+-- followed by none. If there is neither, chance_of_a_booking is 0. A single chance is 0, 0.5 or 1, so use averages over
+-- many cancellations.
 -- A cancellation dated before its own booking is treated as cancelled at its booking. Otherwise, the pickup's own
 -- booking would count as the rebooking.
 -- The 24 hours after a time consist of the rest of its UTC day and the beginning of the next, so each day's first and last
@@ -41,7 +44,8 @@ keyed as (
 cancellations as (
     select
         *,
-        epoch_us(watched_from_utc) - epoch_us(created_at_utc) as delay_us
+        epoch_us(watched_from_utc) - epoch_us(created_at_utc) as delay_us,
+        cast(floor((epoch_us(watched_from_utc) - epoch_us(created_at_utc)) / 86400000000) as int) as delay_days
     from keyed
     where is_cancelled and cancelled_at_utc is not null
 ),
@@ -62,16 +66,18 @@ key_days as (
     group by account, carrier, country_key, contract_key, has_no_contract, booked_day_utc
 ),
 
--- The days on which a key had a kept booking, and the days from which the neighbours of a cancelled booking are looked up.
+-- The days on which a key had a kept booking, and the days from which comparable bookings are looked up.
 lookup_days as (
     select account, carrier, country_key, contract_key, has_no_contract, day_utc, first_kept_at_utc
     from key_days
     where first_kept_at_utc is not null
     union all
-    select account, carrier, country_key, contract_key, has_no_contract, booked_day_utc - 1, null
+    select
+        account, carrier, country_key, contract_key, has_no_contract,
+        booked_day_utc - 7 * cast(floor((delay_days + 8) / 7) as int), null
     from cancellations
     union all
-    select account, carrier, country_key, contract_key, has_no_contract, booked_day_utc + 1, null
+    select account, carrier, country_key, contract_key, has_no_contract, booked_day_utc + 7, null
     from cancellations
 ),
 
@@ -91,16 +97,11 @@ days_by_key as (
 neighbours as (
     select
         *,
-        max(first_kept_at_utc) over (
-            partition by account, carrier, country_key, contract_key, has_no_contract
-            order by day_utc
-            rows between unbounded preceding and 1 preceding
-        ) as kept_before_at_utc,
         min(first_kept_at_utc) over (
             partition by account, carrier, country_key, contract_key, has_no_contract
             order by day_utc
-            rows between 1 following and unbounded following
-        ) as kept_after_at_utc
+            rows between current row and unbounded following
+        ) as next_kept_at_utc
     from days_by_key
 ),
 
@@ -126,10 +127,11 @@ watched as (
         contract_key,
         has_no_contract,
         'kept booking',
-        make_timestamp(epoch_us(neighbours.kept_before_at_utc) + cancellations.delay_us)
+        make_timestamp(epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us)
     from cancellations
     inner join neighbours using (account, carrier, country_key, contract_key, has_no_contract)
-    where neighbours.day_utc = cancellations.booked_day_utc - 1
+    where neighbours.day_utc = cancellations.booked_day_utc - 7 * cast(floor((cancellations.delay_days + 8) / 7) as int)
+        and cast(neighbours.next_kept_at_utc as date) < cancellations.booked_day_utc - cancellations.delay_days - 1
     union all
     select
         account,
@@ -139,11 +141,11 @@ watched as (
         contract_key,
         has_no_contract,
         'kept booking',
-        make_timestamp(epoch_us(neighbours.kept_after_at_utc) + cancellations.delay_us)
+        make_timestamp(epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us)
     from cancellations
     inner join neighbours using (account, carrier, country_key, contract_key, has_no_contract)
-    where neighbours.day_utc = cancellations.booked_day_utc + 1
-        and epoch_us(neighbours.kept_after_at_utc) + cancellations.delay_us + 86400000000 <= epoch_us(as_of_utc)
+    where neighbours.day_utc = cancellations.booked_day_utc + 7
+        and epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us + 86400000000 <= epoch_us(as_of_utc)
 ),
 
 found as (
