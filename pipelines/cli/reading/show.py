@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from pipelines.analytics.views import grain_of, view_files
+from pipelines.analytics.views import grain_of, select_all, view_files
 from pipelines.cli.reading.carriers import Row, Table, carriers_table, windows_table
 from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
@@ -23,7 +23,7 @@ from pipelines.output import (
     print_text,
     visible,
 )
-from pipelines.warehouse import reading, select_all
+from pipelines.warehouse import reading
 
 if TYPE_CHECKING:
     from pipelines.destinations.base import Session
