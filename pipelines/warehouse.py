@@ -155,4 +155,3 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         backend = select_backend(project)
     with backend.read_session(only) as connection:
         yield connection
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pipelines.analytics.column_comments import comment_on_columns
@@ -14,13 +15,12 @@ from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.migrations import STATUS_HISTORY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
 TABLES = ("pickups", "pickup_status_history", "pickups_quarantine", "pickups_unlisted", "pickup_runs")
 JSON_COLUMNS = {"extra", "time_slots", "record"}
 BATCH_ROWS = 100_000
+EXAMPLE = "from analytics.pickups"
 
 
 class Snapshot:
@@ -90,14 +90,14 @@ def _copy_tables(source: Session, to: DuckDBSession) -> None:
         casts = ", ".join(f'"{name}"::json as "{name}"' for name in columns if name in JSON_COLUMNS)
         replaced = f"replace ({casts})" if casts else ""
         to.register("copied", source.sql(f"select * from sendcloud.{table}").to_arrow_reader(BATCH_ROWS))  # noqa: S608  # a constant
-        to.execute(f"create table sendcloud.{table} as select * {replaced} from copied")
+        to.execute(f"create table sendcloud.{table} as select * {replaced} from copied")  # noqa: S608  # as above
         to.execute("drop view copied")
     to.execute(STATUS_HISTORY)
 
 
-def _close_doors(session: DuckDBSession, folder: str | Path) -> None:
+def _close_doors(session: DuckDBSession, folder: str) -> None:
     """Keeps queries from reading and writing files. Only DuckDB itself writes to the folder if memory runs short."""
-    session.execute(f"set temp_directory = '{quote_path(folder)}'")
+    session.execute(f"set temp_directory = '{quote_path(Path(folder))}'")
     session.execute("set enable_external_access = false")
     session.execute("set lock_configuration = true")
 
@@ -106,4 +106,4 @@ def _check_is_query(session: DuckDBSession, query: str) -> None:
     kinds = [statement.type.name for statement in session.connection.extract_statements(query)]
     if kinds not in (["SELECT"], ["EXPLAIN"]):
         found = "several statements" if len(kinds) > 1 else kinds[0].lower() if kinds else "nothing"
-        raise ValueError(f"sql() executes a single query, such as \"select * from analytics.pickups\"; found: {found}")
+        raise ValueError(f"sql executes one query, such as {EXAMPLE!r}; found: {found}")
