@@ -25,7 +25,7 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6
 WIDTH, ROW, DPI = 9.0, 0.36, 120
 TITLE_LETTERS = 88  # letters of a title that fit into a line
 ENOUGH = 30  # a group with fewer pickups does not set a scale
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,7 +16,10 @@ from pipelines.charts.rows import (
     over_accounts,
     whole_carriers,
 )
+from pipelines.charts.xlsx import write_workbook
+from pipelines.output import csv_cell
 
+EXCEL_ROWS = 1_048_575  # without the heading
 SHARE, HOURS, COUNT, TIME = "{:.1%}", "{:,.1f}", "{:,.0f}", "{:%Y-%m-%d %H:%M}"
 
 
@@ -125,3 +129,31 @@ def conflicts(cancellations: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["status_conflicts"] > 0].assign(share=lambda of: of["status_conflicts"] / of["pickups"])
     columns: dict[str, tuple[str, str] | str] = {"carrier": "carrier", "pickups": ("pickups", COUNT)}
     return table(rows, columns | {"status_conflicts": ("in conflict", COUNT), "share": ("share", SHARE)})
+
+
+def save(rows: pd.DataFrame, path: str | Path) -> Path:
+    """Writes every column and row to a CSV, Parquet or Excel file, and returns the file's absolute path.
+
+    In CSV and Excel files, text from the data is never evaluated as a formula.
+
+    Args:
+        rows: the rows of a view or of a query.
+        path: the file, which ends in `.csv`, `.parquet` or `.xlsx`. An existing file is replaced.
+
+    Raises:
+        ValueError: the path has another ending, or an Excel sheet can't hold that many rows.
+    """
+    file = Path(path).absolute()
+    if file.suffix == ".parquet":
+        rows.to_parquet(file, index=False)
+    elif file.suffix == ".csv":
+        rows.astype(object).map(csv_cell, na_action="ignore").to_csv(file, index=False)
+    elif file.suffix == ".xlsx":
+        if len(rows) > EXCEL_ROWS:
+            raise ValueError(
+                f"an Excel sheet has {EXCEL_ROWS:,} rows, but there are {len(rows):,}; use .csv or .parquet"
+            )
+        write_workbook(file, [*rows.columns], rows.astype(object).where(rows.notna(), None).to_numpy().tolist())
+    else:
+        raise ValueError(f"{file.name} must end in .csv, .parquet or .xlsx")
+    return file

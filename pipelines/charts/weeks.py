@@ -14,6 +14,8 @@ from pipelines.charts.rows import MOST_DRAWN, over_accounts, whole_weeks
 from pipelines.charts.sentences.weeks import age_headline, early_headline
 
 WEEK = "booked_week_local_start"
+OWN: dict[str, Any] = {"color": BLUE, "lw": 2, "zorder": 3}
+OTHERS: dict[str, Any] = {"color": "#CCCCCC", "lw": 0.7}
 
 
 def weekly_rates(weekly: pd.DataFrame, since: str | date | None = None, until: str | date | None = None) -> Chart:
