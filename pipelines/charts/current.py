@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pipelines.charts.figure import BLUE, GREEN, ORANGE, ROW, Chart, dates_on, empty, rows_of, scale_top, single
-from pipelines.charts.rows import drawn, in_order_of_runs, over_accounts
+from pipelines.charts.rows import ENOUGH_TO_COMPARE, drawn, in_order_of_runs, over_accounts
 from pipelines.charts.sentences.current import upcoming_headline
 from pipelines.charts.sentences.runs import run_headline
 from pipelines.charts.words import label
@@ -61,8 +61,8 @@ def acceptance_times(times: pd.DataFrame) -> Chart:
     rows = drawn(
         rows[~rows["is_every_carrier"].astype(bool) & (rows["accepted"] > 0)].sort_values("carrier"), "accepted"
     )
-    if rows.empty:
-        return empty("No acceptance has been observed yet")
+    if rows["accepted"].sum() < ENOUGH_TO_COMPARE:
+        return empty("Fewer than 30 acceptances have been observed")
     median, high = (rows[f"{part}_hours_to_acceptance"].astype(float) for part in ("median", "p99"))
 
     def draw(axes: Axes) -> None:

@@ -154,8 +154,8 @@ def show(*parts: object) -> None:
     """Displays charts, sentences and tables in a notebook, and leaves out those that have nothing to say."""
     from IPython.display import display
 
-    options: Any = ("display.max_rows", None, "display.html.use_mathjax", False)
-    with pd.option_context(*options):
+    options: Any = ("display.max_rows", None, "display.max_columns", None, "display.width", 160)
+    with pd.option_context(*options, "display.html.use_mathjax", False):
         for part in parts:
             if not _is_silent(part):
                 display(part)  # type: ignore[no-untyped-call]

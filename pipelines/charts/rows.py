@@ -96,7 +96,7 @@ def each(rows: pd.DataFrame) -> Iterator[Any]:
 
 def total(rows: pd.DataFrame) -> Any:
     """Returns the sums of the columns that count."""
-    return rows.select_dtypes("number").sum()
+    return rows.select_dtypes("integer").sum()
 
 
 def _naive(day: str | date) -> pd.Timestamp:

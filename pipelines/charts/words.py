@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 from pipelines.output import visible
 
 MOST_NAMES = 12  # a sentence lists this many names, and then how many more there are
 LONGEST_NAME = 24
-PLAIN_SIGNS = " ,.%():;+-–"
+# Everything but letters, digits and harmless signs, an underscore at the edge of a word, and a dot before a letter, which
+# could make a link of a name such as www.x.com.
+MARKUP = re.compile(r"[^\w ,.%():;+\-–']|_(?![^\W_])|(?<![^\W_])_|\.(?=[^\W\d_])")
 
 
 class Sentence(str):
@@ -23,13 +25,7 @@ class Sentence(str):
 
 def plain(words: object) -> str:
     """Returns words from the data for a sentence. No sign in them is markup, whatever a carrier is called."""
-    text = visible(words)
-    return "".join(sign if _is_plain(sign, then) else f"&#{ord(sign)};" for sign, then in pairwise(text + " "))
-
-
-def _is_plain(sign: str, then: str) -> bool:
-    """Returns whether the sign is no markup. A dot before a letter could make a link of a name such as www.x.com."""
-    return sign.isalnum() or (sign in PLAIN_SIGNS and not (sign == "." and then.isalpha()))
+    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(words))
 
 
 def label(name: object) -> str:
