@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The colours of Okabe and Ito can be told apart by the colour-blind. A shape or a hatch says the same without colour.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
 WIDTH, ROW, DPI = 9.0, 0.36, 120
-TITLE_LETTERS = 88  # letters of a title that fit into a line
+TITLE_LETTERS = 96  # letters of a title that fit into a line
 ENOUGH = 30  # a group with fewer pickups does not set a scale
 STYLE: Any = {
     "axes.spines.top": False,
@@ -31,7 +31,6 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
-    "axes.titlepad": 12,
     "hatch.linewidth": 0.6,
 }
 
@@ -78,8 +77,8 @@ def single(height: float, title: str, alt: str, draw: Callable[[Axes], None]) ->
     lines = textwrap.wrap(title, TITLE_LETTERS)
     with _style():
         chart = Chart(figsize=(WIDTH, height + 0.2 * len(lines)), dpi=DPI, layout="constrained")
-        draw(axes := chart.subplots())
-        axes.set_title("\n".join(lines).replace("$", r"\$"), fontsize=11)
+        draw(chart.subplots())
+        _entitle(chart, lines)
     chart.alt = f"{title}. {alt}"
     return chart
 
@@ -110,11 +109,13 @@ def panels(
             axes.set_visible(False)
         chart.supxlabel(labels[0], fontsize=10)
         chart.supylabel(labels[1], fontsize=10)
-        chart.suptitle(
-            "\n".join(textwrap.wrap(title, TITLE_LETTERS)).replace("$", r"\$"), x=0.01, ha="left", weight="bold"
-        )
+        _entitle(chart, textwrap.wrap(title, TITLE_LETTERS))
     chart.alt = f"{title}. {alt}"
     return chart
+
+
+def _entitle(chart: Chart, lines: list[str]) -> None:
+    chart.suptitle("\n".join(lines).replace("$", r"\$"), x=0.01, ha="left", weight="bold", fontsize=11)
 
 
 def empty(what: str) -> Chart:

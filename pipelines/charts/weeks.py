@@ -54,9 +54,9 @@ def _by_week(rows: pd.DataFrame, rate: str, n: str, is_whole: str, title: str, o
     if rows.empty:
         return empty(title)
     whole = rows[rows[is_whole].astype(bool)]
-    top = 100 * scale_top(
-        *(source[column].astype(float) for source in [whole if len(whole) else rows] for column in (f"{rate}_high", n))
-    )
+    # the intervals of single weeks are several times as wide as the range of the rates, so they don't set the scale
+    scale = whole if len(whole) else rows
+    top = 125 * scale_top(scale[rate].astype(float), scale[n])
     most = rows.groupby("carrier")[n].sum().nlargest(MOST_DRAWN).index.tolist()
 
     def draw(axes: Axes, name: str) -> None:
@@ -65,8 +65,8 @@ def _by_week(rows: pd.DataFrame, rate: str, n: str, is_whole: str, title: str, o
         if len(complete):
             line = (100 * complete[rate].astype(float)).asfreq("7D")
             low, high = (100 * complete[f"{rate}_{end}"].astype(float) for end in ("low", "high"))
-            axes.vlines(complete.index, low, high.clip(upper=top), color=BLUE, alpha=0.2, lw=2)
-            axes.plot(line.index, line, "-", color=BLUE, lw=1.2, marker=".", ms=4)
+            axes.vlines(complete.index, low.clip(upper=top), high.clip(upper=top), color=BLUE, alpha=0.2, lw=2)
+            axes.plot(line.index, line.clip(upper=0.97 * top), "-", color=BLUE, lw=1.2, marker=".", ms=4)
         part = weeks[~weeks[is_whole].astype(bool)]
         axes.plot(part.index, (100 * part[rate].astype(float)).clip(upper=0.97 * top), "o", mec=BLUE, mfc="white", ms=4)
         axes.set_ylim(-0.03 * top, top)

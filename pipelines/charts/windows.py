@@ -135,8 +135,8 @@ def rates_by_band(by_booking: pd.DataFrame, measure: str) -> Chart:
         axes.set(
             ylim=(0, top),
             xlim=(-0.6, len(rows) - 0.4),
-            xlabel=f"{measure} in hours",
-            ylabel=CANCELLED.replace("the ", "the\n"),
+            xlabel=f"{measure}; {CANCELLED}",
+            ylabel="cancelled, %",
         )
         add_legend(axes, rows["stands_out"])
 

@@ -9,8 +9,8 @@ from pipelines.output import visible
 
 MOST_NAMES = 12  # a sentence lists this many names, and then how many more there are
 LONGEST_NAME = 24
-# Everything but letters, digits and harmless signs, an underscore at the edge of a word, and a dot before a letter, which
-# could make a link of a name such as www.x.com.
+# Everything but letters, digits and harmless signs; an underscore at the edge of a word; and a dot before a letter,
+# because a name such as www.x.com would become a link.
 MARKUP = re.compile(r"[^\w ,.%():;+\-–']|_(?![^\W_])|(?<![^\W_])_|\.(?=[^\W\d_])")
 
 

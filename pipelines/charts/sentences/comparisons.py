@@ -106,7 +106,7 @@ def net_rates(net: pd.DataFrame) -> Sentence:
         net: the rows of `carrier_net_cancellations`.
     """
     rows = whole_net(net)
-    if not len(rows):
+    if not rows["mature_cancelled"].sum():
         return Sentence()
     vague = rows[~is_clear(rows)].sort_values("carrier")["carrier"]
     limits = (

@@ -68,6 +68,8 @@ def acceptance(times: pd.DataFrame) -> Sentence:
     rows = over_accounts(times)
     every = rows[rows["is_every_carrier"].astype(bool)]
     accepted = every["accepted"].sum()
+    if len(rows) and not accepted:
+        return Sentence("No acceptance has been observed yet.")
     if not len(every) or accepted < ENOUGH_TO_COMPARE:
         seen = some(accepted, "acceptance has been", "acceptances have been")
         return (

@@ -36,7 +36,7 @@ def overview(cancellations: pd.DataFrame) -> Sentence:
     when = f"{what}, as of {as_of.drop(stale.index).min():%Y-%m-%d %H:%M} UTC."
     old = [f"The account {plain(account)} was last read at {at:%Y-%m-%d %H:%M} UTC." for account, at in stale.items()]
     gone = some(counts.immature_cancelled, "pickup that is not mature is", "pickups that are not mature are")
-    early = f"{gone} cancelled already."
+    early = f"{gone} cancelled already." if counts.immature_pickups else ""
     if not counts.rated:
         return joined("There is nothing to rate yet, so charts of rates are left out.", when, *old, early)
     return joined(when, *old, f"{some(counts.mature_pickups, 'is', 'are')} mature.", early)
@@ -45,10 +45,10 @@ def overview(cancellations: pd.DataFrame) -> Sentence:
 def haste(cancellations: pd.DataFrame) -> Sentence:
     """Returns what the rate would be if pickups counted as soon as they are known to be cancelled."""
     counts = total(whole_carriers(cancellations))
-    if not counts.rated:
+    if not counts.rated or not counts.immature_cancelled:
         return Sentence()
     early = (counts.mature_cancelled + counts.immature_cancelled) / (counts.rated + counts.immature_cancelled)
-    share = counts.immature_cancelled / counts.immature_pickups if counts.immature_pickups else 0
+    share = counts.immature_cancelled / counts.immature_pickups
     return Sentence(
         f"Counted too early, the rate of all carriers would be **{early:.2%}** instead of "
         f"**{counts.mature_cancelled / counts.rated:.2%}**. It would already count "

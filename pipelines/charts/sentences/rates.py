@@ -62,7 +62,7 @@ def cancellation_rates(cancellations: pd.DataFrame) -> Sentence:
     return joined(
         f"**{plain(cancellation_headline(cancellations))}.**",
         plain(differences(rated)),
-        f"{counts.mature_cancelled:,} of {some(counts.rated, 'pickup')} were cancelled, "
+        f"Cancelled: {counts.mature_cancelled:,} of {some(counts.rated, 'pickup')}, "
         f"{percent(counts.mature_cancelled / counts.rated)}.",
         plain(assumed),
     )
@@ -89,9 +89,11 @@ def failure_rates(cancellations: pd.DataFrame) -> Sentence:
     stuck = total(whole_carriers(cancellations)).mature_pending
     return joined(
         f"**{plain(failure_headline(cancellations))}.**",
-        f"{counts.mature_failed:,} of {some(counts.failure_n, 'pickup')} failed, "
+        f"Failed: {counts.mature_failed:,} of {some(counts.failure_n, 'pickup')}, "
         f"{percent(counts.mature_failed / counts.failure_n)}.",
-        f"{some(stuck, 'more pickup is', 'more pickups are')} stuck: still announcing after the window.",
+        f"{some(stuck, 'more pickup is', 'more pickups are')} stuck: still announcing after the window."
+        if stuck
+        else "",
     )
 
 
@@ -130,7 +132,7 @@ def late_headline(cancellations: pd.DataFrame) -> str:
 def late_cancellations(cancellations: pd.DataFrame) -> Sentence:
     """Returns how many cancellations were late, and which of them could have been early."""
     counts = total(whole_carriers(cancellations))
-    if not counts.rated:
+    if not counts.mature_cancelled:
         return Sentence()
     ahead, late = counts.mature_cancelled_booked_ahead, counts.mature_late_cancellations_booked_ahead
     share = f" ({percent(late / ahead)})" if ahead else ""

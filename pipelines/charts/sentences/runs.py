@@ -87,9 +87,12 @@ def quarantine(quarantine: pd.DataFrame) -> Sentence:
     """
     resolved = int(quarantine["is_resolved"].astype(bool).sum())
     waiting = len(quarantine) - resolved
-    return Sentence(
-        f"**{some(waiting, 'record is', 'records are')} in quarantine.** "
-        f"{some(resolved, 'other has', 'others have')} since been loaded."
+    there = some(waiting, "record is", "records are") if waiting else "No record is"
+    return joined(
+        f"**{there} in quarantine.**",
+        f"{some(resolved, 'record that was there', 'records that were there')} could be loaded later."
+        if resolved
+        else "",
     )
 
 

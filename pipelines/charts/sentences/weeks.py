@@ -23,7 +23,7 @@ def weeks(weekly: pd.DataFrame, since: str | date | None = None, until: str | da
         return Sentence()
     is_whole = rows.groupby("booked_week_local_start")["is_whole"].all()
     cut = ", or `since` or `until` cuts into them" if since or until else ""
-    complete = some(is_whole.sum(), "week is", "weeks are")
+    complete = some(is_whole.sum(), "week is", "weeks are") if is_whole.any() else "No week is"
     return Sentence(f"**{complete} complete for every carrier**, {(~is_whole).sum():,} not yet{cut}.")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from pipelines.charts.rows import ENOUGH_TO_COMPARE, each, over_accounts, standing, total
 from pipelines.charts.rows import bands as bands_of
 from pipelines.charts.sentences.rates import differences
-from pipelines.charts.words import Sentence, hours, joined, listed, percent, plain, some
+from pipelines.charts.words import Sentence, count_words, hours, joined, listed, percent, plain, some
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DAY, HOUR = "window_opens_isodow_local", "window_opens_hour_local"
@@ -23,12 +23,21 @@ def windows(windows: pd.DataFrame) -> Sentence:
     counts = total(rows)
     if not len(rows) or not counts.with_window:
         return Sentence("There is nothing to show yet: no pickup has a window.")
-    return Sentence(
-        f"**{some(counts.with_window, 'window')}** of {some(len(rows), 'carrier')}. "
-        f"{some(counts.open_ended, 'is', 'are')} open-ended ({percent(counts.open_ended / counts.with_window)}), "
-        f"{counts.invalid:,} invalid, {counts.windows_before_booking:,} before the booking. "
-        f"{some(counts.pickups_without_zone, 'pickup is', 'pickups are')} in a country whose time zone is not "
-        "configured."
+    share = percent(counts.open_ended / counts.with_window)
+    unusual = count_words(
+        [
+            (counts.open_ended, f"is open-ended ({share})", f"are open-ended ({share})"),
+            (counts.invalid, "ends before it begins", "end before they begin"),
+            (counts.windows_before_booking, "opens before the booking", "open before the booking"),
+            (
+                counts.pickups_without_zone,
+                "is in a country without a time zone",
+                "are in a country without a time zone",
+            ),
+        ]
+    )
+    return joined(
+        f"**{some(counts.with_window, 'window')}** of {some(len(rows), 'carrier')}.", f"{unusual}." if unusual else ""
     )
 
 
@@ -37,6 +46,9 @@ def hour_headline(grid: pd.DataFrame) -> str:
     rows = over_accounts(grid)
     if not len(rows):
         return "No window opens in local time"
+    opened = rows["pickups"].sum()
+    if opened < ENOUGH_TO_COMPARE:
+        return f"Only {some(opened, 'window opens', 'windows open')} in local time, too few to name an hour"
     day, hour = _busiest(rows).index[0]
     return f"The busiest hour is {DAYS[day - 1]} from {hour}:00 to {hour + 1}:00"
 
@@ -51,10 +63,13 @@ def busiest_hour(grid: pd.DataFrame) -> Sentence:
     if not len(rows):
         return Sentence()
     opened, peak = rows["pickups"].sum(), _busiest(rows).iloc[0]
+    if opened < ENOUGH_TO_COMPARE:
+        return Sentence(f"{hour_headline(grid)}.")
     weekend = rows[rows[DAY] > 5]["pickups"].sum()
-    return Sentence(
-        f"**{hour_headline(grid)}**: {peak:,} of {some(opened, 'window')} open then, {percent(peak / opened)}. "
-        f"{weekend:,} ({percent(weekend / opened)}) open on a Saturday or Sunday."
+    share = f"{some(weekend, 'opens', 'open')} on a Saturday or Sunday ({percent(weekend / opened)})."
+    return joined(
+        f"**{hour_headline(grid)}**, {peak:,} of {some(opened, 'window')} ({percent(peak / opened)}).",
+        share if weekend else "None opens on a Saturday or Sunday.",
     )
 
 
@@ -86,7 +101,11 @@ def lead_times(windows: pd.DataFrame) -> Sentence:
     if not (rows["lead_times_measured"] > 0).any():
         return Sentence()
     median, least = (span(windows, f"{part}_lead_time_hours", "lead_times_measured") for part in ("median", "p10"))
-    return joined(f"**Median lead time: {median}.**", f"One booking in ten is made at most this far ahead: {least}.")
+    has_enough = (rows["lead_times_measured"] >= ENOUGH_TO_COMPARE).any()
+    return joined(
+        f"**Median lead time: {median}.**",
+        f"One booking in ten is made at most this far ahead: {least}." if has_enough else "",
+    )
 
 
 def band_headline(by_booking: pd.DataFrame, measure: str) -> str:
