@@ -87,6 +87,7 @@ def failure_rates(cancellations: pd.DataFrame) -> Sentence:
         return Sentence()
     counts = total(rows)
     stuck = total(whole_carriers(cancellations)).mature_pending
+    pending = f"{some(stuck, 'more pickup is', 'more pickups are')} stuck: still announcing after the window."
     return joined(
         f"**{plain(failure_headline(cancellations))}.**",
         f"Failed: {counts.mature_failed:,} of {some(counts.failure_n, 'pickup')}, "

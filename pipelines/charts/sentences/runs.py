@@ -87,6 +87,7 @@ def quarantine(quarantine: pd.DataFrame) -> Sentence:
     """
     resolved = int(quarantine["is_resolved"].astype(bool).sum())
     waiting = len(quarantine) - resolved
+    loaded = f"{some(resolved, 'record that was there', 'records that were there')} could be loaded later."
     there = some(waiting, "record is", "records are") if waiting else "No record is"
     return joined(
         f"**{there} in quarantine.**",
