@@ -44,7 +44,10 @@ def every_chart(frames: Frames) -> list[Callable[[], charts.Chart]]:
     return [
         *(partial(draw, frame) for draw, frame in of_one_frame),
         partial(charts.net_rates, frames.carrier_net_cancellations, cancellations),
-        *(partial(charts.rates_by_band, frames.cancellations_by_booking, name) for name in ("lead time", "window length")),
+        *(
+            partial(charts.rates_by_band, frames.cancellations_by_booking, name)
+            for name in ("lead time", "window length")
+        ),
     ]
 
 

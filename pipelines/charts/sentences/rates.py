@@ -92,9 +92,7 @@ def failure_rates(cancellations: pd.DataFrame) -> Sentence:
         f"**{plain(failure_headline(cancellations))}.**",
         f"Failed: {counts.mature_failed:,} of {some(counts.failure_n, 'pickup')}, "
         f"{percent(counts.mature_failed / counts.failure_n)}.",
-        f"{some(stuck, 'more pickup is', 'more pickups are')} stuck: still announcing after the window."
-        if stuck
-        else "",
+        pending if stuck else "",
     )
 
 

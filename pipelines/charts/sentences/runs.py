@@ -91,9 +91,7 @@ def quarantine(quarantine: pd.DataFrame) -> Sentence:
     there = some(waiting, "record is", "records are") if waiting else "No record is"
     return joined(
         f"**{there} in quarantine.**",
-        f"{some(resolved, 'record that was there', 'records that were there')} could be loaded later."
-        if resolved
-        else "",
+        loaded if resolved else "",
     )
 
 

@@ -29,11 +29,7 @@ def windows(windows: pd.DataFrame) -> Sentence:
             (counts.open_ended, f"is open-ended ({share})", f"are open-ended ({share})"),
             (counts.invalid, "ends before it begins", "end before they begin"),
             (counts.windows_before_booking, "opens before the booking", "open before the booking"),
-            (
-                counts.pickups_without_zone,
-                "is in a country without a time zone",
-                "are in a country without a time zone",
-            ),
+            (counts.pickups_without_zone, "is in an unknown time zone", "are in an unknown time zone"),
         ]
     )
     return joined(
@@ -69,7 +65,7 @@ def busiest_hour(grid: pd.DataFrame) -> Sentence:
     share = f"{some(weekend, 'opens', 'open')} on a Saturday or Sunday ({percent(weekend / opened)})."
     return joined(
         f"**{hour_headline(grid)}**, {peak:,} of {some(opened, 'window')} ({percent(peak / opened)}).",
-        share if weekend else "None opens on a Saturday or Sunday.",
+        share if weekend else "No window opens on a Saturday or Sunday.",
     )
 
 
