@@ -16,6 +16,7 @@ from sources.sendcloud.errors import SettingsError
 
 MARK = "written by sendcloud-pickups"
 TABLES = ("pickups", "pickup_status_history", "pickups_quarantine", "pickups_unlisted", "pickup_runs")
+JINJA = re.compile(r"\{[{%#]")  # text of the view that dbt would read as a template
 REFERENCE = re.compile(r"\b(sendcloud|analytics)\.(\w+)")
 # A dbt project sets the variables if the tables are in another database or schema than its models.
 SOURCES = """\
@@ -63,7 +64,7 @@ def write_models(to: str | Path, dialect: str) -> list[Path]:
 
 
 def _model(path: Path, dialect: str) -> str:
-    query = SQL_COMMENT.sub("", translate(query_of(path), dialect))
+    query = JINJA.sub(r"{{ '\g<0>' }}", SQL_COMMENT.sub("", translate(query_of(path), dialect)))
     lines = [line.rstrip() for line in REFERENCE.sub(_dbt_name, query).splitlines() if line.strip()]
     return "\n".join([f"-- {grain_of(path)}", f"-- {_mark()} for {dialect}", *lines, ""])
 
