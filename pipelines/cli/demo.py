@@ -98,7 +98,7 @@ def _next_steps(project: Path, folder: Path) -> str:
 The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehouse.duckdb"}). Next:
   own keys   {keys}, then: {command} run
   schedule   {command} schedule systemd   (or cron, github, dagster; prints the files for a run every 15 minutes)
-  notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
+  notebooks  {lab}   (04-your-own-question is a tutorial)
   report     {command} report   (the three notebooks as one page)"""
 
 
