@@ -32,7 +32,7 @@ def changes(changes: pd.DataFrame) -> Chart:
     def draw(axes: Axes) -> None:
         widest = rows[["difference_low", "difference_high"]].astype(float).abs().max(axis="columns")
         far = 100 * scale_top(widest, rows["n"])
-        for place, row in zip(rows_of(axes, rows["carrier"].tolist()), each(rows), strict=True):
+        for place, row in zip(rows_of(axes, rows["carrier"]), each(rows), strict=True):
             look = LOOKS[row.side]
             low, high = max(100 * row.difference_low, -far), min(100 * row.difference_high, far)
             axes.hlines(place, low, high, color=look["color"], alpha=0.3, lw=7)
@@ -64,7 +64,7 @@ def expected(expected: pd.DataFrame) -> Chart:
 
     def draw(axes: Axes) -> None:
         right = max(1.5, scale_top(rows["ratio_high"].astype(float), rows["n"]))
-        for place, row in zip(rows_of(axes, rows["carrier"].tolist()), each(rows), strict=True):
+        for place, row in zip(rows_of(axes, rows["carrier"]), each(rows), strict=True):
             look = LOOKS.get(row.stands_out, LOOKS["no"])
             axes.barh(
                 place, row.funnel_998_high - row.funnel_998_low, left=row.funnel_998_low, color="#EEEEEE", height=0.8
@@ -100,7 +100,7 @@ def net_rates(net: pd.DataFrame, cancellations: pd.DataFrame) -> Chart:
         return empty(title)
 
     def draw(axes: Axes) -> None:
-        for place, row in zip(rows_of(axes, rows["carrier"].tolist()), each(rows), strict=True):
+        for place, row in zip(rows_of(axes, rows["carrier"]), each(rows), strict=True):
             all_of_them, left = 100 * row.cancellation_rate, 100 * row.net_cancellation_rate
             axes.hlines(place, left, all_of_them, color=GREY, alpha=0.4, lw=2)
             axes.plot(all_of_them, place, "|", color=GREY, ms=16, mew=3)

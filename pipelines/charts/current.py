@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pipelines.charts.figure import BLUE, GREEN, ORANGE, ROW, Chart, dates_on, empty, rows_of, scale_top, single
 from pipelines.charts.rows import ENOUGH_TO_COMPARE, drawn, in_order_of_runs, over_accounts
@@ -28,6 +31,9 @@ def upcoming(upcoming: pd.DataFrame) -> Chart:
         rows.groupby("window_opens_day_local")[["pickups", "expected_cancellations"]].sum().astype(float)[:DAYS_AHEAD]
     )
 
+    def year(day: datetime) -> str:
+        return "" if day.year == days.index.min().year == rows["as_of_utc"].max().year else f"\n{day.year}"
+
     def draw(axes: Axes) -> None:
         places = range(len(days))
         gone = days["expected_cancellations"]
@@ -43,10 +49,12 @@ def upcoming(upcoming: pd.DataFrame) -> Chart:
         )
         for place, count in zip(places, days["pickups"], strict=True):
             axes.text(place, count, f"{count:,.0f}", ha="center", va="bottom", fontsize=8)
-        axes.set_xticks(places, [f"{day:%a}\n{day:%d %b}" for day in days.index])
+        axes.set_xticks(places, [f"{day:%a}\n{day:%d %b}{year(day)}" for day in days.index])
         axes.set(xlim=(-0.6, max(len(days), 5) - 0.4), ylabel="windows that open", xlabel="local day")
         axes.tick_params(axis="x", length=0, labelsize=8)
-        axes.legend(frameon=False, loc="upper right", fontsize=8)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if gone.sum() > 0:
+            axes.legend(frameon=False, loc="upper right", fontsize=8)
 
     return single(2.8, title, "A bar for each day, divided into pickups and expected cancellations", draw)
 

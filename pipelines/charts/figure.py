@@ -125,12 +125,19 @@ def empty(what: str) -> Chart:
     return chart
 
 
-def rows_of(axes: Axes, names: Sequence[object], *, first_on_top: bool = True) -> range:
-    """Labels a line of the picture for each name, and returns the places of the lines."""
-    places = range(len(names))
-    axes.set_yticks(places, [label(name) for name in names])
-    ends = (-0.6, len(names) - 0.4)
-    axes.set_ylim(ends[::-1] if first_on_top else ends)
+def rows_of(axes: Axes, names: pd.Series, counts: pd.Series | None = None) -> range:
+    """Labels a line of the picture for each name, the first on top, and returns the places of the lines.
+
+    Args:
+        axes: the picture.
+        names: the names.
+        counts: the numbers of pickups to write beside the names.
+    """
+    labels = [label(name) for name in names]
+    if counts is not None:
+        labels = [f"{name}   n = {count:,}" for name, count in zip(labels, counts, strict=True)]
+    axes.set_yticks(places := range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
     return places

@@ -59,24 +59,12 @@ def _rates(rows: pd.DataFrame, rate: str, n: str, stands_out: str, title: str, a
 
     def draw(axes: Axes) -> None:
         top = 100 * scale_top(rows[f"{rate}_high"].astype(float), rows[n])
-        places = rows_of(
-            axes, [f"{label(name)}   n = {count:,}" for name, count in zip(rows["carrier"], rows[n], strict=True)]
-        )
-        axes.set_yticks(
-            places, [f"{label(name)}   n = {count:,}" for name, count in zip(rows["carrier"], rows[n], strict=True)]
-        )
-        axes.set(xlim=(0, top), xlabel=axis)
+        places = rows_of(axes, rows["carrier"], rows[n])
+        axes.set(xlim=(-0.015 * top, top), xlabel=axis)
         for place, row in zip(places, each(rows), strict=True):
             look = LOOKS.get(getattr(row, stands_out), LOOKS["no"])
-            _interval(
-                axes,
-                place,
-                100 * getattr(row, rate),
-                100 * getattr(row, f"{rate}_low"),
-                100 * getattr(row, f"{rate}_high"),
-                top,
-                look,
-            )
+            bounds = (100 * getattr(row, f"{rate}_{end}") for end in ("low", "high"))
+            _interval(axes, place, 100 * getattr(row, rate), *bounds, top, look)
         add_legend(axes, rows[stands_out])
 
     told = [f"{name} {percent(share)}" for name, share in zip(rows["carrier"], rows[rate], strict=True)]
@@ -126,7 +114,7 @@ def late_cancellations(cancellations: pd.DataFrame) -> Chart:
     ]
 
     def draw(axes: Axes) -> None:
-        places, left = list(rows_of(axes, rows["carrier"].tolist())), pd.Series(0.0, index=rows.index)
+        places, left = list(rows_of(axes, rows["carrier"])), pd.Series(0.0, index=rows.index)
         for _, counts, colour, hatch in parts:
             share = 100 * counts / rows["rated"]
             axes.barh(places, share, left=left, color=colour, hatch=hatch, edgecolor="white", lw=0.5, height=0.7)
@@ -154,7 +142,7 @@ def country_rates(cancellations: pd.DataFrame) -> Chart:
     lines = dict(zip(whole["carrier"], whole.index, strict=True))
 
     def draw(axes: Axes) -> None:
-        rows_of(axes, whole["carrier"].tolist())
+        rows_of(axes, whole["carrier"])
         axes.plot(100 * whole["cancellation_rate"], whole.index, "|", color=GREY, ms=20, mew=3)
         for row in each(places):
             look = LOOKS.get(row.stands_out, LOOKS["no"])

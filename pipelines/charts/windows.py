@@ -14,7 +14,6 @@ from pipelines.charts.rates import CANCELLED, LOOKS, add_legend
 from pipelines.charts.rows import ENOUGH_TO_COMPARE, MOST_DRAWN, drawn, each, over_accounts
 from pipelines.charts.rows import bands as bands_of
 from pipelines.charts.sentences.windows import DAY, DAYS, HOUR, band_headline, hour_headline, span
-from pipelines.charts.words import label
 
 OPENS = "hour in which the window opens, local time"
 
@@ -93,10 +92,7 @@ def _ranges(windows: pd.DataFrame, what: str, n: str, colour: str, title: str, a
 
     def draw(axes: Axes) -> None:
         right = scale_top(high, rows[n])
-        places = rows_of(axes, rows["carrier"].tolist())
-        axes.set_yticks(
-            places, [f"{label(name)}   n = {count:,}" for name, count in zip(rows["carrier"], rows[n], strict=True)]
-        )
+        places = rows_of(axes, rows["carrier"], rows[n])
         axes.hlines(places, low.clip(upper=right), high.clip(upper=right), color=colour, alpha=0.35, lw=7)
         axes.plot(median.clip(upper=right), places, "D", color=colour, mec="black", mew=0.5, ms=6)
         axes.set(xlim=(0, right), xlabel=axis)
