@@ -12,7 +12,6 @@ from pipelines.charts.figure import BLUE, GREEN, ORANGE, ROW, Chart, dates_on, e
 from pipelines.charts.rows import ENOUGH_TO_COMPARE, drawn, in_order_of_runs, over_accounts
 from pipelines.charts.sentences.current import upcoming_headline
 from pipelines.charts.sentences.runs import run_headline
-from pipelines.charts.words import label
 
 DAYS_AHEAD = 14
 
@@ -74,11 +73,7 @@ def acceptance_times(times: pd.DataFrame) -> Chart:
     median, high = (rows[f"{part}_hours_to_acceptance"].astype(float) for part in ("median", "p99"))
 
     def draw(axes: Axes) -> None:
-        places = rows_of(axes, rows["carrier"].tolist())
-        names = [
-            f"{label(name)}   n = {count:,}" for name, count in zip(rows["carrier"], rows["accepted"], strict=True)
-        ]
-        axes.set_yticks(places, names)
+        places = rows_of(axes, rows["carrier"], rows["accepted"])
         right = scale_top(high, rows["accepted"])
         axes.hlines(places, 0, high.clip(upper=right), color=GREEN, alpha=0.35, lw=7)
         axes.plot(median.clip(upper=right), places, "D", color=GREEN, mec="black", mew=0.5, ms=6)

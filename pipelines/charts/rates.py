@@ -63,16 +63,17 @@ def _rates(rows: pd.DataFrame, rate: str, n: str, stands_out: str, title: str, a
         axes.set(xlim=(-0.015 * top, top), xlabel=axis)
         for place, row in zip(places, each(rows), strict=True):
             look = LOOKS.get(getattr(row, stands_out), LOOKS["no"])
-            bounds = (100 * getattr(row, f"{rate}_{end}") for end in ("low", "high"))
-            _interval(axes, place, 100 * getattr(row, rate), *bounds, top, look)
+            values = [100 * getattr(row, f"{rate}{end}") for end in ("", "_low", "_high")]
+            _interval(axes, place, values, top, look)
         add_legend(axes, rows[stands_out])
 
     told = [f"{name} {percent(share)}" for name, share in zip(rows["carrier"], rows[rate], strict=True)]
     return single(1.1 + ROW * len(rows), title, f"Rates with 95 % intervals: {listed(told)}", draw)
 
 
-def _interval(axes: Axes, y: float, rate: float, low: float, high: float, top: float, look: dict[str, Any]) -> None:
-    """Draws a rate and its interval. An arrow marks what lies beyond the scale."""
+def _interval(axes: Axes, y: float, values: list[float], top: float, look: dict[str, Any]) -> None:
+    """Draws a rate and the ends of its interval. An arrow marks what lies beyond the scale."""
+    rate, low, high = values
     axes.hlines(y, low, min(high, top), color=look["color"], alpha=0.3, lw=7)
     if high > top:
         axes.plot(top, y, ">", color=look["color"], ms=7, clip_on=False)
