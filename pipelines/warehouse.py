@@ -11,8 +11,8 @@ from pipelines.analytics.views import select_all
 from pipelines.config.project import project_context
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import open_published
-from pipelines.destinations.duckdb.snapshot import Snapshot
 from pipelines.destinations.filter import ALL_PICKUPS, Bound, Clock, PickupFilter
+from pipelines.destinations.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.analytics.views import view_files
-from pipelines.destinations.duckdb.snapshot import TABLES
+from pipelines.destinations.snapshot import TABLES
 from tests.support.by_hand import FUTURE, cancelled, many, pickup
 from tests.support.installation import Installation
 

@@ -10,7 +10,7 @@ from pipelines.charts.rows import total, whole_carriers
 from pipelines.charts.words import Sentence, joined, percent, plain, some
 
 if TYPE_CHECKING:
-    from pipelines.destinations.duckdb.snapshot import Snapshot
+    from pipelines.destinations.snapshot import Snapshot
 
 
 def source(snapshot: Snapshot) -> Sentence:
