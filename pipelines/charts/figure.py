@@ -16,6 +16,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from pipelines.charts.words import Sentence, label
+from pipelines.output import to_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +48,10 @@ class Chart(Figure):
     is_empty: bool = False
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        picture = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
-        return picture, {"image/png": {"alt": self.alt}}
+        picture = base64.b64encode(self.png()).decode()
+        # nbconvert 7.17 writes no alternative text beside a PNG (2026-11), so the picture is also offered as HTML
+        page = f'<img alt="{to_html(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+        return {"image/png": picture, "text/html": page, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
     def png(self) -> bytes:
         """Returns the picture as a PNG."""

@@ -206,6 +206,18 @@ def test_expected_cancellations_name_only_carriers_that_stand_out() -> None:
     assert said == "**More cancellations than expected: dhl (1.25 times).** 95 % intervals: dhl 1.10 to 1.50."
 
 
+def test_a_picture_has_an_alternative_text_without_markup(warehouse: Warehouse) -> None:
+    con = warehouse(*(make(carrier='<b>"x"') for make in KEPT_AND_CANCELLED))
+    chart = charts.cancellation_rates(Frames(con).carrier_cancellations)
+
+    shown, _ = chart._repr_mimebundle_()
+
+    assert shown["text/plain"].startswith('50.0% were cancelled, all of them with <b>"x"')
+    assert shown["text/html"].startswith(
+        '<img alt="50.0% were cancelled, all of them with &lt;b&gt;&quot;x&quot;. Rates'
+    )
+
+
 def test_a_carrier_with_two_pickups_does_not_set_the_scale(warehouse: Warehouse) -> None:
     groups = [(cancelled, 10, 100, {"carrier": "dpd"}), (cancelled, 8, 100, {"carrier": "ups"})]
     con = warehouse(*one_a_day(*groups, (cancelled, 1, 2, {"carrier": "small"})))
