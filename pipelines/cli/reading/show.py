@@ -85,7 +85,7 @@ def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) 
 
 
 def _first_week(session: Session, rows: list[Row]) -> str:
-    """Returns what is known of an account without a rate. A view of an older version may be missing on a server."""
+    """Returns what is known already if there is no rate yet, or an empty text."""
     if any(row["rated"] for row in rows):
         return ""
     return first_week_note(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
