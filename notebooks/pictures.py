@@ -1,4 +1,4 @@
-"""Creates the pictures for the READMEs from a report on the data of `pickups demo`: the first picture of each notebook
+"""Creates the pictures for the READMEs from the data of `pickups demo`: a chart of each of the first two notebooks
 and, if Chromium is installed, a screenshot of the report.
 
 To run this script, use `make pictures`.
@@ -6,15 +6,16 @@ To run this script, use `make pictures`.
 
 from __future__ import annotations
 
-import base64
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from pipelines import charts
+from pipelines.warehouse import connect
+
 HERE = Path(__file__).parent
-PICTURES = ("cancellation-rates.png", "pickup-windows.png")  # for the first two notebooks, in order
 
 
 def first_screen(page: Path, picture: Path, chromium: str) -> None:
@@ -26,15 +27,23 @@ def first_screen(page: Path, picture: Path, chromium: str) -> None:
         subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603  # constant arguments
 
 
+def draw_charts(folder: Path) -> None:
+    """Saves the charts."""
+    data = connect()
+    drawn = {
+        "cancellation-rates.png": charts.cancellation_rates(data.read("carrier_cancellations")),
+        "pickup-windows.png": charts.opening_hours(data.read("carrier_window_grid")),
+    }
+    for name, chart in drawn.items():
+        (folder / name).write_bytes(chart.png())
+
+
 if __name__ == "__main__":
-    (HERE / "pictures").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        page = Path(folder) / "index.html"
-        report = [sys.executable, "-m", "pipelines", "report", "--to", str(page)]
-        subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # constant arguments
-        chapters = page.read_text(encoding="utf-8").split("<article>")[1:]
-        for chapter, file in zip(chapters, PICTURES, strict=False):
-            picture = chapter.split("data:image/png;base64,")[1].split('"')[0]
-            (HERE / "pictures" / file).write_bytes(base64.b64decode(picture))
-        if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
-            first_screen(page, HERE / "pictures" / "report.png", chromium)
+    (pictures := HERE / "pictures").mkdir(exist_ok=True)
+    draw_charts(pictures)
+    if chromium := shutil.which("chromium") or shutil.which("google-chrome"):
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / "index.html"
+            report = [sys.executable, "-m", "pipelines", "report", "--to", str(page)]
+            subprocess.run(report, check=True, cwd=HERE.parent)  # noqa: S603  # constant arguments
+            first_screen(page, pictures / "report.png", chromium)

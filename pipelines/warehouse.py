@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.analytics.views import view_files
+from pipelines.analytics.views import select_all
 from pipelines.config.project import project_context
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import open_published
 from pipelines.destinations.filter import ALL_PICKUPS, Bound, Clock, PickupFilter
+from pipelines.destinations.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,53 @@ def read(
         return frame
 
 
+def connect(
+    path: str | Path | None = None,
+    *,
+    accounts: Sequence[str] | None = None,
+    carriers: Sequence[str] | None = None,
+    countries: Sequence[str] | None = None,
+    since: Bound = None,
+    until: Bound = None,
+    by: Clock = "window",
+) -> Snapshot:
+    """Returns a private copy of the selected pickups, for a notebook that asks several questions of the same state.
+
+    The function copies the tables into memory and closes the connection before it returns. A notebook that stays open
+    all day therefore blocks no run, and all of its numbers describe the same state. The copy works in the same way on
+    every destination, and computes the views itself.
+
+    Args:
+        path: a published DuckDB file; see `read` for the default and for the other arguments.
+        accounts: the accounts to include; default all.
+        carriers: the carriers to include; default all.
+        countries: the countries to include; default all.
+        since: the earliest time to include.
+        until: the time before which pickups are included.
+        by: which time of a pickup `since` and `until` limit.
+
+    Returns:
+        A snapshot, whose `read(view)` and `sql(query)` return pandas data frames.
+
+    Raises:
+        NoData: the file does not exist, or nothing has been published yet.
+        ValueError: an account, a carrier or a country does not exist, or `since` is not before `until`.
+    """
+    only = PickupFilter.parse(
+        accounts=accounts, carriers=carriers, countries=countries, since=since, until=until, by=by
+    )
+    with reading(path, only) as session:
+        return Snapshot(session, only, is_demo=not path and is_demo_data())
+
+
+def is_demo_data() -> bool:
+    """Returns whether `read` reads the data of `pickups demo`, because no run has published anything yet."""
+    from pipelines.destinations.select import select_backend
+
+    with project_context() as project:
+        return select_backend(project).is_demo()
+
+
 def read_rows(view: str, path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) -> list[dict[str, Any]]:
     """Returns an `analytics` view as a list of dicts, without pandas.
 
@@ -107,11 +155,3 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         backend = select_backend(project)
     with backend.read_session(only) as connection:
         yield connection
-
-
-def select_all(view: str) -> str:
-    """Returns the query for a view's rows. Raises ValueError if there is no such view."""
-    names = [path.stem for path in view_files()]
-    if view not in names:
-        raise ValueError(f"unknown view {view!r}; available views: {', '.join(sorted(names))}")
-    return f"select * from analytics.{view}"  # noqa: S608  # the name is one of the package's own views

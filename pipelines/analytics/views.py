@@ -57,6 +57,14 @@ def _views_read_by(path: Path) -> set[str]:
     return set(VIEW_REFERENCE.findall(SQL_COMMENT.sub("", path.read_text(encoding="utf-8"))))
 
 
+def select_all(view: str) -> str:
+    """Returns the query for a view's rows. Raises ValueError if there is no such view."""
+    names = [path.stem for path in view_files()]
+    if view not in names:
+        raise ValueError(f"unknown view {view!r}; available views: {', '.join(sorted(names))}")
+    return f"select * from analytics.{view}"  # noqa: S608  # the name is one of the package's own views
+
+
 def grain_of(path: Path) -> str:
     """Returns the view's grain, such as "One row per carrier.", from the comment in its first line."""
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()

@@ -99,8 +99,8 @@ def _next_steps(project: Path, folder: Path) -> str:
 The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehouse.duckdb"}). Next:
   own keys   {keys}, then: {command} run
   schedule   {command} schedule systemd   (or cron, docker, kubernetes, github, dagster; prints the files that it needs)
-  notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
-  report     {command} report   (the three notebooks as one page)"""
+  notebooks  {lab}   (04-your-own-question is a tutorial)
+  report     {command} report   (one page for a browser or printer)"""
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:

@@ -16,8 +16,11 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
-def executed(name: str, published: Path) -> Any:
-    """Executes a notebook against a published file, and returns it with the outputs that a kernel would store."""
+def executed(name: str, published: Path, **settings: object) -> Any:
+    """Executes a notebook against a published file, and returns it with the outputs that a kernel would store.
+
+    `settings` are set after the parameters cell, as papermill does it.
+    """
     from IPython.core.interactiveshell import InteractiveShell
 
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
@@ -31,6 +34,8 @@ def executed(name: str, published: Path) -> Any:
             for cell in notebook.cells:
                 if cell.cell_type == "code":
                     cell.outputs = _outputs(shell, cell.source)
+                if "parameters" in cell.metadata.get("tags", []):
+                    shell.user_ns.update(settings)
     finally:
         InteractiveShell.clear_instance()
     return notebook
@@ -49,11 +54,12 @@ def _outputs(shell: Any, source: str) -> list[Any]:
     with capture_output() as shown:
         shell.run_cell(source, store_history=False).raise_error()
     streams = {"stdout": shown.stdout, "stderr": shown.stderr}
-    displayed = [each.data for each in shown.outputs] + _pictures()
+    displayed = [(each.data, each.metadata or {}) for each in shown.outputs]
+    displayed += [(picture, {}) for picture in _pictures()]
     return [
         *(nbformat.v4.new_output("stream", name=name, text=text) for name, text in streams.items() if text),
         *(nbformat.v4.new_output("execute_result", data=data) for data in values),
-        *(nbformat.v4.new_output("display_data", data=data) for data in displayed),
+        *(nbformat.v4.new_output("display_data", data=data, metadata=about) for data, about in displayed),
     ]
 
 

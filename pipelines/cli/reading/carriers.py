@@ -68,6 +68,34 @@ def _standing(ordered: list[Row]) -> str:
     return " ".join(sides) or f"No carrier stands out: {_percent(cancelled / n)} over all."
 
 
+def first_week_note(rows: list[Row], upcoming: list[Row]) -> str:
+    """Returns what is known already if there is no rate yet, or an empty text if there is one.
+
+    Args:
+        rows: the rows of `carrier_cancellations`.
+        upcoming: the rows of `upcoming_pickups`.
+    """
+    carriers = [row for row in rows if row["is_every_account"] and row["country"] == "all"]
+    if not carriers or any(row["rated"] for row in carriers):
+        return ""
+    names = ("pickups", "mature_pickups", "immature_cancelled", "mature_failed", "mature_pending")
+    booked, mature, cancelled, failed, stuck = (sum(row[name] for row in carriers) for name in names)
+    why = "no mature pickup was cancelled or kept" if mature else "no window has ended"
+    parts = [f"{cancelled:,} cancelled already", f"{failed:,} failed", f"{stuck:,} stuck"]
+    told = [part for part, number in zip(parts, (cancelled, failed, stuck), strict=True) if number]
+    known = f"{booked:,} booked{''.join(f', {part}' for part in told)}."
+    return f"There is no rate yet, because {why}. Known so far: {known}{_next_windows(upcoming)}"
+
+
+def _next_windows(upcoming: list[Row]) -> str:
+    rows = [row for row in upcoming if row["is_every_account"]]
+    if not rows:
+        return ""
+    day = min(row["window_opens_day_local"] for row in rows)
+    number = sum(row["pickups"] for row in rows if row["window_opens_day_local"] == day)
+    return f" Next: {number:,} {'window opens' if number == 1 else 'windows open'} on {day:%A %Y-%m-%d}."
+
+
 def windows_table(rows: list[Row]) -> Table:
     """Returns the table of windows from the rows of `carrier_windows`."""
     columns = [

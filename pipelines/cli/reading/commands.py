@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ from pipelines.cli.reading.options import (
     usage_errors,
 )
 from pipelines.output import print_text
+
+if TYPE_CHECKING:
+    from pipelines.destinations.filter import PickupFilter
 
 
 class State(StrEnum):
@@ -137,6 +140,10 @@ def models(
     to: Annotated[
         str | None, typer.Option("--to", metavar="FOLDER", help="The target folder; default: analytics in the lake.")
     ] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option(metavar="DIALECT", help="Write dbt models in this dialect instead, such as duckdb or postgres."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     account: Accounts = None,
     carrier: Carriers = None,
@@ -147,6 +154,9 @@ def models(
 ) -> None:
     """Export every view as Parquet files, for large tables or many readers. For example: pickups models --to views"""
     only = parse_filter(account, carrier, country, since, until, by)
+    if sql:
+        _write_models(sql, to, only)
+        return
     from pipelines.export.parquet import export_views, format_export
 
     with usage_errors():
@@ -154,6 +164,18 @@ def models(
             engine, to, master, only=only, on_progress=lambda view: print_text(f"built {view}", err=True)
         )
     print_text(format_export(folder, rows, as_json=json))
+
+
+def _write_models(dialect: str, to: str | None, only: PickupFilter) -> None:
+    from pipelines.destinations.filter import ALL_PICKUPS
+    from pipelines.export.dbt import write_models
+
+    if not to:
+        raise typer.BadParameter("--sql needs a folder: --to FOLDER", param_hint="--to")
+    if only != ALL_PICKUPS:
+        raise typer.BadParameter("models contain no pickups, so none can be selected", param_hint="--sql")
+    files = write_models(to, dialect)
+    print_text(f"{len(files)} files in {files[0].parent}")
 
 
 def add_commands(to: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import Row, count_rows, fetch_rows
 from pipelines.cli.reading.show import cell_text
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
@@ -69,9 +70,12 @@ def print_pickups(
         NoData: nothing has been published yet.
         FilterError: the filter names an account, a carrier or a country that no pickup has.
     """
+    demo = demo_words(form)
     with reading(only=only) as session:
         if form == "table":
-            _print_table(session, selection, limit or TABLE_ROWS, only)
+            _print_table(
+                session, selection, limit or TABLE_ROWS, [*demo, "Pickups, newest booking first", *only.words()]
+            )
             return
         rows = fetch_rows(session, _ordered(selection, limit))
         (print_csv if form == "csv" else print_json_rows)(*rows)
@@ -81,12 +85,12 @@ def _ordered(selection: Selection, limit: int | None) -> str:
     return f"{selection.query()} {_NEWEST_FIRST}{f' limit {limit}' if limit else ''}"
 
 
-def _print_table(session: Session, selection: Selection, limit: int, only: PickupFilter) -> None:
+def _print_table(session: Session, selection: Selection, limit: int, title: list[str]) -> None:
     rows = fetch_rows(session, _ordered(selection, limit)).as_dicts()
     if not rows:
         print_text("No pickup matches.")
         return
-    print_table(" · ".join(["Pickups, newest booking first", *only.words()]), COLUMNS, map(_cells, rows))
+    print_table(" · ".join(title), COLUMNS, map(_cells, rows))
     if len(rows) == limit and (more := count_rows(session, selection.query()) - limit):
         print_text(f"{more:,} more; to print all of them, add --format csv or --limit {limit + more}.")
 

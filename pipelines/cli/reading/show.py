@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from pipelines.analytics.views import grain_of, view_files
-from pipelines.cli.reading.carriers import Row, Table, carriers_table, windows_table
+from pipelines.analytics.views import grain_of, select_all, view_files
+from pipelines.cli.reading.carriers import Row, Table, carriers_table, first_week_note, windows_table
+from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import DestinationError
@@ -23,7 +24,7 @@ from pipelines.output import (
     print_text,
     visible,
 )
-from pipelines.warehouse import reading, select_all
+from pipelines.warehouse import reading
 
 if TYPE_CHECKING:
     from pipelines.destinations.base import Session
@@ -55,18 +56,23 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
     if grain is None:
         raise typer.BadParameter(_unknown_view(name), param_hint="VIEW")
     query = select_all(SHORT_NAMES.get(name, name))
+    title = [*demo_words(form), _title(name, grain, only)]
     with reading(only=only) as session:
         if form == "csv":
             print_csv(*fetch_rows(session, query))
         elif form == "json":
             print_json_rows(*fetch_rows(session, query))
         elif lay_out := TABLES.get(name):
-            _print_laid_out(_lay_out(lay_out, name, fetch_rows(session, query).as_dicts()), form, only)
+            rows = fetch_rows(session, query).as_dicts()
+            table = _lay_out(lay_out, name, rows)
+            if name == "carriers" and (known := _first_week(session, rows)):
+                table = table._replace(note=known)
+            _print_laid_out(table._replace(title=" · ".join([*title[:-1], table.title])), form, only)
         elif form == "markdown":
-            columns, rows = fetch_rows(session, query)
-            print_markdown(_title(name, grain, only), columns, ([cell_text(value) for value in row] for row in rows))
+            columns, values = fetch_rows(session, query)
+            print_markdown(" · ".join(title), columns, ([cell_text(value) for value in row] for row in values))
         else:
-            _print_first(session, name, query, _title(name, grain, only))
+            _print_first(session, name, query, " · ".join(title))
 
 
 def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) -> Table:
@@ -76,6 +82,13 @@ def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) 
     except KeyError as error:
         missing = f"the view {SHORT_NAMES[name]} lacks the column {error.args[0]}, because another version wrote it"
         raise DestinationError("the published data", missing, "To update the views: pickups run") from None
+
+
+def _first_week(session: Session, rows: list[Row]) -> str:
+    """Returns what is known already if there is no rate yet, or an empty text."""
+    if any(row["rated"] for row in rows):
+        return ""
+    return first_week_note(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
 
 
 def cell_text(value: Any) -> str:
