@@ -33,13 +33,10 @@ def compute_answers(store: Store, choices: Choices, on_progress: Callable[[str],
     rates, present = [], []
     for country in choices.countries:
         on_progress(country or "all countries")
-        now = read_present(store, country, as_of)
+        by_period = [read_rates(store, country, since) for since in reversed(choices.periods.values())]
+        now = read_present(store, country, as_of)  # the last selection above is the one that this one needs
+        rates.append([[_rate_answer(found, name, places) for name in choices.accounts] for found in reversed(by_period)])
         present.append([_present_answer(now, account, places) for account in choices.accounts])
-        by_period = []
-        for since in choices.periods.values():
-            found = read_rates(store, country, since)
-            by_period.append([_rate_answer(found, account, places) for account in choices.accounts])
-        rates.append(by_period)
     return rates, present
 
 

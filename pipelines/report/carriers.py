@@ -60,6 +60,7 @@ def _rate_cells(row: Row, end: float, mean: str, expected: Row | None) -> Cells:
 
 
 _SIDES = ("higher", "lower")
+WORDS = {"higher": "Cancelled more often than the other carriers", "lower": "Less often"}
 
 
 def _ratio_cells(expected: Row | None) -> Cells:
@@ -71,7 +72,7 @@ def _ratio_cells(expected: Row | None) -> Cells:
     return {"ratio": f"{expected['ratio']:.2f}{mark}", "ratiosay": say}
 
 
-def standing(carriers: list[Row], whose: str = "") -> str:
+def standing(carriers: list[Row]) -> str:
     """Returns a sentence that names the carriers that stand out, or says that none does."""
     rated = sorted((row for row in carriers if row["rated"]), key=lambda row: -row["difference"] if row["difference"] else 0)
     if not rated:
@@ -83,9 +84,8 @@ def standing(carriers: list[Row], whose: str = "") -> str:
     unclear = [row["carrier"] for row in rated if row["stands_out"] not in _SIDES]
     if not any(sides.values()):
         return "No carrier stands out: the differences between the carriers can be chance."
-    parts = [f"{names(found)} stand{'s' if len(found) == 1 else ''} out as {side}" for side, found in sides.items() if found]
-    rest = f" {names(unclear)} can't be told apart from the others." if unclear else ""
-    return f"{'; '.join(parts)} than the other carriers.{rest}"
+    parts = [f"{WORDS[side]}: {names(found)}." for side, found in sides.items() if found]
+    return " ".join([*parts, *([f"Can't be told apart from the others: {names(unclear)}."] if unclear else [])])
 
 
 def present_cells(change: Row | None, weeks: list[Row], last: date | None, end: float) -> Cells:

@@ -12,7 +12,7 @@ MOST_COUNTRIES = 8
 FEWEST_PICKUPS = 20  # countries with fewer pickups are included only in the rows for all countries
 MOST_ACCOUNTS = 40
 MOST_ROWS = 6_000  # of carriers, over all choices, so that the page stays below 3 MB
-PERIODS = {"whole time": None, "last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
+WHOLE, PERIODS = "whole time", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
 
 
 class Choices(NamedTuple):
@@ -48,9 +48,12 @@ def find_choices(store: Store) -> Choices:
     store.select(Selection())
     sizes = {name: _sizes(store, name) for name in ("account", "country", "carrier")}
     as_of = read_as_of(store).get(None)
-    periods = {name: as_of - timedelta(days=days) if days and as_of else None for name, days in PERIODS.items()}
-    if as_of is None:
-        periods = {"whole time": None}
+    (first,) = store.rows("pickups", columns="min(window_ends_at_utc) as window_ends_at")
+    periods: dict[str, datetime | None] = {WHOLE: None}
+    for name, days in PERIODS.items():
+        since = as_of - timedelta(days=days) if as_of else None
+        if since and first["window_ends_at"] and first["window_ends_at"] < since:
+            periods[name] = since
     accounts, carriers = [*sizes["account"]][:MOST_ACCOUNTS], [*sizes["carrier"]]
     countries = [name for name, pickups in sizes["country"].items() if pickups >= FEWEST_PICKUPS][:MOST_COUNTRIES]
     while (1 + len(accounts)) * (1 + len(countries)) * len(periods) * len(carriers) > MOST_ROWS and (
@@ -89,17 +92,12 @@ def read_present(store: Store, country: str | None, as_of: dict[str | None, date
         country: the country, or None for all countries.
         as_of: the times of the accounts' data (`read_as_of`).
     """
-    store.select(Selection(country, None, is_one_carrier=True))
-    total_changes = store.rows("cancellation_changes")
     store.select(Selection(country))
-    return Present(
-        store.rows("cancellation_changes"),
-        total_changes,
-        store.rows("upcoming_pickups"),
-        store.rows("stuck_pickups", "true group by account, carrier", "account, carrier, count(*) as stuck"),
-        store.rows("carrier_cancellations_weekly", "is_early_signal_complete"),
-        as_of,
-    )
+    changes, upcoming = store.rows("cancellation_changes"), store.rows("upcoming_pickups")
+    stuck = store.rows("stuck_pickups", "true group by account, carrier", "account, carrier, count(*) as stuck")
+    weeks = store.rows("carrier_cancellations_weekly", "is_early_signal_complete")
+    store.select(Selection(country, None, is_one_carrier=True))
+    return Present(changes, store.rows("cancellation_changes"), upcoming, stuck, weeks, as_of)
 
 
 def read_as_of(store: Store) -> dict[str | None, datetime]:

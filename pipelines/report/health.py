@@ -67,10 +67,11 @@ def _old(good: Mapping[str, Row], made_at: datetime, max_age_hours: float) -> li
     if not old:
         return []
     since = min(old.values())
-    which = "All accounts were" if len(old) == len(good) > 1 else "The account was" if len(good) == 1 else ""
-    which = which or f"{'Account' if len(old) == 1 else 'Accounts'} {names(sorted(old))} {'was' if len(old) == 1 else 'were'}"
+    which = "Last read"
+    if len(good) > 1:
+        which = "All accounts were last read" if len(old) == len(good) else f"Account{'' if len(old) == 1 else 's'} {names(sorted(old))} last read"
     hours_old = (made_at - since) / timedelta(hours=1)
-    return [f"{which} last read {age(hours_old)} before this page was made ({minute(since)} UTC)."]
+    return [f"{which} {age(hours_old)} before this page was made."]
 
 
 def _headline(as_of: datetime | None, problems: list[str], last: Mapping[str, Row], made_at: datetime) -> str:

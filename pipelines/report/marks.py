@@ -11,7 +11,7 @@ from pipelines.report.store import Row
 BAR_WIDTH, SPARK_WIDTH, HEIGHT, MARGIN = 140, 90, 18, 4
 ENOUGH = 20  # a group with fewer pickups does not set a scale
 SPARK_WEEKS = 13
-STEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
+STEPS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
 def scale_end(values: Sequence[tuple[float, int]]) -> float:
@@ -29,7 +29,7 @@ def interval(low: float, rate: float, high: float, end: float) -> tuple[str, str
     left, right, middle = _x(low, end), _x(high, end), HEIGHT // 2
     line = f"M{left} {middle}H{right}"
     if high > end:
-        line += f"m-4 -4l4 4l-4 4"
+        line += "m-4 -4l4 4l-4 4"
     return line, f"M{_x(rate, end)} {middle}h0"
 
 

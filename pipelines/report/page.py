@@ -66,7 +66,7 @@ def _selects(options: Mapping[str, Sequence[Option]]) -> str:
     for name, entries in options.items():
         if len(entries) > 1:
             choices = "".join(f'<option value="{number}">{to_html(entry.label)}</option>' for number, entry in enumerate(entries))
-            parts.append(f'<label>{name.capitalize()} <select name="{name}">{choices}</select></label>')
+            parts.append(f'<label><span>{name.capitalize()} </span><select name="{name}">{choices}</select></label>')
     return "".join(parts)
 
 

@@ -108,7 +108,7 @@ function start() {
     button.className = "csv";
     button.textContent = "Download as CSV";
     button.addEventListener("click", () => download(table));
-    table.closest(".scroll").before(button);
+    table.caption.append(" ", button);
   }
   const value = document.createElement("p");
   value.id = "value";

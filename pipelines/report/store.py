@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.analytics.views import create_views
+from pipelines.analytics.views import SQL, create_views, query_of
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import NO_COUNTRY
@@ -30,6 +30,9 @@ PICKUPS = """
     from sendcloud.pickups
 """
 ADDED = "null::text as tracking_number, null::json as extra, null::text as _dlt_load_id, time_slots::json as time_slots"
+VIEWS = SQL / "views"
+READ_INTERVALS = ("rates", "carrier_cancellations", "carrier_cancellations_weekly", "carrier_expected")
+BREAKDOWNS, WEEKS = ("total", "carrier"), ("carrier and week",)
 ALL_CARRIERS = "all carriers"
 _SELECTED = f"""
     create or replace view analytics.pickups as
@@ -63,24 +66,43 @@ class Store:
     def __init__(self, session: DuckDBSession) -> None:
         self._session = session
         self._prepared: dict[str, str] = {}
+        self._lacks_intervals: tuple[str, ...] = ()
+        self._selected: Selection | None = None
 
     def select(self, selection: Selection) -> None:
         """Limits all views over pickups to the selection, until the next call."""
+        if selection == self._selected:
+            return
+        self._selected = selection
         self._session.execute("delete from derived.selection")
         self._session.execute("insert into derived.selection values (?, ?, ?)", list(selection))
+        self._lacks_intervals = BREAKDOWNS if selection.since else (*BREAKDOWNS, *WEEKS)
 
     def rows(self, view: str, where: str = "true", columns: str = "*") -> list[Row]:
         """Returns rows of a view as dicts. `where` and `columns` must not contain text from the data.
 
         Planning a view takes longer than computing it over 100,000 pickups, so the plan is kept for later selections.
         """
+        if view in READ_INTERVALS:
+            self._fill_intervals()
         query = f"select {columns} from analytics.{view} where {where}"  # noqa: S608  # the caller's own words
-        if query not in self._prepared:
-            self._prepared[query] = f"query_{len(self._prepared)}"
-            self._session.execute(f"prepare {self._prepared[query]} as {query}")
-        found = self._session.execute(f"execute {self._prepared[query]}")
+        found = self._execute(query)
         names = [name for name, *_ in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def _fill_intervals(self) -> None:
+        """Computes `rate_intervals` once for all views that read it, because it takes most of their time."""
+        if self._lacks_intervals:
+            self._session.execute("delete from derived.intervals")
+            breakdowns = ", ".join(f"'{name}'" for name in self._lacks_intervals)
+            self._execute(f"insert into derived.intervals select * from derived.interval_query where breakdown in ({breakdowns})")
+            self._lacks_intervals = ()
+
+    def _execute(self, statement: str) -> Any:
+        if statement not in self._prepared:
+            self._prepared[statement] = f"statement_{len(self._prepared)}"
+            self._session.execute(f"prepare {self._prepared[statement]} as {statement}")
+        return self._session.execute(f"execute {self._prepared[statement]}")
 
 
 @contextmanager
@@ -98,6 +120,9 @@ def copied(published: Session) -> Iterator[Store]:
         session.execute("create schema derived")
         session.execute("create table derived.pickups as select * from analytics.pickups")
         session.execute(f"create table derived.selection (country text, since timestamp, is_one_carrier bool);{_SELECTED}")
+        session.execute(f"create view derived.interval_query as {query_of(VIEWS / 'rate_intervals.sql')}")
+        session.execute("create table derived.intervals as select * from derived.interval_query limit 0")
+        session.execute("create or replace view analytics.rate_intervals as select * from derived.intervals")
         yield Store(session)
 
 
