@@ -35,7 +35,9 @@ def compute_answers(store: Store, choices: Choices, on_progress: Callable[[str],
         on_progress(country or "all countries")
         by_period = [read_rates(store, country, since) for since in reversed(choices.periods.values())]
         now = read_present(store, country, as_of)  # the last selection above is the one that this one needs
-        rates.append([[_rate_answer(found, name, places) for name in choices.accounts] for found in reversed(by_period)])
+        rates.append(
+            [[_rate_answer(found, name, places) for name in choices.accounts] for found in reversed(by_period)]
+        )
         present.append([_present_answer(now, account, places) for account in choices.accounts])
     return rates, present
 

@@ -68,13 +68,17 @@ def _ratio_cells(expected: Row | None) -> Cells:
         return {"ratio": NONE, "ratiosay": "Nothing comparable: no other carrier has pickups like these"}
     low, high = expected["ratio_low"], expected["ratio_high"]
     mark = {"higher": " ▲", "lower": " ▼"}.get(expected["stands_out"] or "", "")
-    say = f"{expected['observed']:,} observed, {expected['expected']:.1f} expected; 95% interval {low:.2f} to {high:.2f}"
+    say = (
+        f"{expected['observed']:,} observed, {expected['expected']:.1f} expected; 95% interval {low:.2f} to {high:.2f}"
+    )
     return {"ratio": f"{expected['ratio']:.2f}{mark}", "ratiosay": say}
 
 
 def standing(carriers: list[Row]) -> str:
     """Returns a sentence that names the carriers that stand out, or says that none does."""
-    rated = sorted((row for row in carriers if row["rated"]), key=lambda row: -row["difference"] if row["difference"] else 0)
+    rated = sorted(
+        (row for row in carriers if row["rated"]), key=lambda row: -row["difference"] if row["difference"] else 0
+    )
     if not rated:
         return "No rate is known yet, because no pickup window has ended."
     if len(rated) == 1:

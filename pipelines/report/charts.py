@@ -68,10 +68,16 @@ def ranges(finding: str, rows: Sequence[Range], ticks: Sequence[tuple[float, str
     for number, row in enumerate(rows):
         y = number * ROW + ROW // 2
         arrow = "m-5 -4l5 4l-5 4" if row.high > end else ""
-        other = "" if row.other is None else f'<rect class="other" x="{at(row.other) - 4}" y="{y - 4}" width="8" height="8"/>'
+        other = (
+            ""
+            if row.other is None
+            else f'<rect class="other" x="{at(row.other) - 4}" y="{y - 4}" width="8" height="8"/>'
+        )
         drawn = f'<path class="range" d="M{at(row.low)} {y}H{at(row.high)}{arrow}"/>{other}<circle cx="{at(row.value)}" cy="{y}" r="5"/>'
         parts.append(_text(LABELS - 10, y + 4, _short(row.label), "end"))
-        parts.append(f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{row.label}: {row.text}")}">{drawn}</g>')
+        parts.append(
+            f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{row.label}: {row.text}")}">{drawn}</g>'
+        )
     return picture(finding, WIDTH, height, "".join(parts))
 
 
@@ -87,7 +93,9 @@ def lines(finding: str, series: Sequence[Series], x_ticks: Sequence[tuple[float,
     parts = []
     for share in (0, y_end / 2, y_end):
         y = place(start, share)[1]
-        parts.append(f'<path class="rule" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>{_text(LEFT - 6, y + 4, f"{share:.0%}" if y_end >= 0.1 else f"{share:.1%}", "end")}')
+        parts.append(
+            f'<path class="rule" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>{_text(LEFT - 6, y + 4, f"{share:.0%}" if y_end >= 0.1 else f"{share:.1%}", "end")}'
+        )
     parts += [_text(place(x, 0)[0], TOP + PLOT + 18, words, "middle") for x, words in x_ticks]
     lowest = TOP + PLOT + BOTTOM
     for number, one in sorted(enumerate(series), key=lambda item: _last(item[1])):
@@ -95,7 +103,7 @@ def lines(finding: str, series: Sequence[Series], x_ticks: Sequence[tuple[float,
         y = min(place(start, _last(one))[1] + 4, lowest - 14)
         lowest = y
         parts.append(f'<g class="s{number}"><path class="line" d="{path}"/>{points}')
-        parts.append(f'{_text(WIDTH - RIGHT + 10, y, _short(one.name), "start")}</g>')
+        parts.append(f"{_text(WIDTH - RIGHT + 10, y, _short(one.name), 'start')}</g>")
     return picture(finding, WIDTH, TOP + PLOT + BOTTOM, "".join(parts))
 
 
@@ -128,7 +136,9 @@ def columns(finding: str, bars: Sequence[tuple[str, int, int, str]]) -> str:
         for kind, below, height in (("good", 0, good), ("bad", good, bad)):
             top = TOP + 100 - (below + height) / highest * 100
             drawn += f'<rect class="{kind}" x="{x:.0f}" y="{top:.0f}" width="{width:.0f}" height="{height / highest * 100:.0f}"/>'
-        parts.append(f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{label}: {words}")}">{drawn}</g>')
+        parts.append(
+            f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{label}: {words}")}">{drawn}</g>'
+        )
         if number % 7 == 0:
             parts.append(_text(int(x), TOP + 122, label, "start"))
     return picture(finding, WIDTH, TOP + 130, "".join(parts))

@@ -85,7 +85,9 @@ def _header(health: Health, only: PickupFilter, is_demo: bool) -> str:
     )
 
 
-def _sections(store: Store, choices: Choices, health: Health, runs: list[Row], quarantine: Mapping[str, int]) -> list[Section]:
+def _sections(
+    store: Store, choices: Choices, health: Health, runs: list[Row], quarantine: Mapping[str, int]
+) -> list[Section]:
     stuck, upcoming = stuck_table(store), next_table(store, health.as_of)
     waiting, ahead = len(stuck.rows) + stuck.left_out, len(upcoming.rows) + upcoming.left_out
     to_do = Section(

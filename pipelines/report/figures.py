@@ -71,7 +71,9 @@ def next_figure(upcoming: Iterable[Row], as_of: datetime | None) -> Figure:
     rows, tomorrow = list(upcoming), as_of.date() + timedelta(days=1)
     of_day = [row for row in rows if row["window_opens_day_local"] == tomorrow]
     of_week = [row for row in rows if row["window_opens_day_local"] <= as_of.date() + timedelta(days=7)]
-    first = min((row["window_opens_day_local"] for row in rows if row["window_opens_day_local"] >= tomorrow), default=None)
+    first = min(
+        (row["window_opens_day_local"] for row in rows if row["window_opens_day_local"] >= tomorrow), default=None
+    )
     words = _expected(of_day)
     if not of_day:
         words = f"The next open on {day(first)}." if first else "None is booked for later either."
@@ -84,7 +86,10 @@ def _expected(rows: list[Row]) -> str:
     known = [row for row in rows if row["expected_cancellations"] is not None]
     if not known:
         return "Too few past pickups to say how many will be cancelled." if rows else ""
-    expected, left_out = sum(row["expected_cancellations"] for row in known), sum(row["without_estimate"] for row in rows)
+    expected, left_out = (
+        sum(row["expected_cancellations"] for row in known),
+        sum(row["without_estimate"] for row in rows),
+    )
     words = f"About {expected:.0f}" if expected >= 0.95 else "Fewer than one"
     return f"{words} will probably still be cancelled{f' ({left_out:,} without an estimate)' if left_out else ''}."
 
@@ -103,4 +108,7 @@ def stuck_figure(stuck: Iterable[Row]) -> Figure:
         return "None stuck", "No pickup waits too long for its carrier."
     largest = sorted(by_carrier.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{visible(carrier)} {number:,}" for carrier, number in largest[:3])
-    return f"{total:,} stuck", f"Not accepted by the carrier in time: {shown}{' and others' if len(largest) > 3 else ''}."
+    return (
+        f"{total:,} stuck",
+        f"Not accepted by the carrier in time: {shown}{' and others' if len(largest) > 3 else ''}.",
+    )

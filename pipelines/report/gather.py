@@ -70,7 +70,9 @@ def find_choices(store: Store) -> Choices:
 
 def _sizes(store: Store, column: str) -> dict[str, int]:
     name = f"coalesce({column}, 'unknown')"
-    rows = store.rows("pickups", f"true group by {name} order by count(*) desc, {name}", f"{name} as name, count(*) as n")
+    rows = store.rows(
+        "pickups", f"true group by {name} order by count(*) desc, {name}", f"{name} as name, count(*) as n"
+    )
     return {row["name"]: row["n"] for row in rows}
 
 

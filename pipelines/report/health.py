@@ -46,7 +46,9 @@ def judge(runs: list[Row], quarantine: Mapping[str, int], made_at: datetime, max
     problems = [words for account, run in sorted(last.items()) for words in _problems(account, run, good.get(account))]
     problems += _old(good, made_at, max_age_hours)
     if refused := sum(quarantine.values()):
-        problems.append(f"{count(refused, 'record')} in quarantine could not be loaded and {'is' if refused == 1 else 'are'} in no number.")
+        problems.append(
+            f"{count(refused, 'record')} in quarantine could not be loaded and {'is' if refused == 1 else 'are'} in no number."
+        )
     return Health(as_of, problems, _headline(as_of, problems, last, made_at), last, good)
 
 
@@ -69,7 +71,11 @@ def _old(good: Mapping[str, Row], made_at: datetime, max_age_hours: float) -> li
     since = min(old.values())
     which = "Last read"
     if len(good) > 1:
-        which = "All accounts were last read" if len(old) == len(good) else f"Account{'' if len(old) == 1 else 's'} {names(sorted(old))} last read"
+        which = (
+            "All accounts were last read"
+            if len(old) == len(good)
+            else f"Account{'' if len(old) == 1 else 's'} {names(sorted(old))} last read"
+        )
     hours_old = (made_at - since) / timedelta(hours=1)
     return [f"{which} {age(hours_old)} before this page was made."]
 

@@ -30,7 +30,9 @@ def document(body: str, data: Any, made_at: datetime) -> str:
     name from the data were rendered as markup, the browser would neither run it nor request anything.
     """
     style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
     return visible_page(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

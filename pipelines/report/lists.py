@@ -17,9 +17,18 @@ def stuck_table(store: Store) -> Table:
     store.select(Selection())
     rows = store.rows("stuck_pickups", f"true order by hours_waiting desc, account, pickup_id limit {MOST}")
     (counted,) = store.rows("stuck_pickups", "true", "count(*) as pickups")
-    columns = [*_COLUMNS, Column("Waiting", about="From the booking to the time of the data"), Column("Window (UTC)", "text")]
-    cells = [[*_cells(row), hours(row["hours_waiting"]), _window(row["pickup_from_utc"], row["pickup_until_utc"])] for row in rows]
-    return Table("stuck-pickups", "Stuck pickups, the longest wait first", columns, cells, counted["pickups"] - len(rows))
+    columns = [
+        *_COLUMNS,
+        Column("Waiting", about="From the booking to the time of the data"),
+        Column("Window (UTC)", "text"),
+    ]
+    cells = [
+        [*_cells(row), hours(row["hours_waiting"]), _window(row["pickup_from_utc"], row["pickup_until_utc"])]
+        for row in rows
+    ]
+    return Table(
+        "stuck-pickups", "Stuck pickups, the longest wait first", columns, cells, counted["pickups"] - len(rows)
+    )
 
 
 def next_table(store: Store, as_of: datetime | None) -> Table:
@@ -35,7 +44,10 @@ def next_table(store: Store, as_of: datetime | None) -> Table:
     rows = store.rows("pickups", f"{where} order by window_opens_local, account, pickup_id limit {MOST}")
     (counted,) = store.rows("pickups", where, "count(*) as pickups")
     columns = [*_COLUMNS, Column("Window (local)", "text"), Column("Status", "text")]
-    cells = [[*_cells(row), _window(row["window_opens_local"], row["window_closes_local"]), visible(row["pickup_status"])] for row in rows]
+    cells = [
+        [*_cells(row), _window(row["window_opens_local"], row["window_closes_local"]), visible(row["pickup_status"])]
+        for row in rows
+    ]
     return Table("next-pickups", f"Pickups of {day(tomorrow)}", columns, cells, counted["pickups"] - len(rows))
 
 
@@ -43,7 +55,12 @@ _COLUMNS = [Column("Account", "text"), Column("Pickup"), Column("Carrier", "text
 
 
 def _cells(row: Row) -> list[str]:
-    return [visible(row["account"]), str(row["pickup_id"]), visible(row["carrier"]), visible(row["country"] or "unknown")]
+    return [
+        visible(row["account"]),
+        str(row["pickup_id"]),
+        visible(row["carrier"]),
+        visible(row["country"] or "unknown"),
+    ]
 
 
 def _window(opens: datetime | None, closes: datetime | None) -> str:
@@ -51,4 +68,8 @@ def _window(opens: datetime | None, closes: datetime | None) -> str:
         return NONE
     if closes is None:
         return f"{minute(opens)}, open-ended"
-    return f"{minute(opens)} to {closes:%H:%M}" if closes.date() == opens.date() else f"{minute(opens)} to {minute(closes)}"
+    return (
+        f"{minute(opens)} to {closes:%H:%M}"
+        if closes.date() == opens.date()
+        else f"{minute(opens)} to {minute(closes)}"
+    )

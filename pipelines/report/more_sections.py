@@ -92,8 +92,13 @@ def _grid(finding: str, grid: Mapping[tuple[int, int], int]) -> str:
 def accounts_section(store: Store, health: Health, quarantine: Mapping[str, int]) -> Section:
     """Returns the accounts with their rates and the times of their data."""
     store.select(Selection())
-    totals = {row["account"]: row for row in store.rows("rates", "outcome = 'cancelled' and breakdown = 'total' and not is_every_account")}
-    pickups = {row["account"]: row["n"] for row in store.rows("pickups", "true group by account", "account, count(*) as n")}
+    totals = {
+        row["account"]: row
+        for row in store.rows("rates", "outcome = 'cancelled' and breakdown = 'total' and not is_every_account")
+    }
+    pickups = {
+        row["account"]: row["n"] for row in store.rows("pickups", "true group by account", "account, count(*) as n")
+    }
     accounts = sorted({*pickups, *health.last_runs})
     rated = [totals[name] for name in accounts if name in totals and totals[name]["n"]]
     finding = f"{count(len(accounts), 'account')}, {count(sum(pickups.values()), 'pickup')}."
@@ -115,12 +120,24 @@ def accounts_section(store: Store, health: Health, quarantine: Mapping[str, int]
         drawn = [Range(visible(row["account"]), row["rate_low"], row["rate"], row["rate_high"], None,
                        f"{percent(row['rate'])}, 95% interval {span(row['rate_low'], row['rate_high'])}") for row in rated[:40]]  # fmt: skip
         drawing = ranges(finding, drawn, [(end * part, percent(end * part)) for part in (0, 0.25, 0.5, 0.75, 1)])
-    return Section("accounts", "Accounts", finding, drawing, [Table("accounts", "Accounts", table_columns, cells)], "", "pickups status")
+    return Section(
+        "accounts",
+        "Accounts",
+        finding,
+        drawing,
+        [Table("accounts", "Accounts", table_columns, cells)],
+        "",
+        "pickups status",
+    )
 
 
-def _account_cells(name: str, pickups: int, total: Row | None, health: Health, quarantine: Mapping[str, int]) -> list[str]:
+def _account_cells(
+    name: str, pickups: int, total: Row | None, health: Health, quarantine: Mapping[str, int]
+) -> list[str]:
     last, good = health.last_runs.get(name), health.good_runs.get(name)
-    rate = [percent(total["rate"]), span(total["rate_low"], total["rate_high"])] if total and total["n"] else [NONE, NONE]
+    rate = (
+        [percent(total["rate"]), span(total["rate_low"], total["rate_high"])] if total and total["n"] else [NONE, NONE]
+    )
     outcome = NONE if last is None else "succeeded" if last["has_succeeded"] else "failed"
     read = minute(good["observed_at_utc"] if good else None)
     return [visible(name), f"{pickups:,}", *rate, read, outcome, f"{quarantine.get(name, 0):,}"]
@@ -163,4 +180,6 @@ def health_section(runs: list[Row], health: Health) -> Section:
         "Most checks only warn: they count pickups with unusual values, which are loaded and counted. If a must-pass "
         "check fails, the numbers are incomplete. Hatched parts of the columns are failed runs."
     )
-    return Section("health", "Data health", finding, columns(finding, bars) if bars else "", tables, about, "pickups status")
+    return Section(
+        "health", "Data health", finding, columns(finding, bars) if bars else "", tables, about, "pickups status"
+    )

@@ -48,7 +48,10 @@ def first_screen(
         names: the carriers' names.
         flags: the options of `pickups list` for the whole page.
     """
-    figures = {"rate": rates["rate"] if rates else ("–", "No pickups."), **{k: present[k] for k in ("change", "next", "stuck")}}
+    figures = {
+        "rate": rates["rate"] if rates else ("–", "No pickups."),
+        **{k: present[k] for k in ("change", "next", "stuck")},
+    }
     cards = "".join(
         f'<div class="figure"><h2>{title}</h2><p class="big" data-fill="{name}.0">{to_html(figures[name][0])}</p>'
         f'<p data-fill="{name}.1">{to_html(figures[name][1])}</p></div>'
@@ -65,14 +68,19 @@ def _selects(options: Mapping[str, Sequence[Option]]) -> str:
     parts = []
     for name, entries in options.items():
         if len(entries) > 1:
-            choices = "".join(f'<option value="{number}">{to_html(entry.label)}</option>' for number, entry in enumerate(entries))
+            choices = "".join(
+                f'<option value="{number}">{to_html(entry.label)}</option>' for number, entry in enumerate(entries)
+            )
             parts.append(f'<label><span>{name.capitalize()} </span><select name="{name}">{choices}</select></label>')
     return "".join(parts)
 
 
 def _carriers(rates: Any, present: Any, names: Sequence[str], flags: str) -> str:
     heads = "".join(map(heading_cell, COLUMNS))
-    rows = [row_html(row_values(row, present["rows"].get(row[0], [""] * 10), names), flags) for row in (rates["rows"] if rates else [])]
+    rows = [
+        row_html(row_values(row, present["rows"].get(row[0], [""] * 10), names), flags)
+        for row in (rates["rows"] if rates else [])
+    ]
     more = ""
     if len(names) > SHOWN_ROWS:
         more = f'<label class="more"><input type="checkbox" id="every-row"> Show all {len(names):,} carriers</label>'
@@ -101,7 +109,11 @@ def row_html(values: Mapping[str, str], flags: str) -> str:
         for what, options in COMMANDS.items()
     )
     rule = f'<path class="mean" data-path="mean" d="{values["mean"]}"/>'
-    bar = _svg("bar", BAR_WIDTH, f'{rule}<path class="line" data-path="bar" d="{values["bar"]}"/><path class="dot" data-path="dot" d="{values["dot"]}"/>')
+    bar = _svg(
+        "bar",
+        BAR_WIDTH,
+        f'{rule}<path class="line" data-path="bar" d="{values["bar"]}"/><path class="dot" data-path="dot" d="{values["dot"]}"/>',
+    )
     spark = _svg("spark", SPARK_WIDTH, f'<path data-path="spark" d="{values["spark"]}"/>')
     return (
         f'<tr><th scope="row" class="text"><details><summary data-cell="name">{to_html(values["name"])}</summary>{commands}</details></th>'
@@ -128,9 +140,15 @@ def _tip(name: str, values: Mapping[str, str]) -> str:
 
 def section_html(section: Section) -> str:
     """Returns a section that opens: a sentence, a picture, tables, definitions and a command."""
-    about = f"<details><summary>What this means</summary><p>{to_html(section.about)}</p></details>" if section.about else ""
+    about = (
+        f"<details><summary>What this means</summary><p>{to_html(section.about)}</p></details>" if section.about else ""
+    )
     command = f"<p>All rows: <code>{to_html(section.command)}</code></p>" if section.command else ""
-    drawing = f'<div class="scroll" tabindex="0" role="region" aria-label="{to_html(section.title)}, picture">{section.drawing}</div>' if section.drawing.startswith("<svg") else section.drawing
+    drawing = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{to_html(section.title)}, picture">{section.drawing}</div>'
+        if section.drawing.startswith("<svg")
+        else section.drawing
+    )
     return (
         f'<details class="section" id="{section.name}"><summary><h2>{to_html(section.title)}</h2> <span>{to_html(section.finding)}</span></summary>'
         f"{drawing}{''.join(map(render_table, section.tables))}{about}{command}</details>\n"

@@ -59,8 +59,13 @@ def weeks_section(store: Store) -> Section:
             f"{percent(last['cancellation_rate'])} of {count(last['rated'], 'pickup')} were cancelled."
         )
         if len(mature) > 1:
-            low, high = (pick(row["cancellation_rate"] for row in mature if row["rated"] >= ENOUGH or row in (first, last)) for pick in (min, max))
-            finding += f" Over {count(len(mature), 'complete week')}, the rate lay between {percent(low)} and {percent(high)}."
+            low, high = (
+                pick(row["cancellation_rate"] for row in mature if row["rated"] >= ENOUGH or row in (first, last))
+                for pick in (min, max)
+            )
+            finding += (
+                f" Over {count(len(mature), 'complete week')}, the rate lay between {percent(low)} and {percent(high)}."
+            )
     columns = [
         Column("Week of booking", "text", "Monday, in local time"),
         Column("Pickups"),
@@ -98,7 +103,9 @@ def _weeks_picture(finding: str, rows: list[Row]) -> str:
     mondays = [first + timedelta(weeks=number) for number in range((last - first).days // 7 + 1)][-106:]
     end = scale_end([(row["cancellation_rate"] * 1.1, row["rated"]) for row in rows])
     points = [
-        (float(number), known[monday]["cancellation_rate"], _week_words(known[monday])) if monday in known else (float(number), None, "")
+        (float(number), known[monday]["cancellation_rate"], _week_words(known[monday]))
+        if monday in known
+        else (float(number), None, "")
         for number, monday in enumerate(mondays)
     ]
     step = max(1, len(mondays) // 5)
@@ -175,14 +182,18 @@ def _timing_series(name: str, rows: list[Row]) -> Series:
 def rebookings_section(store: Store, carriers: list[str]) -> Section:
     """Returns the rates without cancellations that were only moved."""
     store.select(Selection())
-    rows = {row["carrier"]: row for row in store.rows("carrier_net_cancellations", "is_every_account and country = 'all'")}
+    rows = {
+        row["carrier"]: row for row in store.rows("carrier_net_cancellations", "is_every_account and country = 'all'")
+    }
     plain = {row["carrier"]: row for row in store.rows("carrier_cancellations", "is_every_account and country = 'all'")}
     found = [rows[name] for name in carriers if name in rows and rows[name]["net_cancellation_rate"] is not None]
     unknown = [row["carrier"] for row in found if (row["rebooked_by_chance_share"] or 0) > MOSTLY_CHANCE]
     cancelled, rebooked = (sum(row[name] for row in found) for name in ("mature_cancelled", "mature_rebooked"))
     finding = "No cancellation is known yet."
     if cancelled:
-        finding = f"{rebooked:,} of {count(cancelled, 'cancellation')} were followed by a matching booking within 24 hours."
+        finding = (
+            f"{rebooked:,} of {count(cancelled, 'cancellation')} were followed by a matching booking within 24 hours."
+        )
         chance = sum(row["rebooked_by_chance"] or 0 for row in found)
         finding += f" About {chance:,.0f} of them would have been followed anyway."
         if unknown:
@@ -225,4 +236,8 @@ def _net_picture(finding: str, found: list[Row], plain: dict[str, Row]) -> str:
               plain[row["carrier"]]["cancellation_rate"], f"net {percent(row['net_cancellation_rate'])}, all {percent(plain[row['carrier']]['cancellation_rate'])}")
         for row in found[:MOST_RANGES] if row["net_cancellation_rate_low"] is not None
     ]  # fmt: skip
-    return ranges(finding, drawn, [(end * part, f"{end * part:.3g}" if False else percent(end * part)) for part in (0, 0.25, 0.5, 0.75, 1)])
+    return ranges(
+        finding,
+        drawn,
+        [(end * part, f"{end * part:.3g}" if False else percent(end * part)) for part in (0, 0.25, 0.5, 0.75, 1)],
+    )

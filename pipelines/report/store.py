@@ -95,7 +95,9 @@ class Store:
         if self._lacks_intervals:
             self._session.execute("delete from derived.intervals")
             breakdowns = ", ".join(f"'{name}'" for name in self._lacks_intervals)
-            self._execute(f"insert into derived.intervals select * from derived.interval_query where breakdown in ({breakdowns})")
+            self._execute(
+                f"insert into derived.intervals select * from derived.interval_query where breakdown in ({breakdowns})"
+            )
             self._lacks_intervals = ()
 
     def _execute(self, statement: str) -> Any:
@@ -119,7 +121,9 @@ def copied(published: Session) -> Iterator[Store]:
         create_views(session)
         session.execute("create schema derived")
         session.execute("create table derived.pickups as select * from analytics.pickups")
-        session.execute(f"create table derived.selection (country text, since timestamp, is_one_carrier bool);{_SELECTED}")
+        session.execute(
+            f"create table derived.selection (country text, since timestamp, is_one_carrier bool);{_SELECTED}"
+        )
         session.execute(f"create view derived.interval_query as {query_of(VIEWS / 'rate_intervals.sql')}")
         session.execute("create table derived.intervals as select * from derived.interval_query limit 0")
         session.execute("create or replace view analytics.rate_intervals as select * from derived.intervals")
