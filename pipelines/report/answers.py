@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from pipelines.report.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing

@@ -50,7 +50,7 @@ def build_report(
             remove_leftovers(page, older_than_seconds=atomic_file.DAY_SECONDS)
             with backend.snapshot() as still, environment_variables(still), replace_atomically(page) as fresh:
                 with select_backend(project).read_session(only) as session, copied(session) as store:
-                    html = compose_page(store, only, max_age_hours, backend.is_demo(), on_progress)
+                    html = compose_page(store, only, max_age_hours, on_progress, is_demo=backend.is_demo())
                 fresh.write_text(html, encoding="utf-8")
         except OSError as error:
             raise DestinationError(str(page), str(error), "The previous report is unchanged.") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from pipelines.output import visible
 from pipelines.report.marks import interval, line_at, scale_end, spark
 from pipelines.report.store import Row
-from pipelines.report.words import MARKS, NONE, count, day, hours, names, percent, points, short_day, span
+from pipelines.report.words import MARKS, NONE, count, names, percent, points, short_day, span
 
 Cells = dict[str, str]
 # The values of a row, in the order in which the page's data lists them. `present_cells` fills the others.
@@ -105,9 +104,10 @@ def present_cells(change: Row | None, weeks: list[Row], last: date | None, end: 
     newest = max(known, key=lambda row: row["booked_week_local_start"], default=None)
     say = "No complete week yet"
     if newest:
+        rate = percent(newest["cancelled_within_48_hours_rate"])
         say = (
             f"Week of {short_day(newest['booked_week_local_start'])}: {newest['cancelled_within_48_hours']:,} of "
-            f"{newest['watched_48_hours']:,} cancelled within 48 hours of booking ({percent(newest['cancelled_within_48_hours_rate'])})"
+            f"{newest['watched_48_hours']:,} cancelled within 48 hours of booking ({rate})"
         )
     path = spark(known, last, end) if last else ""
     return {"change": change_text(change), "changesay": change_words(change), "spark": path, "sparksay": say}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipelines.output import to_html
+from pipelines.report.words import percent
 
 WIDTH, LABELS, ROW = 640, 170, 26
 LEFT, RIGHT, TOP, BOTTOM, PLOT = 46, 150, 12, 34, 190
@@ -68,17 +69,19 @@ def ranges(finding: str, rows: Sequence[Range], ticks: Sequence[tuple[float, str
     for number, row in enumerate(rows):
         y = number * ROW + ROW // 2
         arrow = "m-5 -4l5 4l-5 4" if row.high > end else ""
-        other = (
-            ""
-            if row.other is None
-            else f'<rect class="other" x="{at(row.other) - 4}" y="{y - 4}" width="8" height="8"/>'
-        )
-        drawn = f'<path class="range" d="M{at(row.low)} {y}H{at(row.high)}{arrow}"/>{other}<circle cx="{at(row.value)}" cy="{y}" r="5"/>'
+        other = ""
+        if row.other is not None:
+            other = f'<rect class="other" x="{at(row.other) - 4}" y="{y - 4}" width="8" height="8"/>'
+        line = f'<path class="range" d="M{at(row.low)} {y}H{at(row.high)}{arrow}"/>'
+        drawn = f'{line}{other}<circle cx="{at(row.value)}" cy="{y}" r="5"/>'
         parts.append(_text(LABELS - 10, y + 4, _short(row.label), "end"))
-        parts.append(
-            f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{row.label}: {row.text}")}">{drawn}</g>'
-        )
+        parts.append(_point(f"{row.label}: {row.text}", drawn))
     return picture(finding, WIDTH, height, "".join(parts))
+
+
+def quarters(end: float) -> list[tuple[float, str]]:
+    """Returns five ticks of a scale of shares from 0 to `end`."""
+    return [(end * part, percent(end * part)) for part in (0, 0.25, 0.5, 0.75, 1)]
 
 
 def lines(finding: str, series: Sequence[Series], x_ticks: Sequence[tuple[float, str]], y_end: float) -> str:
@@ -93,9 +96,8 @@ def lines(finding: str, series: Sequence[Series], x_ticks: Sequence[tuple[float,
     parts = []
     for share in (0, y_end / 2, y_end):
         y = place(start, share)[1]
-        parts.append(
-            f'<path class="rule" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>{_text(LEFT - 6, y + 4, f"{share:.0%}" if y_end >= 0.1 else f"{share:.1%}", "end")}'
-        )
+        words = f"{share:.0%}" if y_end >= 0.1 else f"{share:.1%}"
+        parts.append(f'<path class="rule" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>{_text(LEFT - 6, y + 4, words, "end")}')
     parts += [_text(place(x, 0)[0], TOP + PLOT + 18, words, "middle") for x, words in x_ticks]
     lowest = TOP + PLOT + BOTTOM
     for number, one in sorted(enumerate(series), key=lambda item: _last(item[1])):
@@ -120,7 +122,7 @@ def _line(series: Series, number: int, place: Callable[[float, float], tuple[int
             path += f"{'M' if is_gap else 'L'}{left} {top}"
             if words:
                 shape = SHAPES[number % len(SHAPES)].format(x=left, y=top, left=left - 4, top=top - 4)
-                points += f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{series.name}: {words}")}">{shape}</g>'
+                points += _point(f"{series.name}: {words}", shape)
         is_gap = y is None
     return path, points
 
@@ -135,13 +137,17 @@ def columns(finding: str, bars: Sequence[tuple[str, int, int, str]]) -> str:
         drawn = ""
         for kind, below, height in (("good", 0, good), ("bad", good, bad)):
             top = TOP + 100 - (below + height) / highest * 100
-            drawn += f'<rect class="{kind}" x="{x:.0f}" y="{top:.0f}" width="{width:.0f}" height="{height / highest * 100:.0f}"/>'
-        parts.append(
-            f'<g class="point" role="img" tabindex="0" aria-label="{to_html(f"{label}: {words}")}">{drawn}</g>'
-        )
+            size = f'x="{x:.0f}" y="{top:.0f}" width="{width:.0f}" height="{height / highest * 100:.0f}"'
+            drawn += f'<rect class="{kind}" {size}/>'
+        parts.append(_point(f"{label}: {words}", drawn))
         if number % 7 == 0:
             parts.append(_text(int(x), TOP + 122, label, "start"))
     return picture(finding, WIDTH, TOP + 130, "".join(parts))
+
+
+def _point(words: str, drawn: str) -> str:
+    """Returns a part of a picture that shows its value on hover and focus. The page's script shows the words."""
+    return f'<g class="point" role="img" tabindex="0" aria-label="{to_html(words)}">{drawn}</g>'
 
 
 def _text(x: int, y: int, words: str, anchor: str) -> str:

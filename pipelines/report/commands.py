@@ -23,3 +23,8 @@ def filter_options(only: PickupFilter) -> str:
     bounds = {"--since": only.since, "--until": only.until}
     parts += [option(flag, at.isoformat()) for flag, at in bounds.items() if at]
     return " ".join([*parts, *(["--by booking"] if only.by == "booking" else [])])
+
+
+def list_command(options: str, flags: str) -> str:
+    """Returns the command that lists the pickups of some state and selection."""
+    return " ".join(filter(None, [LIST, options, flags]))

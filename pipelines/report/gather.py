@@ -1,4 +1,4 @@
-"""Reads the views for every choice that the page offers: countries and periods. Each view's rows contain all accounts."""
+"""Reads the views for every country and period that the page offers. The rows of each view contain all accounts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.report.store import Row, Selection, Store
+from pipelines.report.words import count
 
 MOST_COUNTRIES = 8
 FEWEST_PICKUPS = 20  # countries with fewer pickups are included only in the rows for all countries
@@ -22,6 +23,7 @@ class Choices(NamedTuple):
     countries: list[str | None]
     periods: dict[str, datetime | None]
     carriers: list[str]
+    left_out: str
 
 
 class Rates(NamedTuple):
@@ -65,7 +67,13 @@ def find_choices(store: Store) -> Choices:
         [None, *(sorted(countries) if len(sizes["country"]) > 1 else [])],
         periods,
         carriers,
+        _left_out(len(sizes["account"]) - len(accounts), len(sizes["country"]) - len(countries)),
     )
+
+
+def _left_out(accounts: int, countries: int) -> str:
+    parts = [count(accounts, "account")] if accounts else []
+    return " and ".join([*parts, *([count(countries, "country", "countries")] if countries else [])])
 
 
 def _sizes(store: Store, column: str) -> dict[str, int]:

@@ -46,9 +46,7 @@ def judge(runs: list[Row], quarantine: Mapping[str, int], made_at: datetime, max
     problems = [words for account, run in sorted(last.items()) for words in _problems(account, run, good.get(account))]
     problems += _old(good, made_at, max_age_hours)
     if refused := sum(quarantine.values()):
-        problems.append(
-            f"{count(refused, 'record')} in quarantine could not be loaded and {'is' if refused == 1 else 'are'} in no number."
-        )
+        problems.append(f"{count(refused, 'record')} could not be loaded and so count in no number (quarantine).")
     return Health(as_of, problems, _headline(as_of, problems, last, made_at), last, good)
 
 

@@ -39,7 +39,8 @@ def document(body: str, data: Any, made_at: datetime) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="generator" content="{GENERATOR} {version("sendcloud-pickups")}">\n'
         f"{TITLE}, {made_at:%Y-%m-%d}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
-        f'<script type="application/json" id="data">{_json(data)}</script>\n<script>{script}</script>\n</body>\n</html>\n'
+        f'<script type="application/json" id="data">{_json(data)}</script>\n'
+        f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 

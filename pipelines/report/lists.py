@@ -5,11 +5,28 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pipelines.output import visible
+from pipelines.report.section import Section
 from pipelines.report.store import Row, Selection, Store
 from pipelines.report.tables import Column, Table
-from pipelines.report.words import NONE, day, hours, minute
+from pipelines.report.words import NONE, count, day, hours, minute
 
 MOST = 100
+ABOUT = (
+    "A pickup is stuck if it is still announcing although its window has ended, or if it has waited for longer than 99% "
+    "of acceptances took. This page contains no tracking numbers; the command prints them."
+)
+
+
+def to_do_section(store: Store, as_of: datetime | None) -> Section:
+    """Returns the pickups that need attention."""
+    stuck, upcoming = stuck_table(store), next_table(store, as_of)
+    waiting, ahead = len(stuck.rows) + stuck.left_out, len(upcoming.rows) + upcoming.left_out
+    finding = (
+        f"{count(waiting, 'pickup')} stuck; {ahead:,} to come on {day(as_of.date() + timedelta(days=1))}."
+        if as_of
+        else ""
+    )
+    return Section("to-do", "Pickups to look at", finding, "", [stuck, upcoming], ABOUT, "pickups list --stuck")
 
 
 def stuck_table(store: Store) -> Table:

@@ -52,7 +52,7 @@ function show() {
 }
 
 function text(cell) {
-  const place = cell.querySelector("summary, [data-cell]:not(.say)");
+  const place = cell.querySelector("[data-cell]:not(.say)");
   return (cell.querySelector(".spark") ? cell.querySelector(".say") : place || cell).textContent.trim();
 }
 

@@ -19,7 +19,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table with texts in its cells. `name` is the name of its CSV file. `left_out` counts rows that are not shown."""
+    """A table of texts. `name` is the name of its CSV file, and `left_out` the number of rows that are not shown."""
 
     name: str
     caption: str
@@ -31,10 +31,8 @@ class Table(NamedTuple):
 def heading_cell(column: Column) -> str:
     """Returns a heading that sorts the table, with its definition for those who hover over it or focus it."""
     about = f'<span class="say" role="tooltip">{to_html(column.about)}</span>' if column.about else ""
-    return (
-        f'<th scope="col" class="{column.kind} {"tip" if about else ""}"><button type="button">{to_html(column.heading)}'
-        f"</button>{about}</th>"
-    )
+    kinds = f"{column.kind} tip" if about else column.kind
+    return f'<th scope="col" class="{kinds}"><button type="button">{to_html(column.heading)}</button>{about}</th>'
 
 
 def render_table(table: Table) -> str:
