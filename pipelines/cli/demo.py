@@ -99,7 +99,7 @@ The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehous
   own keys   {keys}, then: {command} run
   schedule   {command} schedule systemd   (or cron, github, dagster; prints the files for a run every 15 minutes)
   notebooks  {lab}   (01-cancellation-rates, 02-pickup-windows, 03-is-the-data-healthy)
-  report     {command} report   (the three notebooks as one page)"""
+  report     {command} report --open   (the numbers as one page)"""
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:

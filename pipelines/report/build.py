@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipelines import atomic_file
@@ -14,7 +15,7 @@ from pipelines.destinations.select import select_backend
 from pipelines.errors import DestinationError, ForeignObject
 from pipelines.report.compose import compose_page
 from pipelines.report.html import is_own_page
-from pipelines.report.store import copied
+from pipelines.report.store import Store, copied
 
 
 def build_report(
@@ -48,10 +49,22 @@ def build_report(
             pass  # If there are no pickups, this call raises NoData before a snapshot is made.
         try:
             remove_leftovers(page, older_than_seconds=atomic_file.DAY_SECONDS)
-            with backend.snapshot() as still, environment_variables(still), replace_atomically(page) as fresh:
-                with select_backend(project).read_session(only) as session, copied(session) as store:
-                    html = compose_page(store, only, max_age_hours, on_progress, is_demo=backend.is_demo())
+            with replace_atomically(page) as fresh, _snapshot_store(project, only) as store:
+                html = compose_page(store, only, max_age_hours, on_progress, is_demo=backend.is_demo())
                 fresh.write_text(html, encoding="utf-8")
         except OSError as error:
             raise DestinationError(str(page), str(error), "The previous report is unchanged.") from error
     return page
+
+
+@contextmanager
+def _snapshot_store(project: Path, only: PickupFilter) -> Iterator[Store]:
+    """Yields a copy of the published tables as they are now. The snapshot ends as soon as it has been copied."""
+    with ExitStack() as stack:
+        with (
+            select_backend(project).snapshot() as still,
+            environment_variables(still),
+            select_backend(project).read_session(only) as session,
+        ):
+            store = stack.enter_context(copied(session))
+        yield store

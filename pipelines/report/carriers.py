@@ -79,7 +79,7 @@ def standing(carriers: list[Row]) -> str:
         (row for row in carriers if row["rated"]), key=lambda row: -row["difference"] if row["difference"] else 0
     )
     if not rated:
-        return "No rate is known yet, because no pickup window has ended."
+        return "No rate is known yet, because no pickup has finished."
     if len(rated) == 1:
         return f"{visible(rated[0]['carrier'])} is the only carrier with a rate, so there is nothing to compare."
     sides = {side: [row["carrier"] for row in rated if row["stands_out"] == side] for side in _SIDES}

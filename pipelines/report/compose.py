@@ -24,7 +24,7 @@ from pipelines.report.store import Row, Store
 from pipelines.report.timing import timing_section
 from pipelines.report.weeks import weeks_section
 from pipelines.report.windows import windows_section
-from pipelines.report.words import day
+from pipelines.report.words import day, minute
 
 REACH = (
     "The choices above don't change the sections below, which cover all pickups of this page. The period doesn't "
@@ -61,7 +61,7 @@ def compose_page(
         f'<section aria-label="Carriers"><p class="say-all" data-fill="say">{say}</p>{table}</section>\n',
         f'<p class="reach">{to_html(REACH)}{_left_out(choices)}</p>\n',
         *map(section_html, _sections(store, choices, health, runs, quarantine)),
-        f"<footer><p>Made {made_at:%Y-%m-%d %H:%M} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
+        f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
     return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)

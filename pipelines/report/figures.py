@@ -24,7 +24,7 @@ def rate_figure(carriers: list[Row], total: Row | None) -> Figure:
     if not pickups:
         return NONE, "No pickups in this selection."
     if total is None:
-        known = f"{count(pickups, 'pickup')} booked, {cancelled:,} of them cancelled already."
+        known = f"{count(pickups, 'pickup')} booked, {cancelled:,} cancelled already."
         return "Not known yet", f"{known} The rate follows when windows have ended."
     sure = f"95% interval {span(total['low'], total['high'])}."
     return percent(total["rate"]), f"{total['k']:,} of {count(total['n'], 'finished pickup')}. {sure}"
@@ -76,7 +76,7 @@ def next_figure(upcoming: Iterable[Row], as_of: datetime | None) -> Figure:
     )
     words = _expected(of_day)
     if not of_day:
-        words = f"The next open on {day(first)}." if first else "None is booked for later either."
+        words = f"The next open on {day(first)}." if first else "No later pickup is booked."
     week = sum(row["pickups"] for row in of_week)
     more = f" Up to {day(tomorrow + timedelta(days=6))}: {week:,}." if first and week else ""
     return count(sum(row["pickups"] for row in of_day), "pickup"), words + more
@@ -105,7 +105,7 @@ def stuck_figure(stuck: Iterable[Row]) -> Figure:
         by_carrier[row["carrier"]] = by_carrier.get(row["carrier"], 0) + row["stuck"]
     total = sum(by_carrier.values())
     if not total:
-        return "None stuck", "No pickup waits too long for its carrier."
+        return "0 stuck", "No pickup waits too long for its carrier."
     largest = sorted(by_carrier.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{visible(carrier)} {number:,}" for carrier, number in largest[:3])
     return (

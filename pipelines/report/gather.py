@@ -10,7 +10,7 @@ from pipelines.report.store import Row, Selection, Store
 from pipelines.report.words import count
 
 MOST_COUNTRIES = 8
-FEWEST_PICKUPS = 20  # countries with fewer pickups are included only in the rows for all countries
+FEWEST_PICKUPS = 20  # countries with fewer pickups are only in the totals; periods that leave out fewer are not offered
 MOST_ACCOUNTS = 40
 MOST_ROWS = 6_000  # of carriers, over all choices, so that the page stays below 3 MB
 WHOLE, PERIODS = "whole time", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
@@ -50,11 +50,10 @@ def find_choices(store: Store) -> Choices:
     store.select(Selection())
     sizes = {name: _sizes(store, name) for name in ("account", "country", "carrier")}
     as_of = read_as_of(store).get(None)
-    (first,) = store.rows("pickups", columns="min(window_ends_at_utc) as window_ends_at")
     periods: dict[str, datetime | None] = {WHOLE: None}
     for name, days in PERIODS.items():
         since = as_of - timedelta(days=days) if as_of else None
-        if since and first["window_ends_at"] and first["window_ends_at"] < since:
+        if since and _count_before(store, since) >= FEWEST_PICKUPS:
             periods[name] = since
     accounts, carriers = [*sizes["account"]][:MOST_ACCOUNTS], [*sizes["carrier"]]
     countries = [name for name, pickups in sizes["country"].items() if pickups >= FEWEST_PICKUPS][:MOST_COUNTRIES]
@@ -69,6 +68,12 @@ def find_choices(store: Store) -> Choices:
         carriers,
         _left_out(len(sizes["account"]) - len(accounts), len(sizes["country"]) - len(countries)),
     )
+
+
+def _count_before(store: Store, since: datetime) -> int:
+    where = f"window_ends_at_utc < timestamp '{since:%Y-%m-%d %H:%M:%S.%f}'"
+    (row,) = store.rows("pickups", where, "count(*) as pickups")
+    return int(row["pickups"])
 
 
 def _left_out(accounts: int, countries: int) -> str:

@@ -12,8 +12,8 @@ from pipelines.report.words import NONE, count, day, hours, minute
 
 MOST = 100
 ABOUT = (
-    "A pickup is stuck if it is still announcing although its window has ended, or if it has waited for longer than 99% "
-    "of acceptances took. This page contains no tracking numbers; the command prints them."
+    "A pickup is stuck if it is still announcing although its window has ended, or if it has waited for longer than "
+    "99% of acceptances took. This page contains no tracking numbers; the command prints them."
 )
 
 

@@ -34,12 +34,21 @@ VIEWS = SQL / "views"
 READ_INTERVALS = ("rates", "carrier_cancellations", "carrier_cancellations_weekly", "carrier_expected")
 BREAKDOWNS, WEEKS = ("total", "carrier"), ("carrier and week",)
 ALL_CARRIERS = "all carriers"
+# DuckDB plans with the statistics of a table, and keeps a prepared plan when they change. The rows that are not current
+# give each column statistics that allow every later selection, so that no condition is decided by the plan.
+_SELECTIONS = """
+    create table derived.selection (country text, since timestamp, is_one_carrier bool, is_current bool);
+    insert into derived.selection values
+        ('', '0001-01-01', true, false), (null, null, false, false), (chr(1114111), '9999-12-31', null, null),
+        (null, null, false, true)
+"""
 _SELECTED = f"""
     create or replace view analytics.pickups as
     select
         pickups.* replace (case when is_one_carrier then '{ALL_CARRIERS}' else carrier end as carrier)
     from derived.pickups, derived.selection
-    where (selection.country is null or coalesce(pickups.country, '{NO_COUNTRY}') = selection.country)
+    where selection.is_current
+        and (selection.country is null or coalesce(pickups.country, '{NO_COUNTRY}') = selection.country)
         and (since is null or window_ends_at_utc >= since)
 """  # noqa: S608  # the texts are constants
 
@@ -74,19 +83,22 @@ class Store:
         if selection == self._selected:
             return
         self._selected = selection
-        self._session.execute("delete from derived.selection")
-        self._session.execute("insert into derived.selection values (?, ?, ?)", list(selection))
+        self._session.execute("delete from derived.selection where is_current")
+        self._session.execute("insert into derived.selection values (?, ?, ?, true)", list(selection))
         self._lacks_intervals = BREAKDOWNS if selection.since else (*BREAKDOWNS, *WEEKS)
 
     def rows(self, view: str, where: str = "true", columns: str = "*") -> list[Row]:
         """Returns rows of a view as dicts. `where` and `columns` must not contain text from the data.
 
-        Planning a view takes longer than computing it over 100,000 pickups, so the plan is kept for later selections.
+        Planning a view takes as long as computing it over 100,000 pickups, so plans are kept for later selections. The
+        plans of views that read `derived.intervals` are not, because they depend on the statistics of its rows.
         """
+        query = f"select {columns} from analytics.{view} where {where}"  # noqa: S608  # the caller's own words
         if view in READ_INTERVALS:
             self._fill_intervals()
-        query = f"select {columns} from analytics.{view} where {where}"  # noqa: S608  # the caller's own words
-        found = self._execute(query)
+            found = self._session.execute(query)
+        else:
+            found = self._execute(query)
         names = [name for name, *_ in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
@@ -120,9 +132,7 @@ def copied(published: Session) -> Iterator[Store]:
         create_views(session)
         session.execute("create schema derived")
         session.execute("create table derived.pickups as select * from analytics.pickups")
-        session.execute(
-            f"create table derived.selection (country text, since timestamp, is_one_carrier bool);{_SELECTED}"
-        )
+        session.execute(f"{_SELECTIONS}; {_SELECTED}")
         session.execute(f"create view derived.interval_query as {query_of(VIEWS / 'rate_intervals.sql')}")
         session.execute("create table derived.intervals as select * from derived.interval_query limit 0")
         session.execute("create or replace view analytics.rate_intervals as select * from derived.intervals")
