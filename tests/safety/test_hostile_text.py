@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -112,7 +112,9 @@ def test_an_alert_shows_control_characters_as_text(loaded: Installation, api: Sa
 
 
 def test_a_report_shows_control_characters_as_text() -> None:
-    page = document("<p>c\x1b[31m \u202egpj</p>\n\t<p>d</p>", {"names": ["e\x9b</script>"]}, datetime(2026, 11, 23, 12))
+    made_at = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    page = document("<p>c\x1b[31m \u202egpj</p>\n\t<p>d</p>", {"names": ["e\x9b</script>"]}, made_at)
 
     assert not RAW.search(page.replace("\t", ""))
     assert "<p>c\\x1b[31m \\u202egpj</p>\n\t<p>d</p>" in page
