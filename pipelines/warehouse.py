@@ -109,14 +109,6 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         yield connection
 
 
-def is_demo() -> bool:
-    """Returns whether readers see the data from `pickups demo`, because no run has published anything yet."""
-    from pipelines.destinations.select import select_backend
-
-    with project_context() as project:
-        return select_backend(project).is_demo()
-
-
 def select_all(view: str) -> str:
     """Returns the query for a view's rows. Raises ValueError if there is no such view."""
     names = [path.stem for path in view_files()]

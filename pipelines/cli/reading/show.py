@@ -23,7 +23,7 @@ from pipelines.output import (
     print_text,
     visible,
 )
-from pipelines.warehouse import is_demo, reading, select_all
+from pipelines.warehouse import reading, select_all
 
 if TYPE_CHECKING:
     from pipelines.destinations.base import Session
@@ -33,7 +33,6 @@ SHORT_NAMES = {"carriers": "carrier_cancellations", "windows": "carrier_windows"
 TABLES = {"carriers": carriers_table, "windows": windows_table}
 OF_ACCOUNTS = ("runs", "quarantine")  # only the accounts of a filter limit these views
 TABLE_ROWS = 100
-DEMO_LINE = "DEMO DATA from pickups demo, not from your account"
 
 
 def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS) -> None:
@@ -56,8 +55,6 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
     if grain is None:
         raise typer.BadParameter(_unknown_view(name), param_hint="VIEW")
     query = select_all(SHORT_NAMES.get(name, name))
-    if is_demo():
-        print_text(DEMO_LINE, err=form in ("csv", "json"))
     with reading(only=only) as session:
         if form == "csv":
             print_csv(*fetch_rows(session, query))
