@@ -8,22 +8,22 @@ from importlib.metadata import version
 
 from pipelines.destinations.filter import PickupFilter
 from pipelines.output import to_html, visible
-from pipelines.report.accounts import accounts_section
-from pipelines.report.answers import compute_answers
-from pipelines.report.carrier_table import carrier_table
 from pipelines.report.commands import filter_options
 from pipelines.report.gather import Choices, find_choices
+from pipelines.report.glance.answers import compute_answers
+from pipelines.report.glance.carrier_table import carrier_table
+from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
 from pipelines.report.health import Health, judge
 from pipelines.report.html import document
-from pipelines.report.lists import to_do_section
-from pipelines.report.page import choice_form, figure_cards, header, list_options, section_html
-from pipelines.report.rebookings import rebookings_section
-from pipelines.report.runs import health_section
-from pipelines.report.section import Section
+from pipelines.report.sections.accounts import accounts_section
+from pipelines.report.sections.lists import to_do_section
+from pipelines.report.sections.rebookings import rebookings_section
+from pipelines.report.sections.runs import health_section
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.timing import timing_section
+from pipelines.report.sections.weeks import weeks_section
+from pipelines.report.sections.windows import windows_section
 from pipelines.report.store import Row, Store
-from pipelines.report.timing import timing_section
-from pipelines.report.weeks import weeks_section
-from pipelines.report.windows import windows_section
 from pipelines.report.words import day, minute
 
 REACH = (

@@ -10,8 +10,8 @@ from pipelines.output import to_html, visible
 from pipelines.report.commands import option
 from pipelines.report.gather import Choices
 from pipelines.report.health import Health
-from pipelines.report.section import Section
-from pipelines.report.tables import render_table
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import render_table
 
 FIGURES = {"rate": "Cancelled", "change": "Change in four weeks", "next": "Tomorrow", "stuck": "Needs attention"}
 DEMO = '<strong class="demo">DEMO DATA</strong> from <code>pickups demo</code>, not from your account. '

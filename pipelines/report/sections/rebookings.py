@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipelines.output import visible
-from pipelines.report.charts import Range, quarters, ranges
-from pipelines.report.marks import scale_end
-from pipelines.report.section import Section
+from pipelines.report.glance.marks import scale_end
+from pipelines.report.sections.charts import Range, quarters, ranges
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import count, names, percent, span
 
 MOST_RANGES = 20

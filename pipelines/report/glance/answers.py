@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from pipelines.report.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing
-from pipelines.report.figures import (
+from pipelines.report.gather import Choices, Present, Rates, of_account, read_as_of, read_present, read_rates
+from pipelines.report.glance.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing
+from pipelines.report.glance.figures import (
     change_figure,
     next_figure,
     rate_figure,
@@ -15,8 +16,7 @@ from pipelines.report.figures import (
     total_of,
     total_of_carrier,
 )
-from pipelines.report.gather import Choices, Present, Rates, of_account, read_as_of, read_present, read_rates
-from pipelines.report.marks import scale_end
+from pipelines.report.glance.marks import scale_end
 from pipelines.report.store import Row, Store
 
 Answer = dict[str, Any]

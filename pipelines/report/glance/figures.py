@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from pipelines.output import visible
-from pipelines.report.carriers import change_words
+from pipelines.report.glance.carriers import change_words
 from pipelines.report.store import Row
 from pipelines.report.words import NONE, count, day, percent, points, short_day, span
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from pipelines.output import visible
-from pipelines.report.charts import columns
 from pipelines.report.health import Health, failed_checks
-from pipelines.report.section import Section
+from pipelines.report.sections.charts import columns
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import NONE, count, minute, short_day
 
 RUN_DAYS, MOST_CHECKS, MOST_ERRORS = 28, 100, 20

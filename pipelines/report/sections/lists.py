@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pipelines.output import visible
-from pipelines.report.section import Section
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import NONE, count, day, hours, minute
 
 MOST = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipelines.report.tables import Table
+from pipelines.report.sections.tables import Table
 
 
 class Section(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelines.output import visible
-from pipelines.report.charts import Range, quarters, ranges
+from pipelines.report.glance.marks import scale_end
 from pipelines.report.health import Health
-from pipelines.report.marks import scale_end
-from pipelines.report.section import Section
+from pipelines.report.sections.charts import Range, quarters, ranges
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import NONE, count, minute, percent, span
 
 MOST_RANGES = 40

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipelines.output import visible
-from pipelines.report.charts import Series, lines
-from pipelines.report.marks import ENOUGH, scale_end
-from pipelines.report.section import Section
+from pipelines.report.glance.marks import ENOUGH, scale_end
+from pipelines.report.sections.charts import Series, lines
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import ALL_CARRIERS, Row, Selection, Store
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import NONE, count, percent
 
 MOST_SERIES = 4

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.output import to_html
-from pipelines.report.carriers import PRESENT_CELLS, RATE_CELLS
 from pipelines.report.commands import CANCELLED, list_command
-from pipelines.report.marks import BAR_WIDTH, HEIGHT, SPARK_WIDTH
-from pipelines.report.tables import Column, heading_cell
+from pipelines.report.glance.carriers import PRESENT_CELLS, RATE_CELLS
+from pipelines.report.glance.marks import BAR_WIDTH, HEIGHT, SPARK_WIDTH
+from pipelines.report.sections.tables import Column, heading_cell
 
 SHOWN_ROWS = 15  # report.css hides the others until the reader asks for them
 COMMANDS = {"Cancelled": CANCELLED, "Cancelled late": "--mature --late", "Failed": "--mature --state failed"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from pipelines.output import visible
-from pipelines.report.marks import interval, line_at, scale_end, spark
+from pipelines.report.glance.marks import interval, line_at, scale_end, spark
 from pipelines.report.store import Row
 from pipelines.report.words import MARKS, NONE, count, names, percent, points, short_day, span
 

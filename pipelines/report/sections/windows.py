@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelines.output import to_html, visible
-from pipelines.report.section import Section
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.tables import Column, Table
 from pipelines.report.words import NONE, count, hours, percent
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
