@@ -83,7 +83,7 @@ def _next_title(as_of: datetime | None, made_at: datetime) -> str:
 def _left_out(choices: Choices) -> str:
     if not choices.left_out:
         return ""
-    return to_html(f" The lists contain the largest accounts and countries; {choices.left_out} are in the totals only.")
+    return to_html(f" The totals also contain {choices.left_out} that the lists leave out.")
 
 
 def _sections(
