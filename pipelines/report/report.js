@@ -52,7 +52,7 @@ function show() {
 }
 
 function text(cell) {
-  const place = cell.querySelector("[data-cell]:not(.say)");
+  const place = cell.querySelector("button, [data-cell]:not(.say)");
   return (cell.querySelector(".spark") ? cell.querySelector(".say") : place || cell).textContent.trim();
 }
 
@@ -91,7 +91,7 @@ function download(table) {
 }
 
 function showValue(event) {
-  const point = event.target.closest(".point");
+  const point = event.target.closest(".point") || (event.type === "pointerover" && document.activeElement.closest(".point"));
   document.getElementById("value").textContent = point ? point.getAttribute("aria-label") : "";
 }
 
