@@ -19,10 +19,10 @@ HERE = Path(__file__).parent
 
 
 def first_screen(page: Path, picture: Path, chromium: str) -> None:
-    """Saves a screenshot of the page in a window of 1100 by 1500 pixels."""
+    """Saves a screenshot of the page in a window of 1280 by 800 pixels."""
     with tempfile.TemporaryDirectory() as profile:
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
-        asked = ["--window-size=1100,1500", f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
+        asked = ["--window-size=1280,800", f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
         command = [chromium, *quiet, *asked]
         subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603  # constant arguments
 

@@ -13,7 +13,6 @@ PipelineError
 ├── NoData             there are no published pickups to read
 ├── ViewsNotExported   `publish.views` is `built`, but the views were never built
 ├── StaleData          the last good run is too old, or there is none
-├── NotebookFailed     a notebook failed, so no report was written
 └── Interrupted        you pressed Ctrl-C
 
 The source's errors, such as SettingsError for a missing or invalid setting, are defined in
@@ -178,16 +177,6 @@ class StaleData(PipelineError):
         )
 
 
-class NotebookFailed(PipelineError):
-    """Raised when a notebook cell fails or times out, or when the kernel dies."""
-
-    def __init__(self, notebook: Path, evidence: str) -> None:
-        super().__init__(
-            f"No report was written because {notebook.name} failed: {evidence}. The previous report is unchanged. "
-            f"To find the failing cell, open {notebook} in JupyterLab and run all cells."
-        )
-
-
 class Interrupted(PipelineError):
     """Raised when Ctrl-C stops a command."""
 
@@ -202,7 +191,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     **dict.fromkeys((OwnershipError, NoData, ViewsNotExported), 3),
     **dict.fromkeys((Unavailable, BadResponse), 4),
     RunInProgress: 5,
-    **dict.fromkeys((DestinationError, NotebookFailed), 6),
+    DestinationError: 6,
     RunTimedOut: 143,
     Interrupted: 130,
 }

@@ -170,14 +170,7 @@ def page(shop: tuple[Installation, Sandbox]) -> Path:
     installation, _ = shop
     done = installation.process("report")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.split() == [
-        "running",
-        "01-cancellation-rates",
-        "running",
-        "02-pickup-windows",
-        "running",
-        "03-is-the-data-healthy",
-    ]
+    assert done.stderr.splitlines()[0] == "computing all countries"
     assert done.stdout.strip() == str(installation.folder / "data" / "report" / "index.html")
     return Path(done.stdout.strip())
 

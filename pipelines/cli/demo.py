@@ -100,7 +100,7 @@ The tables are in {folder / "pickups.duckdb"} (runs write to {folder / "warehous
   own keys   {keys}, then: {command} run
   schedule   {command} schedule systemd   (or cron, docker, kubernetes, github, dagster; prints the files that it needs)
   notebooks  {lab}   (04-your-own-question is a tutorial)
-  report     {command} report   (one page for a browser or printer)"""
+  report     {command} report --open   (the numbers as one page)"""
 
 
 def serve_sandbox(port: int, pickups: int, seed: int) -> None:

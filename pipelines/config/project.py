@@ -44,12 +44,6 @@ def packaged_folder() -> Path:
     return inside_the_wheel if inside_the_wheel.is_dir() else Path(__file__).parents[2]
 
 
-def notebooks_folder(project: Path) -> Path:
-    """Returns the folder with the notebooks for the report: the project's own or, if it has none, the packaged ones."""
-    own = project / "notebooks"
-    return own if any(own.glob("*.ipynb")) else packaged_folder() / "notebooks"
-
-
 def command_path(folder: Path, name: str = "pickups") -> str:
     """Returns a path that starts the program from the folder without relying on PATH, for example in cron.
 

@@ -102,7 +102,7 @@ def checks() -> Iterator[dg.AssetCheckResult]:
 
 @dg.asset(key_prefix="analytics", group_name=DATASET, deps=[PICKUPS])
 def report() -> dg.MaterializeResult[None]:
-    """Writes the executed notebooks as one page, `data/report/index.html`."""
+    """Writes the numbers as one page, `data/report/index.html`."""
     try:
         page = build.build_report(project / "data" / "report" / "index.html")
     except KNOWN_ERRORS as error:

@@ -171,7 +171,6 @@ def test_a_failed_must_pass_check_prevents_the_report(location: Any, instance: A
 
 
 def test_the_report_is_a_separate_asset(location: Any, instance: Any, installation: Installation) -> None:
-    pytest.importorskip("nbclient", reason="a report needs the notebooks' libraries")
     run(location, instance, "north")
 
     done = location.resolve_job_def("one_report").execute_in_process(instance=instance, raise_on_error=False)

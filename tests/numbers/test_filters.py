@@ -3,13 +3,10 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from pipelines.destinations.filter import CLOCKS, PickupFilter
-from pipelines.report.settings_cell import fill_settings_cell
+from pipelines.destinations.filter import CLOCKS
 from pipelines.warehouse import read
-from sources.sendcloud.errors import SettingsError
 from tests.support.by_hand import VIEWS, cancelled, pickup, run
 from tests.support.cases import quick
 
@@ -172,44 +169,3 @@ def test_filter_that_cannot_be_applied_says_why(published, only, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  # the message is compared below
         read("pickups", path, **only)
     assert str(refused.value).startswith(message)
-
-
-EVERYTHING = PickupFilter.parse(
-    accounts=["a"], carriers=["b"], countries=["c"], since="2026-01-01", until="2026-02-01", by="booking"
-)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_report_writes_its_filter_into_the_settings_of_each_notebook(path):
-    notebook = nbformat.read(path, as_version=4)
-    settings = {}
-
-    fill_settings_cell(notebook, path, EVERYTHING)
-
-    (cell,) = [cell for cell in notebook.cells if cell.id == "only"]
-    exec(cell.source, settings)
-    assert {name: settings[name] for name in ("accounts", "carriers", "countries", "by")} == {
-        "accounts": ["a"],
-        "carriers": ["b"],
-        "countries": ["C"],
-        "by": "booking",
-    }
-    assert (settings["since"], settings["until"]) == ("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
-
-
-def test_notebook_that_would_ignore_a_part_of_the_filter_is_refused():
-    """In a project folder, the notebooks may be from version 0.2, whose settings were carriers and since."""
-    old = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell("carriers = None\nsince = None", id="only"),
-            nbformat.v4.new_code_cell('read("carrier_windows", carriers=carriers, since=since)'),
-        ]
-    )
-    path = Path("/shop/notebooks/01.ipynb")
-
-    fill_settings_cell(old, path, PickupFilter.parse(carriers=["dhl"], since="2026-01-01"))
-    assert "carriers = ['dhl']" in old.cells[0].source
-    with pytest.raises(SettingsError, match=r"does not use the setting `accounts`.* pickups init /shop"):
-        fill_settings_cell(old, path, PickupFilter.parse(accounts=["a"]))
-    with pytest.raises(SettingsError, match="`by`"):
-        fill_settings_cell(old, path, PickupFilter.parse(since="2026-01-01", by="booking"))

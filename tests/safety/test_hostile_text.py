@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.destinations.filter import PickupFilter
-from pipelines.report.html import Chapter, render_page
+from pipelines.report.html import document
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.alert_receiver import listening
 from tests.support.installation import API_VERSION, Installation
@@ -113,16 +112,13 @@ def test_an_alert_shows_control_characters_as_text(loaded: Installation, api: Sa
 
 
 def test_a_report_shows_control_characters_as_text() -> None:
-    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    times = {"run_number": 1, "started_at_utc": noon, "observed_at_utc": noon}
-    runs = [{"has_succeeded": True, "account": "a", **times}]
-    hostile = Chapter("a", "b", [], "<p>c\x1b[31m \u202egpj</p>\n\t<p>d</p>")
+    made_at = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
-    page = render_page([hostile], runs, PickupFilter(carriers=["e\x9b<script>"]))
+    page = document("<p>c\x1b[31m \u202egpj</p>\n\t<p>d</p>", {"names": ["e\x9b</script>"]}, made_at)
 
     assert not RAW.search(page.replace("\t", ""))
     assert "<p>c\\x1b[31m \\u202egpj</p>\n\t<p>d</p>" in page
-    assert "only e\\x9b&lt;script&gt;" in page
+    assert '{"names": ["e\\u009b\\u003c/script>"]}' in page
 
 
 def test_a_debug_run_shows_control_characters_as_text(loaded: Installation, api: Sandbox) -> None:

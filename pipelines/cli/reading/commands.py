@@ -119,14 +119,19 @@ def report(
     since: Since = None,
     until: Until = None,
     by: By = "window",
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Write the notebooks as one page for a browser or printer. For example: pickups report --since 2026-01-01"""
+    """Write the numbers as one page for a browser or printer. For example: pickups report --open --since 2026-01-01"""
     only = parse_filter(account, carrier, country, since, until, by)
     from pipelines.report.build import build_report
 
     with usage_errors():
-        page = build_report(to, only=only, on_progress=lambda name: print_text(f"running {name}", err=True))
+        page = build_report(to, only=only, on_progress=lambda name: print_text(f"computing {name}", err=True))
     print_text(page)
+    if is_opened:
+        from pipelines.cli.reading.browser import open_page
+
+        open_page(page)
 
 
 def models(

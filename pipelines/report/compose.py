@@ -1,0 +1,100 @@
+"""Computes every part of the page from a copy of the published tables, and puts the parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+
+from pipelines.destinations.filter import PickupFilter
+from pipelines.output import to_html, visible
+from pipelines.report.commands import filter_options
+from pipelines.report.gather import Choices, find_choices
+from pipelines.report.glance.answers import compute_answers
+from pipelines.report.glance.carrier_table import carrier_table
+from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
+from pipelines.report.health import Health, judge
+from pipelines.report.html import document
+from pipelines.report.sections.accounts import accounts_section
+from pipelines.report.sections.lists import to_do_section
+from pipelines.report.sections.rebookings import rebookings_section
+from pipelines.report.sections.runs import health_section
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.timing import timing_section
+from pipelines.report.sections.weeks import weeks_section
+from pipelines.report.sections.windows import windows_section
+from pipelines.report.store import Row, Store
+from pipelines.report.words import day, minute
+
+REACH = (
+    "The choices above don't change the sections below, which cover all pickups of this page. The period doesn't "
+    "change the four weeks, the pickups to come and the stuck pickups."
+)
+
+
+def compose_page(
+    store: Store, only: PickupFilter, max_age_hours: float, on_progress: Callable[[str], None], *, is_demo: bool
+) -> str:
+    """Returns the report as one HTML document.
+
+    Args:
+        store: the published tables, already limited to `only`.
+        only: the pickups to include.
+        max_age_hours: `[status] max_age_hours`.
+        on_progress: called with the name of each country before its numbers are computed.
+        is_demo: whether the tables are those of `pickups demo`.
+    """
+    made_at = datetime.now(UTC).replace(tzinfo=None)
+    runs, quarantine = store.rows("runs"), _quarantine(store)
+    health = judge(runs, quarantine, made_at, max_age_hours)
+    choices = find_choices(store)
+    rates, present = compute_answers(store, choices, on_progress)
+    options, flags = list_options(choices), filter_options(only)
+    names, lists = [visible(name) for name in choices.carriers], {k: [o.flags for o in v] for k, v in options.items()}
+    first, now = rates[0][0][0], present[0][0]
+    say = to_html(first["say"] if first else "There are no pickups yet.")
+    table = carrier_table(first, now, names, lists["carrier"][1:], flags)
+    body = [
+        header(health, only, is_demo=is_demo),
+        choice_form(options),
+        figure_cards(first, now, _next_title(health.as_of, made_at)),
+        f'<section aria-label="Carriers"><p class="say-all" data-fill="say">{say}</p>{table}</section>\n',
+        f'<p class="reach">{to_html(REACH)}{_left_out(choices)}</p>\n',
+        *map(section_html, _sections(store, choices, health, runs, quarantine)),
+        f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
+    ]
+    data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
+    return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)
+
+
+def _quarantine(store: Store) -> Mapping[str, int]:
+    rows = store.rows("quarantine", "not is_resolved group by account", "account, count(*) as records")
+    return {row["account"]: row["records"] for row in rows}
+
+
+def _next_title(as_of: datetime | None, made_at: datetime) -> str:
+    """Returns the title of the figure about the day after the data, which is tomorrow only if the data is of today."""
+    if as_of is None:
+        return "To come"
+    following = as_of.date() + timedelta(days=1)
+    return f"{'Tomorrow, ' if as_of.date() == made_at.date() else ''}{day(following)}"
+
+
+def _left_out(choices: Choices) -> str:
+    if not choices.left_out:
+        return ""
+    return to_html(f" The totals also contain {choices.left_out} that the lists leave out.")
+
+
+def _sections(
+    store: Store, choices: Choices, health: Health, runs: list[Row], quarantine: Mapping[str, int]
+) -> list[Section]:
+    return [
+        to_do_section(store, health.as_of),
+        weeks_section(store),
+        timing_section(store, choices.carriers),
+        rebookings_section(store, choices.carriers),
+        windows_section(store, choices.carriers),
+        accounts_section(store, health, quarantine),
+        health_section(runs, health),
+    ]

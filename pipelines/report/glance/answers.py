@@ -1,0 +1,95 @@
+"""Computes the finished texts for every choice of account, country and period. The page's script only selects them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from pipelines.report.gather import Choices, Present, Rates, of_account, read_as_of, read_present, read_rates
+from pipelines.report.glance.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing
+from pipelines.report.glance.figures import (
+    change_figure,
+    next_figure,
+    rate_figure,
+    stuck_figure,
+    total_of,
+    total_of_carrier,
+)
+from pipelines.report.glance.marks import scale_end
+from pipelines.report.store import Row, Store
+
+Answer = dict[str, Any]
+
+
+def compute_answers(store: Store, choices: Choices, on_progress: Callable[[str], None]) -> tuple[list[Any], list[Any]]:
+    """Returns the texts of the rates by country, period and account, and those of the present by country and account.
+
+    An answer is None if the account has no pickups in the country and period. In the rows of both lists, a carrier is
+    its place in `choices.carriers`.
+    """
+    places = {name: number for number, name in enumerate(choices.carriers)}
+    as_of = read_as_of(store)
+    rates, present = [], []
+    for country in choices.countries:
+        on_progress(country or "all countries")
+        by_period = [read_rates(store, country, since) for since in reversed(choices.periods.values())]
+        now = read_present(store, country, as_of)  # the last selection above is the one that this one needs
+        rates.append(
+            [[_rate_answer(found, name, places) for name in choices.accounts] for found in reversed(by_period)]
+        )
+        present.append([_present_answer(now, account, places) for account in choices.accounts])
+    return rates, present
+
+
+def _rate_answer(found: Rates, account: str | None, places: Mapping[str, int]) -> Answer | None:
+    carriers = list(of_account(found.carriers, account))
+    if not carriers:
+        return None
+    total = next(of_account(found.total, account), None)
+    expected = {row["carrier"]: row for row in of_account(found.expected, account)}
+    rows, scale = rate_rows(carriers, total if total and total["n"] else None, expected)
+    figures = {row["carrier"]: rate_figure([row], total_of_carrier(row)) for row in carriers}
+    names = [row["carrier"] for row in _in_order(carriers)]
+    return {
+        "say": standing(carriers),
+        "scale": scale,
+        "rate": rate_figure(carriers, total_of(total)),
+        "rows": [
+            [places[name], *(cells[key] for key in RATE_CELLS[1:]), *figures[name]]
+            for name, cells in zip(names, rows, strict=True)
+        ],
+    }
+
+
+def _in_order(carriers: list[Row]) -> list[Row]:
+    return sorted(carriers, key=lambda row: (-(row["cancellation_rate_shrunken"] or -1), row["carrier"]))
+
+
+def _present_answer(found: Present, account: str | None, places: Mapping[str, int]) -> Answer:
+    changes = {row["carrier"]: row for row in of_account(found.changes, account)}
+    weeks: dict[str, list[Row]] = {}
+    for row in of_account(found.weeks, account):
+        weeks.setdefault(row["carrier"], []).append(row)
+    upcoming = list(of_account(found.upcoming, account))
+    stuck = [row for row in found.stuck if account in (None, row["account"])]
+    as_of = found.as_of.get(account)
+    every_week = [row for rows in weeks.values() for row in rows if row["watched_48_hours"]]
+    last: date | None = max((row["booked_week_local_start"] for row in every_week), default=None)
+    end = scale_end([(row["cancelled_within_48_hours_rate"], row["watched_48_hours"]) for row in every_week])
+    rows = {}
+    for name in sorted({*changes, *weeks, *(row["carrier"] for row in [*upcoming, *stuck])} & places.keys()):
+        cells = present_cells(changes.get(name), weeks.get(name, []), last, end)
+        ahead, waiting = ([row for row in rows_ if row["carrier"] == name] for rows_ in (upcoming, stuck))
+        rows[places[name]] = [
+            *(cells[key] for key in PRESENT_CELLS),
+            *change_figure(changes.get(name)),
+            *next_figure(ahead, as_of),
+            *stuck_figure(waiting),
+        ]
+    return {
+        "change": change_figure(next(of_account(found.total_changes, account), None)),
+        "next": next_figure(upcoming, as_of),
+        "stuck": stuck_figure(stuck),
+        "rows": rows,
+    }

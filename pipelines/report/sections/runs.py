@@ -1,0 +1,63 @@
+"""Builds the section on the runs and the checks of the data."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pipelines.output import visible
+from pipelines.report.health import Health, failed_checks
+from pipelines.report.sections.charts import columns
+from pipelines.report.sections.section import Section
+from pipelines.report.sections.tables import Column, Table
+from pipelines.report.store import Row
+from pipelines.report.words import NONE, count, minute, short_day
+
+RUN_DAYS, MOST_CHECKS, MOST_ERRORS = 28, 100, 20
+ABOUT = (
+    "Most checks only warn: they count pickups with unusual values, which are loaded and counted. If a must-pass check "
+    "fails, the numbers are incomplete. Outlined parts of the columns are failed runs."
+)
+
+
+def health_section(runs: list[Row], health: Health) -> Section:
+    """Returns the runs of the last four weeks and the checks of each account's last good run."""
+    newest = max((run["started_at_utc"].date() for run in runs), default=None)
+    since = newest - timedelta(days=RUN_DAYS - 1) if newest else date.max
+    recent = [run for run in runs if run["started_at_utc"].date() >= since]
+    failed = [run for run in recent if not run["has_succeeded"]]
+    finding = "No run is recorded."
+    if recent:
+        finding = f"{len(recent) - len(failed):,} of {count(len(recent), 'run')} in four weeks succeeded."
+    finding = " ".join([finding, *health.problems])
+    drawing = columns(finding, _bars(recent, since)) if recent else ""
+    tables = [_checks(health), _errors(failed)]
+    return Section("health", "Data health", finding, drawing, tables, ABOUT, "pickups status")
+
+
+def _bars(recent: list[Row], since: date) -> list[tuple[str, int, int, str]]:
+    """Returns the counts of good and of failed runs for each day."""
+    days = {since + timedelta(days=number): [0, 0] for number in range(RUN_DAYS)}
+    for run in recent:
+        days[run["started_at_utc"].date()][not run["has_succeeded"]] += 1
+    return [(short_day(day), good, bad, f"{good:,} succeeded, {bad:,} failed") for day, (good, bad) in days.items()]
+
+
+def _checks(health: Health) -> Table:
+    cells = [
+        [visible(account), check, f"{rows:,}"]
+        for account, run in sorted(health.good_runs.items())
+        for check, rows in failed_checks(run).items()
+    ]
+    heads = [Column("Account", "text"), Column("Check", "text"), Column("Rows")]
+    left_out = max(0, len(cells) - MOST_CHECKS)
+    return Table("checks", "Checks that found rows in the last good runs", heads, cells[:MOST_CHECKS], left_out)
+
+
+def _errors(failed: list[Row]) -> Table:
+    newest_first = sorted(failed, key=lambda run: run["started_at_utc"], reverse=True)
+    cells = [
+        [visible(run["account"]), minute(run["started_at_utc"]), visible(run["error"] or NONE)] for run in newest_first
+    ]
+    heads = [Column("Account", "text"), Column("Started (UTC)", "text"), Column("Error", "text")]
+    left_out = max(0, len(cells) - MOST_ERRORS)
+    return Table("failed-runs", "Failed runs of the last four weeks", heads, cells[:MOST_ERRORS], left_out)
