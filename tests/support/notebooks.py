@@ -1,6 +1,6 @@
 """Executes notebooks in this process.
 
-A separate kernel costs four seconds of CPU time per notebook, and `pickups report` has three notebooks.
+A separate kernel costs four seconds of CPU time per notebook, and there are four notebooks.
 """
 
 from __future__ import annotations
