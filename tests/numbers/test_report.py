@@ -77,8 +77,8 @@ def test_content_security_policy_allows_only_the_pages_own_style_and_script(page
     assert re.findall(r"'sha256-([^']+)'", policy) == hashes
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
-    assert "".join(found.inside["style"]) == own[0].read_text()
-    assert "".join(found.inside["script"]).endswith(own[1].read_text())
+    assert "".join(found.inside["style"]).strip() == own[0].read_text().strip()
+    assert "".join(found.inside["script"]).strip().endswith(own[1].read_text().strip())
 
 
 @pytest.mark.slow

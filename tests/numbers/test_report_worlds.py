@@ -16,6 +16,7 @@ from pipelines.destinations.filter import ALL_PICKUPS
 from pipelines.report.compose import compose_page
 from pipelines.report.store import copied
 from tests.support.by_hand import FUTURE, cancelled, instant, many, pickup, run
+from tests.support.cases import quick
 
 SILLY = re.compile(
     r"\b(nan|None|inf)\b|0\.0 to 0\.0%|(?<![\w,.])1 (pickups|cancellations|windows|accounts|hours|weeks|runs)\b"
@@ -81,7 +82,7 @@ def test_forty_accounts_can_each_be_chosen(published: Published) -> None:
     assert "40 accounts, with rates from " in text
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "=1+1", "\"'&", "\u202eabc", "</script>"])
+@pytest.mark.parametrize("name", quick(["</script><b>", "=1+1", "\"'&", "\u202eabc"]))
 def test_names_are_shown_as_they_are(published: Published, name: str) -> None:
     rows = [pickup(carrier=name, country=name, account=name), cancelled(carrier="ups", account=name)]
 

@@ -34,9 +34,7 @@ def list_options(choices: Choices) -> dict[str, list[Option]]:
         ]
         for kind, names in kinds.items()
     }
-    periods = [
-        (name, since.isoformat(timespec="microseconds") if since else "") for name, since in choices.periods.items()
-    ]
+    periods = [(name, since.isoformat() if since else "") for name, since in choices.periods.items()]
     return options | {"period": [Option(name, option("--since", since) if since else "") for name, since in periods]}
 
 
