@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from pipelines.dialects import DUCKDB
+from pipelines.dialects.local_times import converted, without_offsets
 
 Node = Any  # sqlglot doesn't declare the types of a node's parts
 
@@ -147,16 +148,6 @@ def _percent_doubled(node: Node) -> Node:
     return exp.Literal.string(node.name.replace("%", "%%"))
 
 
-def _converted(node: Node) -> Node:
-    """Returns the conversion to local time instead of the listed offset. analytics.pickups contains both."""
-    return node.expressions[-1] if any(column.name == "offsets_us" for column in node.find_all(exp.Column)) else node
-
-
-def _without_offsets(node: Node) -> Node | None:
-    name = node.alias if isinstance(node, exp.CTE) else node.this.name
-    return None if name.startswith("offset") else node
-
-
 # Spark
 
 
@@ -224,9 +215,9 @@ def _number_as_bigint(node: Node) -> Node:
 
 
 RULES = (
-    Rule("postgres", exp.Coalesce, _converted, "only DuckDB converts to local time so slowly that offsets are listed"),
-    Rule("postgres", exp.Join, _without_offsets, "see the rule before"),
-    Rule("postgres", exp.CTE, _without_offsets, "see the rule before"),
+    Rule("postgres", exp.Coalesce, converted, "only DuckDB converts to local time so slowly that offsets are listed"),
+    Rule("postgres", exp.Join, without_offsets, "see the rule before"),
+    Rule("postgres", exp.CTE, without_offsets, "see the rule before"),
     Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts via a double and returns a timestamptz"),
     Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
@@ -240,9 +231,9 @@ RULES = (
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
     Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
-    Rule("spark", exp.Coalesce, _converted, "only DuckDB converts to local time so slowly that offsets are listed"),
-    Rule("spark", exp.Join, _without_offsets, "see the rule before"),
-    Rule("spark", exp.CTE, _without_offsets, "see the rule before"),
+    Rule("spark", exp.Coalesce, converted, "only DuckDB converts to local time so slowly that offsets are listed"),
+    Rule("spark", exp.Join, without_offsets, "see the rule before"),
+    Rule("spark", exp.CTE, without_offsets, "see the rule before"),
     Rule("spark", exp.CTE, _not_materialized, "Spark has no materialized CTEs"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),

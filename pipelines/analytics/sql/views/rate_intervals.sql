@@ -14,25 +14,40 @@
 -- number of groups. In a family without differences, at most 5 % of families have a group that stands out.
 
 with moments as (
-    select * from analytics.rate_moments
+    select
+        *,
+        outcome in ('cancelled', 'failed') and breakdown in ('carrier', 'country', 'carrier and country', 'band')
+            as is_compared
+    from analytics.rate_moments
+),
+
+-- Only the families of compared groups need sums of fractions, which are summed as decimals (see rates).
+fractions as (
+    select
+        *,
+        case when is_compared then cast(family_kk as decimal(38, 15)) end as exact_kk,
+        case when is_compared then cast(family_days as decimal(38, 15)) end as exact_days,
+        case when is_compared then cast(a_family_kk as decimal(38, 15)) end as exact_a_kk,
+        case when is_compared then cast(a_family_kn as decimal(38, 15)) end as exact_a_kn,
+        case when is_compared then cast(a_family_nn as decimal(38, 15)) end as exact_a_nn,
+        case when is_compared then cast(a_family_clusters as decimal(38, 15)) end as exact_a_clusters
+    from moments
 ),
 
 totalled as (
     select
         *,
-        outcome in ('cancelled', 'failed') and breakdown in ('carrier', 'country', 'carrier and country', 'band')
-            as is_compared,
         sum(k) over family as family_k,
         sum(n) over family as family_n,
-        cast(sum(cast(family_kk as decimal(38, 15))) over family as double) as day_kk,
+        cast(sum(exact_kk) over family as double) as day_kk,
         sum(family_kn) over family as day_kn,
         sum(family_nn) over family as day_nn,
-        cast(sum(cast(family_days as decimal(38, 15))) over family as double) as day_clusters,
-        cast(sum(cast(a_family_kk as decimal(38, 15))) over family as double) as account_kk,
-        cast(sum(cast(a_family_kn as decimal(38, 15))) over family as double) as account_kn,
-        cast(sum(cast(a_family_nn as decimal(38, 15))) over family as double) as account_nn,
-        cast(sum(cast(a_family_clusters as decimal(38, 15))) over family as double) as account_clusters
-    from moments
+        cast(sum(exact_days) over family as double) as day_clusters,
+        cast(sum(exact_a_kk) over family as double) as account_kk,
+        cast(sum(exact_a_kn) over family as double) as account_kn,
+        cast(sum(exact_a_nn) over family as double) as account_nn,
+        cast(sum(exact_a_clusters) over family as double) as account_clusters
+    from fractions
     window family as (partition by outcome, breakdown, family, account, is_every_account)
 ),
 
