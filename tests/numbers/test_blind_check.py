@@ -19,7 +19,7 @@ from pipelines.warehouse import read
 from sources.sendcloud.sandbox import World, serve
 from tests.support.cases import quick
 from tests.support.installation import Installation
-from tests.support.regression import expected_change
+from tests.support.regression import effects_like_with_like, expected_change
 from tests.support.worlds import NOW
 
 PICKUPS = int(os.environ.get("PICKUPS_IN_A_WORLD", "10000"))  # make soak uses 50,000
@@ -269,8 +269,11 @@ def test_observed_against_expected_match_pandas(pickups_and_views: tuple[pd.Data
             "comparable_share": (own < size).groupby(by_carrier).mean(),
         }
     )
-    effect = views["carrier_cancellations"].query("country == 'all'").set_index("carrier")["design_effect"]
-    error = (variance.where(own < size, 0).groupby(by_carrier).sum() * effect) ** 0.5
+    independent = variance.where(own < size, 0).groupby(by_carrier).sum()
+    day = rated["created_at_local"].dt.floor("D")
+    stratum = rated.groupby([rated["country"], lead, length]).ngroup()
+    expected["design_effect"] = effects_like_with_like(rated.assign(stratum=stratum, day=day), independent)
+    error = (independent * expected["design_effect"]) ** 0.5
     expected["ratio"] = expected["observed"] / expected["expected"]
     expected["standardized_rate"] = expected["ratio"] * rated["cancelled"].mean()
     expected["score"] = (expected["observed"] - expected["expected"]) / error

@@ -48,3 +48,27 @@ def expected_change(pickups: pd.DataFrame) -> pd.Series:
             "comparable_share": both.mean(),
         }
     )
+
+
+def effects_like_with_like(pickups: pd.DataFrame, variance: pd.Series) -> pd.Series:
+    """Returns the design effect of each carrier's observed minus expected cancellations, by residuals of pickups.
+
+    Args:
+        pickups: rated pickups with their carrier, stratum, day and `cancelled`.
+        variance: each carrier's variance if pickups were independent.
+    """
+    strata = pickups.groupby("stratum")["cancelled"]
+    size, of_day = strata.transform("size"), pickups.groupby(["stratum", "day"])["cancelled"].transform("size")
+    residual = (pickups["cancelled"] - strata.transform("mean")) * (
+        size / (size - of_day).where(of_day < size, size)
+    ) ** 0.5
+    effects = {}
+    for carrier in variance.index:
+        is_own = pickups["carrier"] == carrier
+        share = is_own.groupby(pickups["stratum"]).transform("mean")
+        used = (share > 0) & (share < 1)
+        d = ((is_own - share) * residual)[used].groupby(pickups["day"]).sum()
+        own = is_own[used].groupby(pickups["day"]).sum()
+        left = d - d.sum() * own / own.sum()
+        effects[carrier] = max((left**2).sum() / variance[carrier], 1)
+    return pd.Series(effects)
