@@ -11,12 +11,16 @@ from sources.sendcloud.errors import SettingsError
 KEY_NAMES = ("public_key", "secret_key")
 
 
-def key_lines(kind: str, accounts: Sequence[str]) -> dict[str, str]:
+def key_lines(kind: str, accounts: Sequence[str], api_version: str) -> dict[str, str]:
     """Returns the texts of the placeholders that depend on the accounts.
+
+    A container has no config.toml of its own, so it also needs the API version of the only account. Named accounts need
+    a mounted config.toml, which contains their versions.
 
     Args:
         kind: the scheduler.
         accounts: the names of the configured accounts; empty if no account is configured by name.
+        api_version: the version of the API that the only account reads.
 
     Raises:
         SettingsError: two accounts would share a secret. GitHub's names may contain only letters, digits and _, and
@@ -24,15 +28,17 @@ def key_lines(kind: str, accounts: Sequence[str]) -> dict[str, str]:
     """
     secrets = _secret_names(accounts)
     files = {name: name.lower().replace("__", "-").replace("_", "-") for name in secrets.values()}
+    plain = {} if accounts else {env_variable(f"{SOURCE_SECTION}.api_version"): api_version}
     if kind == "docker":
+        paths = {f"{key}{SUFFIX}": f"/run/secrets/{files[name]}" for key, name in secrets.items()}
         return {
-            "KEYS": _indent(6, (f"{key}{SUFFIX}: /run/secrets/{files[name]}" for key, name in secrets.items())),
+            "KEYS": _indent(6, (f"{name}: {value}" for name, value in (plain | paths).items())),
             "NAMES": _indent(6, (f"- {file}" for file in files.values())),
             "FILES": _indent(2, (f"{file}:\n    file: ./secrets/{file}" for file in files.values())),
         }
     if kind == "kubernetes":
-        paths = {key: f"/run/secrets/sendcloud-pickups/{files[name]}" for key, name in secrets.items()}
-        lines = (f"- name: {key}{SUFFIX}\n                  value: {path}" for key, path in paths.items())
+        paths = {f"{key}{SUFFIX}": f"/run/secrets/sendcloud-pickups/{files[name]}" for key, name in secrets.items()}
+        lines = (f"- name: {name}\n                  value: {value}" for name, value in (plain | paths).items())
         literals = "".join(f" \\\n#     --from-file={file}=secrets/{file}" for file in files.values())
         return {"KEYS": _indent(16, lines), "LITERALS": literals}
     return {"KEYS": _indent(10, (f"{key}: ${{{{ secrets.{name} }}}}" for key, name in secrets.items()))}

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from pipelines.config.account_settings import api_version_of
 from pipelines.config.accounts import configured_accounts
 from pipelines.config.project import project_context, warehouse_path
 from pipelines.config.scaffold import create_file
@@ -79,6 +80,7 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
             "PUBLISHED": select_backend(project).data_dir(),
         }
         accounts = list(configured_accounts())
+        keys = key_lines(kind, accounts, "" if accounts else api_version_of(""))
     for path in () if kind in CONTAINERS else paths.values():
         _check_path(kind, str(path), is_program=path is paths["COMMAND"])
     if user and not user.isprintable():
@@ -88,7 +90,7 @@ def render_schedule(kind: Scheduler, user: str | None = None) -> dict[str, str]:
     texts = {name: str(path) for name, path in paths.items()}
     texts |= {"USER": user or _owner(project), "HOMES": _protect_home([*paths.values()])}
     blanks = {name: ESCAPES[kind](text) for name, text in texts.items()}
-    blanks |= {"VERSION": version("sendcloud-pickups"), **key_lines(kind, accounts)}
+    blanks |= {"VERSION": version("sendcloud-pickups"), **keys}
     return {
         template.name: PLACEHOLDER.sub(lambda blank: blanks[blank[1]], template.read_text(encoding="utf-8"))
         for template in sorted((Path(__file__).with_name("templates") / kind).iterdir())
