@@ -12,7 +12,6 @@ import sqlglot
 from sqlglot import exp
 
 from pipelines.dialects import DUCKDB
-from pipelines.dialects.local_times import converted, without_offsets
 
 Node = Any  # sqlglot doesn't declare the types of a node's parts
 
@@ -20,12 +19,12 @@ Node = Any  # sqlglot doesn't declare the types of a node's parts
 class Rule(NamedTuple):
     """A rule that replaces one kind of node in one dialect.
 
-    If the rule doesn't apply, `becomes` returns the node itself. If the node is left out, `becomes` returns None.
+    If the rule doesn't apply, `becomes` returns the node itself.
     """
 
     dialect: str
     kind: type[exp.Expr]
-    becomes: Callable[[Node], Node | None]
+    becomes: Callable[[Node], Node]
     reason: str
 
 
@@ -215,9 +214,6 @@ def _number_as_bigint(node: Node) -> Node:
 
 
 RULES = (
-    Rule("postgres", exp.Coalesce, converted, "only DuckDB converts to local time so slowly that offsets are listed"),
-    Rule("postgres", exp.Join, without_offsets, "see the rule before"),
-    Rule("postgres", exp.CTE, without_offsets, "see the rule before"),
     Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts via a double and returns a timestamptz"),
     Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
@@ -231,9 +227,6 @@ RULES = (
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
     Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
-    Rule("spark", exp.Coalesce, converted, "only DuckDB converts to local time so slowly that offsets are listed"),
-    Rule("spark", exp.Join, without_offsets, "see the rule before"),
-    Rule("spark", exp.CTE, without_offsets, "see the rule before"),
     Rule("spark", exp.CTE, _not_materialized, "Spark has no materialized CTEs"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),

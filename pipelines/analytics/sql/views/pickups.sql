@@ -129,99 +129,9 @@ cleaned as (
     left join several on several.account = pickups.account and several.id = pickups.id
 ),
 
--- DuckDB takes 0.3 s to convert a million times to local time, but 0.02 s to add offsets to them (duckdb 1.5.5, 2026-11).
--- offsets_us therefore lists each zone's offset from UTC in each week around the newest run. These weeks have 604,800 s,
--- counted from 1970 in UTC. A week in which the clocks change has no offset (null). Times in such a week, and times before
--- or after the listed weeks, are converted one by one. The other engines convert all times (pipelines/dialects/rules.py).
--- Each time zone is a literal, because DuckDB looks up a time zone that comes from a column once per row.
-offset_weeks as (
-    select unnest(generate_series(greatest(newest_week - 260, 1), newest_week + 8)) as week
-    from (
-        select epoch_us(max(observed_at)) // 604800000000 as newest_week
-        from sendcloud.pickup_runs
-        where outcome = 'succeeded'
-    ) as newest
-),
-
-offset_bounds as (
-    select
-        zones.country,
-        zones.zone_number,
-        offset_weeks.week,
-        make_timestamptz(offset_weeks.week * 604800000000) as starts_at,
-        make_timestamptz((offset_weeks.week + 1) * 604800000000) as ends_at
-    from offset_weeks
-    cross join (
-        values
-            ('NL', 0),
-            ('BE', 1),
-            ('DE', 2),
-            ('ES', 3),
-            ('FR', 4),
-            ('IT', 5),
-            ('AT', 6),
-            ('PT', 7),
-            ('GB', 8)
-    ) as zones(country, zone_number)
-),
-
-offset_locals as (
-    select
-        zone_number,
-        week,
-        epoch_us(case country
-            when 'NL' then starts_at at time zone 'Europe/Amsterdam'
-            when 'BE' then starts_at at time zone 'Europe/Brussels'
-            when 'DE' then starts_at at time zone 'Europe/Berlin'
-            when 'ES' then starts_at at time zone 'Europe/Madrid'
-            when 'FR' then starts_at at time zone 'Europe/Paris'
-            when 'IT' then starts_at at time zone 'Europe/Rome'
-            when 'AT' then starts_at at time zone 'Europe/Vienna'
-            when 'PT' then starts_at at time zone 'Europe/Lisbon'
-            when 'GB' then starts_at at time zone 'Europe/London'
-        end) as starts_us,
-        epoch_us(case country
-            when 'NL' then ends_at at time zone 'Europe/Amsterdam'
-            when 'BE' then ends_at at time zone 'Europe/Brussels'
-            when 'DE' then ends_at at time zone 'Europe/Berlin'
-            when 'ES' then ends_at at time zone 'Europe/Madrid'
-            when 'FR' then ends_at at time zone 'Europe/Paris'
-            when 'IT' then ends_at at time zone 'Europe/Rome'
-            when 'AT' then ends_at at time zone 'Europe/Vienna'
-            when 'PT' then ends_at at time zone 'Europe/Lisbon'
-            when 'GB' then ends_at at time zone 'Europe/London'
-        end) as ends_us
-    from offset_bounds
-),
-
-offsets as (
-    select
-        min(week) as first_week,
-        max(week) as last_week,
-        list(
-            case when ends_us - starts_us = 604800000000 then starts_us - week * 604800000000 end
-            order by zone_number, week
-        ) as offsets_us
-    from offset_locals
-),
-
-numbered as (
-    select
-        *,
-        case country
-            when 'NL' then 0
-            when 'BE' then 1
-            when 'DE' then 2
-            when 'ES' then 3
-            when 'FR' then 4
-            when 'IT' then 5
-            when 'AT' then 6
-            when 'PT' then 7
-            when 'GB' then 8
-        end as zone_number
-    from cleaned
-),
-
+-- Each time zone is a literal, because DuckDB looks up a time zone that comes from a column once per row (1.8 s instead
+-- of 0.1 s per million pickups). Before 22:00 UTC, the date is the same in UTC and in every zone below, which are all
+-- between UTC and UTC+2. Skipping those conversions makes the daily counts twice as fast (ten million pickups, 2026-11).
 localised as (
     select
         *,
@@ -237,68 +147,56 @@ localised as (
             when 'GB' then 'Europe/London'
             else 'UTC'
         end as time_zone,
-        coalesce(
-            make_timestamp(epoch_us(created_at) + case
-                when epoch_us(created_at) // 604800000000 between first_week and last_week
-                    then offsets_us[
-                        zone_number * (last_week - first_week + 1) + epoch_us(created_at) // 604800000000 - first_week + 1
-                    ]
-            end),
-            case country
-                when 'NL' then created_at at time zone 'Europe/Amsterdam'
-                when 'BE' then created_at at time zone 'Europe/Brussels'
-                when 'DE' then created_at at time zone 'Europe/Berlin'
-                when 'ES' then created_at at time zone 'Europe/Madrid'
-                when 'FR' then created_at at time zone 'Europe/Paris'
-                when 'IT' then created_at at time zone 'Europe/Rome'
-                when 'AT' then created_at at time zone 'Europe/Vienna'
-                when 'PT' then created_at at time zone 'Europe/Lisbon'
-                when 'GB' then created_at at time zone 'Europe/London'
-                else make_timestamp(epoch_us(created_at))
-            end
-        ) as booked_local,
-        coalesce(
-            make_timestamp(epoch_us(pickup_from) + case
-                when epoch_us(pickup_from) // 604800000000 between first_week and last_week
-                    then offsets_us[
-                        zone_number * (last_week - first_week + 1) + epoch_us(pickup_from) // 604800000000 - first_week + 1
-                    ]
-            end),
-            case country
-                when 'NL' then pickup_from at time zone 'Europe/Amsterdam'
-                when 'BE' then pickup_from at time zone 'Europe/Brussels'
-                when 'DE' then pickup_from at time zone 'Europe/Berlin'
-                when 'ES' then pickup_from at time zone 'Europe/Madrid'
-                when 'FR' then pickup_from at time zone 'Europe/Paris'
-                when 'IT' then pickup_from at time zone 'Europe/Rome'
-                when 'AT' then pickup_from at time zone 'Europe/Vienna'
-                when 'PT' then pickup_from at time zone 'Europe/Lisbon'
-                when 'GB' then pickup_from at time zone 'Europe/London'
-                else make_timestamp(epoch_us(pickup_from))
-            end
-        ) as window_opens_local,
-        coalesce(
-            make_timestamp(epoch_us(pickup_until) + case
-                when epoch_us(pickup_until) // 604800000000 between first_week and last_week
-                    then offsets_us[
-                        zone_number * (last_week - first_week + 1) + epoch_us(pickup_until) // 604800000000 - first_week + 1
-                    ]
-            end),
-            case country
-                when 'NL' then pickup_until at time zone 'Europe/Amsterdam'
-                when 'BE' then pickup_until at time zone 'Europe/Brussels'
-                when 'DE' then pickup_until at time zone 'Europe/Berlin'
-                when 'ES' then pickup_until at time zone 'Europe/Madrid'
-                when 'FR' then pickup_until at time zone 'Europe/Paris'
-                when 'IT' then pickup_until at time zone 'Europe/Rome'
-                when 'AT' then pickup_until at time zone 'Europe/Vienna'
-                when 'PT' then pickup_until at time zone 'Europe/Lisbon'
-                when 'GB' then pickup_until at time zone 'Europe/London'
-                else make_timestamp(epoch_us(pickup_until))
-            end
-        ) as window_closes_local
-    from numbered
-    cross join offsets
+        case
+            when epoch_us(created_at) % 86400000000 < 79200000000 then cast(make_timestamp(epoch_us(created_at)) as date)
+            when country = 'NL' then cast(created_at at time zone 'Europe/Amsterdam' as date)
+            when country = 'BE' then cast(created_at at time zone 'Europe/Brussels' as date)
+            when country = 'DE' then cast(created_at at time zone 'Europe/Berlin' as date)
+            when country = 'ES' then cast(created_at at time zone 'Europe/Madrid' as date)
+            when country = 'FR' then cast(created_at at time zone 'Europe/Paris' as date)
+            when country = 'IT' then cast(created_at at time zone 'Europe/Rome' as date)
+            when country = 'AT' then cast(created_at at time zone 'Europe/Vienna' as date)
+            when country = 'PT' then cast(created_at at time zone 'Europe/Lisbon' as date)
+            when country = 'GB' then cast(created_at at time zone 'Europe/London' as date)
+            else cast(make_timestamp(epoch_us(created_at)) as date)
+        end as booked_day_local,
+        case country
+            when 'NL' then created_at at time zone 'Europe/Amsterdam'
+            when 'BE' then created_at at time zone 'Europe/Brussels'
+            when 'DE' then created_at at time zone 'Europe/Berlin'
+            when 'ES' then created_at at time zone 'Europe/Madrid'
+            when 'FR' then created_at at time zone 'Europe/Paris'
+            when 'IT' then created_at at time zone 'Europe/Rome'
+            when 'AT' then created_at at time zone 'Europe/Vienna'
+            when 'PT' then created_at at time zone 'Europe/Lisbon'
+            when 'GB' then created_at at time zone 'Europe/London'
+            else created_at at time zone 'UTC'
+        end as booked_local,
+        case country
+            when 'NL' then pickup_from at time zone 'Europe/Amsterdam'
+            when 'BE' then pickup_from at time zone 'Europe/Brussels'
+            when 'DE' then pickup_from at time zone 'Europe/Berlin'
+            when 'ES' then pickup_from at time zone 'Europe/Madrid'
+            when 'FR' then pickup_from at time zone 'Europe/Paris'
+            when 'IT' then pickup_from at time zone 'Europe/Rome'
+            when 'AT' then pickup_from at time zone 'Europe/Vienna'
+            when 'PT' then pickup_from at time zone 'Europe/Lisbon'
+            when 'GB' then pickup_from at time zone 'Europe/London'
+            else pickup_from at time zone 'UTC'
+        end as window_opens_local,
+        case country
+            when 'NL' then pickup_until at time zone 'Europe/Amsterdam'
+            when 'BE' then pickup_until at time zone 'Europe/Brussels'
+            when 'DE' then pickup_until at time zone 'Europe/Berlin'
+            when 'ES' then pickup_until at time zone 'Europe/Madrid'
+            when 'FR' then pickup_until at time zone 'Europe/Paris'
+            when 'IT' then pickup_until at time zone 'Europe/Rome'
+            when 'AT' then pickup_until at time zone 'Europe/Vienna'
+            when 'PT' then pickup_until at time zone 'Europe/Lisbon'
+            when 'GB' then pickup_until at time zone 'Europe/London'
+            else pickup_until at time zone 'UTC'
+        end as window_closes_local
+    from cleaned
 ),
 
 -- Durations are computed from integer microseconds. Timestamps with a time zone give the same results, but they take
@@ -340,9 +238,9 @@ final as (
         window_closes_local,
         extract(hour from window_opens_local) as window_opens_hour_local,
         extract(isodow from window_opens_local) as window_opens_isodow_local,
-        cast(booked_local as date) as booked_day_local,
+        booked_day_local,
         extract(hour from booked_local) as booked_hour_local,
-        cast(date_trunc('week', booked_local) as date) as booked_week_local_start,
+        cast(date_trunc('week', booked_day_local) as date) as booked_week_local_start,
 
         coalesce(window_ends_us < epoch_us(as_of), false) as is_mature,
         state = 'cancelled' as is_cancelled,
