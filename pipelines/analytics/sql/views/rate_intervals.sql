@@ -93,12 +93,15 @@ variances as (
     from residuals
 ),
 
--- The tolerance makes pickups that were booked on separate days independent, whatever the last digit says.
+-- The tolerance makes pickups that were booked on separate days independent, whatever the last digit says. If all pickups
+-- have the outcome or none has it, the last digit of the variance isn't evidence either.
 clustered as (
     select
         *,
-        coalesce(variance > 1.000000001 * independent_variance, false) as is_estimated,
-        coalesce(other_variance > 1.000000001 * other_independent_variance, false) as is_other_estimated
+        coalesce(independent_variance > 0 and variance > 1.000000001 * independent_variance, false) as is_estimated,
+        coalesce(
+            other_independent_variance > 0 and other_variance > 1.000000001 * other_independent_variance, false
+        ) as is_other_estimated
     from variances
 ),
 
