@@ -78,8 +78,8 @@ def first_week_note(rows: list[Row], upcoming: list[Row]) -> str:
     carriers = [row for row in rows if row["is_every_account"] and row["country"] == "all"]
     if not carriers or any(row["rated"] for row in carriers):
         return ""
-    names = ("pickups", "mature_pickups", "immature_cancelled", "mature_failed", "mature_pending")
-    booked, mature, cancelled, failed, stuck = (sum(row[name] for row in carriers) for name in names)
+    names = ("pickups", "mature_pickups", "immature_cancelled", "mature_pending", "mature_failed")
+    booked, mature, cancelled, stuck, failed = (sum(row[name] for row in carriers) for name in names)
     why = "no mature pickup was cancelled or kept" if mature else "no window has ended"
     parts = [f"{cancelled:,} cancelled already", f"{failed:,} failed", f"{stuck:,} stuck"]
     told = [part for part, number in zip(parts, (cancelled, failed, stuck), strict=True) if number]
