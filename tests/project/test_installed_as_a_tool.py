@@ -13,6 +13,7 @@ import pytest
 
 from tests.project.test_installed import UV
 from tests.project.test_wheel import build
+from tests.support.cases import quick
 from tests.support.installation import REPOSITORY, Done
 
 pytestmark = [
@@ -60,7 +61,7 @@ def test_uvx_runs_the_demo_with_the_tested_versions(wheel: Path, tested: Path, t
     assert f"dlt {pins['dlt']}, duckdb {pins['duckdb']}, sqlglot {pins['sqlglot']}" in versions
 
 
-@pytest.mark.parametrize("way", ["uv tool install", "pipx install"])
+@pytest.mark.parametrize("way", quick(["uv tool install", "pipx install"]))
 def test_an_installed_tool_creates_a_project_and_says_its_status(
     wheel: Path, tested: Path, tmp_path: Path, way: str
 ) -> None:
