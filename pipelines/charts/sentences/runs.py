@@ -44,9 +44,9 @@ def runs(runs: pd.DataFrame) -> Sentence:
     good = last_successes(runs)
     if not len(good):
         return Sentence(f"**{run_headline(runs)}.**")
-    seconds = runs[runs["has_succeeded"].astype(bool)]["seconds"].median()
+    seconds = runs[runs["has_succeeded"].astype(bool)]["seconds"].dropna()
     last = f"The last success saw the API at {good['observed_at_utc'].max():%Y-%m-%d %H:%M} UTC."
-    took = f"The median run took {seconds:.1f} seconds." if pd.notna(seconds) else ""
+    took = f"The median run took {seconds.median():.1f} seconds." if len(seconds) else ""
     return joined(f"**{run_headline(runs)}.**", last, took)
 
 
