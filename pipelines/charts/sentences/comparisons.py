@@ -112,6 +112,6 @@ def net_rates(net: pd.DataFrame) -> Sentence:
     limits = (
         f"This can't be told for {plain(listed(vague))}: some booking comes within any day there."
         if len(vague)
-        else "Every carrier's rebookings can be told from chance."
+        else "This can be told for every carrier."
     )
     return joined(f"**{plain(net_headline(net))}.**", limits)
