@@ -35,11 +35,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
     print_styled((f"account {facts['account']}", "bold"))
     newest = f", newest {facts['newest']:%Y-%m-%d %H:%M} UTC" if facts["newest"] else ""
     refused = f", {facts['first_page_refused']:,} refused" if facts["first_page_refused"] else ""
-    first = f"{facts['first_page']:,} pickups{refused}{newest}"
+    since = f"; {facts['booked_since']:,} booked since the last run" if facts["booked_since"] is not None else ""
     for what, text in {
         "reads from": facts["address"],
         "writes to": facts["destination"],
-        "first page": f"{first}; {facts['booked_since']:,} booked since the last run",
+        "first page": f"{facts['first_page']:,} pickups{refused}{newest}{since}",
         "would read": f"{_extent(facts)}, because {facts['reason']}",
     }.items():
         print_text(f"  {what:<14} {visible(text)}")

@@ -33,7 +33,8 @@ def predict_run(plan: RunPlan, *, sweep: bool) -> Iterator[dict[str, Any]]:
     Yields:
         One dict per account. `reads` is `all` for the whole list, and `changes` for the pickups down to the oldest one
         that can still change; `reason` says why. `last_frontier` is the time down to which the last run had to read,
-        or None for the whole list. The source computes the next frontier when it starts to read.
+        or None for the whole list. The source computes the next frontier when it starts to read. `booked_since` counts
+        the pickups on the first page that were booked after the newest loaded one, or is None if none has been loaded.
 
     Raises:
         SendcloudError, PipelineError: the error that a run would end with.
@@ -60,9 +61,9 @@ def predict_run(plan: RunPlan, *, sweep: bool) -> Iterator[dict[str, Any]]:
 
 
 def _first_page(booked: list[datetime], refused: int, newest_known: datetime | None) -> dict[str, Any]:
-    after = [at for at in booked if newest_known is None or at > newest_known]
+    after = len([at for at in booked if at > newest_known]) if newest_known else None
     newest = max(booked, default=None)
-    return {"first_page": len(booked), "first_page_refused": refused, "newest": newest, "booked_since": len(after)}
+    return {"first_page": len(booked), "first_page_refused": refused, "newest": newest, "booked_since": after}
 
 
 def _extent(last: dict[str, Any], last_version: str | None, version: str, *, sweep: bool) -> dict[str, Any]:

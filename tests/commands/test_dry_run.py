@@ -38,7 +38,7 @@ def test_before_the_first_run_it_says_that_the_whole_list_is_read(
     lines = dict(line.strip().split("  ", 1) for line in text.stdout.splitlines()[1:])
     assert lines["reads from"].strip() == address_of(api)
     assert lines["writes to"].strip().startswith(str(installation.folder / "data"))
-    assert lines["first page"].strip() == "3 pickups, newest 2026-11-20 12:00 UTC; 3 booked since the last run"
+    assert lines["first page"].strip() == "3 pickups, newest 2026-11-20 12:00 UTC"
     assert lines["would read"].strip() == "the whole list, because nothing has been loaded yet"
     assert len(api.requests) == 1
     assert sorted(installation.folder.rglob("*")) == before

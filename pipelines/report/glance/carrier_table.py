@@ -22,8 +22,8 @@ COLUMNS = [
     ),
     Column("Compared with the others", "text", "Whether the rate differs from the other carriers' by more than chance"),
     Column(
-        "Change",
-        about="In percentage points: the latest four whole weeks against the four before, with accounts, countries and "
+        "Change, points",
+        about="The latest four whole weeks against the four before, with accounts, countries and "
         "lead times held equal. ▲ and ▼ mark more than chance.",
     ),
     Column(
