@@ -16,10 +16,8 @@ from pipelines.charts.rows import (
     over_accounts,
     whole_carriers,
 )
-from pipelines.charts.xlsx import write_workbook
 from pipelines.output import csv_cell
 
-EXCEL_ROWS = 1_048_575  # without the heading
 SHARE, HOURS, COUNT, TIME = "{:.1%}", "{:,.1f}", "{:,.0f}", "{:%Y-%m-%d %H:%M}"
 
 
@@ -132,28 +130,22 @@ def conflicts(cancellations: pd.DataFrame) -> pd.DataFrame:
 
 
 def save(rows: pd.DataFrame, path: str | Path) -> Path:
-    """Writes every column and row to a CSV, Parquet or Excel file, and returns the file's absolute path.
+    """Writes every column and row to a CSV or Parquet file, and returns the file's absolute path.
 
-    In CSV and Excel files, text from the data is never evaluated as a formula.
+    A spreadsheet that opens the CSV file never evaluates text from the data as a formula.
 
     Args:
         rows: the rows of a view or of a query.
-        path: the file, which ends in `.csv`, `.parquet` or `.xlsx`. An existing file is replaced.
+        path: the file, which ends in `.csv` or `.parquet`. An existing file is replaced.
 
     Raises:
-        ValueError: the path has another ending, or an Excel sheet can't hold that many rows.
+        ValueError: the path has another ending.
     """
     file = Path(path).absolute()
     if file.suffix == ".parquet":
         rows.to_parquet(file, index=False)
     elif file.suffix == ".csv":
         rows.astype(object).map(csv_cell, na_action="ignore").to_csv(file, index=False)
-    elif file.suffix == ".xlsx":
-        if len(rows) > EXCEL_ROWS:
-            raise ValueError(
-                f"an Excel sheet has {EXCEL_ROWS:,} rows, but there are {len(rows):,}; use .csv or .parquet"
-            )
-        write_workbook(file, [*rows.columns], rows.astype(object).where(rows.notna(), None).to_numpy().tolist())
     else:
-        raise ValueError(f"{file.name} must end in .csv, .parquet or .xlsx")
+        raise ValueError(f"{file.name} must end in .csv or .parquet")
     return file

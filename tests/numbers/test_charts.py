@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -322,7 +320,7 @@ def test_words_from_the_data_are_never_markup() -> None:
     assert listed(["a", "b", "c"], most=2) == "a, b and 1 more"
 
 
-def test_a_table_is_saved_as_csv_parquet_and_workbook_without_formulas(tmp_path: Path) -> None:
+def test_a_table_is_saved_as_parquet_and_as_csv_without_formulas(tmp_path: Path) -> None:
     at = pd.Timestamp("2026-03-10 12:00")
     rows = pd.DataFrame(
         {"name": ["=1+1", "a<b"], "n": [1, 2], "rate": [0.5, None], "at": [at, None], "is": [True, False]}
@@ -330,7 +328,6 @@ def test_a_table_is_saved_as_csv_parquet_and_workbook_without_formulas(tmp_path:
 
     tables.save(rows, tmp_path / "t.csv")
     tables.save(rows, tmp_path / "t.parquet")
-    tables.save(rows, tmp_path / "t.xlsx")
 
     assert (tmp_path / "t.csv").read_text().splitlines() == [
         "name,n,rate,at,is",
@@ -338,11 +335,5 @@ def test_a_table_is_saved_as_csv_parquet_and_workbook_without_formulas(tmp_path:
         "a<b,2,,,False",
     ]
     assert pd.read_parquet(tmp_path / "t.parquet").equals(rows)
-    with zipfile.ZipFile(tmp_path / "t.xlsx") as file:
-        sheet = ElementTree.fromstring(file.read("xl/worksheets/sheet1.xml"))
-    cells = [[(cell.get("t"), "".join(cell.itertext())) for cell in row] for row in sheet[0]]
-    # 10 March 2026 is day 46,091 of a spreadsheet
-    assert cells[1] == [("inlineStr", "=1+1"), (None, "1"), (None, "0.5"), (None, "46091.5"), ("b", "1")]
-    assert cells[2] == [("inlineStr", "a<b"), (None, "2"), (None, ""), (None, ""), ("b", "0")]
     with pytest.raises(ValueError, match=r"must end in \.csv"):
         tables.save(rows, tmp_path / "t.txt")
