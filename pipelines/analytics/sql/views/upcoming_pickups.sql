@@ -81,6 +81,7 @@ days_before as (
 ),
 
 -- p of the m pickups of the account and carrier were cancelled.
+-- A nullif around a window function, which n > 0 makes unnecessary, could not be read by DuckDB 1.4 if DuckDB 2 wrote it.
 days_compared as (
     select
         distance,
@@ -88,7 +89,7 @@ days_compared as (
         k,
         sum(n) over (partition by distance, account, carrier) as m,
         sum(k) over (partition by distance, account, carrier)
-        / nullif(sum(n) over (partition by distance, account, carrier), 0) as p
+        / sum(n) over (partition by distance, account, carrier) as p
     from days_before
     where n > 0
 ),
