@@ -73,8 +73,9 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNTED, 0)}
     for name, account in accounts.items():
         account["is_configured"] = is_demo or name in names
-        account["age_hours"] = age = _age_hours(account["last_success_at"])
-        account["is_stale"] = name in names and not (age is not None and age <= max_age_hours)
+        age = _age_hours(account["last_success_at"])
+        account["age_hours"] = None if age is None else round(age, 3)
+        account["is_stale"] = name in names and (age is None or age > max_age_hours)
     return [accounts[name] for name in sorted(accounts)]
 
 
@@ -100,4 +101,4 @@ def _read_published() -> list[dict[str, Any]]:
 
 
 def _age_hours(instant: datetime | None) -> float | None:
-    return None if instant is None else round((datetime.now(UTC) - instant) / timedelta(hours=1), 3)
+    return None if instant is None else (datetime.now(UTC) - instant) / timedelta(hours=1)
