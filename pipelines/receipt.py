@@ -70,6 +70,7 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
+    is_quick: bool = False  # Whether the run only compared the pages with those of the run before.
     has_new_findings: bool = True  # Whether the last good run did not have one of the findings; not stored.
     failure: Exception | None = None  # The exception that `error` describes; not stored in the table.
 

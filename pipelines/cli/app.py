@@ -77,6 +77,9 @@ def run(
     ] = False,
     json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
+    _no_quick: Annotated[
+        bool, typer.Option("--no-quick", help="Make an ordinary run, even if nothing is new.")
+    ] = False,
     _log_format: Annotated[
         Literal["text", "json"],
         typer.Option(json_logs.OPTION, help="json writes each line on stderr as an object with an event and numbers."),

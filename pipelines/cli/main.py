@@ -6,8 +6,7 @@ import sys
 
 from pipelines import json_logs, lean_imports
 from pipelines.cli import streams
-from pipelines.cli.app import app
-from pipelines.config.dlt_settings import forget_variables
+from pipelines.cli.quick_run import run_quickly
 
 
 def main(*, own_process: bool = False) -> None:
@@ -23,7 +22,6 @@ def main(*, own_process: bool = False) -> None:
     """
     if own_process:
         streams.prepare_streams()
-        forget_variables()
         lean_imports.skip_collections_at_exit()
     with json_logs.log_format(sys.argv):
         try:
@@ -36,6 +34,13 @@ def main(*, own_process: bool = False) -> None:
 
 def _run_command(*, own_process: bool) -> None:
     try:
+        if own_process and (exit_code := run_quickly(sys.argv[1:])) is not None:
+            sys.exit(exit_code)
+        from pipelines.cli.app import app
+        from pipelines.config.dlt_settings import forget_variables
+
+        if own_process:
+            forget_variables()
         app(prog_name="pickups", obj={"own_process": own_process})
     finally:
         if own_process:

@@ -21,6 +21,7 @@ from pipelines.config.account_settings import (
     with_setting_location,
 )
 from pipelines.config.accounts import AccountSections
+from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Backend, Session
 from pipelines.loading.change_detection import ChangeDetector
 from pipelines.loading.concurrency import WriteLock
@@ -95,6 +96,7 @@ class AccountRun:
         try:
             self.settings = resolve_account_settings(self.receipt.account, sections)
             self.part = "sweep" if sweep else "head"
+            self.stats.kept_pages = [] if get_setting("pipeline.quick_runs") and not sweep else None
             self.source = build_source(self.settings, self.part, self.stats)
         except Exception as error:
             self.fail(error)

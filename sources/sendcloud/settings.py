@@ -10,13 +10,10 @@ from typing import Any
 import dlt
 
 from .api.v2 import V2
-from .api.v3 import V3
 from .api.version import Version
+from .api.versions import VERSIONS
 from .errors import SettingsError
 from .http.origins import origin_of
-
-VERSIONS = {version.name: version for version in (V2, V3)}
-
 
 BASE_URL = V2.base_url
 

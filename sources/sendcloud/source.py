@@ -18,6 +18,7 @@ from .log_filter import hide_known_warning
 from .reading.frontier import Rules
 from .reading.outcome import ReadPart, Span, WalkResult
 from .reading.progress import ReadStats
+from .reading.repeat import predict_repeat
 from .reading.walk import walk
 from .records.tables import INSTANT, QUARANTINE_SCHEMA, ROW_SCHEMA
 from .settings import (
@@ -152,6 +153,7 @@ def sendcloud_source(
         stats.watermark = max(filter(None, [_to_utc(last_value), walked.newest_created_at]), default=None)
         memories[account] = walked.memory
         result = walked
+        stats.repeat = predict_repeat(client, walked.memory, rules, span, stats)
         yield from _batches(walked.rows)
 
     @dlt.resource(

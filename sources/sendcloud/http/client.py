@@ -21,11 +21,12 @@ from ..errors import (
     Unavailable,
 )
 from .credentials import OAUTH2, SendcloudCredentials
+from .dates import served_at
 from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
 from .origins import normalize_url, origin_of, resolve_link, secure_link, validate_base_url
 from .rate_limit import RateLimiter, TimeBudget
 from .redaction import SecretMask
-from .responses import excerpt, retry_after_seconds, served_at
+from .responses import excerpt, retry_after_seconds
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 

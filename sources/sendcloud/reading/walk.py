@@ -59,6 +59,8 @@ def walk(
 
 
 def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Span, stats: ReadStats) -> WalkResult:
+    if stats.kept_pages:
+        stats.kept_pages = []  # this walk starts again
     begins_anew = "newest_listed_at" not in memory or (part == "whole" and "history_next" in memory)
     stats.is_first_read = not memory
     frontier = None if span.until or begins_anew else compute_frontier(memory, rules)
