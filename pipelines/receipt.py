@@ -9,7 +9,6 @@ import json
 import uuid
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
@@ -23,6 +22,8 @@ NOT_STORED = ("stats", "failure", "has_new_findings")
 
 def program_version() -> str:
     """Returns this package's version, or `unknown` if the package is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # imports the parsers for e-mail and zip files
+
     try:
         return version("sendcloud-pickups")
     except PackageNotFoundError:

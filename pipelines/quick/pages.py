@@ -18,7 +18,6 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from pipelines.quick.record import AccountRecord
-from pipelines.receipt import program_version
 from sources.sendcloud.api.versions import VERSIONS
 from sources.sendcloud.http.dates import served_at
 from sources.sendcloud.http.redaction import SecretMask
@@ -101,7 +100,7 @@ class _Walk:
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "Authorization": f"Basic {b64encode(':'.join(keys.pair).encode()).decode()}",
-            "User-Agent": f"sendcloud-pickups/{program_version()}",
+            "User-Agent": "sendcloud-pickups",
         }
 
     def clocks(self) -> Iterator[ClockReading | None]:

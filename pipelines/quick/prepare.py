@@ -150,4 +150,5 @@ def _receipt_values(receipt: Receipt, repeat: Repeat) -> dict[str, Any]:
         "checks_failed": receipt.checks_failed,
         "unexpected_values": receipt.unexpected_values,
         "has_new_findings": False,
+        "version": receipt.version,
     }

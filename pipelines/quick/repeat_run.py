@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import lean_imports
@@ -77,7 +77,7 @@ def _holds(one: AccountRecord, now: datetime) -> bool:
 def _repeat(record: QuickRecord, chosen: Sequence[AccountRecord], project: Path) -> QuickRun | None:
     if not _is_untouched(record):
         return None
-    began = Receipt().started_at
+    began = datetime.now(UTC)
     ping_url = read_place(record.ping, project, record.salt) if record.ping else None
     pairs = [[read_place(place, project, record.salt) for place in one.keys] for one in chosen]
     if not all(map(all, pairs)) or (record.ping and not ping_url):
