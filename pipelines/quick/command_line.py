@@ -28,7 +28,7 @@ def parse_run(words: Sequence[str]) -> RunOptions | None:
     found: dict[str, str] = {}
     command = ""
     for name, value in _split(words):
-        if name in FLAGS or (name in VALUES and command) or (name == "--project-dir" and not command):
+        if (command and name in (*FLAGS, *VALUES)) or (name == "--project-dir" and not command):
             found[name] = value
         elif name == "run" and not command:
             command = name

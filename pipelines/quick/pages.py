@@ -126,10 +126,9 @@ class _Walk:
                 raise TimeoutError
             self.requests += 1
             reply = self.connection.get(self._target(link), self.headers, seconds)
-            machine_at = machine_time()
             body = reply.read(MAX_BODY_BYTES + 1)
             if reply.status == 200:
-                clocks = ClockReading(served_at(dict(reply.headers)), machine_at)
+                clocks = ClockReading(served_at(dict(reply.headers)), machine_time())
                 return _Reply(self._content(reply, body), reply.headers.get("Link", ""), clocks)
             if reply.status not in REDIRECTS or reply.headers.get("Retry-After"):
                 break
