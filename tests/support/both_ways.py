@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipelines import Receipt
 from pipelines.config.project import project_context
@@ -14,6 +15,7 @@ from pipelines.quick import marks
 from pipelines.quick.command_line import RunOptions
 from pipelines.quick.prepare import draft_record, save_record
 from pipelines.quick.repeat_run import QuickRun, repeat_last_run
+from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox
 from tests.support.installation import Installation, environment, machine_clock_of
 from tests.support.invariants import tables_of
@@ -26,17 +28,18 @@ OF_ONE_RUN = {
 }
 
 
-class BothWays(NamedTuple):
-    """What a quick run left, and what an ordinary run left that began with the same files."""
-
-    quick: list[dict[str, Any]]
-    ordinary: list[dict[str, Any]]
-
-
 @contextmanager
-def configured(installation: Installation, api: Sandbox, **settings: Any) -> Iterator[None]:
-    """Sets the variables of an installation whose runs may be quick, and the clock of this machine."""
-    with installation.monkeypatch.context() as patched, machine_clock_of(api):
+def configured(
+    installation: Installation, api: Sandbox, clock_error: timedelta | None = timedelta(0), **settings: Any
+) -> Iterator[None]:
+    """Sets the variables of an installation whose runs may be quick.
+
+    Also sets the clock of this machine, unless `clock_error` is None and the test has set it already.
+    """
+    machine_clock = machine_clock_of(api)
+    if clock_error is not None:
+        machine_clock = simulated_machine_clock(lambda: api.world.clock + clock_error)
+    with installation.monkeypatch.context() as patched, machine_clock:
         for name, value in {**environment(api, **settings), **SETTING}.items():
             patched.setenv(name, value)
         yield
