@@ -72,6 +72,15 @@ def _microseconds(node: Node) -> Node:
     return _replacement("cast(extract(epoch from :x) * 1000000 as bigint)", x=node.expressions[0])
 
 
+def _looked_up(node: Node) -> Node:
+    """Replaces a local time that has a short cut for DuckDB by its other branch, which looks up the time zone."""
+    condition = node.args["ifs"][0].this
+    is_short_cut = isinstance(condition, exp.Not) and any(
+        column.name.endswith("_offset_us") for column in condition.find_all(exp.Column)
+    )
+    return node.args["default"].copy() if is_short_cut else node
+
+
 def _whole_part(node: Node) -> Node:
     return node if node.name.lower() == "epoch" else _replacement("cast(:part as bigint)", part=node)
 
@@ -115,6 +124,12 @@ def _last_of_all_or_null(node: Node) -> Node:
         return node
     a, b = node.expressions
     return _replacement("(array_agg(:a order by :b desc) filter (where :b is not null))[1]", a=a, b=b)
+
+
+def _repeated(node: Node) -> Node:
+    if node.args.get("materialized"):
+        node.set("materialized", False)
+    return node
 
 
 def _not_materialized(node: Node) -> Node:
@@ -214,6 +229,7 @@ def _number_as_bigint(node: Node) -> Node:
 
 
 RULES = (
+    Rule("postgres", exp.Case, _looked_up, "looking up a time zone is fast, and epoch_us is slow"),
     Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts via a double and returns a timestamptz"),
     Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
@@ -223,10 +239,11 @@ RULES = (
     Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
     Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
     Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
-    Rule("postgres", exp.CTE, _not_materialized, "PostgreSQL applies no outer filter inside a materialized CTE"),
+    Rule("postgres", exp.CTE, _repeated, "PostgreSQL applies no outer filter inside a materialized CTE, or one read twice"),
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
     Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
+    Rule("spark", exp.Case, _looked_up, "as on PostgreSQL"),
     Rule("spark", exp.CTE, _not_materialized, "Spark has no materialized CTEs"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),
