@@ -144,9 +144,16 @@ dated as (
             when 'GB' then 'Europe/London'
             else 'UTC'
         end as time_zone,
-        case
-            when country in ('NL', 'BE', 'DE', 'ES', 'FR', 'IT', 'AT') then 3600000000
-            when country in ('PT', 'GB') then 0
+        case country
+            when 'NL' then 3600000000
+            when 'BE' then 3600000000
+            when 'DE' then 3600000000
+            when 'ES' then 3600000000
+            when 'FR' then 3600000000
+            when 'IT' then 3600000000
+            when 'AT' then 3600000000
+            when 'PT' then 0
+            when 'GB' then 0
         end as standard_offset_us,
         case
             when epoch_us(created_at) between 852076800000000 and 1893455999999999
