@@ -17,10 +17,7 @@ Node = Any  # sqlglot doesn't declare the types of a node's parts
 
 
 class Rule(NamedTuple):
-    """A rule that replaces one kind of node in one dialect.
-
-    If the rule doesn't apply, `becomes` returns the node itself.
-    """
+    """A rule that replaces one kind of node in one dialect. If it doesn't apply, `becomes` returns the node itself."""
 
     dialect: str
     kind: type[exp.Expr]
@@ -73,11 +70,9 @@ def _microseconds(node: Node) -> Node:
 
 
 def _looked_up(node: Node) -> Node:
-    """Replaces a local time that has a short cut for DuckDB by its other branch, which looks up the time zone."""
-    condition = node.args["ifs"][0].this
-    is_short_cut = isinstance(condition, exp.Not) and any(
-        column.name.endswith("_offset_us") for column in condition.find_all(exp.Column)
-    )
+    """Drops the short cut of a local time, `when booked_offset_us is not null`, so that the time zone is looked up."""
+    condition = node.args["ifs"][0].this.sql()
+    is_short_cut = condition.startswith("NOT ") and condition.endswith("_offset_us IS NULL")
     return node.args["default"].copy() if is_short_cut else node
 
 
@@ -127,8 +122,7 @@ def _last_of_all_or_null(node: Node) -> Node:
 
 
 def _repeated(node: Node) -> Node:
-    if node.args.get("materialized"):
-        node.set("materialized", False)
+    node.set("materialized", False if node.args.get("materialized") else None)
     return node
 
 
@@ -160,9 +154,6 @@ def _percent_doubled(node: Node) -> Node:
     if "%" not in node.name or not node.root().find(exp.Placeholder):
         return node
     return exp.Literal.string(node.name.replace("%", "%%"))
-
-
-# Spark
 
 
 def _without_zone(node: Node) -> Node:
