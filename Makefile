@@ -26,7 +26,7 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-lowest test-newest test-v3 test-places lint docs check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-lowest test-newest test-v3 test-places test-wheel lint docs check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## run twice against a sandbox and print the table of carriers (no account needed)
 	@$(RUN)/pickups demo
@@ -88,6 +88,12 @@ PLACES ?= postgres delta
 test-places: engines  ## run the promise tests on PostgreSQL and on a Delta lake (PLACES=bucket: on a lake in a bucket)
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
+
+# Installs the wheel and nothing else, as users do. A Python that is not installed is skipped with a message, unless
+# PYTHONS names it, for example PYTHONS="3.13 3.14". SETS chooses from: lowest tested newest.
+test-wheel: $(READY)  ## use the wheel on every installed Python, with the lowest, the tested and the newest versions
+	@rm -rf build/wheel && $(RUN)/python -m hatchling build -t wheel -d build/wheel >/dev/null
+	@$(RUN)/python -m tests.wheel.tour --wheel build/wheel/*.whl --uv $(UV) --python $(PYTHONS) --set $(SETS)
 
 # The tools that build and inspect a release have their own environment, so that the test environment does not change.
 .venv/release/ready: uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
