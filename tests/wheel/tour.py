@@ -172,8 +172,8 @@ def main() -> None:
     results = []
     for version in options.python or VERSIONS:
         if python := find_python(version):
-            for version_set in options.set or SETS:
-                results.append(one(version, python, version_set, options.wheel.resolve(), str(Path(uv).resolve())))
+            sets = options.set or SETS
+            results += [one(version, python, each, options.wheel.resolve(), str(Path(uv).resolve())) for each in sets]
         else:
             print(f"Python {version}: not tested, because python{version} is not installed", flush=True)
             results += [False] if options.python else []
