@@ -1,4 +1,4 @@
-"""Tests that dlt's own tools find what a run left, with the commands and the code of docs/how-to/inspect-with-dlt.md."""
+"""Tests that dlt's own tools find what a run left, with the commands and code of docs/how-to/inspect-with-dlt.md."""
 
 from __future__ import annotations
 
