@@ -125,10 +125,11 @@ def test_a_repository_with_its_own_address_passes_the_release_check(tmp_path: An
         for step in yaml.safe_load(RELEASE.read_text())["jobs"]["build"]["steps"]
         if step.get("name") == "check the tag and the addresses"
     ]
-    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "SECURITY.md"):
         text = (REPOSITORY / name).read_text()
         (tmp_path / name).write_text(text.replace("OWNER", "shop").replace("REPOSITORY_URL", "https://a.example/x"))
     (tmp_path / "docs").mkdir()
+    assert "OWNER/" in (REPOSITORY / "SECURITY.md").read_text()
     env = {"GITHUB_REF_NAME": f"v{VERSION}", "PATH": "/usr/bin:/bin"}
 
     done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=env, capture_output=True, text=True)
