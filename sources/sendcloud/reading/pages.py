@@ -15,7 +15,8 @@ from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
 from ..records.tables import RejectedRecord, keep_latest
-from .clocks import ClockReading, judge, largest_difference, machine_time
+from .bookings import judge_by_bookings
+from .clocks import ClockReading, largest_difference, machine_time
 from .order import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
@@ -122,7 +123,7 @@ def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:
-        stats.observed_at = judge(stats.clocks, rows["created_at"], stats.last_as_of).as_of
+        stats.observed_at = judge_by_bookings(stats.clocks, rows["created_at"], stats.last_as_of).as_of
 
 
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:

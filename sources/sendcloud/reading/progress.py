@@ -6,13 +6,15 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Unavailable
-from ..http.oauth import Tokens
-from ..http.rate_limit import TimeBudget
 from .clocks import ClockReading, is_after
-from .prefetch import Prefetcher
+
+if TYPE_CHECKING:
+    from ..errors import Unavailable
+    from ..http.oauth import Tokens
+    from ..http.rate_limit import TimeBudget
+    from .prefetch import Prefetcher
 
 
 @dataclass

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from ..errors import BadResponse, ExpiredLink, LoopingLink, SettingsError
 from ..http.client import Client
-from .clocks import is_after, judge
+from .bookings import judge_by_bookings
+from .clocks import is_after
 from .frontier import Memory, Rules, compute_frontier
 from .memory import after_wrong_clock, without_reference
 from .order import OrderCheck
@@ -143,7 +144,9 @@ def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
     if stats.settled_by:
         return
     last = max(filter(None, [stats.last_as_of, memory.get("observed_at")]), default=None)
-    stats.observed_at, stats.settled_by, stats.latest_clock = judge(stats.clocks, read.rows["created_at"], last)
+    stats.observed_at, stats.settled_by, stats.latest_clock = judge_by_bookings(
+        stats.clocks, read.rows["created_at"], last
+    )
     stats.clocks.clear()
 
 
