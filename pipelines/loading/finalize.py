@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.analytics import checks
 from pipelines.bookkeeping import future_times, housekeeping, quarantine, status_history, sweep
-from pipelines.bookkeeping.receipts import LATEST_FIRST, update_publish_time, write_receipt
+from pipelines.bookkeeping.receipts import LATEST_FIRST, update_publish_time, update_receipt, write_receipt
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError
@@ -48,8 +48,8 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
     """Writes the status history, receipts and views, and runs the checks, in one transaction.
 
     Adds the results of the checks and of any sweep to the receipts. The checks use the run's own `as_of`, so each
-    receipt is written before the checks, and again afterwards if their results have changed it. Once a day, old rows
-    are pruned after the transaction (bookkeeping/housekeeping.py).
+    receipt is written before the checks, and updated afterwards with their results. Once a day, old rows are pruned
+    after the transaction (bookkeeping/housekeeping.py).
 
     Returns:
         Whether there is anything to publish. After a failed first run, there are no tables.
@@ -67,14 +67,17 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         for receipt in loaded:
             receipt.has_new_findings = _has_new_findings(connection.for_account(receipt.account), receipt)
         for receipt in receipts:
-            if receipt.as_row() != written.get(receipt.run_id):
-                write_receipt(connection.for_account(receipt.account), receipt)
+            own = connection.for_account(receipt.account)
+            if row := written.get(receipt.run_id):
+                update_receipt(own, receipt, row)
+            else:
+                write_receipt(own, receipt)
         for receipt in loaded:
             connection.publish_account(receipt.account)
         connection.execute("commit")
         tables = {receipt.account: connection.for_account(receipt.account) for receipt in loaded}
-        for own in dict.fromkeys(tables.values()):
-            housekeeping.prune(own, [receipt for receipt in receipts if tables.get(receipt.account) is own])
+        for pruned in dict.fromkeys(tables.values()):
+            housekeeping.prune(pruned, [receipt for receipt in receipts if tables.get(receipt.account) is pruned])
         return bool(loaded)
 
 
