@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.destinations.base import DATASET, Session
 from pipelines.receipt import NOT_STORED, Receipt
 from sources.sendcloud.reading.progress import ReadFacts
@@ -15,11 +16,6 @@ from sources.sendcloud.records.tables import INSTANT
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
-
-# This clause sorts an account's receipts from the newest to the oldest. The order does not depend on a clock, because a
-# clock may be set back. Receipts from versions before 2026-11-28 have no number and come last.
-RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
-LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 
 
 def write_receipt(connection: Session, receipt: Receipt) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipelines.analytics import checks
 from pipelines.bookkeeping import future_times, housekeeping, quarantine, status_history, sweep
-from pipelines.bookkeeping.receipts import LATEST_FIRST, update_publish_time, update_receipt, write_receipt
+from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
+from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError

@@ -11,7 +11,6 @@ import duckdb
 
 from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
-from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
 
 DatabaseError = duckdb.Error
-
-
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
 # DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
 STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
@@ -166,6 +163,8 @@ def open_newest(path: Path) -> Iterator[DuckDBSession]:
 
 def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
     """Returns the error to report for a file that DuckDB can't open."""
+    from pipelines.destinations.duckdb.blocks import read_format  # imports Arrow, which most commands do not need
+
     evidence = str(error).split("\n")[0]
     if any(words in evidence for words in HELD_HERE):
         remedy = "Close that connection, or open it with duckdb.connect(path, read_only=True)."
