@@ -20,11 +20,20 @@ from sources.sendcloud.errors import SettingsError
 
 KNOWN_FILES = {"config.toml", "secrets.toml", "example.secrets.toml"}
 DEFAULTS = {"pipeline.destination": "duckdb", "schemas.data": "sendcloud", "schemas.analytics": "analytics"}
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) or (isinstance(value, str) and value.isascii() and value.isdecimal())
+
+
 # these values of [runtime] are valid, and change nothing for a command that only reads
 HARMLESS: dict[str, Callable[[object], bool]] = {
     "dlthub_telemetry": lambda value: isinstance(value, bool) or value in ("true", "false"),
     "log_level": lambda value: value == "CRITICAL",
     "slack_incoming_hook": lambda value: isinstance(value, str),
+    "request_timeout": _is_number,
+    "request_backoff_factor": _is_number,
+    "request_max_retry_delay": _is_number,
 }
 UNKNOWN_VARIABLES = ("WORKSPACE__", "RUNTIME__", "DESTINATION__DUCKDB__CREDENTIALS__")  # dlt interprets these
 
