@@ -11,9 +11,9 @@ import typer
 from pipelines import json_logs, lean_imports
 from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
-from pipelines.cli.plain_options import defer_pydantic
 from pipelines.cli.reading import commands
 from pipelines.output import print_text
+from pipelines.typer_workarounds import defer_pydantic
 
 defer_pydantic()
 app = typer.Typer(

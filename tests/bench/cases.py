@@ -96,6 +96,7 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
     return results
 
 
+VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 EARLIER = ", ".join(f"{name} - to_hours(number // 1000) - interval 1100 days as {name}" for name in INSTANTS)
 GROW = f"""

@@ -1,6 +1,6 @@
 """Tests that options are read without pydantic, and that typer's own way would return the same values.
 
-If typer no longer has `build_runtime_param`, remove pipelines/cli/plain_options.py.
+If typer no longer has `build_runtime_param`, remove pipelines.typer_workarounds.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from typer import core, models
 from typer._coercion import TypeDescriptor
 
-from pipelines.cli.plain_options import plain_value
+from pipelines.typer_workarounds import plain_value
 
 ROOT = Path(__file__).parents[2]
 Word = Literal["text", "json"]

@@ -1,4 +1,4 @@
-"""Keeps typer from importing pydantic to read options that are absent or plain.
+"""Contains the workaround for typer 0.29, which imports pydantic to read options that are absent or plain.
 
 typer 0.29 passes every value through pydantic, even the values of options that are absent. Options are still parsed in
 one place: a value that is not obviously valid goes the usual way, and so do all values in other versions of typer.
