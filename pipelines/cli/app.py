@@ -13,7 +13,9 @@ from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.reading import commands
 from pipelines.output import print_text
+from pipelines.typer_workarounds import defer_pydantic
 
+defer_pydantic()
 app = typer.Typer(
     name="pickups",
     help="Load every Sendcloud pickup, and every later change to it, into DuckDB, PostgreSQL or Delta.",

@@ -26,7 +26,7 @@ from pipelines.destinations.base import Backend, Session
 from pipelines.loading.change_detection import ChangeDetector
 from pipelines.loading.concurrency import WriteLock
 from pipelines.loading.dlt_errors import translate_error
-from pipelines.loading.dlt_pipeline import create_pipeline
+from pipelines.loading.dlt_pipeline import create_pipeline, delete_empty_packages
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
 from pipelines.loading.privacy import PrivacyFilter
@@ -165,6 +165,7 @@ def _load_packages(one: AccountRun) -> None:
     while True:
         _extract(pipeline, source, steps, one)
         with one.write_lock:
+            delete_empty_packages(pipeline)
             # without an extracted package, there are no rows, so no state can have changed
             if one.stats.observed_at and pipeline.list_extracted_load_packages():
                 record_loaded_states(one.backend, one.stats, one.stats.observed_at - earlier)

@@ -116,7 +116,16 @@ LAYERS = (
     ("destinations",),
     ("config", "receipt", "finding"),
     ("analytics", "errors"),
-    ("dialects", "json_logs", "output", "atomic_file", "file_access", "lean_imports", "dlt_workarounds"),
+    (
+        "dialects",
+        "json_logs",
+        "output",
+        "atomic_file",
+        "file_access",
+        "lean_imports",
+        "dlt_workarounds",
+        "typer_workarounds",
+    ),
 )
 MAX_MODULES, MAX_LINES = 12, 250
 
