@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.charts.rows import (
-    ENOUGH_TO_COMPARE,
     each,
     in_order_of_runs,
     last_successes,
@@ -17,6 +16,7 @@ from pipelines.charts.rows import (
     whole_carriers,
 )
 from pipelines.output import csv_cell
+from pipelines.wording.numbers import ENOUGH_TO_COMPARE, NONE
 
 SHARE, HOURS, COUNT, TIME = "{:.1%}", "{:,.1f}", "{:,.0f}", "{:%Y-%m-%d %H:%M}"
 
@@ -31,7 +31,7 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str] | str]) -> p
     made = {}
     for column, how in columns.items():
         heading, form = (how, "{}") if isinstance(how, str) else how
-        made[heading] = [form.format(value) if pd.notna(value) else "–" for value in rows[column]]
+        made[heading] = [form.format(value) if pd.notna(value) else NONE for value in rows[column]]
     first, *_ = made
     return pd.DataFrame(made).set_index(first)
 

@@ -19,6 +19,7 @@ from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import NO_COUNTRY
 from pipelines.destinations.migrations import STATUS_HISTORY
+from pipelines.wording.numbers import Row as Row
 
 BATCH_ROWS = 50_000
 FEW_PICKUPS = 300_000  # for fewer, a single thread takes a fifth less CPU time and is as fast (2 cores, 2026-11)
@@ -53,8 +54,6 @@ _SELECTED = f"""
         and (since is null or window_ends_at_utc >= since)
 """  # noqa: S608  # the texts are constants
 
-Row = dict[str, Any]
-
 
 class Selection(NamedTuple):
     """Selects the pickups for which the views are computed.
@@ -87,6 +86,8 @@ class Store:
         self._session.execute("delete from derived.selection where is_current")
         self._session.execute("insert into derived.selection values (?, ?, ?, true)", list(selection))
         self._lacks_intervals = BREAKDOWNS if selection.since else (*BREAKDOWNS, *WEEKS)
+        if selection.is_one_carrier:  # only the weekly rates are read then
+            self._lacks_intervals = WEEKS
 
     def rows(self, view: str, where: str = "true", columns: str = "*") -> list[Row]:
         """Returns rows of a view as dicts. `where` and `columns` must not contain text from the data.

@@ -82,6 +82,8 @@ def section_html(section: Section) -> str:
         drawing = f'<div class="scroll" {region}>{drawing}</div>'
     return (
         f'<details class="section" id="{section.name}"><summary><h2>{to_html(section.title)}</h2> '
-        f"<span>{to_html(section.finding)}</span></summary>{drawing}{''.join(map(render_table, section.tables))}"
+        f'<span class="finding">{to_html(section.finding)}</span> <span class="note"></span></summary>'
+        f'<div class="picture">{drawing}</div><p class="hidden-picture"></p>'
+        f"{''.join(map(render_table, section.tables))}"
         f"{about}<p>All rows: <code>{to_html(section.command)}</code></p></details>\n"
     )
