@@ -7,11 +7,9 @@ limit the derived rows by the same columns as `PickupFilter`: the country and th
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.analytics.views import SQL, create_views, query_of
@@ -19,6 +17,7 @@ from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import NO_COUNTRY
 from pipelines.destinations.migrations import STATUS_HISTORY
+from pipelines.report.workspace import private_workspace
 from pipelines.wording.numbers import Row as Row
 
 BATCH_ROWS = 50_000
@@ -123,7 +122,7 @@ class Store:
 @contextmanager
 def copied(published: Session) -> Iterator[Store]:
     """Yields a store with the tables of the session. The store's files are removed after the block."""
-    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "report.duckdb") as session:
+    with private_workspace() as folder, open_database(folder / "report.duckdb") as session:
         session.execute(f"set memory_limit = '{MEMORY_LIMIT}'; set enable_progress_bar = false")
         session.execute("create schema sendcloud")
         for table in TABLES:
