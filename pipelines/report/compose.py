@@ -76,7 +76,7 @@ def compose_page(
         f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
-    followed = {one.name: {"follows": one.follows, "answers": one.answers} for one in sections}
+    followed = {one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing} for one in sections}
     everything = {kind: entries[0].label for kind, entries in options.items()}
     data |= {"sections": followed, "everything": everything, "note": NOTE, "noPicture": NO_PICTURE}
     return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)

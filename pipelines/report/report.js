@@ -70,7 +70,7 @@ function showPart(part, choice) {
   const followed = part.follows[which];
   const others = active.filter((name) => !followed.includes(name)).map((name) => data.everything[name]);
   const isFirst = !covered[which];
-  const nothing = ["No pickups in this selection.", part.tables.map(() => []), part.tables.map(() => 0)];
+  const nothing = [part.nothing, part.tables.map(() => []), part.tables.map(() => 0)];
   const answer = isFirst ? part.first : part.answers[[which, ...followed.map((name) => choice[name])].join(".")] || nothing;
   part.element.querySelector(".finding").textContent = answer[0];
   part.element.querySelector(".note").textContent = others.length ? data.note.replace("{}", others.join(" and ")) : "";

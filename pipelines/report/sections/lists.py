@@ -59,7 +59,8 @@ def to_do_section(store: Store, choices: Choices, as_of: datetime | None) -> Sec
         for (name, title, columns), rows, left_out in zip(_tables(as_of), first.rows, first.left_out, strict=True)
     ]
     command = "pickups list --stuck"
-    return Section("to-do", "Pickups to look at", first.finding, "", tables, ABOUT, command, FOLLOWS, answers)
+    nothing = _finding(0, 0, as_of)
+    return Section("to-do", "Pickups to look at", first.finding, "", tables, ABOUT, command, FOLLOWS, answers, nothing)
 
 
 def _tables(as_of: datetime | None) -> list[tuple[str, str, list[Column]]]:
@@ -99,11 +100,14 @@ def _answer(
 ) -> Answer:
     names = _names(choices, place)
     waiting, ahead = (listed.counts.get(names, 0) for listed in (stuck, upcoming))
-    following = f"; {ahead:,} to come on {day(as_of.date() + timedelta(days=1))}." if as_of else "."
     first = [_stuck_cells(row) for row in stuck.of(names)[:most]]
     second = [_next_cells(row) for row in upcoming.of(names)[:most]]
-    finding = f"{count(waiting, 'pickup')} stuck{following}"
-    return Answer(finding, [first, second], [waiting - len(first), ahead - len(second)])
+    return Answer(_finding(waiting, ahead, as_of), [first, second], [waiting - len(first), ahead - len(second)])
+
+
+def _finding(waiting: int, ahead: int, as_of: datetime | None) -> str:
+    following = f"; {ahead:,} to come on {day(as_of.date() + timedelta(days=1))}." if as_of else "."
+    return f"{count(waiting, 'pickup')} stuck{following}"
 
 
 def _stuck_cells(row: Row) -> list[str]:

@@ -30,6 +30,7 @@ class Section(NamedTuple):
         command: a command that prints its rows.
         follows: the lists of choices that the section follows. If one list leaves out a choice, another may contain it.
         answers: what the section says about choices, by `place_of` them.
+        nothing: what the section says about choices without an answer.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Section(NamedTuple):
     command: str = ""
     follows: Sequence[Sequence[str]] = ((),)
     answers: Mapping[str, Answer] = {}
+    nothing: str = "No pickups in this selection."
 
 
 def place_of(which: int, *choices: int) -> str:
