@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pipelines.destinations.filter import PickupFilter
 from pipelines.output import to_html, visible
 from pipelines.report.commands import filter_options
-from pipelines.report.gather import Choices, find_choices, gather, plain_rates
+from pipelines.report.gather import WHOLE, Choices, find_choices, gather, plain_rates
 from pipelines.report.glance.answers import compute_answers
 from pipelines.report.glance.carrier_table import carrier_table
 from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
@@ -77,7 +77,7 @@ def compose_page(
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
     followed = {one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing} for one in sections}
-    everything = {kind: entries[0].label for kind, entries in options.items()}
+    everything = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
     data |= {"sections": followed, "everything": everything, "note": NOTE, "noPicture": NO_PICTURE}
     return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)
 

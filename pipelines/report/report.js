@@ -73,7 +73,7 @@ function showPart(part, choice) {
   const nothing = [part.nothing, part.tables.map(() => []), part.tables.map(() => 0)];
   const answer = isFirst ? part.first : part.answers[[which, ...followed.map((name) => choice[name])].join(".")] || nothing;
   part.element.querySelector(".finding").textContent = answer[0];
-  part.element.querySelector(".note").textContent = others.length ? data.note.replace("{}", others.join(" and ")) : "";
+  part.element.querySelector(".note").textContent = others.length ? data.note.replace("{}", others.join(", ")) : "";
   const picture = part.element.querySelector(".picture");
   picture.hidden = !isFirst;
   part.element.querySelector(".hidden-picture").textContent = isFirst || !picture.childElementCount ? "" : data.noPicture;

@@ -135,7 +135,7 @@ def test_a_section_says_which_choices_it_does_not_follow_and_only_then(wide: Any
     assert wide.locator("#weeks .picture svg").count() == 1
 
     chosen(wide, period=1)
-    includes = "This part doesn't follow all of your choices. It includes whole time."
+    includes = "This part doesn't follow all of your choices. It includes the whole time."
     assert said(wide, "weeks", "note") == includes
     assert said(wide, "accounts", "note") == ""
 

@@ -29,13 +29,18 @@ COLUMNS = [
     Column(
         "Observed / expected",
         about="Cancellations divided by those expected if each pickup had the rate of all carriers' pickups like it",
+        hint="1 = as often as pickups like these",
     ),
     Column(
         "Late",
         about="Of cancelled pickups booked a day or more ahead: cancelled less than 24 hours before the window opened",
     ),
     Column("Failed", about="Share of finished pickups that the carrier never accepted"),
-    Column("Early signal", about="Cancelled within 48 hours of booking, in each of the latest 13 complete weeks"),
+    Column(
+        "Early signal",
+        about="Cancelled within 48 hours of booking, in each of the latest 13 complete weeks",
+        hint="cancelled within 48 h, by week",
+    ),
     Column("Pickups"),
 ]
 

@@ -12,9 +12,10 @@ from pipelines.report.gather import Choices
 from pipelines.report.health import Health
 from pipelines.report.sections.section import Section
 from pipelines.report.sections.tables import render_table
+from pipelines.wording.coverage import DEMO, DEMO_EXPLANATION
+from pipelines.wording.numbers import minute
 
 FIGURES = {"rate": "Cancelled", "change": "Change in four weeks", "next": "Tomorrow", "stuck": "Needs attention"}
-DEMO = '<strong class="demo">DEMO DATA</strong> from <code>pickups demo</code>, not from your account. '
 
 
 class Option(NamedTuple):
@@ -42,10 +43,11 @@ def header(health: Health, only: PickupFilter, *, is_demo: bool) -> str:
     """Returns the heading, and how fresh and sound the data is."""
     kind, sign = ("problem", "⚠") if health.problems or health.as_of is None else ("sound", "✓")
     words = "".join(f" · {to_html(part)}" for part in only.words())
-    return (
-        f'<header><h1>Sendcloud pickups{words}</h1><p class="{kind}">{DEMO if is_demo else ""}'
-        f'<span aria-hidden="true">{sign}</span> {to_html(health.headline)} <span id="opened"></span></p></header>\n'
-    )
+    state = f'<p class="{kind}"><span aria-hidden="true">{sign}</span> {to_html(health.headline)}'
+    if is_demo:  # how fresh and sound invented pickups are says nothing about the user's account
+        when = f"{to_html(DEMO_EXPLANATION.capitalize())} They end at {minute(health.as_of)} UTC."
+        state = f'<p><strong class="demo">{DEMO}</strong> {when}'
+    return f'<header><h1>Sendcloud pickups{words}</h1>{state} <span id="opened"></span></p></header>\n'
 
 
 def choice_form(options: Mapping[str, Sequence[Option]]) -> str:

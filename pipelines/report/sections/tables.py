@@ -9,11 +9,12 @@ from pipelines.output import to_html
 
 
 class Column(NamedTuple):
-    """A column: its heading, its kind ("text" or "number"), and a definition for a tooltip."""
+    """A column: its heading, its kind ("text" or "number"), a definition for a tooltip, and a hint that is visible."""
 
     heading: str
     kind: str = "number"
     about: str = ""
+    hint: str = ""
 
 
 class Table(NamedTuple):
@@ -29,8 +30,9 @@ class Table(NamedTuple):
 def heading_cell(column: Column) -> str:
     """Returns a heading that sorts the table, with its definition for those who hover over it or focus it."""
     about = f'<span class="say" role="tooltip">{to_html(column.about)}</span>' if column.about else ""
+    hint = f"<small>{to_html(column.hint)}</small>" if column.hint else ""
     kinds = f"{column.kind} tip" if about else column.kind
-    return f'<th scope="col" class="{kinds}"><button type="button">{to_html(column.heading)}</button>{about}</th>'
+    return f'<th scope="col" class="{kinds}"><button type="button">{to_html(column.heading)}</button>{hint}{about}</th>'
 
 
 def render_table(table: Table) -> str:
