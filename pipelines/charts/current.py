@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, GREEN, ORANGE, ROW, Chart, dates_on, empty, rows_of, scale_top, single
 from pipelines.charts.rows import drawn, in_order_of_runs, over_accounts
-from pipelines.wording.numbers import ENOUGH_TO_COMPARE
+from pipelines.wording.rows import ENOUGH_TO_COMPARE
 
 DAYS_AHEAD = 14
 

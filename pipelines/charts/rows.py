@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.wording.numbers import ENOUGH_TO_COMPARE, SIDES, Rows
+from pipelines.wording.rows import ENOUGH_TO_COMPARE, SIDES, Rows
 
 MOST_DRAWN = 12  # hundreds of lines or panels would take minutes to draw
 
@@ -93,12 +93,6 @@ def in_order_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows of `runs` in the order in which they took place, which no clock decides."""
     order = [column for column in ("run_number", "started_at_utc") if column in runs]
     return runs.sort_values(order, na_position="first", ignore_index=True)
-
-
-def last_successes(runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns the last successful run of each account."""
-    ordered = in_order_of_runs(runs)
-    return ordered[ordered["has_succeeded"].astype(bool)].groupby("account").tail(1)
 
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:

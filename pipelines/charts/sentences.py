@@ -17,7 +17,7 @@ from pipelines.charts.rows import bands as bands_of
 from pipelines.charts.rows import countries, every_row, over_accounts, records, whole_carriers, whole_weeks
 from pipelines.charts.words import Sentence, sentence
 from pipelines.wording import comparisons, coverage, current, rates, receipts, weekly, window_times
-from pipelines.wording.numbers import Rows, Texts
+from pipelines.wording.rows import Rows, Texts
 
 if TYPE_CHECKING:
     from pipelines.destinations.snapshot import Snapshot

@@ -14,7 +14,8 @@ from pipelines.charts.figure import BLUE, ORANGE, ROW, Chart, empty, panels, row
 from pipelines.charts.rates import CANCELLED, LOOKS, add_legend
 from pipelines.charts.rows import MOST_DRAWN, drawn, each, over_accounts
 from pipelines.charts.rows import bands as bands_of
-from pipelines.wording.numbers import DAYS, ENOUGH_TO_COMPARE
+from pipelines.wording.numbers import DAYS
+from pipelines.wording.rows import ENOUGH_TO_COMPARE
 from pipelines.wording.window_times import DAY, HOUR
 
 OPENS = "hour in which the window opens, local time"

@@ -18,7 +18,7 @@ from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import NO_COUNTRY
 from pipelines.destinations.migrations import STATUS_HISTORY
 from pipelines.report.workspace import private_workspace
-from pipelines.wording.numbers import Row as Row
+from pipelines.wording.rows import Row as Row
 
 BATCH_ROWS = 50_000
 FEW_PICKUPS = 300_000  # for fewer, a single thread takes a fifth less CPU time and is as fast (2 cores, 2026-11)

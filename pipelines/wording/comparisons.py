@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 from pipelines.output import visible
-from pipelines.wording.numbers import (
-    NONE,
-    SIDES,
-    Row,
-    Rows,
-    Texts,
-    count,
-    day,
-    difference,
-    names,
-    percent,
-    points,
-    short_day,
-    sums,
-)
+from pipelines.wording.numbers import NONE, count, day, difference, names, percent, points, short_day
+from pipelines.wording.rows import SIDES, Row, Rows, Texts, sums
 
 UNCERTAIN = 0.5  # above this share of rebookings by chance, little can be known of a carrier's net rate
 

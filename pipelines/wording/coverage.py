@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipelines.output import as_of_words
 from pipelines.wording.current import next_day
-from pipelines.wording.numbers import Rows, Texts, count, percent, sums
+from pipelines.wording.numbers import count, percent
+from pipelines.wording.rows import Rows, Texts, sums
 
 DEMO = "DEMO DATA"
 DEMO_EXPLANATION = "no run has published anything yet, so these are the invented pickups of the command pickups demo."
@@ -25,16 +26,17 @@ def known_so_far(carriers: Rows) -> str:
     )
 
 
-def first_week(carriers: Rows, upcoming: Rows) -> str:
+def first_week(cancellations: Rows, upcoming: Rows) -> str:
     """Returns what is known already if there is no rate yet, or an empty text if there is one.
 
     Args:
-        carriers: rows of `carrier_cancellations`, one per carrier.
-        upcoming: rows of `upcoming_pickups`.
+        cancellations: all rows of `carrier_cancellations`.
+        upcoming: all rows of `upcoming_pickups`.
     """
+    carriers, ahead = _whole_carriers(cancellations), [row for row in upcoming if row["is_every_account"]]
     if not carriers or any(row["rated"] for row in carriers):
         return ""
-    return " ".join([NO_RATE, f"{known_so_far(carriers)}.", *([next_day(upcoming)] if upcoming else [])])
+    return " ".join([NO_RATE, f"{known_so_far(carriers)}.", *([next_day(ahead)] if ahead else [])])
 
 
 def overview(cancellations: Rows) -> Texts:
@@ -43,7 +45,7 @@ def overview(cancellations: Rows) -> Texts:
     Args:
         cancellations: all rows of `carrier_cancellations`.
     """
-    carriers = [row for row in cancellations if row["is_every_account"] and row["country"] == "all"]
+    carriers = _whole_carriers(cancellations)
     as_of = {row["account"]: row["as_of_utc"] for row in cancellations if not row["is_every_account"]}
     known = {account: at for account, at in as_of.items() if at is not None}
     if not sums(carriers, "pickups")[0] or not known:
@@ -57,6 +59,10 @@ def overview(cancellations: Rows) -> Texts:
         return [NO_RATE, when, f"{known_so_far(carriers)}."]
     gone = count(early, "pickup that is not mature is", "pickups that are not mature are")
     return [when, f"{count(mature, 'is', 'are')} mature.", f"{gone} cancelled already." if immature else ""]
+
+
+def _whole_carriers(cancellations: Rows) -> Rows:
+    return [row for row in cancellations if row["is_every_account"] and row["country"] == "all"]
 
 
 def haste(carriers: Rows) -> Texts:

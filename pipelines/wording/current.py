@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.output import visible
-from pipelines.wording.numbers import ENOUGH_TO_COMPARE, Rows, Texts, count, counts, day, percent, sums
+from pipelines.wording.numbers import count, counts, day, percent
+from pipelines.wording.rows import ENOUGH_TO_COMPARE, Rows, Texts, sums
 
 
 def expected_cancellations(upcoming: Rows) -> str:

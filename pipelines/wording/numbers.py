@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 
 from pipelines.output import visible
-
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
-Texts = list[str]
+from pipelines.wording.rows import Row
 
 NONE = "–"
 MINUS = "\u2212"
-SIDES = ("higher", "lower")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST_NAMES = 4  # a sentence lists about this many names, and then how many more there are
-ENOUGH_TO_COMPARE = 30
 
 
 def percent(share: float | None) -> str:
@@ -99,8 +93,3 @@ def age(hours_old: float) -> str:
 def hour_of_day(hour: float) -> str:
     """Returns an hour of the day, such as "09:00"."""
     return f"{hour:02.0f}:00"
-
-
-def sums(rows: Rows, *columns: str) -> list[float]:
-    """Returns the sum of each column. An unknown number counts as 0."""
-    return [sum(row[column] or 0 for row in rows) for column in columns]

@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.output import visible
-from pipelines.wording.numbers import (
-    ENOUGH_TO_COMPARE,
-    NONE,
-    SIDES,
-    Row,
-    Rows,
-    Texts,
-    count,
-    difference,
-    names,
-    percent,
-    sums,
-)
+from pipelines.wording.numbers import NONE, count, difference, names, percent
+from pipelines.wording.rows import ENOUGH_TO_COMPARE, SIDES, Row, Rows, Texts, sums
 
 MARKS = {"higher": "▲ higher", "lower": "▼ lower", "no": "no clear difference"}
 CARRIERS, COUNTRIES = "the other carriers", "the same carrier's other countries"

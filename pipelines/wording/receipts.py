@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from pipelines.output import visible
-from pipelines.wording.numbers import Row, Rows, Texts, age, count, minute
+from pipelines.wording.numbers import age, count, minute
+from pipelines.wording.rows import Row, Rows, Texts
 
 NO_RUN = "No run has been recorded yet."
 NO_SUCCESS = "No run has succeeded yet."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.wording.numbers import Row, Rows, Texts, count, day, interval, percent, short_day, sums
+from pipelines.wording.numbers import count, day, interval, percent, short_day
+from pipelines.wording.rows import Row, Rows, Texts, sums
 
 WEEK = "booked_week_local_start"
 ENOUGH = 20  # a week with fewer pickups sets no bound

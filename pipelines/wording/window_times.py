@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 from pipelines.output import visible
-from pipelines.wording.numbers import (
-    DAYS,
-    ENOUGH_TO_COMPARE,
-    NONE,
-    Row,
-    Rows,
-    Texts,
-    count,
-    counts,
-    hour_of_day,
-    hours,
-    names,
-    percent,
-    sums,
-)
+from pipelines.wording.numbers import DAYS, NONE, count, counts, hour_of_day, hours, names, percent
+from pipelines.wording.rows import ENOUGH_TO_COMPARE, Row, Rows, Texts, sums
 
 DAY, HOUR = "window_opens_isodow_local", "window_opens_hour_local"
 

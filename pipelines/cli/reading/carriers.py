@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.output import as_of_words
-from pipelines.wording.coverage import first_week
-from pipelines.wording.numbers import NONE, Rows, hours, interval, percent
+from pipelines.wording.numbers import NONE, hours, interval, percent
 from pipelines.wording.rates import standing
+from pipelines.wording.rows import Rows
 from pipelines.wording.window_times import opening, spread
 
 
@@ -54,17 +54,6 @@ def carriers_table(rows: Rows) -> Table:
     note = "\n".join(filter(None, [standing(ordered), note]))
     title = ", ".join(["Cancellations per carrier", *as_of_words(as_of)])
     return Table(title, columns, cells, note)
-
-
-def first_week_note(rows: Rows, upcoming: Rows) -> str:
-    """Returns what is known already if there is no rate yet, or an empty text if there is one.
-
-    Args:
-        rows: the rows of `carrier_cancellations`.
-        upcoming: the rows of `upcoming_pickups`.
-    """
-    carriers = [row for row in rows if row["is_every_account"] and row["country"] == "all"]
-    return first_week(carriers, [row for row in upcoming if row["is_every_account"]])
 
 
 def windows_table(rows: Rows) -> Table:

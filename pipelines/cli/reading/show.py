@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pipelines.analytics.views import grain_of, select_all, view_files
-from pipelines.cli.reading.carriers import Table, carriers_table, first_week_note, windows_table
+from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
@@ -25,7 +25,9 @@ from pipelines.output import (
     visible,
 )
 from pipelines.warehouse import reading
-from pipelines.wording.numbers import NONE, Rows
+from pipelines.wording.coverage import first_week
+from pipelines.wording.numbers import NONE
+from pipelines.wording.rows import Rows
 
 if TYPE_CHECKING:
     from pipelines.destinations.base import Session
@@ -89,7 +91,7 @@ def _first_week(session: Session, rows: Rows) -> str:
     """Returns what is known already if there is no rate yet, or an empty text."""
     if any(row["rated"] for row in rows):
         return ""
-    return first_week_note(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
+    return first_week(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
 
 
 def cell_text(value: Any) -> str:

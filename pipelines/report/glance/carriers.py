@@ -9,7 +9,8 @@ from pipelines.output import visible
 from pipelines.report.glance.marks import interval_bar, line_at, scale_end, spark
 from pipelines.report.store import Row
 from pipelines.wording import comparisons, coverage, rates, weekly
-from pipelines.wording.numbers import NONE, SIDES, interval, percent
+from pipelines.wording.numbers import NONE, interval, percent
+from pipelines.wording.rows import SIDES
 
 Cells = dict[str, str]
 # The values of a row, in the order in which the page's data lists them. `present_cells` fills the others.

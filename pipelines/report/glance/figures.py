@@ -9,18 +9,9 @@ from pipelines.report.store import Row
 from pipelines.wording.comparisons import change_words
 from pipelines.wording.coverage import known_so_far
 from pipelines.wording.current import expected_cancellations, next_day, stuck_words
-from pipelines.wording.numbers import (
-    NONE,
-    count,
-    day,
-    interval,
-    percent,
-    points,
-    points_interval,
-    short_day,
-    sums,
-)
+from pipelines.wording.numbers import NONE, count, day, interval, percent, points, points_interval, short_day
 from pipelines.wording.rates import k_of_n
+from pipelines.wording.rows import sums
 
 Figure = tuple[str, str]  # the figure itself, and the words below it
 

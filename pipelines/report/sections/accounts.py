@@ -12,7 +12,8 @@ from pipelines.report.sections.charts import Range, quarters, ranges
 from pipelines.report.sections.section import Answer, Section, answer_of, grouped, place_of
 from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row
-from pipelines.wording.numbers import NONE, count, interval, minute, percent, sums
+from pipelines.wording.numbers import NONE, count, interval, minute, percent
+from pipelines.wording.rows import sums
 
 MOST_RANGES = 40
 FOLLOWS = (("account", "country", "period"),)
