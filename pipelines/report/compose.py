@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from pipelines.destinations.filter import PickupFilter
-from pipelines.output import to_html, visible
+from pipelines.output import to_html, to_json, visible
 from pipelines.report.commands import filter_options
 from pipelines.report.gather import WHOLE, Choices, find_choices, gather, plain_rates
 from pipelines.report.glance.answers import compute_answers
@@ -16,6 +16,7 @@ from pipelines.report.glance.page import choice_form, figure_cards, header, list
 from pipelines.report.health import Health, judge
 from pipelines.report.html import document
 from pipelines.report.sections.accounts import accounts_section
+from pipelines.report.sections.budget import fit
 from pipelines.report.sections.lists import to_do_section
 from pipelines.report.sections.rebookings import rebookings_section
 from pipelines.report.sections.runs import health_section
@@ -25,6 +26,7 @@ from pipelines.report.sections.windows import windows_section
 from pipelines.report.store import Store
 from pipelines.wording.numbers import day, minute
 
+MOST_BYTES = 2_900_000  # of the page, without its script and style
 NOTE = "This part doesn't follow all of your choices. It includes {}."
 NO_PICTURE = "The picture is hidden, because it shows all pickups of this page."
 
@@ -76,7 +78,11 @@ def compose_page(
         f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
-    followed = {one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing} for one in sections}
+    left = MOST_BYTES - len("".join([*body, to_json(data)]).encode())
+    followed = {
+        one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing}
+        for one in fit(sections, left)
+    }
     everything = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
     data |= {"sections": followed, "everything": everything, "note": NOTE, "noPicture": NO_PICTURE}
     return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)

@@ -16,6 +16,8 @@ from pipelines.report.gather import read_rates
 from pipelines.report.glance.figures import change_figure, next_figure, rate_figure, stuck_figure
 from pipelines.report.glance.marks import interval_bar, scale_end, spark
 from pipelines.report.health import judge
+from pipelines.report.sections.budget import fit
+from pipelines.report.sections.section import Answer, Section, place_of
 from pipelines.report.store import copied
 from pipelines.warehouse import read_rows
 from pipelines.wording.numbers import age, hours, interval, names, percent, points
@@ -129,6 +131,27 @@ def test_stuck_pickups_are_counted_by_carrier() -> None:
     stuck = [{"carrier": "dhl", "stuck": 2}, {"carrier": "ups", "stuck": 1}, {"carrier": "dhl", "stuck": 1}]
 
     assert stuck_figure(stuck) == ("4 stuck", "Not accepted by the carrier in time: dhl 3, ups 1.")
+
+
+def test_a_section_with_too_many_answers_follows_fewer_choices() -> None:
+    """Each answer is 20 letters long, and all of them together are far above 600 bytes."""
+    answers = {
+        place_of(0, account, carrier): Answer(f"{account} {carrier}".ljust(20), [], [])
+        for account in range(3)
+        for carrier in range(50)
+    }
+    large = Section("a", "", "", "", [], "", "", (("account", "carrier"),), answers)
+    small = Section("b", "", "", "", [], "", "", (("country",),), {place_of(0, 1): Answer("x", [], [])})
+
+    fitted = fit([large, small], 600)
+
+    assert [one.follows for one in fitted] == [[["account"]], (("country",),)]
+    assert {key: answer.finding.strip() for key, answer in fitted[0].answers.items()} == {
+        "0.0": "0 0",
+        "0.1": "1 0",
+        "0.2": "2 0",
+    }
+    assert [one.answers for one in fit([large, small], 0)] == [{}, {}]
 
 
 def receipt(account: str, hours_ago: float, **changes: Any) -> dict[str, Any]:
