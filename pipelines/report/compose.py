@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pipelines.destinations.filter import PickupFilter
 from pipelines.output import to_html, to_json, visible
 from pipelines.report.commands import filter_options
-from pipelines.report.gather import WHOLE, Choices, find_choices, gather, plain_rates
+from pipelines.report.gather import WHOLE, Choices, Gathered, find_choices, gather, plain_rates
 from pipelines.report.glance.answers import compute_answers
 from pipelines.report.glance.carrier_table import carrier_table
 from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
@@ -20,6 +20,7 @@ from pipelines.report.sections.budget import fit
 from pipelines.report.sections.lists import to_do_section
 from pipelines.report.sections.rebookings import rebookings_section
 from pipelines.report.sections.runs import health_section
+from pipelines.report.sections.section import Section
 from pipelines.report.sections.timing import timing_section
 from pipelines.report.sections.weeks import weeks_section
 from pipelines.report.sections.windows import windows_section
@@ -60,11 +61,7 @@ def compose_page(
     say = to_html(first["say"] if first else "There are no pickups yet.")
     table = carrier_table(first, now, names, lists["carrier"][1:], flags)
     sections = [
-        to_do_section(store, choices, health.as_of),
-        weeks_section(choices, found.present),
-        timing_section(store, choices),
-        rebookings_section(store, choices, plain_rates(choices, found)),
-        windows_section(choices, found.present),
+        *_sections(store, choices, found, health),
         accounts_section(choices, found.rates, health, quarantine),
         health_section(choices, runs, health, judge_account),
     ]
@@ -78,14 +75,24 @@ def compose_page(
         f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
+    data |= {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}", "note": NOTE, "noPicture": NO_PICTURE}
+    data["everything"] = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
     left = MOST_BYTES - len("".join([*body, to_json(data)]).encode())
-    followed = {
+    data["sections"] = {
         one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing}
         for one in fit(sections, left)
     }
-    everything = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
-    data |= {"sections": followed, "everything": everything, "note": NOTE, "noPicture": NO_PICTURE}
-    return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)
+    return document(f"<main>{''.join(body)}</main>", data, made_at)
+
+
+def _sections(store: Store, choices: Choices, found: Gathered, health: Health) -> list[Section]:
+    return [
+        to_do_section(store, choices, health.as_of),
+        weeks_section(choices, found.present),
+        timing_section(store, choices),
+        rebookings_section(store, choices, plain_rates(choices, found)),
+        windows_section(choices, found.present),
+    ]
 
 
 def _quarantine(store: Store) -> Mapping[str, int]:

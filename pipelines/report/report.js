@@ -45,6 +45,7 @@ function show() {
     [figures.change, figures.next, figures.stuck] = [4, 6, 8].map((at) => now ? now.slice(at, at + 2) : ["–", "No pickups in this selection."]);
   }
   for (const [name, texts] of Object.entries(figures)) texts.forEach((text, place) => fill(`${name}.${place}`, text));
+  for (const note of document.querySelectorAll(".period-note")) note.hidden = !period;
   fill("say", rates.say);
   fill("scale", rates.scale && `(scale of the intervals: ${rates.scale})`);
   carriers.tBodies[0].replaceChildren(...rows.map((one) => row(one, present.rows[one[0]], flags)));

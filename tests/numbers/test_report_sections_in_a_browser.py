@@ -134,7 +134,11 @@ def test_a_section_says_which_choices_it_does_not_follow_and_only_then(wide: Any
     assert not any(notes)
     assert wide.locator("#weeks .picture svg").count() == 1
 
+    assert not wide.locator(".period-note").first.is_visible()
+
     chosen(wide, period=1)
+    assert wide.locator(".figure .period-note").all_text_contents() == ["The period doesn't change this."] * 3
+    assert wide.locator(".figure .period-note").first.is_visible()
     includes = "This part doesn't follow all of your choices. It includes the whole time."
     assert said(wide, "weeks", "note") == includes
     assert said(wide, "accounts", "note") == ""

@@ -13,6 +13,7 @@ from pipelines.report.sections.tables import Column, heading_cell
 
 SHOWN_ROWS = 15  # report.css hides the others until the reader asks for them
 COMMANDS = {"Cancelled": CANCELLED, "Cancelled late": "--mature --late", "Failed": "--mature --state failed"}
+PERIOD_NOTE = '<span class="note period-note" hidden>The change and the early signal don\'t follow the period.</span>'
 COLUMNS = [
     Column("Carrier", "text", "Open a carrier to see the commands that list its pickups"),
     Column(
@@ -67,7 +68,7 @@ def carrier_table(rates: Any, present: Any, names: Sequence[str], carrier_flags:
     return (
         f'{more}<div class="scroll" tabindex="0" role="region" aria-label="Table of carriers">'
         '<table data-csv="carriers" class="carriers">'
-        f'<caption>Carriers <span data-fill="scale">{scale}</span></caption>'
+        f'<caption>Carriers <span data-fill="scale">{scale}</span> {PERIOD_NOTE}</caption>'
         f"<thead><tr>{''.join(map(heading_cell, COLUMNS))}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"<template>{_row(dict.fromkeys([*RATE_CELLS, *PRESENT_CELLS], ''), '')}</template>"
     )

@@ -18,6 +18,9 @@ from pipelines.wording.numbers import minute
 FIGURES = {"rate": "Cancelled", "change": "Change in four weeks", "next": "Tomorrow", "stuck": "Needs attention"}
 
 
+PERIOD_NOTE = '<p class="note period-note" hidden>The period doesn\'t change this.</p>'
+
+
 class Option(NamedTuple):
     """One entry of a list of choices: its label, and the option of `pickups list` that selects the same pickups."""
 
@@ -68,7 +71,8 @@ def figure_cards(rates: Any, present: Any, next_title: str) -> str:
     titles = FIGURES | {"next": next_title}
     cards = "".join(
         f'<div class="figure"><h2>{to_html(titles[name])}</h2><p class="big" data-fill="{name}.0">'
-        f'{to_html(figures[name][0])}</p><p data-fill="{name}.1">{to_html(figures[name][1])}</p></div>'
+        f'{to_html(figures[name][0])}</p><p data-fill="{name}.1">{to_html(figures[name][1])}</p>'
+        f"{PERIOD_NOTE if name != 'rate' else ''}</div>"
         for name in FIGURES
     )
     return f'<section class="figures" aria-label="Figures">{cards}</section>\n'
