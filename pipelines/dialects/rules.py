@@ -230,12 +230,7 @@ RULES = (
     Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
     Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
     Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
-    Rule(
-        "postgres",
-        exp.CTE,
-        _repeated,
-        "PostgreSQL applies no outer filter inside a materialized CTE, or one read twice",
-    ),
+    Rule("postgres", exp.CTE, _repeated, "PostgreSQL applies no outer filter inside a CTE that is stored"),
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
     Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),

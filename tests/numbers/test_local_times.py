@@ -21,8 +21,8 @@ ZONES = {
     "GB": "Europe/London",
     "PL": "UTC",  # its zone isn't configured
 }
-# Every hour of the weeks in which the clocks may change, and noon of every other day, before and after the years in which
-# the day of the year decides.
+# Every hour around the days on which the clocks may change and around new year, and noon of every other day. The first
+# and the last years are those in which the day of the year doesn't decide.
 INSTANTS = """
     with hours as (
         select unnest(generate_series(timestamptz '1995-01-01', timestamptz '2032-01-01', interval 1 hour)) as moment
@@ -35,7 +35,8 @@ INSTANTS = """
 """
 INSERT = """
     insert into sendcloud.pickups (account, id, carrier, country, pickup_status, created_at, pickup_from, pickup_until)
-    select 'default', row_number() over (), 'dhl', ?, 'Created', moment, moment, moment + interval 90 minutes from instants
+    select 'default', row_number() over (), 'dhl', ?, 'Created', moment, moment, moment + interval 90 minutes
+    from instants
 """
 DIFFERENT = """
     select created_at, window_opens_local, window_closes_local, booked_day_local, booked_hour_local
