@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pipelines.destinations.filter import PickupFilter
 from pipelines.output import to_html, to_json, visible
 from pipelines.report.commands import filter_options
-from pipelines.report.gather import WHOLE, Choices, Gathered, find_choices, gather, plain_rates
-from pipelines.report.glance.answers import compute_answers
+from pipelines.report.compute import compute
+from pipelines.report.gather import WHOLE, Choices, find_choices, plain_rates
 from pipelines.report.glance.carrier_table import carrier_table
 from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
 from pipelines.report.health import Health, judge
@@ -20,10 +20,7 @@ from pipelines.report.sections.budget import fit
 from pipelines.report.sections.lists import to_do_section
 from pipelines.report.sections.rebookings import rebookings_section
 from pipelines.report.sections.runs import health_section
-from pipelines.report.sections.section import Section
 from pipelines.report.sections.timing import timing_section
-from pipelines.report.sections.weeks import weeks_section
-from pipelines.report.sections.windows import windows_section
 from pipelines.report.store import Store
 from pipelines.wording.numbers import day, minute
 
@@ -53,16 +50,19 @@ def compose_page(
 
     health = judge(runs, quarantine, made_at, max_age_hours)
     choices = find_choices(store)
-    found = gather(store, choices, on_progress)
-    rates, present = compute_answers(choices, found)
+    rows, rates, present, weeks, windows = compute(store, choices, on_progress)
     options, flags = list_options(choices), filter_options(only)
     names, lists = [visible(name) for name in choices.carriers], {k: [o.flags for o in v] for k, v in options.items()}
     first, now = rates[0][0][0], present[0][0]
     say = to_html(first["say"] if first else "There are no pickups yet.")
     table = carrier_table(first, now, names, lists["carrier"][1:], flags)
     sections = [
-        *_sections(store, choices, found, health),
-        accounts_section(choices, found.rates, health, quarantine),
+        to_do_section(store, choices, health.as_of),
+        weeks,
+        timing_section(store, choices),
+        rebookings_section(store, choices, plain_rates(choices, rows)),
+        windows,
+        accounts_section(choices, rows, health, quarantine),
         health_section(choices, runs, health, judge_account),
     ]
     body = [
@@ -83,16 +83,6 @@ def compose_page(
         for one in fit(sections, left)
     }
     return document(f"<main>{''.join(body)}</main>", data, made_at)
-
-
-def _sections(store: Store, choices: Choices, found: Gathered, health: Health) -> list[Section]:
-    return [
-        to_do_section(store, choices, health.as_of),
-        weeks_section(choices, found.present),
-        timing_section(store, choices),
-        rebookings_section(store, choices, plain_rates(choices, found)),
-        windows_section(choices, found.present),
-    ]
 
 
 def _quarantine(store: Store) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -15,6 +15,11 @@ FEWEST_PICKUPS = 20  # countries with fewer pickups are only in the totals; peri
 MOST_ACCOUNTS = 40
 MOST_ROWS = 6_000  # of carriers, over all choices, so that the page stays below 3 MB
 GRID = f"account, is_every_account, carrier, {DAY}, {HOUR}, pickups"
+WEEKS = (  # the rows of the weekly view are many, and its other columns would take 100 MB of a million pickups
+    "account, is_every_account, carrier, booked_week_local_start, pickups, rated, cancellation_rate, "
+    "cancellation_rate_low, cancellation_rate_high, is_week_mature, is_early_signal_complete, watched_48_hours, "
+    "cancelled_within_48_hours, cancelled_within_48_hours_rate"
+)
 WHOLE, PERIODS = "whole time", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
 
 
@@ -50,35 +55,11 @@ class Present(NamedTuple):
     as_of: dict[str | None, datetime]  # by account; of all accounts together, the newest
 
 
-class Gathered(NamedTuple):
-    """The rows of every country and period, and of every country, in the order of the choices."""
-
-    rates: list[list[Rates]]
-    present: list[Present]
-
-
-def gather(store: Store, choices: Choices, on_progress: Callable[[str], None]) -> Gathered:
-    """Reads the views for all choices.
-
-    Args:
-        store: the published tables.
-        choices: the choices of the page.
-        on_progress: called with the name of each country before its views are computed.
-    """
-    as_of, found = read_as_of(store), Gathered([], [])
-    for country in choices.countries:
-        on_progress(country or "all countries")
-        by_period = [read_rates(store, country, since) for since in reversed(choices.periods.values())]
-        found.rates.append(by_period[::-1])
-        found.present.append(read_present(store, country, as_of))  # it needs the last selection above
-    return found
-
-
-def plain_rates(choices: Choices, found: Gathered) -> dict[tuple[str | None, str | None, str], float]:
+def plain_rates(choices: Choices, rates: Sequence[Sequence[Rates]]) -> dict[tuple[str | None, str | None, str], float]:
     """Returns the cancellation rates of the whole time by account, country and carrier."""
     return {
         (None if row["is_every_account"] else row["account"], country, row["carrier"]): row["cancellation_rate"]
-        for country, periods in zip(choices.countries, found.rates, strict=True)
+        for country, periods in zip(choices.countries, rates, strict=True)
         for row in periods[0].carriers
     }
 
@@ -148,10 +129,10 @@ def read_present(store: Store, country: str | None, as_of: dict[str | None, date
     store.select(Selection(country))
     changes, upcoming = store.rows("cancellation_changes"), store.rows("upcoming_pickups")
     stuck = store.rows("stuck_pickups", "true group by account, carrier", "account, carrier, count(*) as stuck")
-    weeks = store.rows("carrier_cancellations_weekly", "is_every_account or is_early_signal_complete")
+    weeks = store.rows("carrier_cancellations_weekly", "is_every_account or is_early_signal_complete", WEEKS)
     windows, grid = store.rows("carrier_windows"), store.rows("carrier_window_grid", columns=GRID)
     store.select(Selection(country, None, is_one_carrier=True))
-    total, all_weeks = store.rows("cancellation_changes"), store.rows("carrier_cancellations_weekly")
+    total, all_weeks = store.rows("cancellation_changes"), store.rows("carrier_cancellations_weekly", columns=WEEKS)
     return Present(changes, total, upcoming, stuck, weeks, all_weeks, windows, grid, as_of)
 
 

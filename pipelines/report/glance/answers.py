@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from pipelines.report.gather import Choices, Gathered, Present, Rates, of_account
+from pipelines.report.gather import Present, Rates, of_account
 from pipelines.report.glance.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing
 from pipelines.report.glance.figures import (
     change_figure,
@@ -22,21 +22,8 @@ from pipelines.report.store import Row
 Answer = dict[str, Any]
 
 
-def compute_answers(choices: Choices, found: Gathered) -> tuple[list[Any], list[Any]]:
-    """Returns the texts of the rates by country, period and account, and those of the present by country and account.
-
-    An answer is None if the account has no pickups in the country and period. In the rows of both lists, a carrier is
-    its place in `choices.carriers`.
-    """
-    places = {name: number for number, name in enumerate(choices.carriers)}
-    rates = [
-        [[_rate_answer(one, name, places) for name in choices.accounts] for one in periods] for periods in found.rates
-    ]
-    present = [[_present_answer(now, account, places) for account in choices.accounts] for now in found.present]
-    return rates, present
-
-
-def _rate_answer(found: Rates, account: str | None, places: Mapping[str, int]) -> Answer | None:
+def rate_answer(found: Rates, account: str | None, places: Mapping[str, int]) -> Answer | None:
+    """Returns the texts of an account's rates, or None if it has no pickups. A carrier is its place in `places`."""
     carriers = list(of_account(found.carriers, account))
     if not carriers:
         return None
@@ -60,7 +47,8 @@ def _in_order(carriers: list[Row]) -> list[Row]:
     return sorted(carriers, key=lambda row: (-(row["cancellation_rate_shrunken"] or -1), row["carrier"]))
 
 
-def _present_answer(found: Present, account: str | None, places: Mapping[str, int]) -> Answer:
+def present_answer(found: Present, account: str | None, places: Mapping[str, int]) -> Answer:
+    """Returns the texts about an account's present. A carrier is its place in `places`."""
     changes = {row["carrier"]: row for row in of_account(found.changes, account)}
     weeks: dict[str, list[Row]] = {}
     for row in of_account(found.weeks, account):

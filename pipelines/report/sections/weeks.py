@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 from pipelines.report.gather import Choices, Present, of_account
@@ -29,31 +29,25 @@ COLUMNS = [
 ]
 
 
-def weeks_section(choices: Choices, present: Sequence[Present]) -> Section:
-    """Returns the rates by week of booking, over all carriers.
-
-    Args:
-        choices: the choices of the page.
-        present: the rows of each country, in the order of the choices.
-    """
-    rows = _in_order(of_account(present[0].all_weeks, None))
+def weeks_section(now: Present) -> Section:
+    """Returns the rates by week of booking, over all carriers and countries, without answers."""
+    rows = _in_order(of_account(now.all_weeks, None))
     finding = " ".join(rate_by_week(rows))
     picture = _picture(finding, [row for row in rows if row["is_week_mature"] and row["rated"]])
     command = "pickups show carrier_cancellations_weekly"
-    answers = _answers(choices, present)
-    return Section("weeks", "Week by week", finding, picture, [_table(rows)], ABOUT, command, FOLLOWS, answers)
+    return Section("weeks", "Week by week", finding, picture, [_table(rows)], ABOUT, command, FOLLOWS)
 
 
-def _answers(choices: Choices, present: Sequence[Present]) -> dict[str, Answer]:
+def weeks_answers(choices: Choices, now: Present, country: int) -> dict[str, Answer]:
+    """Returns the answers for a country, which is its place in the choices."""
     answers = {}
-    for country, now in enumerate(present):
-        for account, name in enumerate(choices.accounts):
-            if rows := _in_order(of_account(now.all_weeks, name)):
-                answers[place_of(0, account, country)] = _answer(rows)
-        by_carrier = grouped(of_account(now.weeks, None), lambda row: str(row["carrier"]))
-        for carrier, name in enumerate(choices.carriers, 1):
-            if rows := _in_order(by_carrier.get(name, [])):
-                answers[place_of(1, carrier, country)] = _answer(rows)
+    for account, name in enumerate(choices.accounts):
+        if rows := _in_order(of_account(now.all_weeks, name)):
+            answers[place_of(0, account, country)] = _answer(rows)
+    by_carrier = grouped(of_account(now.weeks, None), lambda row: str(row["carrier"]))
+    for carrier, name in enumerate(choices.carriers, 1):
+        if rows := _in_order(by_carrier.get(name, [])):
+            answers[place_of(1, carrier, country)] = _answer(rows)
     return answers
 
 

@@ -28,34 +28,27 @@ COLUMNS = [
 Grid = Mapping[tuple[int, int], int]
 
 
-def windows_section(choices: Choices, present: Sequence[Present]) -> Section:
-    """Returns when windows open, how long they are, and how far ahead they are booked.
-
-    Args:
-        choices: the choices of the page.
-        present: the rows of each country, in the order of the choices.
-    """
+def windows_section(choices: Choices, now: Present) -> Section:
+    """Returns when windows open, how long they are, and how far ahead they are booked, without answers."""
     grid: dict[tuple[int, int], int] = {}
-    for row in of_account(present[0].grid, None):
+    for row in of_account(now.grid, None):
         grid[row[DAY], row[HOUR]] = grid.get((row[DAY], row[HOUR]), 0) + row["pickups"]
-    rows, opened = _of(present[0], None)
-    first = _answer(rows, opened, choices.carriers)
+    first = _answer(*_of(now, None), choices.carriers)
     table = Table("windows", "Windows by carrier", COLUMNS, first.rows[0])
-    answers = _answers(choices, present)
     drawing, about = _shaded(first.finding, grid), ABOUT if grid else ""
     command = "pickups show carrier_windows"
-    return Section("windows", "Pickup windows", first.finding, drawing, [table], about, command, FOLLOWS, answers)
+    return Section("windows", "Pickup windows", first.finding, drawing, [table], about, command, FOLLOWS)
 
 
-def _answers(choices: Choices, present: Sequence[Present]) -> dict[str, Answer]:
+def windows_answers(choices: Choices, now: Present, country: int) -> dict[str, Answer]:
+    """Returns the answers for a country, which is its place in the choices."""
     answers = {}
-    for country, now in enumerate(present):
-        for account, name in enumerate(choices.accounts):
-            rows, opened = _of(now, name)
-            for carrier, listed in enumerate([choices.carriers, *([one] for one in choices.carriers)]):
-                answer = _answer(rows, opened, listed)
-                if answer.rows[0]:
-                    answers[place_of(0, account, carrier, country)] = answer
+    for account, name in enumerate(choices.accounts):
+        rows, opened = _of(now, name)
+        for carrier, listed in enumerate([choices.carriers, *([one] for one in choices.carriers)]):
+            answer = _answer(rows, opened, listed)
+            if answer.rows[0]:
+                answers[place_of(0, account, carrier, country)] = answer
     return answers
 
 
