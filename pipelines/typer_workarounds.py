@@ -69,7 +69,7 @@ def plain_value(descriptor: Any, value: Any) -> Any:
 
 def _plain_number(wanted: type[Any], value: Any, options: Any) -> Any:
     is_digits = type(value) is str and value.isascii() and value.isdecimal() and len(value) < MAX_DIGITS
-    if options.clamp or not (is_digits or type(value) is wanted):
+    if options.clamp or not (is_digits or type(value) in (wanted, int)):
         return None
     number = wanted(value)
     is_low = options.min is not None and number < options.min

@@ -53,6 +53,7 @@ class DuckDBSession:
         for (catalog,) in self.connection.execute(_CATALOG_OF_TABLE, [self.names.data, table]).fetchall():
             names = ".".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in (catalog, self.names.data, table))
             found = self.connection.execute(f"select * from {names} limit 0")  # noqa: S608  # the names are quoted
+            found.fetchall()  # otherwise, the transaction stays open, and no other connection can write a checkpoint
             return [name for name, *_ in found.description or ()]
         return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
 
