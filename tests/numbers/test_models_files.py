@@ -41,7 +41,7 @@ def test_query_of_two_columns_of_the_pickups_view_reads_no_other_columns(warehou
 
 
 def test_a_plan_of_rates_from_a_file_contains_its_input_once(tmp_path):
-    """A file in the format of DuckDB 1.0 doesn't keep `materialized`, so the plan contained the input six times (1.5.5)."""
+    """A file in the format of DuckDB 1.0 doesn't keep `materialized`, so the plan contained the input six times."""
     with duckdb.connect() as connection:
         connection.execute(
             f"attach '{tmp_path / 'file.duckdb'}' as file (storage_version '{STORAGE_VERSION}'); use file"
