@@ -18,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from pipelines.quick.record import AccountRecord
+from sources.sendcloud.api.dates import served_at
 from sources.sendcloud.api.versions import VERSIONS
-from sources.sendcloud.http.dates import served_at
 from sources.sendcloud.http.redaction import SecretMask
 from sources.sendcloud.reading.clocks import ClockReading, machine_time
 from sources.sendcloud.records.envelope import digest_page

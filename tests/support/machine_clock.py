@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pipelines.quick import pages
+from sources.sendcloud.api.dates import served_at
 from sources.sendcloud.http import client
-from sources.sendcloud.http.dates import served_at
 from sources.sendcloud.reading.clocks import simulated_machine_clock
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import requests
 
+from ..api.dates import served_at
 from ..api.v2 import V2
 from ..api.version import Version
 from ..errors import (
@@ -21,7 +22,6 @@ from ..errors import (
     Unavailable,
 )
 from .credentials import OAUTH2, SendcloudCredentials
-from .dates import served_at
 from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
 from .origins import normalize_url, origin_of, resolve_link, secure_link, validate_base_url
 from .rate_limit import RateLimiter, TimeBudget

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import requests
 
-from .dates import http_date, served_at
+from ..api.dates import http_date, served_at
 
 ENCODINGS = "gzip, deflate"  # other encodings would be decoded only if certain packages happened to be installed
 READABLE_ENCODINGS = {"gzip", "x-gzip", "deflate", "identity"}
