@@ -136,7 +136,7 @@ def _receipt(one: AccountRecord, listed: Listed, began: datetime) -> Receipt | N
 
 def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun | None:
     lean_imports.block_unneeded()
-    from pipelines.destinations.duckdb.receipts_only import record_and_publish
+    from pipelines.quick.receipts import record_and_publish
 
     warehouse, published = Path(record.warehouse), Path(record.published)
     record_and_publish(warehouse, published, record.data_schema, receipts)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.destinations.duckdb import blocks, receipts_only
-from pipelines.quick import pages, repeat_run
+from pipelines.destinations.duckdb import blocks
+from pipelines.quick import pages, receipts, repeat_run
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.quick.test_quick_runs import settled as settled
 from tests.support.both_ways import ordinary, quick
@@ -17,10 +17,10 @@ from tests.support.life import Died
 
 MODULES: dict[str, Any] = {
     "digest_page": pages,
-    "_insert": receipts_only,
-    "_copy": receipts_only,
+    "_insert": receipts,
+    "_copy": receipts,
     "may_be_damaged": blocks,
-    "file_identity": receipts_only,
+    "file_identity": receipts,
     "write_record": repeat_run,
 }
 INSTANTS = [(name, when) for name in MODULES for when in ("before", "after")]
