@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 # All other options of `pickups run` ask for something that only an ordinary run can do.
 FLAGS = ("--json", "--quiet")
+MIN_TIMEOUT_SECONDS = 60  # A quick run takes no longer than this, so it needs no timeout.
 VALUES = ("--account", "--log-format", "--timeout", "--wait")
 
 
@@ -37,7 +38,9 @@ def parse_run(words: Sequence[str]) -> RunOptions | None:
     is_complete = all(found[name] for name in found if name not in FLAGS)
     if not command or not is_complete or found.get("--log-format", "text") not in ("text", "json"):
         return None
-    if not all(_is_number(found.get(name, "1")) for name in ("--timeout", "--wait")):
+    if not _is_number(found.get("--wait", "0")) or not _is_number(found.get("--timeout", "0")):
+        return None
+    if int(found.get("--timeout", MIN_TIMEOUT_SECONDS)) < MIN_TIMEOUT_SECONDS:
         return None
     return RunOptions(found.get("--project-dir"), found.get("--account"), "--json" in found, "--quiet" in found)
 
@@ -52,4 +55,4 @@ def _split(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text) < 10**9
+    return text.isascii() and text.isdigit() and len(text) < 10

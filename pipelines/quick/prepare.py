@@ -16,13 +16,16 @@ from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
 from pipelines.config.settings import SOURCE_SECTION, get_setting
 from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.select import select_backend
+from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
 from pipelines.loading.plan import RunPlan
 from pipelines.quick.marks import ENVIRONMENT, installation_mark
 from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
 from pipelines.quick.settings_again import Place, find_place, find_warehouse
 from pipelines.receipt import Receipt
+from sources.sendcloud.errors import SendcloudError
 from sources.sendcloud.http.credentials import BASIC
 from sources.sendcloud.http.origins import LOOPBACK, origin_of
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, machine_time
@@ -33,7 +36,7 @@ NETWORK_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "REQUESTS_CA_BUND
 REQUESTS_PER_PAGE = 4  # One request, and at most three redirects.
 # The only check whose result depends on the time: a pickup without a tracking number counts from the end of its window.
 # tests/quick/test_time.py runs every check at later times.
-_NEXT_MATURITY = """
+NEXT_MATURITY = """
     select account, min(window_ends_at_utc) from analytics.pickups
     where tracking_number is null and is_kept and not is_mature group by account
 """
@@ -50,12 +53,21 @@ def draft_record(
         mark: the mark of the installation when the run began.
         incidents: the files that would contain incidents.
     """
+    if not get_setting(SETTING):
+        return None
+    try:
+        return _draft(plan, receipts, mark, incidents)
+    except (OSError, DatabaseError, PipelineError, SendcloudError):
+        return None  # the run itself has succeeded
+
+
+def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]) -> QuickRecord | None:
     backend = select_backend(plan.project)
     if not isinstance(backend, DuckDBBackend) or not _may_repeat(plan, receipts) or not backend.published.exists():
         return None
     salt = secrets.token_hex(16)
     with backend.session() as session:
-        maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(_NEXT_MATURITY).fetchall()}
+        maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(NEXT_MATURITY).fetchall()}
     accounts = [_account_record(receipt, plan, salt, maturities) for receipt in receipts]
     ping_url: str | None = get_setting(PING_SETTING)
     ping = find_place(PING_SETTING, ping_url, plan.project, salt) if ping_url else None
@@ -93,7 +105,7 @@ def _may_repeat(plan: RunPlan, receipts: Sequence[Receipt]) -> bool:
     """Returns whether nothing in the settings, and nothing that the run left behind, requires an ordinary run."""
     is_timed = get_setting("alerts.on_change") or get_setting("retention.pickups_months")
     is_odd = unused_credentials_warning(plan.sections) is not None
-    return bool(get_setting(SETTING)) and not is_timed and not is_odd and all(map(_is_good, receipts))
+    return not is_timed and not is_odd and all(map(_is_good, receipts))
 
 
 def _is_good(receipt: Receipt) -> bool:
