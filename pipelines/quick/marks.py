@@ -14,6 +14,7 @@ from pathlib import Path
 ENVIRONMENT = dict(os.environ)
 PACKAGES = Path(__file__).parents[2]
 CODE_FOLDERS, CODE_ENDINGS = ("pipelines", "sources"), (".json", ".py", ".sql", ".toml", ".txt")
+MAX_BYTES = 2**20
 # These variables differ from one scheduled run to the next, or from one terminal to the next, and change no result.
 HARMLESS = (
     *("COLUMNS", "LINES", "LS_COLORS", "MAIL", "OLDPWD", "PS1", "PWD", "SHLVL", "TERM", "WINDOWID", "_"),
@@ -49,9 +50,20 @@ def _settings(project: Path) -> Iterator[tuple[str, str]]:
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_small(path)).hexdigest()
     except OSError as error:
         return type(error).__name__
+
+
+def read_small(path: Path) -> bytes:
+    """Returns the content of an ordinary file.
+
+    Raises:
+        OSError: the file can't be read, is larger than MAX_BYTES, or is a pipe or a device, which may have no end.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise FileNotFoundError(path)
+    return path.read_bytes()
 
 
 def _code() -> Iterator[tuple[str, int, int]]:

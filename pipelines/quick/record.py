@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from pipelines.atomic_file import replace_atomically
 from pipelines.file_access import PRIVATE_FILE_MODE, is_own
+from pipelines.quick.marks import read_small
 from pipelines.quick.settings_again import Place
 from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.reading.progress import ReadStats
@@ -81,7 +82,7 @@ def read_record(path: Path) -> QuickRecord | None:
     """Returns the record, or None if there is none that this version and this user wrote."""
     with suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
         if is_own(path):
-            return msgspec.json.decode(path.read_bytes(), type=QuickRecord)
+            return msgspec.json.decode(read_small(path), type=QuickRecord)
     return None
 
 

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from pipelines.quick.marks import read_small
+
 SETTINGS_FILES = ("secrets.toml", "config.toml")
 
 
@@ -74,12 +76,12 @@ def _value(place: Place, project: Path) -> object:
     if place.kind == "variable":
         return os.environ[place.name]
     if place.kind == "file":
-        return (project / Path(os.environ[place.name]).expanduser()).read_text(encoding="utf-8").strip()
+        return read_small(project / Path(os.environ[place.name]).expanduser()).decode().strip()
     return _lookup(project, place.name, place.key)
 
 
 def _lookup(project: Path, file: str, key: str) -> object:
-    settings: Any = tomllib.loads((project / ".dlt" / file).read_text(encoding="utf-8"))
+    settings: Any = tomllib.loads(read_small(project / ".dlt" / file).decode())
     return reduce(lambda section, name: section[name], key.split("."), settings)
 
 

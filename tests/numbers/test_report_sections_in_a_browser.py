@@ -12,6 +12,9 @@ import pytest
 from pipelines.destinations.filter import PickupFilter
 from pipelines.warehouse import read_rows
 from sources.sendcloud.sandbox import Sandbox
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed; make test-engines installs it")
+
 from tests.numbers.test_report_in_a_browser import browser as browser
 from tests.numbers.test_report_in_a_browser import choose, pytestmark  # noqa: F401  # pytest reads the marks
 from tests.numbers.test_report_in_a_browser import wide as wide
