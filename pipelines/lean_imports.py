@@ -40,7 +40,18 @@ def skip_collections_at_exit() -> None:
     Python would search the 80,000 objects of the imported modules several times, which took 0.8 s of CPU of the 3.9 s
     of a run without changes (2026-11-29). Everything that must be written is closed before the exit.
     """
-    atexit.register(gc.freeze)
+    atexit.register(_freeze_objects)
+
+
+def _freeze_objects() -> None:
+    """Excludes all objects from the searches at exit, unless DuckDB's native module depends on them (2026-11-29).
+
+    Without the searches, DuckDB 1.5 releases its objects after Python has ended. Python 3.14 then aborts the process
+    with SIGABRT, although the command succeeded (duckdb-python, issue 531). DuckDB 2.0.0 prints `nanobind: leaked …`.
+    """
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is None or (sys.version_info < (3, 14) and duckdb.__version__.startswith("1.")):
+        gc.freeze()
 
 
 def block_unneeded() -> None:

@@ -9,7 +9,6 @@ import json
 import uuid
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
@@ -23,6 +22,8 @@ NOT_STORED = ("stats", "failure", "has_new_findings")
 
 def program_version() -> str:
     """Returns this package's version, or `unknown` if the package is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # imports the parsers for e-mail and zip files
+
     try:
         return version("sendcloud-pickups")
     except PackageNotFoundError:
@@ -70,6 +71,7 @@ class Receipt:
     unexpected_values: dict[str, list[str]] = field(default_factory=dict)
     must_pass_failed: bool = False
     version: str = field(default_factory=program_version)
+    is_quick: bool = False  # Whether the run only compared the pages with those of the run before.
     has_new_findings: bool = True  # Whether the last good run did not have one of the findings; not stored.
     failure: Exception | None = None  # The exception that `error` describes; not stored in the table.
 

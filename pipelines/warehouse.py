@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.analytics.views import select_all
+from pipelines.config.plain_settings import plain_settings
 from pipelines.config.project import project_context
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import open_published
@@ -106,6 +107,8 @@ def is_demo_data() -> bool:
     """Returns whether `read` reads the data of `pickups demo`, because no run has published anything yet."""
     from pipelines.destinations.select import select_backend
 
+    if (plain := plain_settings()) and plain.published_file():
+        return False
     with project_context() as project:
         return select_backend(project).is_demo()
 
@@ -145,6 +148,8 @@ def reading(path: str | Path | None = None, only: PickupFilter = ALL_PICKUPS) ->
         NoData: the file does not exist, or nothing has been published yet.
         ValueError: the filter names an account, a carrier or a country that no pickup has.
     """
+    if not path and (plain := plain_settings()):
+        path = plain.published_file()
     if path:
         with open_published(Path(path), only) as connection:
             yield connection

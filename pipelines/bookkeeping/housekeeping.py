@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from pipelines.bookkeeping.receipts import RUN_ORDER
+from pipelines.bookkeeping.run_order import RUN_ORDER
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DatabaseError

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.destinations.base import DATASET, Session
 from pipelines.receipt import NOT_STORED, Receipt
 from sources.sendcloud.reading.progress import ReadFacts
@@ -14,11 +16,6 @@ from sources.sendcloud.records.tables import INSTANT
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: INSTANT}
 _SQL_TYPES = dict(zip(_ARROW_TYPES.values(), ("text", "bigint", "double", "boolean", "timestamptz"), strict=True))
-
-# This clause sorts an account's receipts from the newest to the oldest. The order does not depend on a clock, because a
-# clock may be set back. Receipts from versions before 2026-11-28 have no number and come last.
-RUN_ORDER = "coalesce(run_number, 0), started_at, run_id"
-LATEST_FIRST = "coalesce(run_number, 0) desc, started_at desc, run_id desc"
 
 
 def write_receipt(connection: Session, receipt: Receipt) -> None:
@@ -71,6 +68,18 @@ def observed_before(connection: Session, account: str) -> tuple[datetime | None,
     """  # noqa: S608  # the text is a constant
     ((last, latest),) = connection.execute(times, {"account": account}).fetchall()
     return last, latest
+
+
+def update_receipt(connection: Session, receipt: Receipt, written: Mapping[str, Any]) -> None:
+    """Updates the columns that have changed since `write_receipt` wrote the row `written`.
+
+    As in `update_publish_time`, writing the whole row again would take more time and memory.
+    """
+    changed = {name: value for name, value in receipt.as_row().items() if value != written[name]}
+    if changed:
+        columns = ", ".join(f'"{name}" = ?' for name in changed)
+        update = f"update {DATASET}.pickup_runs set {columns} where run_id = ?"  # noqa: S608  # the names are the receipt's
+        connection.execute(update, [*changed.values(), receipt.run_id])
 
 
 def update_publish_time(connection: Session, receipt: Receipt) -> None:

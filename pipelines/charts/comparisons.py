@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, GREY, ROW, Chart, empty, rows_of, scale_top, single
 from pipelines.charts.rates import CANCELLED, LOOKS, add_legend
 from pipelines.charts.rows import comparable, drawn, each, over_accounts, whole_carriers
-from pipelines.charts.sentences.comparisons import change_headline, expected_headline, is_clear, net_headline, whole_net
-from pipelines.charts.words import listed
+from pipelines.wording.comparisons import UNCERTAIN
+from pipelines.wording.numbers import names
 
 
 def changes(changes: pd.DataFrame) -> Chart:
@@ -25,7 +26,7 @@ def changes(changes: pd.DataFrame) -> Chart:
     is_changed = rows["is_more_than_chance"].astype(bool)
     sides = (rows["difference"] > 0).map({True: "higher", False: "lower"}).where(is_changed, "no")
     rows = drawn(rows.assign(side=sides), "n", "side")
-    title = change_headline(changes)
+    title = sentences.changes(changes).headline
     if rows.empty:
         return empty(title)
 
@@ -46,7 +47,7 @@ def changes(changes: pd.DataFrame) -> Chart:
         )
 
     told = [f"{row.carrier} {100 * row.difference:+.1f} points" for row in each(rows)]
-    return single(1.1 + ROW * len(rows), title, f"Changes with 95 % intervals: {listed(told)}", draw)
+    return single(1.1 + ROW * len(rows), title, f"Changes with 95 % intervals: {names(told)}", draw)
 
 
 def expected(expected: pd.DataFrame) -> Chart:
@@ -58,7 +59,7 @@ def expected(expected: pd.DataFrame) -> Chart:
     rows = over_accounts(expected)
     rows = rows[rows["ratio"].notna()].sort_values("ratio", ascending=False)
     rows = drawn(rows, "n", "stands_out")
-    title = expected_headline(expected)
+    title = sentences.expected(expected).headline
     if len(rows) < 2:
         return empty("There is only one carrier, so there is nothing to compare like with like")
 
@@ -82,7 +83,7 @@ def expected(expected: pd.DataFrame) -> Chart:
         add_legend(axes, rows["stands_out"])
 
     told = [f"{row.carrier} {row.ratio:.2f}" for row in each(rows)]
-    return single(1.1 + ROW * len(rows), title, f"Ratios of observed to expected cancellations: {listed(told)}", draw)
+    return single(1.1 + ROW * len(rows), title, f"Ratios of observed to expected cancellations: {names(told)}", draw)
 
 
 def net_rates(net: pd.DataFrame, cancellations: pd.DataFrame) -> Chart:
@@ -92,10 +93,12 @@ def net_rates(net: pd.DataFrame, cancellations: pd.DataFrame) -> Chart:
         net: the rows of `carrier_net_cancellations`.
         cancellations: the rows of `carrier_cancellations`.
     """
-    rows = whole_net(net).assign(is_clear=lambda of: is_clear(of))
+    rows = whole_carriers(net)
+    by_chance = rows["rebooked_by_chance_share"].astype(float).fillna(0)
+    rows = rows.assign(is_clear=by_chance <= UNCERTAIN)[rows["net_rated"] > 0]
     gross = whole_carriers(cancellations)[["carrier", "cancellation_rate", "rated"]]
     rows = drawn(gross.merge(rows, on="carrier"), "rated")
-    title = net_headline(net)
+    title = sentences.net_rates(net).headline
     if rows.empty:
         return empty(title)
 
@@ -109,7 +112,7 @@ def net_rates(net: pd.DataFrame, cancellations: pd.DataFrame) -> Chart:
         _explain(axes)
 
     told = [f"{row.carrier} {row.cancellation_rate:.1%} and {row.net_cancellation_rate:.1%}" for row in each(rows)]
-    return single(1.1 + ROW * len(rows), title, f"Rate of all cancellations and net rate: {listed(told)}", draw)
+    return single(1.1 + ROW * len(rows), title, f"Rate of all cancellations and net rate: {names(told)}", draw)
 
 
 def _explain(axes: Axes) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, GREEN, ORANGE, ROW, Chart, dates_on, empty, rows_of, scale_top, single
-from pipelines.charts.rows import ENOUGH_TO_COMPARE, drawn, in_order_of_runs, over_accounts
-from pipelines.charts.sentences.current import upcoming_headline
-from pipelines.charts.sentences.runs import run_headline
+from pipelines.charts.rows import drawn, in_order_of_runs, over_accounts
+from pipelines.wording.rows import ENOUGH_TO_COMPARE
 
 DAYS_AHEAD = 14
 
@@ -23,7 +23,7 @@ def upcoming(upcoming: pd.DataFrame) -> Chart:
         upcoming: the rows of `upcoming_pickups`.
     """
     rows = over_accounts(upcoming)
-    title = upcoming_headline(upcoming)
+    title = sentences.upcoming(upcoming).headline
     if rows.empty:
         return empty(title)
     days = (
@@ -95,7 +95,7 @@ def data_age(runs: pd.DataFrame) -> Chart:
     """
     rows = in_order_of_runs(runs)
     if rows["hours_since_last_success"].count() < 2:
-        return empty(run_headline(runs))
+        return empty(sentences.runs(runs).headline)
     failed = rows[~rows["has_succeeded"].astype(bool)]
 
     def draw(axes: Axes) -> None:
@@ -115,4 +115,4 @@ def data_age(runs: pd.DataFrame) -> Chart:
         )
         dates_on(axes)
 
-    return single(2.4, run_headline(runs), "A line for each account that rises while there is no news", draw)
+    return single(2.4, sentences.runs(runs).headline, "A line for each account that rises while there is no news", draw)

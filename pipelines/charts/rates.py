@@ -9,16 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, GREEN, GREY, ORANGE, RED, ROW, Chart, empty, rows_of, scale_top, single
 from pipelines.charts.rows import countries, drawn, each, standing, whole_carriers
-from pipelines.charts.sentences.rates import (
-    cancellation_headline,
-    country_headline,
-    failed,
-    failure_headline,
-    late_headline,
-)
-from pipelines.charts.words import label, listed, percent
+from pipelines.charts.words import label
+from pipelines.wording.numbers import names, percent
 
 CANCELLED = "cancelled, % of the mature pickups that were cancelled or kept"
 # What the view says of a group, as a colour and a shape.
@@ -37,7 +32,7 @@ def cancellation_rates(cancellations: pd.DataFrame) -> Chart:
     """
     rows = whole_carriers(cancellations)
     rows = drawn(rows[rows["rated"] > 0], "rated", "stands_out")
-    title = cancellation_headline(cancellations)
+    title = sentences.cancellation_rates(cancellations).headline
     return _rates(rows, "cancellation_rate", "rated", "stands_out", title, f"{CANCELLED} (n), with 95 % interval")
 
 
@@ -47,8 +42,10 @@ def failure_rates(cancellations: pd.DataFrame) -> Chart:
     Args:
         cancellations: the rows of `carrier_cancellations`.
     """
-    rows = drawn(failed(cancellations), "failure_n", "failure_stands_out")
-    title = failure_headline(cancellations)
+    rows = whole_carriers(cancellations)
+    rows = rows[rows["failure_n"] > 0].sort_values(["failure_rank", "carrier"], ignore_index=True)
+    rows = drawn(rows, "failure_n", "failure_stands_out")
+    title = sentences.failure_rates(cancellations).headline
     axis = "failed, % of the mature pickups that are not pending (n), with 95 % interval"
     return _rates(rows, "failure_rate", "failure_n", "failure_stands_out", title, axis)
 
@@ -68,7 +65,7 @@ def _rates(rows: pd.DataFrame, rate: str, n: str, stands_out: str, title: str, a
         add_legend(axes, rows[stands_out])
 
     told = [f"{name} {percent(share)}" for name, share in zip(rows["carrier"], rows[rate], strict=True)]
-    return single(1.1 + ROW * len(rows), title, f"Rates with 95 % intervals: {listed(told)}", draw)
+    return single(1.1 + ROW * len(rows), title, f"Rates with 95 % intervals: {names(told)}", draw)
 
 
 def _interval(axes: Axes, y: float, values: list[float], top: float, look: dict[str, Any]) -> None:
@@ -99,7 +96,7 @@ def late_cancellations(cancellations: pd.DataFrame) -> Chart:
     """
     rows = whole_carriers(cancellations)
     rows = drawn(rows[rows["rated"] > 0], "rated", "stands_out")
-    title = late_headline(cancellations)
+    title = sentences.late_cancellations(cancellations).headline
     if rows.empty or not rows["mature_cancelled"].sum():
         return empty(title)
     after = rows["mature_cancelled_after_start"]
@@ -135,7 +132,7 @@ def country_rates(cancellations: pd.DataFrame) -> Chart:
         cancellations: the rows of `carrier_cancellations`.
     """
     places = drawn(countries(cancellations), "rated", "stands_out")
-    title = country_headline(cancellations)
+    title = sentences.country_rates(cancellations).headline
     if places.empty or not places["carrier"].duplicated().any():
         return empty("There is nothing to compare: no carrier has two countries with 30 rated pickups")
     whole = whole_carriers(cancellations)

@@ -8,9 +8,21 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines.wording.rows import ENOUGH_TO_COMPARE, SIDES, Rows
+
 MOST_DRAWN = 12  # hundreds of lines or panels would take minutes to draw
-SIDES = ("higher", "lower")
-ENOUGH_TO_COMPARE = 30
+
+
+def records(rows: pd.DataFrame) -> Rows:
+    """Returns the rows as dicts, in which None stands for every missing value."""
+    values = rows.astype(object)
+    found: list[dict[Any, Any]] = values.where(values.notna(), None).to_dict("records")
+    return found
+
+
+def every_row(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns all rows, of a view without rows for all accounts together."""
+    return rows
 
 
 def over_accounts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -19,17 +31,17 @@ def over_accounts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole_carriers(cancellations: pd.DataFrame) -> pd.DataFrame:
-    """Returns a row per carrier of `carrier_cancellations`, in the order of `cancellation_rank`."""
+    """Returns a row per carrier of a view that also has rows per country, in the order of `cancellation_rank`."""
     rows = over_accounts(cancellations)
-    return rows[rows["country"] == "all"].sort_values(["cancellation_rank", "carrier"], ignore_index=True)
+    order = [column for column in ("cancellation_rank", "carrier") if column in rows]
+    return rows[rows["country"] == "all"].sort_values(order, ignore_index=True)
 
 
 def countries(cancellations: pd.DataFrame) -> pd.DataFrame:
-    """Returns a row per carrier and country of `carrier_cancellations` that has 30 rated pickups, with a `name`."""
+    """Returns a row per carrier and country of `carrier_cancellations` that has 30 rated pickups."""
     rows = over_accounts(cancellations)
     rows = rows[(rows["country"] != "all") & (rows["rated"] >= ENOUGH_TO_COMPARE)]
-    rows = rows.sort_values(["cancellation_rank", "carrier"], ignore_index=True)
-    return rows.assign(name=rows["carrier"].astype(str) + " in " + rows["country"].astype(str))
+    return rows.sort_values(["cancellation_rank", "carrier"], ignore_index=True)
 
 
 def drawn(rows: pd.DataFrame, by: str, stands_out: str | None = None) -> pd.DataFrame:
@@ -83,20 +95,9 @@ def in_order_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.sort_values(order, na_position="first", ignore_index=True)
 
 
-def last_successes(runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns the last successful run of each account."""
-    ordered = in_order_of_runs(runs)
-    return ordered[ordered["has_succeeded"].astype(bool)].groupby("account").tail(1)
-
-
 def each(rows: pd.DataFrame) -> Iterator[Any]:
     """Yields the rows as tuples with a field for each column."""
     return iter(rows.itertuples(index=False))
-
-
-def total(rows: pd.DataFrame) -> Any:
-    """Returns the sums of the columns that count."""
-    return rows.select_dtypes("integer").sum()
 
 
 def _naive(day: str | date) -> pd.Timestamp:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.charts.rows import (
-    ENOUGH_TO_COMPARE,
-    each,
     in_order_of_runs,
-    last_successes,
     over_accounts,
+    records,
     whole_carriers,
 )
 from pipelines.output import csv_cell
+from pipelines.wording.numbers import NONE
+from pipelines.wording.receipts import failed_checks, in_order
+from pipelines.wording.rows import ENOUGH_TO_COMPARE
 
 SHARE, HOURS, COUNT, TIME = "{:.1%}", "{:,.1f}", "{:,.0f}", "{:%Y-%m-%d %H:%M}"
 
@@ -31,7 +32,7 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str] | str]) -> p
     made = {}
     for column, how in columns.items():
         heading, form = (how, "{}") if isinstance(how, str) else how
-        made[heading] = [form.format(value) if pd.notna(value) else "–" for value in rows[column]]
+        made[heading] = [form.format(value) if pd.notna(value) else NONE for value in rows[column]]
     first, *_ = made
     return pd.DataFrame(made).set_index(first)
 
@@ -113,10 +114,11 @@ def quarantine(quarantine: pd.DataFrame) -> pd.DataFrame:
 
 def findings(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns what the checks of each account's last successful run found."""
+    last = {run["account"]: run for run in in_order(records(runs)) if run["has_succeeded"]}
     found = [
-        (run.account, check, rows, ", ".join(json.loads(run.new_words or "{}").get(check, [])) or "–")
-        for run in each(last_successes(runs))
-        for check, rows in json.loads(run.checks_failed or "{}").items()
+        (account, check, rows, ", ".join(json.loads(run["new_words"] or "{}").get(check, [])) or NONE)
+        for account, run in last.items()
+        for check, rows in failed_checks(run).items()
     ]
     return pd.DataFrame(found, columns=["account", "check", "rows", "new words"]).set_index("account")
 

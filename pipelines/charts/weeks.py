@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, GREY, Chart, dates_on, empty, panels, scale_top
 from pipelines.charts.rows import MOST_DRAWN, over_accounts, whole_weeks
-from pipelines.charts.sentences.weeks import age_headline, early_headline
 
 WEEK = "booked_week_local_start"
 OWN: dict[str, Any] = {"color": BLUE, "lw": 2, "zorder": 3}
@@ -46,7 +46,12 @@ def early_signal(weekly: pd.DataFrame) -> Chart:
     rate = "cancelled_within_48_hours"
     rows = rows.rename(columns={f"{rate}_low": f"{rate}_rate_low", f"{rate}_high": f"{rate}_rate_high"})
     return _by_week(
-        rows, f"{rate}_rate", "watched_48_hours", "is_early_signal_complete", early_headline(weekly), "pickups"
+        rows,
+        f"{rate}_rate",
+        "watched_48_hours",
+        "is_early_signal_complete",
+        sentences.early_signal(weekly).headline,
+        "pickups",
     )
 
 
@@ -83,7 +88,7 @@ def cancelled_by_age(timing: pd.DataFrame) -> Chart:
         timing: the rows of `cancellation_timing`.
     """
     rows = over_accounts(timing).sort_values("age_hours")
-    title = age_headline(timing)
+    title = sentences.by_age(timing).headline
     if rows.empty:
         return empty(title)
     at_risk = rows.groupby("carrier")["at_risk"].max()

@@ -9,11 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.charts import sentences
 from pipelines.charts.figure import BLUE, ORANGE, ROW, Chart, empty, panels, rows_of, scale_top, single
 from pipelines.charts.rates import CANCELLED, LOOKS, add_legend
-from pipelines.charts.rows import ENOUGH_TO_COMPARE, MOST_DRAWN, drawn, each, over_accounts
+from pipelines.charts.rows import MOST_DRAWN, drawn, each, over_accounts
 from pipelines.charts.rows import bands as bands_of
-from pipelines.charts.sentences.windows import DAY, DAYS, HOUR, band_headline, hour_headline, span
+from pipelines.wording.numbers import DAYS
+from pipelines.wording.rows import ENOUGH_TO_COMPARE
+from pipelines.wording.window_times import DAY, HOUR
 
 OPENS = "hour in which the window opens, local time"
 
@@ -25,7 +28,7 @@ def opening_hours(grid: pd.DataFrame) -> Chart:
         grid: the rows of `carrier_window_grid`.
     """
     rows = over_accounts(grid)
-    title = hour_headline(grid)
+    title = sentences.busiest_hour(grid).headline
     if rows.empty:
         return empty(title)
     hours = _hours(rows)
@@ -67,7 +70,7 @@ def window_lengths(windows: pd.DataFrame) -> Chart:
     Args:
         windows: the rows of `carrier_windows`.
     """
-    title = f"Median length: {span(windows, 'median_window_hours', 'windows_measured')}"
+    title = sentences.lengths(windows).headline
     axis = "window length in hours: median, and p10 to p90, over the windows that end after they begin (n)"
     return _ranges(windows, "window_hours", "windows_measured", BLUE, title, axis)
 
@@ -78,7 +81,7 @@ def lead_times(windows: pd.DataFrame) -> Chart:
     Args:
         windows: the rows of `carrier_windows`.
     """
-    title = f"Median lead time: {span(windows, 'median_lead_time_hours', 'lead_times_measured')}"
+    title = sentences.lead_times(windows).headline
     axis = "lead time in hours from booking to opening: median, and p10 to p90 (n windows)"
     return _ranges(windows, "lead_time_hours", "lead_times_measured", ORANGE, title, axis)
 
@@ -108,7 +111,7 @@ def rates_by_band(by_booking: pd.DataFrame, measure: str) -> Chart:
         measure: "lead time" or "window length".
     """
     rows = bands_of(by_booking, measure)
-    title = band_headline(by_booking, measure)
+    title = sentences.bands(by_booking, measure).headline
     if rows.empty:
         return empty(title)
 

@@ -13,7 +13,9 @@ from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.reading import commands
 from pipelines.output import print_text
+from pipelines.typer_workarounds import defer_pydantic
 
+defer_pydantic()
 app = typer.Typer(
     name="pickups",
     help="Load every Sendcloud pickup, and every later change to it, into DuckDB, PostgreSQL or Delta.",
@@ -77,6 +79,9 @@ def run(
     ] = False,
     json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors and findings that have changed.")] = False,
+    _no_quick: Annotated[
+        bool, typer.Option("--no-quick", help="Make an ordinary run, even if nothing is new.")
+    ] = False,
     _log_format: Annotated[
         Literal["text", "json"],
         typer.Option(json_logs.OPTION, help="json writes each line on stderr as an object with an event and numbers."),

@@ -6,14 +6,15 @@ from functools import partial
 
 from pipelines import json_logs
 from pipelines.cli import termination
-from pipelines.cli.run_messages import format_receipt, report_error, show_progress
+from pipelines.cli.run_messages import print_receipts, report_error, show_progress
 from pipelines.config.accounts import unused_credentials_warning
 from pipelines.config.project import find_project, project_context
 from pipelines.errors import RunTimedOut, worst_exit_code
 from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts, change_alerts
-from pipelines.output import print_text
+from pipelines.quick.marks import installation_mark
+from pipelines.quick.prepare import draft_record, save_record
 from pipelines.receipt import Receipt
 
 
@@ -36,11 +37,7 @@ def run_and_report(
         SendcloudError, PipelineError: the whole run stopped, or its only account failed.
     """
     receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
-    for receipt in [one for one in receipts if one.is_remarkable() or not is_quiet]:
-        if as_json:
-            print_text(receipt.as_json())
-        elif not receipt.failure:
-            print_text(format_receipt(receipt, several=len(receipts) > 1))
+    print_receipts(receipts, as_json=as_json, is_quiet=is_quiet)
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for failure in {id(receipt.failure): receipt.failure for receipt in receipts if receipt.failure}.values():
@@ -55,18 +52,21 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, i
 
     Alerts are sent after the run has ended and the project is no longer active, even if the run failed or never began.
     """
-    settings, plan = alerts.fallback_settings(find_project()), None
+    project, plan, record = find_project(), None, None
+    settings, mark = alerts.fallback_settings(project), installation_mark(project)
     try:
         with project_context() as project:
             settings = alerts.read_settings(project)
             plan = plan_run(project, [account] if account else None)
             termination.call_on_timeout(partial(_report_timeout, settings, plan))
             receipts = _execute(plan, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
+            record = draft_record(plan, receipts, mark, settings.incident_files)
     except Exception as error:
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
     alerts.notify_run(settings, receipts, plan.configured)
     change_alerts.notify_changes(settings, receipts, plan.configured)
+    save_record(plan.project, record)
     return receipts
 
 

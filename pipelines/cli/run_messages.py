@@ -115,6 +115,21 @@ def format_receipt(receipt: Receipt, *, several: bool = False) -> str:
     return "\n".join([f"{whose}{receipt}", *(f"  {visible(remark)}" for remark in receipt.remarks())])
 
 
+def print_receipts(receipts: Sequence[Receipt], *, as_json: bool, is_quiet: bool) -> None:
+    """Prints the receipts of the runs that did not fail, as text or as one JSON object per line (then all of them).
+
+    Args:
+        receipts: the receipts of a run.
+        as_json: whether to print JSON.
+        is_quiet: whether to omit the receipts of runs without new findings.
+    """
+    for receipt in [one for one in receipts if one.is_remarkable() or not is_quiet]:
+        if as_json:
+            print_text(receipt.as_json())
+        elif not receipt.failure:
+            print_text(format_receipt(receipt, several=len(receipts) > 1))
+
+
 def report_error(error: BaseException, accounts: str = "") -> int:
     """Prints the error and the accounts it affects as one line on stderr, and returns the error's exit code."""
     if isinstance(error, KeyboardInterrupt):

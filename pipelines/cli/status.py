@@ -6,11 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pipelines.config.project import project_context
-from pipelines.config.settings import get_setting
 from pipelines.errors import StaleData
 from pipelines.operations.prometheus import format_metrics
-from pipelines.operations.status import read_status
+from pipelines.operations.status import max_age_setting, read_status
 from pipelines.output import print_json, print_styled, print_text, visible
 
 NOT_CONFIGURED = (
@@ -37,8 +35,7 @@ def print_status(*, form: StatusFormat = "text", max_age_hours: float | None = N
         StaleData: after printing, if the last good run of a configured account is too old or does not exist. Metrics
             say this themselves, and a collector would discard the output of a command that failed.
     """
-    with project_context():
-        limit: float = get_setting("status.max_age_hours") if max_age_hours is None else max_age_hours
+    limit = max_age_setting() if max_age_hours is None else max_age_hours
     accounts = read_status(limit)
     if form == "prometheus":
         print_text(format_metrics(accounts))

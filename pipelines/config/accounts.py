@@ -6,11 +6,11 @@ If no account is configured by name, `[sources.sendcloud] account` names the onl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import dlt
-
+from pipelines.config.plain_settings import PlainSettings, look_up
+from pipelines.config.project import environment_variables
 from pipelines.config.settings import (
     ACCOUNTS_SECTION,
     EXAMPLE_PREFIX,
@@ -22,9 +22,9 @@ from pipelines.config.settings import (
     settings_file,
 )
 from sources.sendcloud.errors import SettingsError
-from sources.sendcloud.settings import ACCOUNT_NAME
 
 ACCOUNTS_VARIABLE = "SOURCES__SENDCLOUD__ACCOUNTS"
+DEFAULT_ACCOUNT = "default"  # the source has the same default
 RESERVED_NAMES = ("credentials", "pickups")  # dlt looks for its own settings in sections with these names
 
 AccountSections = dict[str, dict[str, Any]]
@@ -41,6 +41,21 @@ def account_names() -> list[str]:
             environment.
     """
     return list(configured_accounts()) or [default_account()]
+
+
+def plain_account_names(settings: PlainSettings) -> list[str] | None:
+    """Returns what `account_names` returns, but without dlt. Returns None if dlt must decide or report an error."""
+
+    def sections(where: SettingsFile) -> AccountSections:
+        return _as_sections(look_up(getattr(settings, where), ACCOUNTS_SECTION), where)
+
+    try:
+        with environment_variables({"DLT_PROJECT_DIR": str(settings.project)}):
+            names = list(configured_accounts(sections))
+    except SettingsError:
+        return None
+    only = settings.value(f"{SOURCE_SECTION}.account")
+    return names or ([only or DEFAULT_ACCOUNT] if only is None or (only and isinstance(only, str)) else None)
 
 
 class UnknownAccount(SettingsError):
@@ -64,11 +79,14 @@ def resolve_account(account: str | None, sections: AccountSections) -> str:
     return account or names[0]
 
 
-def configured_accounts() -> AccountSections:
+def configured_accounts(sections: Callable[[SettingsFile], AccountSections] | None = None) -> AccountSections:
     """Returns each account's own section, merged from config.toml and secrets.toml. Requires an active project.
 
     config.toml defines the account names. secrets.toml defines them only if config.toml names no accounts. A misspelled
     name in secrets.toml or in the environment therefore can't create an unintended account.
+
+    Args:
+        sections: returns the accounts' sections in one of the files; by default, dlt reads the files.
 
     Returns:
         The sections by account name; empty if no account is configured by name.
@@ -84,7 +102,8 @@ def configured_accounts() -> AccountSections:
                 f"{settings_file('config')}, [{ACCOUNTS_SECTION}.NAME]."
             )
         return {}  # an empty variable overrides the files; the demo sets one to run only its own account
-    in_config, in_secrets = _account_sections("config"), _account_sections("secrets")
+    sections = sections or _account_sections
+    in_config, in_secrets = sections("config"), sections("secrets")
     names = list(in_config or in_secrets)
     _check_names(names, settings_file("config" if in_config else "secrets"))
     for name in in_secrets:
@@ -101,6 +120,8 @@ def unused_credentials_warning(sections: AccountSections) -> str | None:
 
     Named accounts do not use the common credentials, so the account that used them before is no longer loaded.
     """
+    import dlt
+
     names, keys = list(sections), f"{SOURCE_SECTION}.credentials"
     there: object = dlt.secrets.get(keys)
     if not names or not there:
@@ -117,6 +138,8 @@ def has_credentials() -> bool:
 
     The example keys that `pickups init` writes don't count as credentials.
     """
+    import dlt
+
     keys: Any = dlt.secrets.get(f"{SOURCE_SECTION}.credentials")
     has_keys = any(not str(key).startswith(EXAMPLE_PREFIX) for key in keys.values()) if isinstance(keys, dict) else keys
     return bool(configured_accounts() or has_keys) or any(
@@ -135,8 +158,14 @@ def account_section(account: str) -> str:
 
 
 def _account_sections(where: SettingsFile) -> AccountSections:
+    import dlt
+
     provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
     found, _ = provider.get_value("accounts", dict, None, *SOURCE_SECTION.split("."))
+    return _as_sections(found, where)
+
+
+def _as_sections(found: Any, where: SettingsFile) -> AccountSections:
     sections = found if isinstance(found, dict) else {} if found is None else {"accounts": found}
     for name, own in sections.items():
         if not isinstance(own, dict):
@@ -148,6 +177,8 @@ def _account_sections(where: SettingsFile) -> AccountSections:
 
 
 def _check_names(names: Iterable[str], where: str) -> None:
+    from sources.sendcloud.settings import ACCOUNT_NAME
+
     seen: dict[str, str] = {}
     for name in names:
         if not ACCOUNT_NAME.fullmatch(name) or "__" in name or name in RESERVED_NAMES:

@@ -12,6 +12,22 @@ from shlex import quote
 from pipelines.file_access import foreign_owner
 from sources.sendcloud.errors import SettingsError
 
+# If a connection string omits a value, libpq, PostgreSQL's client library, reads the value from an environment
+# variable, which may be meant for another program (libpq 16, 2026-11). These variables would silently change a run.
+# Variables that only make a connection more secure, such as PGSSLMODE, remain in effect.
+LIBPQ_VARIABLES = (
+    "PGHOSTADDR",  # sends the password to a server other than the one in the settings
+    "PGSERVICE",  # takes settings from a file outside the project
+    "PGSERVICEFILE",  # names that file
+    "PGCLIENTENCODING",  # stores characters other than those that were sent
+    "PGOPTIONS",  # changes how the server reads statements
+    "PGDATESTYLE",  # changes how the server reads times
+    "PGTZ",  # changes how the server reads times
+    "PGGEQO",  # changes how the server plans queries
+    "PGTARGETSESSIONATTRS",  # refuses a server
+    "PGLOADBALANCEHOSTS",  # chooses another server
+)
+
 
 def find_project() -> Path:
     """Returns the project folder.
@@ -68,7 +84,6 @@ def project_context(project_dir: str | Path | None = None) -> Iterator[Path]:
             run can't undo.
     """
     from pipelines.config.dlt_settings import check_variables, variables
-    from pipelines.config.libpq_variables import LIBPQ_VARIABLES
 
     project = Path(project_dir).resolve() if project_dir else find_project()
     check_variables()

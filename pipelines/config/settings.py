@@ -16,19 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-import dlt
-from dlt.common.configuration.inject import get_fun_spec
-from dlt.common.configuration.specs import RuntimeConfiguration
-from dlt.common.configuration.specs.base_configuration import is_secret_hint
-from dlt.common.configuration.utils import deserialize_value
-from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration, DuckDbCredentials
-
 from pipelines.config.dlt_settings import use_of
 from pipelines.config.schema_rule import SCHEMA_RULE, is_schema_name
 from pipelines.config.settings_file import readable_content
-from sources.sendcloud import SendcloudCredentials, sendcloud_source
 from sources.sendcloud.errors import SettingsError
-from sources.sendcloud.http.origins import LOOPBACK, normalize_url
 
 SOURCE_SECTION, ACCOUNTS_SECTION = "sources.sendcloud", "sources.sendcloud.accounts"
 INTERNAL_ARGUMENTS = ("credentials", "part", "stats")  # these arguments of the source are not settings
@@ -59,6 +50,8 @@ class Setting(NamedTuple):
 
 def _is_safe_address(address: str) -> bool:
     """Returns whether requests to the address are safe from interception. The address itself is a secret."""
+    from sources.sendcloud.http.origins import LOOPBACK, normalize_url
+
     parts = urlsplit(normalize_url(address))
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
@@ -72,6 +65,7 @@ def _choice(default: str, *others: str, note: str = "") -> Setting:
 ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
 OWN_SETTINGS = {
     "pipeline.destination": _choice("duckdb", "postgres", "delta", note=" (delta was called filesystem before 0.2)"),
+    "pipeline.quick_runs": Setting(bool, False),
     "schemas.data": Setting(str, "sendcloud", SCHEMA_RULE, is_schema_name),
     "schemas.analytics": Setting(str, "analytics", SCHEMA_RULE, is_schema_name),
     "publish.path": Setting(str, "data/pickups.duckdb"),
@@ -104,6 +98,14 @@ def known_settings() -> dict[str, Setting]:
     `[destination.duckdb]` that have an effect.
     An account's section accepts the same keys as `[sources.sendcloud]`, except `account`.
     """
+    # imported here, because commands that read plain settings do not need dlt (plain_settings.py)
+    from dlt.common.configuration.inject import get_fun_spec
+    from dlt.common.configuration.specs import RuntimeConfiguration
+    from dlt.common.configuration.specs.base_configuration import is_secret_hint
+    from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration, DuckDbCredentials
+
+    from sources.sendcloud import SendcloudCredentials, sendcloud_source
+
     source, keys = get_fun_spec(sendcloud_source)(), SendcloudCredentials().get_resolvable_fields()
     found = dict(OWN_SETTINGS)
     specs = {"destination.duckdb": DuckDbClientConfiguration(), "destination.duckdb.credentials": DuckDbCredentials()}
@@ -140,6 +142,8 @@ def configured_value(key: str, like: str | None = None) -> Any:
     Raises:
         SettingsError: the value is invalid. The message names the file, section and key.
     """
+    import dlt
+
     wanted = known_settings()[like or key]
     value: object = dlt.secrets.get(key) if wanted.is_secret else None
     value = dlt.config.get(key) if value is None else value
@@ -172,6 +176,8 @@ def settings_file(name: SettingsFile) -> str:
 
 def file_containing(where: SettingsFile, section: str, name: str) -> str:
     """Returns the path of the file that contains the setting: the project's file or a dlt profile's file."""
+    import dlt
+
     provider = (dlt.config if where == "config" else dlt.secrets).writable_provider
     location = provider.get_value_location(name, None, *section.split("."))
     return f"{os.environ['DLT_PROJECT_DIR']}/.dlt/{location or f'{where}.toml'}"
@@ -179,6 +185,8 @@ def file_containing(where: SettingsFile, section: str, name: str) -> str:
 
 def settings_files_read() -> list[str]:
     """Returns the paths of the files from which settings were read."""
+    import dlt
+
     providers = dict.fromkeys((dlt.config.writable_provider, dlt.secrets.writable_provider))
     return [str(location) for provider in providers for location in provider.present_locations]
 
@@ -188,6 +196,8 @@ def setting_location(key: str) -> str:
 
     Requires an active project.
     """
+    import dlt
+
     section, name = key.rsplit(".", 1)
     for variable in (f"{env_variable(key)}_FILE", env_variable(key)):
         if variable in os.environ:
@@ -217,6 +227,8 @@ def _validated(key: str, raw: Any, wanted: Setting) -> Any:
     fits = value != "" and not (isinstance(value, bool) and kind is not bool)
     fits = fits and (kind not in (str, datetime) or isinstance(value, kind))
     if fits and kind in (int, float, bool):
+        from dlt.common.configuration.utils import deserialize_value
+
         try:
             value = deserialize_value(key, value, kind)
         except ValueError:

@@ -105,12 +105,17 @@ def write_mark(session: Session, where: str, here: dict[str, Any], lock: Callabl
     lock()
     mark = updated(read_mark(session, where), here)
     session.execute("create schema if not exists sendcloud")
+    store_mark(session, mark)
+    session.execute("commit")
+
+
+def store_mark(session: Session, mark: WarehouseMark) -> None:
+    """Stores the mark in the schema `sendcloud`, which must exist. An existing mark is replaced."""
     session.execute(_CREATE)
     for name in set(_COLUMNS) - set(session.columns(MARK_TABLE)):  # an older version created the table
         session.execute(f"alter table sendcloud.{MARK_TABLE} add column {name} text")
     session.execute(f"delete from sendcloud.{MARK_TABLE}")  # noqa: S608  # as above
     session.execute(_INSERT, astuple(mark))
-    session.execute("commit")
 
 
 def note_published_file(session: Session, identity: str) -> None:

@@ -17,10 +17,7 @@ Node = Any  # sqlglot doesn't declare the types of a node's parts
 
 
 class Rule(NamedTuple):
-    """A rule that replaces one kind of node in one dialect.
-
-    If the rule doesn't apply, `becomes` returns the node itself.
-    """
+    """A rule that replaces one kind of node in one dialect. If it doesn't apply, `becomes` returns the node itself."""
 
     dialect: str
     kind: type[exp.Expr]
@@ -72,6 +69,13 @@ def _microseconds(node: Node) -> Node:
     return _replacement("cast(extract(epoch from :x) * 1000000 as bigint)", x=node.expressions[0])
 
 
+def _looked_up(node: Node) -> Node:
+    """Drops the short cut of a local time, `when booked_offset_us is not null`, so that the time zone is looked up."""
+    condition = node.args["ifs"][0].this.sql()
+    is_short_cut = condition.startswith("NOT ") and condition.endswith("_offset_us IS NULL")
+    return node.args["default"].copy() if is_short_cut else node
+
+
 def _whole_part(node: Node) -> Node:
     return node if node.name.lower() == "epoch" else _replacement("cast(:part as bigint)", part=node)
 
@@ -117,6 +121,11 @@ def _last_of_all_or_null(node: Node) -> Node:
     return _replacement("(array_agg(:a order by :b desc) filter (where :b is not null))[1]", a=a, b=b)
 
 
+def _repeated(node: Node) -> Node:
+    node.set("materialized", False if node.args.get("materialized") else None)
+    return node
+
+
 def _not_materialized(node: Node) -> Node:
     node.set("materialized", None)
     return node
@@ -145,9 +154,6 @@ def _percent_doubled(node: Node) -> Node:
     if "%" not in node.name or not node.root().find(exp.Placeholder):
         return node
     return exp.Literal.string(node.name.replace("%", "%%"))
-
-
-# Spark
 
 
 def _without_zone(node: Node) -> Node:
@@ -214,6 +220,7 @@ def _number_as_bigint(node: Node) -> Node:
 
 
 RULES = (
+    Rule("postgres", exp.Case, _looked_up, "looking up a time zone is fast, and epoch_us is slow"),
     Rule("postgres", exp.UnixToTime, _instant_in_utc, "sqlglot converts via a double and returns a timestamptz"),
     Rule("postgres", exp.Anonymous, _microseconds, "extract replaces epoch_us; its result loses no microseconds"),
     Rule("postgres", exp.Extract, _whole_part, "extract returns a numeric, so 9 would become Decimal('9.000000')"),
@@ -223,10 +230,11 @@ RULES = (
     Rule("postgres", exp.Filter, _filter_inside, "the next two rules add a filter themselves"),
     Rule("postgres", exp.ArgMax, _last_of_all, "PostgreSQL has no arg_max, and sqlglot doesn't replace it"),
     Rule("postgres", exp.Anonymous, _last_of_all_or_null, "PostgreSQL has no arg_max_null either"),
-    Rule("postgres", exp.CTE, _not_materialized, "PostgreSQL applies no outer filter inside a materialized CTE"),
+    Rule("postgres", exp.CTE, _repeated, "PostgreSQL applies no outer filter inside a CTE that is stored"),
     Rule("postgres", exp.Join, _using_as_on, "PostgreSQL has no anti join; sqlglot rewrites it only with `on`"),
     Rule("postgres", exp.In, _any_of_given, "with an array, the planner uses the values' frequencies, not an average"),
     Rule("postgres", exp.Literal, _percent_doubled, "psycopg reads % as a parameter if the statement has parameters"),
+    Rule("spark", exp.Case, _looked_up, "as on PostgreSQL"),
     Rule("spark", exp.CTE, _not_materialized, "Spark has no materialized CTEs"),
     Rule("spark", exp.UnixToTime, _without_zone, "timestamp_micros returns an instant, not a time without a zone"),
     Rule("spark", exp.Anonymous, _unix_micros, "Spark has no epoch_us"),

@@ -21,11 +21,12 @@ from pipelines.config.account_settings import (
     with_setting_location,
 )
 from pipelines.config.accounts import AccountSections
+from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Backend, Session
 from pipelines.loading.change_detection import ChangeDetector
 from pipelines.loading.concurrency import WriteLock
 from pipelines.loading.dlt_errors import translate_error
-from pipelines.loading.dlt_pipeline import create_pipeline
+from pipelines.loading.dlt_pipeline import create_pipeline, delete_empty_packages
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
 from pipelines.loading.privacy import PrivacyFilter
@@ -95,6 +96,7 @@ class AccountRun:
         try:
             self.settings = resolve_account_settings(self.receipt.account, sections)
             self.part = "sweep" if sweep else "head"
+            self.stats.kept_pages = [] if get_setting("pipeline.quick_runs") and not sweep else None
             self.source = build_source(self.settings, self.part, self.stats)
         except Exception as error:
             self.fail(error)
@@ -163,6 +165,7 @@ def _load_packages(one: AccountRun) -> None:
     while True:
         _extract(pipeline, source, steps, one)
         with one.write_lock:
+            delete_empty_packages(pipeline)
             # without an extracted package, there are no rows, so no state can have changed
             if one.stats.observed_at and pipeline.list_extracted_load_packages():
                 record_loaded_states(one.backend, one.stats, one.stats.observed_at - earlier)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from sources.sendcloud import ReadStats
 from sources.sendcloud.errors import SettingsError
 
 DESTINATION_CODES = (EXIT_CODES[DestinationError], EXIT_BUG)  # dlt wraps some DuckDB errors in its own errors
+MAX_ROWS_IN_LOG = 20_000
 
 
 @dataclass
@@ -64,13 +65,26 @@ class Attempt:
         for receipt in self.receipts:
             receipt.warehouse_restored = restored
         publisher = EarlyPublisher(self.parts, self.write_lock, partial(_finish, backend=self.backend, is_last=False))
-        with _ownership_checked(self.backend, [receipt.account for receipt in self.receipts]):
+        with ExitStack() as warehouse:
+            warehouse.enter_context(_ownership_checked(self.backend, [receipt.account for receipt in self.receipts]))
             _load_all(self.ready, publisher, self.backend)
-        if any(receipt.outcome == "succeeded" for receipt in self.receipts):
-            self.on_progress("publishing", _total_stats(self.parts))
-        _finish(publisher.left(), self.backend)
+            if not _may_stay_open(self.receipts):
+                warehouse.close()
+            if any(receipt.outcome == "succeeded" for receipt in self.receipts):
+                self.on_progress("publishing", _total_stats(self.parts))
+            _finish(publisher.left(), self.backend, close=warehouse.close)
         failures = [receipt.failure for receipt in self.receipts if receipt.failure]
         return [failure for failure in failures if exit_code_of(failure) in DESTINATION_CODES]
+
+
+def _may_stay_open(receipts: Sequence[Receipt]) -> bool:
+    """Returns whether the warehouse stays open after the load, because opening it again would take time.
+
+    After an error, it is opened again, because an error may have made the open database unusable. After a large load,
+    DuckDB would keep the rows in memory while the checks run.
+    """
+    rows = sum(receipt.rows_new + receipt.rows_changed for receipt in receipts)
+    return rows <= MAX_ROWS_IN_LOG and not any(receipt.failure for receipt in receipts)
 
 
 def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> list[AccountRun]:
@@ -88,7 +102,10 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
 
 @contextmanager
 def _ownership_checked(backend: Backend, accounts: Sequence[str]) -> Iterator[None]:
-    """Runs the ownership check. If the check raises an error, not even a receipt may be written."""
+    """Runs the ownership check, and keeps the warehouse open during the block.
+
+    If the check raises an error, not even a receipt may be written.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(backend.ownership_checked(accounts))
@@ -124,11 +141,19 @@ def _total_stats(parts: Sequence[AccountRun]) -> ReadStats:
     return ReadStats(pages=sum(each.pages for each in every), rows_read=sum(each.rows_read for each in every))
 
 
-def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True) -> None:
+def _finish(
+    receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = True, close: Callable[[], object] = lambda: None
+) -> None:
     """Writes receipts and views, runs the checks and publishes the data, then adds the publishing time to the receipts.
 
     If one of these steps fails, every account that has not failed yet fails with the step's error. An earlier failure
     is kept, because the first error is the one to report.
+
+    Args:
+        receipts: the receipts to write.
+        backend: the run's destination.
+        is_last: whether nothing is left to be loaded.
+        close: closes the warehouse before it is published, and after an error.
     """
     if not backend.exists():  # the destination could not be created, and a receipt would leave it incomplete
         return
@@ -139,12 +164,14 @@ def _finish(receipts: Sequence[Receipt], backend: Backend, *, is_last: bool = Tr
         if not finalize_run(backend, receipts):
             return
         delete_expired(backend, receipts)
+        close()
         started = time.monotonic()
         if not backend.publish(is_last=is_last):
             return
         remedy = "The pickups are loaded and published; only the receipt is incomplete. Fix the cause."
         record_publish_time(backend, receipts, time.monotonic() - started)
     except (OSError, DatabaseError, DestinationError) as error:
+        close()
         failure = DestinationError(str(backend), str(error).split("\n")[0], remedy)
         failure.__cause__ = error
         record_failure(backend, receipts, error if isinstance(error, DestinationError) else failure)

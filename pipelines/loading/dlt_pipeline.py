@@ -48,6 +48,19 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
     return pipeline
 
 
+def delete_empty_packages(pipeline: dlt.Pipeline) -> None:
+    """Deletes extracted packages without jobs, which a run that finds nothing new leaves behind.
+
+    dlt 1.31 would read the package and its schema again, and then delete the package too. With the recording of states
+    that goes with it, this took 2 % of a run without changes (2026-11-29). If the run is killed before or during the
+    deletion, the next run sets the package aside, as it would any other package.
+    """
+    for load_id in pipeline.list_extracted_load_packages():
+        package = Path(pipeline.working_dir, "normalize", "extracted", load_id)
+        if not any(package.glob("new_jobs/*")):
+            shutil.rmtree(package)
+
+
 def _set_aside(working: Path) -> str | None:
     """Renames a crashed run's working folder so that you can inspect its packages. Returns the new path.
 

@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.analytics import checks
 from pipelines.bookkeeping import future_times, housekeeping, quarantine, status_history, sweep
-from pipelines.bookkeeping.receipts import LATEST_FIRST, update_publish_time, write_receipt
+from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
+from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError
@@ -47,8 +49,8 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
     """Writes the status history, receipts and views, and runs the checks, in one transaction.
 
     Adds the results of the checks and of any sweep to the receipts. The checks use the run's own `as_of`, so each
-    receipt is written before the checks, and again afterwards with their results. Once a day, old rows are pruned after
-    the transaction (bookkeeping/housekeeping.py).
+    receipt is written before the checks, and updated afterwards with their results. Once a day, old rows are pruned
+    after the transaction (bookkeeping/housekeeping.py).
 
     Returns:
         Whether there is anything to publish. After a failed first run, there are no tables.
@@ -58,20 +60,25 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
     """
     with backend.session() as connection:
         connection.execute("begin")
-        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt)]
+        written: dict[str, dict[str, Any]] = {}
+        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, written)]
         if loaded:
             _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
             _publish_views(connection, receipts)
         for receipt in loaded:
             receipt.has_new_findings = _has_new_findings(connection.for_account(receipt.account), receipt)
         for receipt in receipts:
-            write_receipt(connection.for_account(receipt.account), receipt)
+            own = connection.for_account(receipt.account)
+            if row := written.get(receipt.run_id):
+                update_receipt(own, receipt, row)
+            else:
+                write_receipt(own, receipt)
         for receipt in loaded:
             connection.publish_account(receipt.account)
         connection.execute("commit")
         tables = {receipt.account: connection.for_account(receipt.account) for receipt in loaded}
-        for own in dict.fromkeys(tables.values()):
-            housekeeping.prune(own, [receipt for receipt in receipts if tables.get(receipt.account) is own])
+        for pruned in dict.fromkeys(tables.values()):
+            housekeeping.prune(pruned, [receipt for receipt in receipts if tables.get(receipt.account) is pruned])
         return bool(loaded)
 
 
@@ -96,8 +103,17 @@ def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: Desti
             write_receipt(session.for_account(receipt.account), receipt)
 
 
-def _finish_account(session: Session, receipt: Receipt) -> bool:
-    """Completes and publishes an account's tables in the open transaction. Returns whether the account has tables."""
+def _finish_account(session: Session, receipt: Receipt, written: dict[str, dict[str, Any]]) -> bool:
+    """Completes and publishes an account's tables in the open transaction.
+
+    Args:
+        session: the session with the open transaction.
+        receipt: the account's receipt.
+        written: gets the receipt's row by run id, as it was written for the checks.
+
+    Returns:
+        Whether the account has tables.
+    """
     connection = session.for_account(receipt.account)
     if not connection.has_table("pickups"):
         return False
@@ -112,6 +128,7 @@ def _finish_account(session: Session, receipt: Receipt) -> bool:
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
     write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
+    written[receipt.run_id] = receipt.as_row()
     future_times.correct_receipts(connection, receipt.stats)
     stats = receipt.stats
     stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)

@@ -93,9 +93,13 @@ def notify_run(settings: AlertSettings, receipts: Sequence[Receipt], configured:
     well = [receipt.account for receipt in receipts if not receipt.exit_code]
     _notify(settings, failing, [*well, LOCKED_OUT], configured)
     if settings.ping_url and {*well} >= {*configured}:  # a run of some accounts doesn't prove that all accounts work
-        problem = "[alerts] ping_url: {}. The run itself succeeded."
-        if _is_accepted(settings.ping_url, "GET", "ping_failed", problem):
-            log_event("pinged")
+        send_ping(settings.ping_url)
+
+
+def send_ping(url: str) -> None:
+    """Requests the address. If it is not accepted, prints the reason as one line."""
+    if _is_accepted(url, "GET", "ping_failed", "[alerts] ping_url: {}. The run itself succeeded."):
+        log_event("pinged")
 
 
 def notify_failure(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pipelines.bookkeeping.receipts import LATEST_FIRST
+from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.config.account_settings import build_source, resolve_account_settings, with_setting_location
 from pipelines.destinations.select import select_backend
 from pipelines.errors import NoData

@@ -20,7 +20,8 @@ from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
 from sources.sendcloud.http.client import Client, PageResponse
 from sources.sendcloud.http.credentials import BASIC, OAUTH2
-from sources.sendcloud.reading.clocks import ClockReading, judge
+from sources.sendcloud.reading.bookings import judge_by_bookings
+from sources.sendcloud.reading.clocks import ClockReading
 from sources.sendcloud.records.decode import Page, decode_page
 from sources.sendcloud.settings import address_of, version_of
 
@@ -119,7 +120,7 @@ def _clock_finding(served_at: datetime, bookings: Any, account: str) -> Finding:
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return Finding("clock", "ok", "agrees with Sendcloud's clock", account)
     differs = f"{abs(ahead).total_seconds():,.0f} s {'ahead of' if ahead > timedelta(0) else 'behind'} Sendcloud's"
-    as_of = judge([ClockReading(served_at, now)], bookings, None).as_of
+    as_of = judge_by_bookings([ClockReading(served_at, now)], bookings, None).as_of
     message = f"this machine's clock is {differs} ({served_at:%Y-%m-%d %H:%M} UTC)."
     message += f" A run would use {as_of:%Y-%m-%d %H:%M} UTC as the current time."
     message += " This affects TLS, schedules and the ages in pickups status. Synchronize the clock with NTP"

@@ -8,9 +8,10 @@ from pipelines.config.account_settings import SourceSettings
 from pipelines.finding import Finding
 from sources.sendcloud import SendcloudError
 from sources.sendcloud.api.version import Version
+from sources.sendcloud.api.versions import VERSIONS
 from sources.sendcloud.errors import AuthError
 from sources.sendcloud.http.client import Client
-from sources.sendcloud.settings import VERSIONS, address_of, version_of
+from sources.sendcloud.settings import address_of, version_of
 
 GUIDE = "See docs/how-to/api-v3.md"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.bookkeeping.receipts import RUN_ORDER
-from pipelines.config.accounts import account_names, has_credentials
+from pipelines.bookkeeping.run_order import RUN_ORDER
+from pipelines.config.accounts import account_names, has_credentials, plain_account_names
+from pipelines.config.plain_settings import plain_settings
 from pipelines.config.project import project_context
-from pipelines.destinations.select import select_backend
+from pipelines.config.settings import OWN_SETTINGS, get_setting
 from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
@@ -64,10 +65,7 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         SettingsError: the configured accounts or the settings of the destination are invalid.
         DestinationError: the published tables can't be read.
     """
-    with project_context() as project:
-        is_demo = select_backend(project).is_demo()  # The demo's account needs no configuration.
-        # Without credentials, an installation in which only the demo has run has no account to list.
-        names = account_names() if has_credentials() or not is_demo else []
+    names, is_demo = _configured_names()
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():
         accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNTED, 0)}
@@ -77,6 +75,28 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         account["age_hours"] = None if age is None else round(age, 3)
         account["is_stale"] = name in names and (age is None or age > max_age_hours)
     return [accounts[name] for name in sorted(accounts)]
+
+
+def max_age_setting() -> float:
+    """Returns `[status] max_age_hours`. Raises SettingsError if the setting is invalid."""
+    if plain := plain_settings():
+        value = plain.value("status.max_age_hours")
+        if value is None or (type(value) in (int, float) and value > 0):
+            return float(OWN_SETTINGS["status.max_age_hours"].default if value is None else value)
+    with project_context():
+        return float(get_setting("status.max_age_hours"))
+
+
+def _configured_names() -> tuple[list[str], bool]:
+    """Returns the names of the accounts to list, and whether readers see the demo's account."""
+    if (plain := plain_settings()) and plain.published_file() and (names := plain_account_names(plain)):
+        return names, False
+    from pipelines.destinations.select import select_backend
+
+    with project_context() as project:
+        is_demo = select_backend(project).is_demo()  # The demo's account needs no configuration.
+        # Without credentials, an installation in which only the demo has run has no account to list.
+        return (account_names() if has_credentials() or not is_demo else []), is_demo
 
 
 def _read_published() -> list[dict[str, Any]]:

@@ -7,29 +7,26 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from pipelines.destinations.filter import PickupFilter
-from pipelines.output import to_html, visible
+from pipelines.output import to_html, to_json, visible
 from pipelines.report.commands import filter_options
-from pipelines.report.gather import Choices, find_choices
-from pipelines.report.glance.answers import compute_answers
+from pipelines.report.compute import compute
+from pipelines.report.gather import WHOLE, Choices, find_choices, plain_rates
 from pipelines.report.glance.carrier_table import carrier_table
 from pipelines.report.glance.page import choice_form, figure_cards, header, list_options, section_html
 from pipelines.report.health import Health, judge
 from pipelines.report.html import document
 from pipelines.report.sections.accounts import accounts_section
+from pipelines.report.sections.budget import fit
 from pipelines.report.sections.lists import to_do_section
 from pipelines.report.sections.rebookings import rebookings_section
 from pipelines.report.sections.runs import health_section
-from pipelines.report.sections.section import Section
 from pipelines.report.sections.timing import timing_section
-from pipelines.report.sections.weeks import weeks_section
-from pipelines.report.sections.windows import windows_section
-from pipelines.report.store import Row, Store
-from pipelines.report.words import day, minute
+from pipelines.report.store import Store
+from pipelines.wording.numbers import day, minute
 
-REACH = (
-    "The choices above don't change the sections below, which cover all pickups of this page. The period doesn't "
-    "change the four weeks, the pickups to come and the stuck pickups."
-)
+MOST_BYTES = 2_900_000  # of the page, without its script and style
+NOTE = "This part doesn't follow all of your choices. It includes {}."
+NO_PICTURE = "The picture is hidden, because it shows all pickups of this page."
 
 
 def compose_page(
@@ -46,25 +43,46 @@ def compose_page(
     """
     made_at = datetime.now(UTC).replace(tzinfo=None)
     runs, quarantine = store.rows("runs"), _quarantine(store)
+
+    def judge_account(name: str) -> Health:
+        own = [run for run in runs if run["account"] == name]
+        return judge(own, {name: quarantine.get(name, 0)}, made_at, max_age_hours)
+
     health = judge(runs, quarantine, made_at, max_age_hours)
     choices = find_choices(store)
-    rates, present = compute_answers(store, choices, on_progress)
+    rows, rates, present, weeks, windows = compute(store, choices, on_progress)
     options, flags = list_options(choices), filter_options(only)
     names, lists = [visible(name) for name in choices.carriers], {k: [o.flags for o in v] for k, v in options.items()}
     first, now = rates[0][0][0], present[0][0]
     say = to_html(first["say"] if first else "There are no pickups yet.")
     table = carrier_table(first, now, names, lists["carrier"][1:], flags)
+    sections = [
+        to_do_section(store, choices, health.as_of),
+        weeks,
+        timing_section(store, choices),
+        rebookings_section(store, choices, plain_rates(choices, rows)),
+        windows,
+        accounts_section(choices, rows, health, quarantine),
+        health_section(choices, runs, health, judge_account),
+    ]
     body = [
         header(health, only, is_demo=is_demo),
         choice_form(options),
         figure_cards(first, now, _next_title(health.as_of, made_at)),
         f'<section aria-label="Carriers"><p class="say-all" data-fill="say">{say}</p>{table}</section>\n',
-        f'<p class="reach">{to_html(REACH)}{_left_out(choices)}</p>\n',
-        *map(section_html, _sections(store, choices, health, runs, quarantine)),
+        *_left_out(choices),
+        *map(section_html, sections),
         f"<footer><p>Made {minute(made_at)} UTC by sendcloud-pickups {version('sendcloud-pickups')}.</p></footer>",
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
-    return document(f"<main>{''.join(body)}</main>", data | {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}"}, made_at)
+    data |= {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}", "note": NOTE, "noPicture": NO_PICTURE}
+    data["everything"] = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
+    left = MOST_BYTES - len("".join([*body, to_json(data)]).encode())
+    data["sections"] = {
+        one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing}
+        for one in fit(sections, left)
+    }
+    return document(f"<main>{''.join(body)}</main>", data, made_at)
 
 
 def _quarantine(store: Store) -> Mapping[str, int]:
@@ -80,21 +98,6 @@ def _next_title(as_of: datetime | None, made_at: datetime) -> str:
     return f"{'Tomorrow, ' if as_of.date() == made_at.date() else ''}{day(following)}"
 
 
-def _left_out(choices: Choices) -> str:
-    if not choices.left_out:
-        return ""
-    return to_html(f" The totals also contain {choices.left_out} that the lists leave out.")
-
-
-def _sections(
-    store: Store, choices: Choices, health: Health, runs: list[Row], quarantine: Mapping[str, int]
-) -> list[Section]:
-    return [
-        to_do_section(store, health.as_of),
-        weeks_section(store),
-        timing_section(store, choices.carriers),
-        rebookings_section(store, choices.carriers),
-        windows_section(store, choices.carriers),
-        accounts_section(store, health, quarantine),
-        health_section(runs, health),
-    ]
+def _left_out(choices: Choices) -> list[str]:
+    words = f"The totals also contain {choices.left_out} that the lists of choices leave out."
+    return [f'<p class="reach">{to_html(words)}</p>\n'] if choices.left_out else []

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.words import count
+from pipelines.wording.numbers import count
+from pipelines.wording.window_times import DAY, HOUR
 
 MOST_COUNTRIES = 8
 FEWEST_PICKUPS = 20  # countries with fewer pickups are only in the totals; periods that leave out fewer are not offered
 MOST_ACCOUNTS = 40
 MOST_ROWS = 6_000  # of carriers, over all choices, so that the page stays below 3 MB
+GRID = f"account, is_every_account, carrier, {DAY}, {HOUR}, pickups"
+WEEKS = (  # the rows of the weekly view are many, and its other columns would take 100 MB of a million pickups
+    "account, is_every_account, carrier, booked_week_local_start, pickups, rated, cancellation_rate, "
+    "cancellation_rate_low, cancellation_rate_high, is_week_mature, is_early_signal_complete, watched_48_hours, "
+    "cancelled_within_48_hours, cancelled_within_48_hours_rate"
+)
 WHOLE, PERIODS = "whole time", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
 
 
@@ -35,14 +42,26 @@ class Rates(NamedTuple):
 
 
 class Present(NamedTuple):
-    """Rows for one country that do not depend on the period, because they are about the present."""
+    """Rows for one country that do not depend on the period."""
 
     changes: list[Row]
     total_changes: list[Row]
     upcoming: list[Row]
     stuck: list[Row]  # counts by account and carrier, without rows for all accounts
-    weeks: list[Row]
+    weeks: list[Row]  # of each account, only those with a complete early signal
+    all_weeks: list[Row]  # over all carriers
+    windows: list[Row]
+    grid: list[Row]
     as_of: dict[str | None, datetime]  # by account; of all accounts together, the newest
+
+
+def plain_rates(choices: Choices, rates: Sequence[Sequence[Rates]]) -> dict[tuple[str | None, str | None, str], float]:
+    """Returns the cancellation rates of the whole time by account, country and carrier."""
+    return {
+        (None if row["is_every_account"] else row["account"], country, row["carrier"]): row["cancellation_rate"]
+        for country, periods in zip(choices.countries, rates, strict=True)
+        for row in periods[0].carriers
+    }
 
 
 def find_choices(store: Store) -> Choices:
@@ -110,9 +129,11 @@ def read_present(store: Store, country: str | None, as_of: dict[str | None, date
     store.select(Selection(country))
     changes, upcoming = store.rows("cancellation_changes"), store.rows("upcoming_pickups")
     stuck = store.rows("stuck_pickups", "true group by account, carrier", "account, carrier, count(*) as stuck")
-    weeks = store.rows("carrier_cancellations_weekly", "is_early_signal_complete")
+    weeks = store.rows("carrier_cancellations_weekly", "is_every_account or is_early_signal_complete", WEEKS)
+    windows, grid = store.rows("carrier_windows"), store.rows("carrier_window_grid", columns=GRID)
     store.select(Selection(country, None, is_one_carrier=True))
-    return Present(changes, store.rows("cancellation_changes"), upcoming, stuck, weeks, as_of)
+    total, all_weeks = store.rows("cancellation_changes"), store.rows("carrier_cancellations_weekly", columns=WEEKS)
+    return Present(changes, total, upcoming, stuck, weeks, all_weeks, windows, grid, as_of)
 
 
 def read_as_of(store: Store) -> dict[str | None, datetime]:

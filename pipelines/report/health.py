@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipelines.output import visible
 from pipelines.report.store import Row
-from pipelines.report.words import age, count, minute, names
+from pipelines.wording.numbers import age, count, minute, names
+from pipelines.wording.receipts import NO_SUCCESS, in_order, quarantined
 
 
 class Health(NamedTuple):
@@ -39,14 +39,14 @@ def judge(runs: list[Row], quarantine: Mapping[str, int], made_at: datetime, max
         made_at: the time at which the page was made, in UTC without a time zone.
         max_age_hours: `[status] max_age_hours`.
     """
-    ordered = sorted(runs, key=lambda run: (run["run_number"] or 0, run["started_at_utc"]))
+    ordered = in_order(runs)
     last = {run["account"]: run for run in ordered}
     good = {run["account"]: run for run in ordered if run["has_succeeded"] and run["observed_at_utc"]}
     as_of = max((run["observed_at_utc"] for run in good.values()), default=None)
     problems = [words for account, run in sorted(last.items()) for words in _problems(account, run, good.get(account))]
     problems += _old(good, made_at, max_age_hours)
     if refused := sum(quarantine.values()):
-        problems.append(f"{count(refused, 'record')} could not be loaded and so count in no number (quarantine).")
+        problems.append(quarantined(refused))
     return Health(as_of, problems, _headline(as_of, problems, last, made_at), last, good)
 
 
@@ -80,7 +80,7 @@ def _old(good: Mapping[str, Row], made_at: datetime, max_age_hours: float) -> li
 
 def _headline(as_of: datetime | None, problems: list[str], last: Mapping[str, Row], made_at: datetime) -> str:
     if as_of is None:
-        return "No run has succeeded yet, so nothing is known for certain."
+        return f"{NO_SUCCESS} Nothing is known for certain."
     if problems:
         return f"Data as of {minute(as_of)} UTC. Check first: {problems[0]}" + (
             f" {count(len(problems) - 1, 'more problem')} under Data health." if len(problems) > 1 else ""
@@ -88,9 +88,3 @@ def _headline(as_of: datetime | None, problems: list[str], last: Mapping[str, Ro
     read = f"read {age((made_at - as_of) / timedelta(hours=1))} before this page was made"
     runs = "the last run succeeded" if len(last) == 1 else f"the last runs of all {len(last)} accounts succeeded"
     return f"Data as of {minute(as_of)} UTC, fresh and sound: {read}; {runs}; every must-pass check passed."
-
-
-def failed_checks(run: Row) -> dict[str, int]:
-    """Returns the number of rows that each check of a run found."""
-    found: dict[str, int] = json.loads(run["checks_failed"] or "{}")
-    return found

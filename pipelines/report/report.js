@@ -45,10 +45,60 @@ function show() {
     [figures.change, figures.next, figures.stuck] = [4, 6, 8].map((at) => now ? now.slice(at, at + 2) : ["–", "No pickups in this selection."]);
   }
   for (const [name, texts] of Object.entries(figures)) texts.forEach((text, place) => fill(`${name}.${place}`, text));
+  for (const note of document.querySelectorAll(".period-note")) note.hidden = !period;
   fill("say", rates.say);
   fill("scale", rates.scale && `(scale of the intervals: ${rates.scale})`);
   carriers.tBodies[0].replaceChildren(...rows.map((one) => row(one, present.rows[one[0]], flags)));
-  for (const head of carriers.querySelectorAll("[aria-sort]")) head.removeAttribute("aria-sort");
+  for (const head of document.querySelectorAll("[aria-sort]")) head.removeAttribute("aria-sort");
+  for (const part of parts) showPart(part, { account, carrier, country, period });
+}
+
+// --- the sections below the table of carriers
+
+const parts = [...document.querySelectorAll(".section")].map((element) => {
+  const found = { element, ...data.sections[element.id], tables: [...element.querySelectorAll(".table")] };
+  const rows = found.tables.map((one) => [...one.querySelector("tbody").rows].map((row) => [...row.cells].map((cell) => cell.textContent)));
+  const left = found.tables.map((one) => Number(one.querySelector(".left span").textContent.replace(/,/g, "")));
+  found.first = [element.querySelector(".finding").textContent, rows, left];
+  return found;
+});
+
+// Shows what a section says about the choices. A choice that it can't follow is named in a note.
+function showPart(part, choice) {
+  const active = Object.keys(choice).filter((name) => choice[name]);
+  const covered = part.follows.map((names) => active.filter((name) => names.includes(name)).length);
+  const which = covered.indexOf(Math.max(...covered));
+  const followed = part.follows[which];
+  const others = active.filter((name) => !followed.includes(name)).map((name) => data.everything[name]);
+  const isFirst = !covered[which];
+  const nothing = [part.nothing, part.tables.map(() => []), part.tables.map(() => 0)];
+  const answer = isFirst ? part.first : part.answers[[which, ...followed.map((name) => choice[name])].join(".")] || nothing;
+  part.element.querySelector(".finding").textContent = answer[0];
+  part.element.querySelector(".note").textContent = others.length ? data.note.replace("{}", others.join(", ")) : "";
+  const picture = part.element.querySelector(".picture");
+  picture.hidden = !isFirst;
+  part.element.querySelector(".hidden-picture").textContent = isFirst || !picture.childElementCount ? "" : data.noPicture;
+  part.tables.forEach((one, place) => fillTable(one, answer[1][place], answer[2][place]));
+}
+
+function fillTable(place, rows, left) {
+  const table = place.querySelector("table");
+  const heads = [...table.tHead.rows[0].cells];
+  table.tBodies[0].replaceChildren(...rows.map((cells) => {
+    const made = document.createElement("tr");
+    cells.forEach((words, number) => {
+      const cell = document.createElement(number ? "td" : "th");
+      if (!number) cell.scope = "row";
+      cell.className = heads[number].classList.contains("number") ? "number" : "text";
+      cell.textContent = words;
+      made.append(cell);
+    });
+    return made;
+  }));
+  place.querySelector(".none").hidden = rows.length > 0;
+  place.querySelector(".scroll").hidden = !rows.length;
+  place.querySelector(".left").hidden = !left;
+  place.querySelector(".left span").textContent = left.toLocaleString("en");
 }
 
 function text(cell) {

@@ -7,11 +7,9 @@ limit the derived rows by the same columns as `PickupFilter`: the country and th
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.analytics.views import SQL, create_views, query_of
@@ -19,6 +17,8 @@ from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import NO_COUNTRY
 from pipelines.destinations.migrations import STATUS_HISTORY
+from pipelines.report.workspace import private_workspace
+from pipelines.wording.rows import Row as Row
 
 BATCH_ROWS = 50_000
 FEW_PICKUPS = 300_000  # for fewer, a single thread takes a fifth less CPU time and is as fast (2 cores, 2026-11)
@@ -53,8 +53,6 @@ _SELECTED = f"""
         and (since is null or window_ends_at_utc >= since)
 """  # noqa: S608  # the texts are constants
 
-Row = dict[str, Any]
-
 
 class Selection(NamedTuple):
     """Selects the pickups for which the views are computed.
@@ -87,6 +85,8 @@ class Store:
         self._session.execute("delete from derived.selection where is_current")
         self._session.execute("insert into derived.selection values (?, ?, ?, true)", list(selection))
         self._lacks_intervals = BREAKDOWNS if selection.since else (*BREAKDOWNS, *WEEKS)
+        if selection.is_one_carrier:  # only the weekly rates are read then
+            self._lacks_intervals = WEEKS
 
     def rows(self, view: str, where: str = "true", columns: str = "*") -> list[Row]:
         """Returns rows of a view as dicts. `where` and `columns` must not contain text from the data.
@@ -122,7 +122,7 @@ class Store:
 @contextmanager
 def copied(published: Session) -> Iterator[Store]:
     """Yields a store with the tables of the session. The store's files are removed after the block."""
-    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "report.duckdb") as session:
+    with private_workspace() as folder, open_database(folder / "report.duckdb") as session:
         session.execute(f"set memory_limit = '{MEMORY_LIMIT}'; set enable_progress_bar = false")
         session.execute("create schema sendcloud")
         for table in TABLES:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from math import inf
-from typing import Any
-
-import dlt
+from typing import TYPE_CHECKING, Any
 
 from .api.v2 import V2
-from .api.v3 import V3
 from .api.version import Version
+from .api.versions import VERSIONS
 from .errors import SettingsError
 from .http.origins import origin_of
 
-VERSIONS = {version.name: version for version in (V2, V3)}
-
+if TYPE_CHECKING:
+    import dlt
 
 BASE_URL = V2.base_url
 
@@ -74,6 +72,8 @@ def _check_address_section(**addresses: str) -> None:
     dlt also searches the parent sections. Without this check, the keys would be sent to a BASE_URL that was set in the
     environment for another program (tested with dlt 1.31, 2026-11).
     """
+    import dlt  # commands that only need a constant of this module do not need dlt
+
     for name, address in addresses.items():
         strays: list[object] = [dlt.config.get(key) for key in (name, f"sources.{name}")]
         if address in strays and dlt.config.get(f"sources.sendcloud.{name}") != address:

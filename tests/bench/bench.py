@@ -1,6 +1,6 @@
 """The benchmark: every case, every contender in turns, every table checked; a table, results.json and a picture.
 
-make bench, or: python tests/bench/bench.py --rounds 3 [--only first,second,…] [--small]
+make bench, or: python tests/bench/bench.py --rounds 3 [--only first,second,…] [--small] [--large]
 """
 
 from __future__ import annotations
@@ -9,44 +9,54 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import cases
+import quiet
 import report
-from bars import DELAY_SECONDS, DELAYED
+from bars import ACCOUNTS, DELAY_SECONDS, DELAYED
 from cases import Results
-from measure import OTHER_TOOLS, is_installed
+from measure import OTHER_TOOLS, QUICK, WITH_PANDAS, is_installed
 
 FLOORS = ["floor", "best_floor"]
 TOOLS = list(OTHER_TOOLS)
 OTHERS = ["pandas_by_hand", "plain_dlt", "plain_dlt parquet", "dlt_rest_api", "dlt_rest_api parquet"]
-AGAIN = ["floor", "ours", "pandas_by_hand", "plain_dlt", "dlt_rest_api", *TOOLS]
+BESIDE = [f"{contender}{WITH_PANDAS}" for contender in ("ours", "floor", "plain_dlt", "empty_dlt")]
+AGAIN = ["floor", "ours", "empty_dlt", "pandas_by_hand", "plain_dlt", "dlt_rest_api", *BESIDE, *TOOLS]
+QUIET = ["ask_and_compare", "floor", "ours", QUICK, "empty_dlt", *(one for one in BESIDE if "plain" not in one)]
 Case = tuple[str, Callable[..., Results]]
 
 
-def all_cases(*, small: bool) -> dict[str, Case]:
+def all_cases(*, small: bool, large: bool) -> dict[str, Case]:
     """Each case by its short name: its title, and what measures it when given rounds and a place to tell progress."""
     million = 100_000 if small else 1_000_000
-    ten_millions = 1_000_000 if small else 10_000_000
+    ten_millions = [10_000_000] if large else []
     slow_ones = [name for name in OTHERS if small or "dlt" not in name or "parquet" in name]
     return {
         "first-10k": _first(10_000, ["ours", *FLOORS, *OTHERS, *TOOLS]),
-        "first-100k": _first(100_000, ["ours", *FLOORS, "pages_only", *OTHERS, *TOOLS]),
-        "first-1m": _first(million, ["ours", *FLOORS, "pages_only", *slow_ones]),
+        "first-100k": _first(100_000, ["ours", *FLOORS, "pages_only", "empty_dlt", *OTHERS, *BESIDE[:3], *TOOLS]),
+        "first-1m": _first(million, ["ours", *FLOORS, "pages_only", *slow_ones, *BESIDE[:2]]),
         "latency": (
             f"first load of {DELAYED:,}, {DELAY_SECONDS * 1000:.0f} ms a request",
             partial(cases.slow_network, DELAYED, ["ours", "floor", "plain_dlt parquet"], delay_seconds=DELAY_SECONDS),
         ),
         "second-100k": _second(100_000, AGAIN),
         "second-1m": _second(million, ["floor", "ours"]),
-        "nothing": (
-            "nothing new, 100,000 in the table",
-            partial(cases.second_run, 100_000, ["floor", "ours", "empty_dlt"], instant="first"),
+        "nothing": ("nothing new, 100,000 in the table", partial(quiet.nothing_new, 100_000, QUIET)),
+        "nothing-10m": (
+            "nothing new, over the size of the table",
+            partial(quiet.nothing_new_in_large_tables, [100_000, million, *ten_millions]),
+        ),
+        "nothing-40": (
+            f"nothing new, {ACCOUNTS} accounts, 100,000 in the table",
+            partial(quiet.nothing_new_in_many_accounts, 100_000, 10_000_000 if large else 0),
         ),
         "growing": (
             "200 of 10,000 new or changed, over the size of the table",
-            partial(cases.growing_table, [10_000, 100_000, million, ten_millions]),
+            partial(cases.growing_table, [10_000, 100_000, million, *ten_millions]),
         ),
-        "views": ("each view in full", partial(cases.views, [million, ten_millions])),
+        "commands": ("commands, 100,000 in the table", partial(quiet.commands, 100_000)),
+        "views": ("each view in full", partial(cases.views, [million, *ten_millions])),
     }
 
 
@@ -63,11 +73,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="short names of cases, with commas")
     parser.add_argument("--small", action="store_true", help="a tenth of the largest sizes")
+    parser.add_argument("--large", action="store_true", help="also ten million rows (10 GB of disk, an hour more)")
+    parser.add_argument("--json", type=Path, default=report.RESULTS, help="where the results are collected")
     options = parser.parse_args()
-    for tool in OTHER_TOOLS:
+    for tool in ("ours", *OTHER_TOOLS):
         if not is_installed(tool):
-            print(f"{tool}: could not be installed here, so it is not in the tables", flush=True)
-    chosen = all_cases(small=options.small)
+            print(f"{tool}: its environment could not be installed, so it is not in the tables", flush=True)
+    chosen = all_cases(small=options.small, large=options.large)
     asked = options.only.split(",") if options.only else list(chosen)
     if unknown := sorted(set(asked) - set(chosen)):
         parser.error(f"no case {unknown[0]!r}; there are {', '.join(chosen)}")
@@ -79,8 +91,8 @@ def main() -> None:
         results = measure(rounds=options.rounds, report=lambda line: print(f"  {line}", file=sys.stderr))
         print(report.as_text(title, results), flush=True)
         if not options.small:
-            report.write(name, title, results, options.rounds)
-    if not options.small:
+            report.write(options.json, name, title, results, options.rounds)
+    if not options.small and options.json == report.RESULTS:
         report.publish()
 
 

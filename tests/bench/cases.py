@@ -1,4 +1,4 @@
-"""What is measured: first loads, second runs, runs with nothing new, tables that grow, views over many rows."""
+"""What is measured: first loads, second runs, tables that grow, and views over many rows. See also quiet.py."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import duckdb
+import ask
 from listing import PAGE, Account
-from measure import Measured, Summary, is_installed, measure, serving
+from measure import WITH_PANDAS, Measured, Summary, is_installed, measure, serving
 
 Report = Callable[[str], None]
 Results = dict[str, Summary]
-WITHOUT_TABLE = {"empty_dlt", "pages_only"}
+WITHOUT_TABLE = {"empty_dlt", "pages_only", "ask_and_compare"}
 BEHIND = {"plain_dlt", "plain_dlt parquet", "dlt_rest_api", "dlt_rest_api parquet"}  # miss cancellations, see check
 
 
@@ -26,12 +25,12 @@ def first_load(pickups: int, contenders: list[str], rounds: int, report: Report,
     with serving(pickups, delay_seconds) as address:
 
         def once(contender: str) -> Measured:
-            with _folder() as folder:
+            with temporary_folder() as folder:
                 measured = measure(contender, folder, f"{address}/first/api/v2")
                 check(contender, folder, Account(pickups), "first")
                 return measured
 
-        return _in_turns(contenders, rounds, once, report)
+        return in_turns(contenders, rounds, once, report)
 
 
 def slow_network(pickups: int, contenders: list[str], rounds: int, report: Report, delay_seconds: float) -> Results:
@@ -41,38 +40,38 @@ def slow_network(pickups: int, contenders: list[str], rounds: int, report: Repor
     return {**delayed, "ours, one page at once": one_page["ours"]}
 
 
-def second_run(pickups: int, contenders: list[str], rounds: int, report: Report, instant: str = "later") -> Results:
-    """A run over a copy of what a first load left: 1 % new and 1 % changed, or (instant `first`) nothing new."""
+def second_run(pickups: int, contenders: list[str], rounds: int, report: Report) -> Results:
+    """A run over a copy of what a first load left: 1 % new and 1 % changed."""
     account = Account(pickups)
-    with serving(pickups) as address, _folder() as kept:
+    with serving(pickups) as address, temporary_folder() as kept:
         for contender in filter(is_installed, contenders):
             (kept / contender).mkdir()
             measure(contender, kept / contender, f"{address}/first/api/v2")
 
         def once(contender: str) -> Measured:
-            with _folder() as folder:
+            with temporary_folder() as folder:
                 shutil.copytree(kept / contender, folder / "copy")
-                measured = measure(contender, folder / "copy", f"{address}/{instant}/api/v2")
-                check(contender, folder / "copy", account, instant)
+                measured = measure(contender, folder / "copy", f"{address}/later/api/v2")
+                check(contender, folder / "copy", account, "later")
                 return measured
 
-        return _in_turns(contenders, rounds, once, report)
+        return in_turns(contenders, rounds, once, report)
 
 
 def growing_table(sizes: list[int], rounds: int, report: Report) -> Results:
     """The same second run of ours (100 new, 100 changed of 10,000) into tables of these sizes."""
     results: Results = {}
-    with serving(10_000) as address, _folder() as kept:
+    with serving(10_000) as address, temporary_folder() as kept:
         measure("ours", kept, f"{address}/first/api/v2")
         for size in sizes:
-            with _folder() as grown:
+            with temporary_folder() as grown:
                 shutil.copytree(kept, grown / "kept")
                 grow(grown / "kept" / "warehouse.duckdb", size - 10_000)
                 runs = []
                 for _ in range(rounds):
                     shutil.copytree(grown / "kept", grown / "copy")
                     runs.append(measure("ours", grown / "copy", f"{address}/later/api/v2"))
-                    report(f"{size:,} rows: {runs[-1].seconds:.2f} s")
+                    report(f"{size:,} rows: {runs[-1].cpu_s:.2f} s of CPU")
                     shutil.rmtree(grown / "copy")
                 results[f"{size:,} rows"] = Summary.of(runs)
     return results
@@ -81,13 +80,15 @@ def growing_table(sizes: list[int], rounds: int, report: Report) -> Results:
 def views(sizes: list[int], rounds: int, report: Report) -> Results:
     """Each analytics view in full, over tables of these sizes; the published file, one connection a query."""
     results: Results = {}
-    with serving(10_000) as address, _folder() as folder:
+    with serving(10_000) as address, temporary_folder() as folder:
         measure("ours", folder, f"{address}/first/api/v2")
         warehouse, before = folder / "warehouse.duckdb", 10_000
         for size in sizes:
             grow(warehouse, size - before)
             before = size
-            names = _rows(warehouse, "select view_name from duckdb_views() where schema_name = 'analytics' order by 1")
+            names = ask.rows(
+                warehouse, "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
+            )
             for (name,) in names:
                 runs = [_timed(warehouse, name) for _ in range(rounds)]
                 results[f"{name}, {size:,} rows"] = Summary.of(runs)
@@ -95,6 +96,7 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
     return results
 
 
+VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 EARLIER = ", ".join(f"{name} - to_hours(number // 1000) - interval 1100 days as {name}" for name in INSTANTS)
 GROW = f"""
@@ -127,6 +129,8 @@ def grow(warehouse: Path, rows: int) -> None:
 
 
 def _grow(warehouse: Path, rows: int) -> None:
+    import duckdb
+
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set enable_progress_bar = false")
@@ -136,42 +140,40 @@ def _grow(warehouse: Path, rows: int) -> None:
 def check(contender: str, folder: Path, account: Account, instant: str) -> None:
     """Every contender's table must be right, or its time means nothing. Those that can't see a later cancellation
     must at least have every pickup once."""
+    contender = contender.removesuffix(WITH_PANDAS)
     if contender in WITHOUT_TABLE:
         return
     query = """
         select count(*), count(distinct id), count(*) filter (where pickup_status = 'Cancelled')
         from sendcloud.pickups
     """
-    ((rows, ids, cancelled),) = _rows(folder / "warehouse.duckdb", query)
+    ((rows, ids, cancelled),) = ask.rows(folder / "warehouse.duckdb", query)
     expected = account.count(instant)
     assert (rows, ids) == (expected, expected), (contender, rows, ids, expected)
     if contender not in BEHIND or instant == "first":
         assert cancelled == account.cancelled(instant), (contender, cancelled, account.cancelled(instant))
 
 
-def _in_turns(contenders: list[str], rounds: int, once: Callable[[str], Measured], report: Report) -> Results:
+def in_turns(contenders: list[str], rounds: int, once: Callable[[str], Measured], report: Report) -> Results:
     """Round after round, so that a noisy minute hits all alike."""
     runs: dict[str, list[Measured]] = {contender: [] for contender in contenders if is_installed(contender)}
     for _ in range(rounds):
         for contender in runs:
             runs[contender].append(once(contender))
-            report(f"{contender}: {runs[contender][-1].seconds:.2f} s")
+            report(f"{contender}: {runs[contender][-1].cpu_s:.2f} s of CPU")
     return {contender: Summary.of(measured) for contender, measured in runs.items()}
 
 
 def _timed(warehouse: Path, view: str) -> Measured:
+    import duckdb
+
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        started = time.perf_counter()
+        started, cpu_before = time.perf_counter(), time.process_time()
         connection.execute(f"select max(columns(*)) from analytics.{view}").fetchall()
-        return Measured(time.perf_counter() - started, 0.0)
-
-
-def _rows(path: Path, query: str) -> list[Any]:
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return connection.execute(query).fetchall()
+        return Measured(time.perf_counter() - started, 0.0, time.process_time() - cpu_before)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)

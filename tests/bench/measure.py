@@ -1,4 +1,4 @@
-"""Whole processes, timed from outside: wall seconds and peak resident memory."""
+"""Whole processes, measured from outside: CPU seconds, elapsed seconds and peak resident memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -16,11 +16,29 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
 OTHER_TOOLS = ("singer", "pyairbyte")
+# DuckDB, Arrow and dlt import pandas if they can, so its presence slows every contender down that does not block it.
+# The environment without it is what `pip install sendcloud-pickups` gives; with it, what people with notebooks have.
+WITHOUT_PANDAS = ROOT / ".venv" / "bench" / "bin" / "python"
+WITH_PANDAS = " + pandas"
+NEEDS_PANDAS = ("pandas_by_hand",)
+QUICK = "ours, quick runs"
+SETTINGS = {
+    "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": "public",
+    "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "secret",
+    "SOURCES__SENDCLOUD__REQUESTS_PER_MINUTE": "1000000",  # the API's limit is not what is measured
+    "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
+    "PUBLISH__PATH": "published/pickups.duckdb",
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "DO_NOT_TRACK": "1",
+    "AIRBYTE_OFFLINE_MODE": "1",
+    "PYTHONPATH": str(ROOT),
+}
 
 
 class Measured(NamedTuple):
     seconds: float
     peak_mb: float
+    cpu_s: float
 
 
 class Summary(NamedTuple):
@@ -30,51 +48,49 @@ class Summary(NamedTuple):
     min_s: float
     max_s: float
     peak_mb: float
+    cpu_s: float
+    min_cpu_s: float
 
     @classmethod
-    def of(cls, runs: list[Measured]) -> Summary:
-        seconds = [run.seconds for run in runs]
-        return cls(median(seconds), min(seconds), max(seconds), max(run.peak_mb for run in runs))
+    def of(cls, runs: Sequence[Measured]) -> Summary:
+        seconds, cpu = [run.seconds for run in runs], [run.cpu_s for run in runs]
+        return cls(median(seconds), min(seconds), max(seconds), max(run.peak_mb for run in runs), median(cpu), min(cpu))
 
 
 def interpreter_of(contender: str) -> Path:
-    """Ours, or that of the environment of its own which the other tools have (`make bench` makes it)."""
-    own = ROOT / ".venv" / contender / "bin" / "python"
-    return own if contender in OTHER_TOOLS else Path(sys.executable)
+    """The environment without pandas, or with it, or that of another tool (`make bench` makes all of them)."""
+    if contender in OTHER_TOOLS:
+        return ROOT / ".venv" / contender / "bin" / "python"
+    has_pandas = contender.endswith(WITH_PANDAS) or contender in NEEDS_PANDAS
+    return Path(sys.executable) if has_pandas else WITHOUT_PANDAS
 
 
 def is_installed(contender: str) -> bool:
+    if contender.startswith(QUICK):
+        return "quick_runs" in (ROOT / "pipelines" / "config" / "settings.py").read_text()
     return interpreter_of(contender).exists()
 
 
-def words_of(contender: str, folder: Path) -> list[str]:
-    """The command line of a contender: a script beside this file, or `pickups run` itself."""
-    if contender == "ours":
-        return [sys.executable, "-m", "pipelines", "--project-dir", str(folder), "run"]
-    name, *options = contender.split()
-    return [str(interpreter_of(contender)), str(CONTENDERS / f"{name}.py"), str(folder), *options]
+def words_of(contender: str, folder: Path, command: Sequence[str] = ("run",)) -> list[str]:
+    """The command line of a contender: a script beside this file, or one of our commands."""
+    name, *options = contender.removesuffix(WITH_PANDAS).split()
+    python = str(interpreter_of(contender))
+    if name.startswith("ours"):
+        return [python, "-m", "pipelines", "--project-dir", str(folder), *command]
+    return [python, str(CONTENDERS / f"{name}.py"), str(folder), *options]
 
 
-def measure(contender: str, folder: Path, base_url: str) -> Measured:
+def measure(contender: str, folder: Path, base_url: str, command: Sequence[str] = ("run",)) -> Measured:
     """One process of that contender over that folder."""
     (folder / ".dlt").mkdir(exist_ok=True)
-    settings = {
-        "SOURCES__SENDCLOUD__BASE_URL": base_url,
-        "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": "public",
-        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "secret",
-        "SOURCES__SENDCLOUD__REQUESTS_PER_MINUTE": "1000000",  # the API's limit is not what is measured
-        "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
-        "PUBLISH__PATH": "published/pickups.duckdb",
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-        "DO_NOT_TRACK": "1",
-        "AIRBYTE_OFFLINE_MODE": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+    settings = SETTINGS | {"SOURCES__SENDCLOUD__BASE_URL": base_url}
+    if contender.startswith(QUICK):
+        settings["PIPELINE__QUICK_RUNS"] = "true"
     said = folder / "said.txt"
     with said.open("w") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            words_of(contender, folder),
+            words_of(contender, folder, command),
             env={**os.environ, **settings},
             cwd=folder,
             stdout=subprocess.DEVNULL,
@@ -83,7 +99,7 @@ def measure(contender: str, folder: Path, base_url: str) -> Measured:
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
     assert status == 0, f"{contender} failed: {said.read_text()[-2000:]}"
-    return Measured(seconds, usage.ru_maxrss / 1024)
+    return Measured(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 @contextmanager

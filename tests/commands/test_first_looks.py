@@ -63,8 +63,8 @@ def test_the_first_week_shows_what_is_known_already(installation: Installation, 
     markdown = installation.command("show", "carriers", "--format", "markdown").stdout
 
     known = (
-        "There is no rate yet, because no window has ended. Known so far: 39 booked, 7 cancelled already. "
-        "Next: 32 windows open on Friday 2026-04-10."
+        "No rate is known yet, because no pickup has finished. 39 pickups booked, 7 cancelled already. "
+        "Next: 32 pickups on Fri 10 Apr 2026."
     )
     assert known in " ".join(out.split())
     assert known in markdown
@@ -75,9 +75,7 @@ def test_failed_and_stuck_pickups_are_known_without_a_rate(installation: Install
 
     out = installation.command("show", "carriers").stdout
 
-    assert "because no mature pickup was cancelled or kept. Known so far: 2 booked, 1 failed, 1 stuck." in " ".join(
-        out.split()
-    )
+    assert "because no pickup has finished. 2 pickups booked, 1 failed, 1 stuck." in " ".join(out.split())
 
 
 # models

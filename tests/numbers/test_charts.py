@@ -14,7 +14,7 @@ import pytest
 from pipelines import charts
 from pipelines.charts import sentences, tables
 from pipelines.charts.rows import whole_weeks
-from pipelines.charts.words import listed, plain, some
+from pipelines.charts.words import plain, sentence
 from tests.support.by_hand import FUTURE, cancelled, many, on_separate_days, pickup, run
 from tests.support.cases import quick
 from tests.support.frames import Frames, every_chart, every_sentence, every_table
@@ -93,12 +93,12 @@ def failed(**changes: Any) -> dict[str, Any]:
     return pickup(pickup_status="Failed", **changes)
 
 
-HIGH_AND_LOW = "**Higher than the others: ups (50.0%). Lower than the others: dpd (12.5%).**"
+HIGH_AND_LOW = "**{} more often than the other carriers: ups (50.0%). Less often: dpd (12.5%).**"
 # Wilson: 20 of 40 is 0.351995 to 0.648005, and 10 of 80 is 0.069336 to 0.215028. Newcombe:
 # 0.375 - sqrt(0.148005² + 0.090028²) = 0.201765, and 0.375 + sqrt(0.148005² + 0.055664²) = 0.533126
 NEWCOMBE = (
-    "Difference from the others: ups +37.5 percentage points (95 % interval +20.2 to +53.3), "
-    "dpd -37.5 percentage points (95 % interval -53.3 to -20.2)."
+    "Difference from the others: ups +37.5 percentage points (95% interval +20.2 to +53.3) and "
+    "dpd −37.5 percentage points (95% interval −53.3 to −20.2)."
 )
 
 
@@ -109,8 +109,9 @@ def test_carriers_that_clearly_differ_are_named_with_the_interval_of_the_differe
     said = sentences.cancellation_rates(cancellations)
     chart = charts.cancellation_rates(cancellations)
 
-    assert said.startswith(f"{HIGH_AND_LOW} {NEWCOMBE} Cancelled: 30 of 120 pickups, 25.0%.")
-    assert chart.alt.startswith(HIGH_AND_LOW[2:-3])
+    finding = HIGH_AND_LOW.format("Cancelled")
+    assert said.startswith(f"{finding} {NEWCOMBE} Cancelled: 30 of 120 finished pickups, 25.0%.")
+    assert chart.alt.startswith(finding[2:-3])
     (axes,) = chart.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["ups   n = 40", "dpd   n = 80"]
     assert {line.get_marker() for line in axes.lines} == {"^", "v"}  # a shape, and not only a colour
@@ -121,7 +122,7 @@ def test_failures_are_compared_like_cancellations(warehouse: Warehouse) -> None:
 
     said = sentences.failure_rates(Frames(con).carrier_cancellations)
 
-    assert said == f"{HIGH_AND_LOW} Failed: 30 of 120 pickups, 25.0%."
+    assert said == f"{HIGH_AND_LOW.format('Failed')} Failed: 30 of 120 finished pickups, 25.0%."
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_no_carrier_is_named_without_evidence_and_the_view_decides_the_order(
     cancellations = Frames(con).carrier_cancellations
 
     assert sentences.cancellation_rates(cancellations).startswith(
-        f"**No carrier stands out: {over_all} over all.** Canc"
+        f"**No carrier stands out: {over_all} over all, and the differences can be chance.** Canc"
     )
     assert [*tables.carriers(cancellations).index] == order
 
@@ -147,7 +148,11 @@ def test_no_carrier_is_named_without_evidence_and_the_view_decides_the_order(
 @pytest.mark.parametrize(
     ("germans", "told"),
     [
-        (10, "**Higher than the others: dpd in NL (50.0%). Lower than the others: dpd in DE (12.5%).** Difference"),
+        (
+            10,
+            "**Cancelled more often than the same carrier's other countries: dpd in NL (50.0%). Less often: dpd in DE "
+            "(12.5%).** Difference",
+        ),
         (38, "**No country stands out with any carrier.** The countries"),  # 50.0 and 47.5 %
     ],
 )
@@ -160,7 +165,7 @@ def test_countries_are_named_only_if_they_stand_out(warehouse: Warehouse, german
 @pytest.mark.parametrize(
     ("of_eighty", "told"),
     [
-        (10, "**Lead time: 0 to 6 h is higher (50.0%), 96 h or more is lower (12.5%).** Difference"),
+        (10, "**Lead time: 0 to 6 h is higher (50.0%) and 96 h or more is lower (12.5%).** Difference"),
         (38, "**Lead time: no band stands out, 48.3% over all.**"),  # 58 of 120
     ],
 )
@@ -185,9 +190,9 @@ def test_changed_rates_are_named_with_the_interval() -> None:
     changes = pd.DataFrame([row | {"now_ends_utc": datetime(2026, 3, 30)}])  # noqa: DTZ001
 
     assert sentences.changes(changes) == (
-        "**Changed by more than chance: dhl 8.0% before, 12.1% now**, comparing the windows that ended from 2026-03-02 "
-        "until 2026-03-30 with those of the four weeks before. Difference: dhl +4.1 percentage points (95 % interval "
-        "+2.2 to +6.0)."
+        "**Changed by more than chance: dhl 8.0% before, 12.1% now.** This compares the windows that ended from Mon 2 "
+        "Mar 2026 until Mon 30 Mar 2026 with those of the four weeks before. Difference: dhl +4.1 percentage points "
+        "(95% interval +2.2 to +6.0)."
     )
     assert "No carrier's rate has changed" in sentences.changes(changes.assign(is_more_than_chance=False))
     assert charts.changes(changes).png()
@@ -201,7 +206,7 @@ def test_expected_cancellations_name_only_carriers_that_stand_out() -> None:
 
     said = sentences.expected(pd.DataFrame(rows))
 
-    assert said == "**More cancellations than expected: dhl (1.25 times).** 95 % intervals: dhl 1.10 to 1.50."
+    assert said == "**More cancellations than expected: dhl (1.25 times, 95% interval 1.10 to 1.50).**"
 
 
 def test_a_picture_has_an_alternative_text_without_markup(warehouse: Warehouse) -> None:
@@ -210,10 +215,8 @@ def test_a_picture_has_an_alternative_text_without_markup(warehouse: Warehouse) 
 
     shown, _ = chart._repr_mimebundle_()
 
-    assert shown["text/plain"].startswith('50.0% were cancelled, all of them with <b>"x"')
-    assert shown["text/html"].startswith(
-        '<img alt="50.0% were cancelled, all of them with &lt;b&gt;&quot;x&quot;. Rates'
-    )
+    assert shown["text/plain"].startswith('<b>"x" is the only carrier with a rate, so there is nothing to compare.')
+    assert shown["text/html"].startswith('<img alt="&lt;b&gt;&quot;x&quot; is the only carrier with a rate, so')
 
 
 def test_a_carrier_with_two_pickups_does_not_set_the_scale(warehouse: Warehouse) -> None:
@@ -250,7 +253,7 @@ def test_a_week_is_complete_only_if_every_carrier_is_mature(warehouse: Warehouse
     late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **FUTURE) for monday in MONDAYS[-2:]]
     weekly = Frames(warehouse(*quickly, *slowly, *late)).carrier_cancellations_weekly
 
-    assert sentences.weeks(weekly) == "**4 weeks are complete for every carrier**, 2 not yet."
+    assert sentences.weeks(weekly) == "**4 weeks are complete for every carrier, 2 not yet.**"
 
 
 def test_weeks_without_pickups_are_a_gap_in_the_line(warehouse: Warehouse) -> None:
@@ -296,7 +299,7 @@ def test_an_account_that_was_last_read_days_ago_is_named(warehouse: Warehouse) -
     con = warehouse(*(pickup(account=name) for name in "abc"), runs=runs)
 
     assert sentences.overview(Frames(con).carrier_cancellations) == (
-        "**3 pickups** of 1 carrier, as of 2026-03-31 12:00 UTC. The account c was last read at 2026-03-20 08:00 UTC. "
+        "**3 pickups of 1 carrier, as of 2026-03-31 12:00 UTC, account c only as of 2026-03-20 08:00 UTC.** "
         "3 are mature."
     )
 
@@ -306,18 +309,18 @@ def test_the_first_week_of_a_shop_tells_what_is_known_already(warehouse: Warehou
     frames = Frames(con)
 
     assert sentences.overview(frames.carrier_cancellations) == (
-        "There is nothing to rate yet, so charts of rates are left out. **39 pickups** of 1 carrier, as of "
-        "2026-04-01 00:00 UTC. 7 pickups that are not mature are cancelled already."
+        "**No rate is known yet, because no pickup has finished.** 39 pickups of 1 carrier, as of 2026-04-01 00:00 "
+        "UTC. 39 pickups booked, 7 cancelled already."
     )
     assert sentences.upcoming(frames.upcoming_pickups) == (
-        "**Next, on Friday 2026-04-10: 32 pickups.** In all, 32 windows open until 2026-04-10. 32 have no estimate."
+        "**Next: 32 pickups on Fri 10 Apr 2026.** Too few past pickups to say how many will be cancelled. In all, 32 "
+        "pickups are to come until Fri 10 Apr 2026."
     )
 
 
 def test_words_from_the_data_are_never_markup() -> None:
     assert plain("a_b _c_ www.x.com 12.5% <b>") == "a_b &#95;c&#95; www&#46;x&#46;com 12.5% &#60;b&#62;"
-    assert (some(1, "pickup"), some(2, "pickup"), some(1234, "is", "are")) == ("1 pickup", "2 pickups", "1,234 are")
-    assert listed(["a", "b", "c"], most=2) == "a, b and 1 more"
+    assert sentence(["<b> is x.", "", "y."]) == "**&#60;b&#62; is x.** y."
 
 
 def test_a_table_is_saved_as_parquet_and_as_csv_without_formulas(tmp_path: Path) -> None:

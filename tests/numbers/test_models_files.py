@@ -1,8 +1,10 @@
 """Tests the SQL files of the views and checks, and the views' columns."""
 
+import duckdb
 import pytest
 
-from tests.support.by_hand import CHECKS, OVER_PICKUPS, VIEWS, pickup
+from pipelines.destinations.duckdb.session import STORAGE_VERSION
+from tests.support.by_hand import CHECKS, OVER_PICKUPS, VIEWS, fill, pickup
 
 pytestmark = pytest.mark.duckdb2
 
@@ -36,6 +38,25 @@ def test_query_of_two_columns_of_the_pickups_view_reads_no_other_columns(warehou
     operators = plan.upper().replace(" ", "_")  # DuckDB 2.0 writes "Seq Scan"
     assert "SEQ_SCAN" in operators
     assert "CTE_SCAN" not in operators
+
+
+def test_a_plan_of_rates_from_a_file_contains_its_input_once(tmp_path):
+    """A file in the format of DuckDB 1.0 doesn't keep `materialized`, so the plan contained the input six times."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"attach '{tmp_path / 'file.duckdb'}' as file (storage_version '{STORAGE_VERSION}'); use file"
+        )
+        fill(connection, [])
+    with duckdb.connect(str(tmp_path / "file.duckdb"), read_only=True) as connection:
+        scans = {view: _scans(connection, view) for view in ("rates", "rate_intervals")}
+
+    assert scans["rates"] == scans["rate_intervals"] > 0
+
+
+def _scans(connection: duckdb.DuckDBPyConnection, view: str) -> int:
+    """Returns how many times the plan reads a table."""
+    ((_, plan),) = connection.execute(f"explain select * from analytics.{view}").fetchall()
+    return plan.upper().replace(" ", "_").count("SEQ_SCAN")
 
 
 def test_only_these_checks_are_must_pass():

@@ -14,11 +14,13 @@ from pipelines.destinations.filter import PickupFilter
 from pipelines.report.commands import filter_options, list_command, option
 from pipelines.report.gather import read_rates
 from pipelines.report.glance.figures import change_figure, next_figure, rate_figure, stuck_figure
-from pipelines.report.glance.marks import interval, scale_end, spark
+from pipelines.report.glance.marks import interval_bar, scale_end, spark
 from pipelines.report.health import judge
+from pipelines.report.sections.budget import fit
+from pipelines.report.sections.section import Answer, Section, place_of
 from pipelines.report.store import copied
-from pipelines.report.words import age, hours, names, percent, points, span
 from pipelines.warehouse import read_rows
+from pipelines.wording.numbers import age, hours, interval, names, percent, points
 from tests.support.by_hand import cancelled, many, pickup
 
 Published = Callable[..., Path]
@@ -51,7 +53,7 @@ def test_each_selection_gives_what_read_gives_whatever_was_selected_before(publi
     [
         (percent(0.0843), "8.4%"),
         (percent(None), "–"),
-        (span(0.0634, 0.1099), "6.3 to 11.0%"),
+        (interval(0.0634, 0.1099), "6.3 to 11.0%"),
         (points(0.0123), "+1.2"),
         (points(-0.0123), "−1.2"),
         (points(-0.0001), "0.0"),
@@ -72,7 +74,7 @@ def test_numbers_and_names_have_one_form(written: str, expected: str) -> None:
 def test_groups_with_few_pickups_do_not_set_a_scale() -> None:
     assert scale_end([(0.11, 500), (0.79, 2)]) == 0.12
     assert scale_end([(0.79, 2)]) == 0.8
-    assert interval(0.1, 0.5, 0.79, 0.12)[0].endswith("H136m-4 -4l4 4l-4 4")  # an arrow at the end of the scale
+    assert interval_bar(0.1, 0.5, 0.79, 0.12)[0].endswith("H136m-4 -4l4 4l-4 4")  # an arrow at the end of the scale
 
 
 def test_week_without_pickups_is_a_gap_in_a_sparkline() -> None:
@@ -87,7 +89,7 @@ def test_week_without_pickups_is_a_gap_in_a_sparkline() -> None:
 
 
 def test_first_week_is_told_without_a_rate() -> None:
-    carriers = [{"pickups": 12, "immature_cancelled": 2}]
+    carriers = [{"pickups": 12, "immature_cancelled": 2, "mature_failed": 0, "mature_pending": 0}]
 
     assert rate_figure(carriers, None) == (
         "Not known yet",
@@ -131,6 +133,27 @@ def test_stuck_pickups_are_counted_by_carrier() -> None:
     assert stuck_figure(stuck) == ("4 stuck", "Not accepted by the carrier in time: dhl 3, ups 1.")
 
 
+def test_a_section_with_too_many_answers_follows_fewer_choices() -> None:
+    """Each answer is 20 letters long, and all of them together are far above 600 bytes."""
+    answers = {
+        place_of(0, account, carrier): Answer(f"{account} {carrier}".ljust(20), [], [])
+        for account in range(3)
+        for carrier in range(50)
+    }
+    large = Section("a", "", "", "", [], "", "", (("account", "carrier"),), answers)
+    small = Section("b", "", "", "", [], "", "", (("country",),), {place_of(0, 1): Answer("x", [], [])})
+
+    fitted = fit([large, small], 600)
+
+    assert [one.follows for one in fitted] == [[["account"]], (("country",),)]
+    assert {key: answer.finding.strip() for key, answer in fitted[0].answers.items()} == {
+        "0.0": "0 0",
+        "0.1": "1 0",
+        "0.2": "2 0",
+    }
+    assert [one.answers for one in fit([large, small], 0)] == [{}, {}]
+
+
 def receipt(account: str, hours_ago: float, **changes: Any) -> dict[str, Any]:
     at = NOON - timedelta(hours=hours_ago)
     times = {"run_number": 1, "started_at_utc": at, "observed_at_utc": at}
@@ -151,9 +174,9 @@ def test_health_is_sound_only_if_every_account_is_fresh_and_complete() -> None:
     assert judge([fresh, old], {}, NOON, 2.0).problems == ["Account south last read 2 days before this page was made."]
     assert judge([receipt("north", 0.5, history_complete=False)], {"north": 1}, NOON, 2.0).problems == [
         "The history of account north is not loaded completely yet.",
-        "1 record could not be loaded and so count in no number (quarantine).",
+        "1 record is in quarantine. No number counts what could not be loaded.",
     ]
-    assert judge([], {}, NOON, 2.0).headline == "No run has succeeded yet, so nothing is known for certain."
+    assert judge([], {}, NOON, 2.0).headline == "No run has succeeded yet. Nothing is known for certain."
 
 
 def test_commands_are_quoted_for_a_shell() -> None:

@@ -48,7 +48,7 @@ def test_first_week_says_what_is_known_already(published: Published) -> None:
 
     assert "Not known yet 2 pickups booked, 1 cancelled already. The rate follows when windows have ended." in text
     assert "No rate is known yet, because no pickup has finished." in text
-    assert "0 pickups The next open on Fri 10 Apr 2026." in text
+    assert "0 pickups Next: 1 pickup on Fri 10 Apr 2026." in text
 
 
 def test_single_pickup_has_a_rate_with_a_wide_interval_and_no_comparison(published: Published) -> None:
@@ -63,7 +63,7 @@ def test_carriers_that_differ_by_chance_are_not_named(published: Published) -> N
         published(*many(pickup, 9), cancelled(), *many(pickup, 8, carrier="ups"), *many(cancelled, 2, carrier="ups"))
     )
 
-    assert "No carrier stands out: the differences between the carriers can be chance." in text
+    assert "No carrier stands out: 15.0% over all, and the differences can be chance." in text
 
 
 def test_pickups_that_are_all_cancelled_or_all_pending_break_nothing(published: Published) -> None:
@@ -111,7 +111,7 @@ def test_months_without_pickups_are_gaps_and_2035_sets_no_scale(published: Publi
         r'<g class="s0"><path class="line" d="([^"]+)"', page.split('id="weeks"')[1].split("</details>")[0]
     )
     assert line.count("M") == 3  # three parts with gaps between them
-    assert "The next open on Wed 3 Jan 2035." in text
+    assert "Next: 1 pickup on Wed 3 Jan 2035." in text
 
 
 def test_page_names_the_problems_of_the_data_first(published: Published) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.installation import REPOSITORY
+from tests.wheel.interpreters import VERSIONS
 
 UV = shutil.which("uv") or shutil.which("uv", path=REPOSITORY / ".venv" / "uv" / "bin")
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -37,9 +38,11 @@ def test_every_page_names_the_current_version() -> None:
 
 def test_every_tested_python_is_a_classifier_and_a_job() -> None:
     told = {text.split(" :: ")[-1] for text in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d+$", text)}
-    matrix = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    jobs = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())["jobs"]
 
-    assert told == set(matrix["python"]) == {"3.11", "3.12", "3.13", "3.14"}
+    assert told == set(VERSIONS) == {"3.11", "3.12", "3.13", "3.14"}
+    for name in ("test", "wheel"):
+        assert set(jobs[name]["strategy"]["matrix"]["python"]) == told
 
 
 @pytest.mark.skipif(not UV, reason="uv, which reads the versions from uv.lock, is not installed")
@@ -122,10 +125,11 @@ def test_a_repository_with_its_own_address_passes_the_release_check(tmp_path: An
         for step in yaml.safe_load(RELEASE.read_text())["jobs"]["build"]["steps"]
         if step.get("name") == "check the tag and the addresses"
     ]
-    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "SECURITY.md"):
         text = (REPOSITORY / name).read_text()
         (tmp_path / name).write_text(text.replace("OWNER", "shop").replace("REPOSITORY_URL", "https://a.example/x"))
     (tmp_path / "docs").mkdir()
+    assert "OWNER/" in (REPOSITORY / "SECURITY.md").read_text()
     env = {"GITHUB_REF_NAME": f"v{VERSION}", "PATH": "/usr/bin:/bin"}
 
     done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -14,8 +14,7 @@ import pytest
 from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.runtime import run_context
 
-from pipelines.config.libpq_variables import LIBPQ_VARIABLES
-from pipelines.config.project import project_context
+from pipelines.config.project import LIBPQ_VARIABLES, project_context
 from pipelines.config.settings import get_setting
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick

@@ -15,6 +15,9 @@ SHARES = (0.4, 0.3, 0.2, 0.1)  # each carrier's share of the pickups
 ABROAD, AHEAD, LONG = (0.1, 0.4, 0.6, 0.9), (0.05, 0.3, 0.5, 0.95), (0.2, 0.5, 0.5, 0.8)  # of each carrier, if mixed
 DAYS = 123  # from a Monday to a Wednesday
 WHOLE_DAYS, REBOOKED, RATE = 0.05, 0.3, 0.12
+OF_SHOPS = 15.0  # the sum of the parameters of the beta distribution from which unlike shops draw their rates
+BETWEEN_SHOPS = RATE * (1 - RATE) / (OF_SHOPS + 1)  # the variance of that distribution
+RATE_OF_SHOPS = (RATE + REBOOKED * (RATE**2 + BETWEEN_SHOPS)) / (1 + REBOOKED * RATE)  # of all their pickups
 OF_A_DAY = 31.0  # a whole day's pickups are cancelled at 07:00 on the next day, an hour before the first window opens
 Numbers = Any  # an array of numpy
 Columns = dict[str, Numbers]
@@ -78,7 +81,7 @@ def shop(kind: Kind, account: str, random: np.random.Generator) -> Columns:
     `chance` is the chance of a cancellation, as far as the kind, the carrier and the pickup determine it.
     """
     first = _booked(kind, np.repeat(np.arange(DAYS), random.poisson(_pickups_a_day(kind))), random)
-    own = random.beta(RATE * 15, (1 - RATE) * 15) if kind.shops > 1 else None
+    own = random.beta(RATE * OF_SHOPS, (1 - RATE) * OF_SHOPS) if kind.shops > 1 else None
     first["cancelled"] = _cancelled(first, first["chance"] if own is None else own, random)
     is_whole = (random.random(DAYS + 2) < kind.whole_days)[first["day"]]
     whole_day_at = np.where(is_whole, first["day"] * 24 + OF_A_DAY, np.nan)
@@ -87,6 +90,8 @@ def shop(kind: Kind, account: str, random: np.random.Generator) -> Columns:
     again = _again(first, is_whole, random)
     again["cancelled"] = _cancelled(again, again["chance"] if own is None else own, random)
     both = {name: np.concatenate([first[name], again[name]]) for name in again}
+    if own is not None:  # shops that cancel more also replace more, so that they have more pickups
+        both["chance"] = np.full(len(both["day"]), RATE_OF_SHOPS)
     return both | {"account": np.repeat(account, len(both["day"]))}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analytics.views import SQL, query_of
-from tests.soak.simulation import DAYS, REBOOKED, Columns
+from tests.soak.simulation import BETWEEN_SHOPS, DAYS, RATE, REBOOKED, Columns
 
 VIEWS = (
     "booking_days",
@@ -81,11 +81,18 @@ EXPECTED = """
     from analytics.carrier_expected where is_every_account = $is_every and score is not null and clusters >= 20
 """
 # A share b of the cancellations is rebooked, but not those of bookings that replace others. If the share r is
-# cancelled, the rest of the rate is r * (1 - b + b * r).
+# cancelled, the rest of the rate is r * (1 - b + b * r). Unlike shops have the mean of this rest, whose square of r
+# is larger by the variance between them.
 NET = f"""
-    with truths as (select scope, carrier, avg(chance) as r from analytics.pickups where is_mature group by all)
+    with truths as (
+        select
+            scope, carrier, if($is_every, {RATE}, avg(chance)) as r, if($is_every, {BETWEEN_SHOPS}, 0) as between_shops
+        from analytics.pickups where is_mature group by all
+    )
     select
-        account, r * (1 - {REBOOKED} + {REBOOKED} * r) between net_cancellation_rate_low and net_cancellation_rate_high,
+        account,
+        r * (1 - {REBOOKED}) + {REBOOKED} * (r * r + between_shops)
+            between net_cancellation_rate_low and net_cancellation_rate_high,
         null, '', null
     from analytics.carrier_net_cancellations as net join truths on scope = account and truths.carrier = net.carrier
     where country = 'all' and is_every_account = $is_every and clusters >= 20

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from sources.sendcloud.reading.clocks import MOMENT, ClockReading, judge, largest_difference
+from sources.sendcloud.reading.bookings import judge_by_bookings as judge
+from sources.sendcloud.reading.clocks import MOMENT, ClockReading, largest_difference
 from sources.sendcloud.records.tables import INSTANT
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipelines.quick import pages
+from sources.sendcloud.api.dates import served_at
 from sources.sendcloud.http import client
-from sources.sendcloud.http.responses import served_at
 from sources.sendcloud.reading.clocks import simulated_machine_clock
 
 
@@ -35,6 +36,7 @@ def machine_clock_of_apis() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched, simulated_machine_clock(now):
         patched.setattr(client, "served_at", note)
+        patched.setattr(pages, "served_at", note)
         yield
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pipelines.output import print_text
 from pipelines.warehouse import is_demo_data
-
-DEMO = "DEMO DATA"
-EXPLANATION = f"{DEMO}: no run has published anything yet, so these are the pickups of `pickups demo`."
+from pipelines.wording.coverage import DEMO, DEMO_EXPLANATION
 
 
 def demo_words(form: str) -> list[str]:
@@ -17,6 +15,6 @@ def demo_words(form: str) -> list[str]:
     if not is_demo_data():
         return []
     if form in ("csv", "json"):
-        print_text(EXPLANATION, err=True)
+        print_text(f"{DEMO}: {DEMO_EXPLANATION}", err=True)
         return []
     return [DEMO]

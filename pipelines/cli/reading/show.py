@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from pipelines.analytics.views import grain_of, select_all, view_files
-from pipelines.cli.reading.carriers import Row, Table, carriers_table, first_week_note, windows_table
+from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import count_rows, fetch_rows
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
@@ -25,6 +25,9 @@ from pipelines.output import (
     visible,
 )
 from pipelines.warehouse import reading
+from pipelines.wording.coverage import first_week
+from pipelines.wording.numbers import NONE
+from pipelines.wording.rows import Rows
 
 if TYPE_CHECKING:
     from pipelines.destinations.base import Session
@@ -75,7 +78,7 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
             _print_first(session, name, query, " · ".join(title))
 
 
-def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) -> Table:
+def _lay_out(lay_out: Callable[[Rows], Table], name: str, rows: Rows) -> Table:
     """Returns the table. On a server, the views are those of the last run's version, so they may lack columns."""
     try:
         return lay_out(rows)
@@ -84,17 +87,17 @@ def _lay_out(lay_out: Callable[[list[Row]], Table], name: str, rows: list[Row]) 
         raise DestinationError("the published data", missing, "To update the views: pickups run") from None
 
 
-def _first_week(session: Session, rows: list[Row]) -> str:
+def _first_week(session: Session, rows: Rows) -> str:
     """Returns what is known already if there is no rate yet, or an empty text."""
     if any(row["rated"] for row in rows):
         return ""
-    return first_week_note(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
+    return first_week(rows, fetch_rows(session, select_all("upcoming_pickups")).as_dicts())
 
 
 def cell_text(value: Any) -> str:
     """Returns a value as the text of a table's cell."""
     if value is None:
-        return "–"
+        return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

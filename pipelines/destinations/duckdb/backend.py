@@ -17,7 +17,7 @@ from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
-from pipelines.destinations.duckdb.ownership import Files, check_files, file_identity
+from pipelines.destinations.duckdb.ownership import Files, check_files
 from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
 from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.replacement import restored_path
@@ -33,6 +33,7 @@ from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
+from pipelines.file_access import file_identity
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination

@@ -119,7 +119,8 @@ class RestorePlan(NamedTuple):
     def execute(self) -> Path | None:
         """Replaces the warehouse and returns the path of the old file. Raises DestinationError on failure."""
         damaged = self.old is not None and self.old.damage
-        return replace_warehouse(self.warehouse, self.source, "damaged" if damaged else "replaced")
+        mark = self.old.mark if self.old else None
+        return replace_warehouse(self.warehouse, self.source, "damaged" if damaged else "replaced", mark)
 
 
 def plan_restore(warehouse: Path, source: Path) -> RestorePlan:

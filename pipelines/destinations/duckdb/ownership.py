@@ -22,6 +22,7 @@ from pipelines.destinations.ownership import (
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.destinations.warehouse_mark import WarehouseMark, read_mark
 from pipelines.errors import ForeignObject, OtherSchema
+from pipelines.file_access import file_identity
 from sources.sendcloud.errors import SettingsError
 
 DUCKDB_MAGIC = b"DUCK"  # bytes 8 to 11 of every DuckDB file
@@ -155,12 +156,6 @@ def check_published(files: Files, warehouse: DuckDBSession | None, mark: Warehou
                 is_lost = warehouse is None and attached.columns("pickup_runs")
                 remedy = RESTORE_REMEDY.format(warehouse=files.warehouse) if is_lost else PUBLISH_REMEDY
                 raise ForeignObject(str(files.published), problem, MOVE_REMEDY if REPLACED in problem else remedy)
-
-
-def file_identity(path: Path) -> str:
-    """Returns an identifier that changes whenever the file is replaced or written."""
-    about = path.stat()
-    return f"{about.st_dev}:{about.st_ino}:{about.st_mtime_ns}:{about.st_size}"
 
 
 def _problem(

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.atomic_file import replace_atomically
 from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents
 from pipelines.destinations.duckdb.session import DatabaseError, open_database, own_names
+from pipelines.destinations.warehouse_mark import WarehouseMark, store_mark
 from pipelines.errors import DestinationError
 
 FREE_SPACE = "Nothing was replaced. Free up disk space or fix the folder's permissions, then run again."
@@ -31,7 +32,7 @@ def restored_path(warehouse: Path) -> Path:
     return warehouse.with_name(f".{warehouse.name}.restored")
 
 
-def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
+def replace_warehouse(warehouse: Path, source: Path, why: str, mark: WarehouseMark | None = None) -> Path | None:
     """Replaces the warehouse with a copy of `source`, and returns the new path of the old file.
 
     The copy is complete, written to disk and verified before the old file is renamed. If the process dies between the
@@ -42,6 +43,8 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
         warehouse: the file to replace. The file may be missing, or may be a folder.
         source: a complete file that this program wrote.
         why: the word to append to the old file's name, such as `damaged`.
+        mark: the mark to store if an older version, which had no marks, wrote the copy. Without this mark, the next run
+            would take the published file for that of another warehouse.
 
     Returns:
         The new path of the old file, or None if there was no warehouse.
@@ -53,6 +56,9 @@ def replace_warehouse(warehouse: Path, source: Path, why: str) -> Path | None:
         with replace_atomically(restored_path(warehouse)) as fresh:
             shutil.copyfile(source, fresh)
             expected = read_contents(fresh)
+            if mark and not expected.mark:
+                with open_database(fresh) as session:
+                    store_mark(own_names(session, str(warehouse)), mark)
         kept = _set_aside(warehouse, why)
         restored_path(warehouse).replace(warehouse)
     except (OSError, DatabaseError) as error:

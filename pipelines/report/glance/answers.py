@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from pipelines.report.gather import Choices, Present, Rates, of_account, read_as_of, read_present, read_rates
+from pipelines.report.gather import Present, Rates, of_account
 from pipelines.report.glance.carriers import PRESENT_CELLS, RATE_CELLS, present_cells, rate_rows, standing
 from pipelines.report.glance.figures import (
     change_figure,
@@ -17,32 +17,13 @@ from pipelines.report.glance.figures import (
     total_of_carrier,
 )
 from pipelines.report.glance.marks import scale_end
-from pipelines.report.store import Row, Store
+from pipelines.report.store import Row
 
 Answer = dict[str, Any]
 
 
-def compute_answers(store: Store, choices: Choices, on_progress: Callable[[str], None]) -> tuple[list[Any], list[Any]]:
-    """Returns the texts of the rates by country, period and account, and those of the present by country and account.
-
-    An answer is None if the account has no pickups in the country and period. In the rows of both lists, a carrier is
-    its place in `choices.carriers`.
-    """
-    places = {name: number for number, name in enumerate(choices.carriers)}
-    as_of = read_as_of(store)
-    rates, present = [], []
-    for country in choices.countries:
-        on_progress(country or "all countries")
-        by_period = [read_rates(store, country, since) for since in reversed(choices.periods.values())]
-        now = read_present(store, country, as_of)  # the last selection above is the one that this one needs
-        rates.append(
-            [[_rate_answer(found, name, places) for name in choices.accounts] for found in reversed(by_period)]
-        )
-        present.append([_present_answer(now, account, places) for account in choices.accounts])
-    return rates, present
-
-
-def _rate_answer(found: Rates, account: str | None, places: Mapping[str, int]) -> Answer | None:
+def rate_answer(found: Rates, account: str | None, places: Mapping[str, int]) -> Answer | None:
+    """Returns the texts of an account's rates, or None if it has no pickups. A carrier is its place in `places`."""
     carriers = list(of_account(found.carriers, account))
     if not carriers:
         return None
@@ -66,11 +47,13 @@ def _in_order(carriers: list[Row]) -> list[Row]:
     return sorted(carriers, key=lambda row: (-(row["cancellation_rate_shrunken"] or -1), row["carrier"]))
 
 
-def _present_answer(found: Present, account: str | None, places: Mapping[str, int]) -> Answer:
+def present_answer(found: Present, account: str | None, places: Mapping[str, int]) -> Answer:
+    """Returns the texts about an account's present. A carrier is its place in `places`."""
     changes = {row["carrier"]: row for row in of_account(found.changes, account)}
     weeks: dict[str, list[Row]] = {}
     for row in of_account(found.weeks, account):
-        weeks.setdefault(row["carrier"], []).append(row)
+        if row["is_early_signal_complete"]:
+            weeks.setdefault(row["carrier"], []).append(row)
     upcoming = list(of_account(found.upcoming, account))
     stuck = [row for row in found.stuck if account in (None, row["account"])]
     as_of = found.as_of.get(account)

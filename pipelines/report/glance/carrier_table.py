@@ -13,6 +13,7 @@ from pipelines.report.sections.tables import Column, heading_cell
 
 SHOWN_ROWS = 15  # report.css hides the others until the reader asks for them
 COMMANDS = {"Cancelled": CANCELLED, "Cancelled late": "--mature --late", "Failed": "--mature --state failed"}
+PERIOD_NOTE = '<span class="note period-note" hidden>The change and the early signal don\'t follow the period.</span>'
 COLUMNS = [
     Column("Carrier", "text", "Open a carrier to see the commands that list its pickups"),
     Column(
@@ -29,13 +30,18 @@ COLUMNS = [
     Column(
         "Observed / expected",
         about="Cancellations divided by those expected if each pickup had the rate of all carriers' pickups like it",
+        hint="1 = as often as pickups like these",
     ),
     Column(
         "Late",
         about="Of cancelled pickups booked a day or more ahead: cancelled less than 24 hours before the window opened",
     ),
     Column("Failed", about="Share of finished pickups that the carrier never accepted"),
-    Column("Early signal", about="Cancelled within 48 hours of booking, in each of the latest 13 complete weeks"),
+    Column(
+        "Early signal",
+        about="Cancelled within 48 hours of booking, in each of the latest 13 complete weeks",
+        hint="cancelled within 48 h, by week",
+    ),
     Column("Pickups"),
 ]
 
@@ -62,7 +68,7 @@ def carrier_table(rates: Any, present: Any, names: Sequence[str], carrier_flags:
     return (
         f'{more}<div class="scroll" tabindex="0" role="region" aria-label="Table of carriers">'
         '<table data-csv="carriers" class="carriers">'
-        f'<caption>Carriers <span data-fill="scale">{scale}</span></caption>'
+        f'<caption>Carriers <span data-fill="scale">{scale}</span> {PERIOD_NOTE}</caption>'
         f"<thead><tr>{''.join(map(heading_cell, COLUMNS))}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"<template>{_row(dict.fromkeys([*RATE_CELLS, *PRESENT_CELLS], ''), '')}</template>"
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from pipelines.output import visible
-from pipelines.report.glance.carriers import change_words
 from pipelines.report.store import Row
-from pipelines.report.words import NONE, count, day, percent, points, short_day, span
+from pipelines.wording.comparisons import change_words
+from pipelines.wording.coverage import known_so_far
+from pipelines.wording.current import expected_cancellations, next_day, stuck_words
+from pipelines.wording.numbers import NONE, count, day, interval, percent, points, points_interval, short_day
+from pipelines.wording.rates import k_of_n
+from pipelines.wording.rows import sums
 
 Figure = tuple[str, str]  # the figure itself, and the words below it
 
@@ -20,14 +23,12 @@ def rate_figure(carriers: list[Row], total: Row | None) -> Figure:
         carriers: rows of `carrier_cancellations` for the chosen carriers.
         total: k, n and the rate over these carriers with its interval. None if nothing is rated.
     """
-    pickups, cancelled = (sum(row[name] for row in carriers) for name in ("pickups", "immature_cancelled"))
-    if not pickups:
+    if not sums(carriers, "pickups")[0]:
         return NONE, "No pickups in this selection."
     if total is None:
-        known = f"{count(pickups, 'pickup')} booked, {cancelled:,} cancelled already."
-        return "Not known yet", f"{known} The rate follows when windows have ended."
-    sure = f"95% interval {span(total['low'], total['high'])}."
-    return percent(total["rate"]), f"{total['k']:,} of {count(total['n'], 'finished pickup')}. {sure}"
+        return "Not known yet", f"{known_so_far(carriers)}. The rate follows when windows have ended."
+    sure = f"95% interval {interval(total['low'], total['high'])}."
+    return percent(total["rate"]), f"{k_of_n(total['k'], total['n'])}. {sure}"
 
 
 def total_of(row: Row | None) -> Row | None:
@@ -54,8 +55,7 @@ def change_figure(change: Row | None) -> Figure:
         verdict = "Rising" if change["difference"] > 0 else "Falling"
     weeks = f"{short_day(change['now_starts_utc'])} to {short_day(change['now_ends_utc'] - timedelta(days=1))}"
     return verdict, (
-        f"{points(change['difference'])} points, {weeks} against the four weeks before. "
-        f"95% interval {points(change['difference_low'])} to {points(change['difference_high'])}."
+        f"{points(change['difference'])} points, {weeks} against the four weeks before. {points_interval(change)}."
     )
 
 
@@ -71,27 +71,11 @@ def next_figure(upcoming: Iterable[Row], as_of: datetime | None) -> Figure:
     rows, tomorrow = list(upcoming), as_of.date() + timedelta(days=1)
     of_day = [row for row in rows if row["window_opens_day_local"] == tomorrow]
     of_week = [row for row in rows if row["window_opens_day_local"] <= as_of.date() + timedelta(days=7)]
-    first = min(
-        (row["window_opens_day_local"] for row in rows if row["window_opens_day_local"] >= tomorrow), default=None
-    )
-    words = _expected(of_day)
-    if not of_day:
-        words = f"The next open on {day(first)}." if first else "No later pickup is booked."
-    week = sum(row["pickups"] for row in of_week)
-    more = f" Up to {day(tomorrow + timedelta(days=6))}: {week:,}." if first and week else ""
-    return count(sum(row["pickups"] for row in of_day), "pickup"), words + more
-
-
-def _expected(rows: list[Row]) -> str:
-    known = [row for row in rows if row["expected_cancellations"] is not None]
-    if not known:
-        return "Too few past pickups to say how many will be cancelled." if rows else ""
-    expected, left_out = (
-        sum(row["expected_cancellations"] for row in known),
-        sum(row["without_estimate"] for row in rows),
-    )
-    words = f"About {expected:.0f}" if expected >= 0.95 else "Fewer than one"
-    return f"{words} will probably still be cancelled{f' ({left_out:,} without an estimate)' if left_out else ''}."
+    later = [row for row in rows if row["window_opens_day_local"] >= tomorrow]
+    (week,) = sums(of_week, "pickups")
+    more = f" Up to {day(tomorrow + timedelta(days=6))}: {week:,}." if later and week else ""
+    words = expected_cancellations(of_day) if of_day else next_day(later)
+    return count(sums(of_day, "pickups")[0], "pickup"), words + more
 
 
 def stuck_figure(stuck: Iterable[Row]) -> Figure:
@@ -103,12 +87,4 @@ def stuck_figure(stuck: Iterable[Row]) -> Figure:
     by_carrier: dict[str, int] = {}
     for row in stuck:
         by_carrier[row["carrier"]] = by_carrier.get(row["carrier"], 0) + row["stuck"]
-    total = sum(by_carrier.values())
-    if not total:
-        return "0 stuck", "No pickup waits too long for its carrier."
-    largest = sorted(by_carrier.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{visible(carrier)} {number:,}" for carrier, number in largest[:3])
-    return (
-        f"{total:,} stuck",
-        f"Not accepted by the carrier in time: {shown}{' and others' if len(largest) > 3 else ''}.",
-    )
+    return f"{sum(by_carrier.values()):,} stuck", stuck_words(by_carrier)

@@ -24,7 +24,7 @@ def scale_end(values: Sequence[tuple[float, int]]) -> float:
     return next((step for step in STEPS if max(counted, default=0) <= step), 1.0)
 
 
-def interval(low: float, rate: float, high: float, end: float) -> tuple[str, str]:
+def interval_bar(low: float, rate: float, high: float, end: float) -> tuple[str, str]:
     """Returns the path of an interval and the path of the rate's dot. An interval beyond the scale ends in an arrow."""
     left, right, middle = _x(low, end), _x(high, end), HEIGHT // 2
     line = f"M{left} {middle}H{right}"

@@ -12,9 +12,13 @@ from pipelines.report.gather import Choices
 from pipelines.report.health import Health
 from pipelines.report.sections.section import Section
 from pipelines.report.sections.tables import render_table
+from pipelines.wording.coverage import DEMO, DEMO_EXPLANATION
+from pipelines.wording.numbers import minute
 
 FIGURES = {"rate": "Cancelled", "change": "Change in four weeks", "next": "Tomorrow", "stuck": "Needs attention"}
-DEMO = '<strong class="demo">DEMO DATA</strong> from <code>pickups demo</code>, not from your account. '
+
+
+PERIOD_NOTE = '<p class="note period-note" hidden>The period doesn\'t change this.</p>'
 
 
 class Option(NamedTuple):
@@ -42,10 +46,11 @@ def header(health: Health, only: PickupFilter, *, is_demo: bool) -> str:
     """Returns the heading, and how fresh and sound the data is."""
     kind, sign = ("problem", "⚠") if health.problems or health.as_of is None else ("sound", "✓")
     words = "".join(f" · {to_html(part)}" for part in only.words())
-    return (
-        f'<header><h1>Sendcloud pickups{words}</h1><p class="{kind}">{DEMO if is_demo else ""}'
-        f'<span aria-hidden="true">{sign}</span> {to_html(health.headline)} <span id="opened"></span></p></header>\n'
-    )
+    state = f'<p class="{kind}"><span aria-hidden="true">{sign}</span> {to_html(health.headline)}'
+    if is_demo:  # how fresh and sound invented pickups are says nothing about the user's account
+        when = f"{to_html(DEMO_EXPLANATION.capitalize())} They end at {minute(health.as_of)} UTC."
+        state = f'<p><strong class="demo">{DEMO}</strong> {when}'
+    return f'<header><h1>Sendcloud pickups{words}</h1>{state} <span id="opened"></span></p></header>\n'
 
 
 def choice_form(options: Mapping[str, Sequence[Option]]) -> str:
@@ -66,7 +71,8 @@ def figure_cards(rates: Any, present: Any, next_title: str) -> str:
     titles = FIGURES | {"next": next_title}
     cards = "".join(
         f'<div class="figure"><h2>{to_html(titles[name])}</h2><p class="big" data-fill="{name}.0">'
-        f'{to_html(figures[name][0])}</p><p data-fill="{name}.1">{to_html(figures[name][1])}</p></div>'
+        f'{to_html(figures[name][0])}</p><p data-fill="{name}.1">{to_html(figures[name][1])}</p>'
+        f"{PERIOD_NOTE if name != 'rate' else ''}</div>"
         for name in FIGURES
     )
     return f'<section class="figures" aria-label="Figures">{cards}</section>\n'
@@ -82,6 +88,8 @@ def section_html(section: Section) -> str:
         drawing = f'<div class="scroll" {region}>{drawing}</div>'
     return (
         f'<details class="section" id="{section.name}"><summary><h2>{to_html(section.title)}</h2> '
-        f"<span>{to_html(section.finding)}</span></summary>{drawing}{''.join(map(render_table, section.tables))}"
+        f'<span class="finding">{to_html(section.finding)}</span> <span class="note"></span></summary>'
+        f'<div class="picture">{drawing}</div><p class="hidden-picture"></p>'
+        f"{''.join(map(render_table, section.tables))}"
         f"{about}<p>All rows: <code>{to_html(section.command)}</code></p></details>\n"
     )

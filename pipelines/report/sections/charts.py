@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipelines.output import to_html
-from pipelines.report.words import percent
+from pipelines.wording.numbers import percent
 
 WIDTH, LABELS, ROW = 640, 170, 26
 LEFT, RIGHT, TOP, BOTTOM, PLOT = 46, 150, 12, 34, 190

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipelines.output import visible
+from pipelines.report.gather import Choices
 from pipelines.report.glance.marks import scale_end
 from pipelines.report.sections.charts import Range, quarters, ranges
-from pipelines.report.sections.section import Section
+from pipelines.report.sections.section import Answer, Section, answer_of, place_of
 from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row, Selection, Store
-from pipelines.report.words import count, names, percent, span
+from pipelines.wording.comparisons import net_rates
+from pipelines.wording.numbers import interval, percent
 
 MOST_RANGES = 20
-MOSTLY_CHANCE = 0.8  # of the cancellations; above it, the net rate is hardly known
-WHERE = "is_every_account and country = 'all'"
+FOLLOWS = (("account", "carrier", "country"),)
 ABOUT = (
     "A pickup can't be edited: to move it, a shop cancels it and books another. The net rate leaves out cancellations "
     "that a booking of the same account, carrier, country and contract followed within 24 hours, beyond what chance "
@@ -26,48 +29,57 @@ COLUMNS = [
     Column("Rebooked", about="A matching booking followed within 24 hours"),
     Column("By chance", about="How many a matching booking would have followed anyway"),
 ]
+Plain = Mapping[tuple[str | None, str | None, str], float]
 
 
-def rebookings_section(store: Store, carriers: list[str]) -> Section:
-    """Returns the rates without cancellations of pickups that were only moved."""
+def rebookings_section(store: Store, choices: Choices, plain: Plain) -> Section:
+    """Returns the rates without cancellations of pickups that were only moved.
+
+    Args:
+        store: the published tables.
+        choices: the choices of the page.
+        plain: the cancellation rate by account, country and carrier. None stands for all accounts or countries.
+    """
     store.select(Selection())
-    rows = {row["carrier"]: row for row in store.rows("carrier_net_cancellations", WHERE)}
-    plain = {row["carrier"]: row["cancellation_rate"] for row in store.rows("carrier_cancellations", WHERE)}
-    found = [rows[name] for name in carriers if name in rows and rows[name]["net_cancellation_rate"] is not None]
-    finding = _finding(found)
-    table = Table(
-        "rebookings", "Rates without rebookings", COLUMNS, [_cells(row, plain[row["carrier"]]) for row in found]
-    )
+    rows = {
+        (None if row["is_every_account"] else row["account"], None if row["country"] == "all" else row["country"],
+         row["carrier"]): row
+        for row in store.rows("carrier_net_cancellations")
+        if row["net_cancellation_rate"] is not None
+    }  # fmt: skip
+    found = {place: (row, plain[place]) for place, row in rows.items() if plain.get(place) is not None}
+    first = [found[None, None, name] for name in choices.carriers if (None, None, name) in found]
+    answer, answers = _answer(first), {}
+    for a, account in enumerate(choices.accounts):
+        for n, country in enumerate(choices.countries):
+            own = [found.get((account, country, name)) for name in choices.carriers]
+            for c, chosen in enumerate([own, *([one] for one in own)]):
+                if known := [one for one in chosen if one]:
+                    answers[place_of(0, a, c, n)] = _answer(known)
+    table = Table("rebookings", "Rates without rebookings", COLUMNS, answer.rows[0])
     command = "pickups show carrier_net_cancellations"
+    picture = _picture(answer.finding, first)
     return Section(
-        "rebookings", "Cancelled or only moved", finding, _picture(finding, found, plain), [table], ABOUT, command
+        "rebookings", "Cancelled or only moved", answer.finding, picture, [table], ABOUT, command, FOLLOWS, answers
     )
 
 
-def _finding(found: list[Row]) -> str:
-    cancelled, rebooked = (sum(row[name] for row in found) for name in ("mature_cancelled", "mature_rebooked"))
-    if not cancelled:
-        return "No cancellation is known yet."
-    was = "was" if rebooked == 1 else "were"
-    told = f"{rebooked:,} of {count(cancelled, 'cancellation')} {was} followed by a matching booking within 24 hours."
-    if rebooked:
-        told += f" About {sum(row['rebooked_by_chance'] or 0 for row in found):,.0f} would have been followed anyway."
-    unknown = [row["carrier"] for row in found if (row["rebooked_by_chance_share"] or 0) > MOSTLY_CHANCE]
-    return f"{told} The net rate of {names(unknown)} is hardly known." if unknown else told
+def _answer(found: list[tuple[Row, float]]) -> Answer:
+    finding = " ".join(net_rates([row for row, _ in found])) or "No cancellation is known yet."
+    return answer_of(finding, Table("", "", COLUMNS, [_cells(row, rate) for row, rate in found]))
 
 
 def _cells(row: Row, rate: float) -> list[str]:
-    interval = span(row["net_cancellation_rate_low"], row["net_cancellation_rate_high"])
+    bounds = interval(row["net_cancellation_rate_low"], row["net_cancellation_rate_high"])
     counts = [f"{row['mature_rebooked']:,}", f"{row['rebooked_by_chance'] or 0:,.0f}"]
-    return [visible(row["carrier"]), percent(rate), percent(row["net_cancellation_rate"]), interval, *counts]
+    return [visible(row["carrier"]), percent(rate), percent(row["net_cancellation_rate"]), bounds, *counts]
 
 
-def _picture(finding: str, found: list[Row], plain: dict[str, float]) -> str:
+def _picture(finding: str, found: list[tuple[Row, float]]) -> str:
     drawn, values = [], []
-    for row in found[:MOST_RANGES]:
+    for row, rate in found[:MOST_RANGES]:
         low, net, high = (row[f"net_cancellation_rate{name}"] for name in ("_low", "", "_high"))
         if low is not None:
-            rate = plain[row["carrier"]]
             words = f"net {percent(net)}, all cancellations {percent(rate)}"
             drawn.append(Range(visible(row["carrier"]), low, net, high, rate, words))
             values += [(max(net, rate), int(row["net_rated"])), (high, int(row["net_rated"] / row["design_effect"]))]

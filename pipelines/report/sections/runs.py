@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from pipelines.output import visible
-from pipelines.report.health import Health, failed_checks
+from pipelines.report.gather import Choices
+from pipelines.report.health import Health
 from pipelines.report.sections.charts import columns
-from pipelines.report.sections.section import Section
+from pipelines.report.sections.section import Section, answer_of, place_of
 from pipelines.report.sections.tables import Column, Table
 from pipelines.report.store import Row
-from pipelines.report.words import NONE, count, minute, short_day
+from pipelines.wording.numbers import NONE, minute, short_day
+from pipelines.wording.receipts import NO_RUN, failed_checks, success
 
+FOLLOWS = (("account",),)
 RUN_DAYS, MOST_CHECKS, MOST_ERRORS = 28, 100, 20
 ABOUT = (
     "Most checks only warn: they count pickups with unusual values, which are loaded and counted. If a must-pass check "
@@ -19,19 +23,35 @@ ABOUT = (
 )
 
 
-def health_section(runs: list[Row], health: Health) -> Section:
-    """Returns the runs of the last four weeks and the checks of each account's last good run."""
+def health_section(choices: Choices, runs: list[Row], health: Health, judge: Callable[[str], Health]) -> Section:
+    """Returns the runs of the last four weeks and the checks of each account's last good run.
+
+    Args:
+        choices: the choices of the page.
+        runs: rows of `runs`.
+        health: how fresh and sound the data is.
+        judge: returns how fresh and sound the data of an account is.
+    """
     newest = max((run["started_at_utc"].date() for run in runs), default=None)
     since = newest - timedelta(days=RUN_DAYS - 1) if newest else date.max
     recent = [run for run in runs if run["started_at_utc"].date() >= since]
-    failed = [run for run in recent if not run["has_succeeded"]]
-    finding = "No run is recorded."
-    if recent:
-        finding = f"{len(recent) - len(failed):,} of {count(len(recent), 'run')} in four weeks succeeded."
-    finding = " ".join([finding, *health.problems])
+    finding, *tables = _answer(recent, health)
+    answers = {
+        place_of(0, account): answer_of(*_answer([run for run in recent if run["account"] == name], judge(name)))
+        for account, name in enumerate(choices.accounts)
+        if name
+    }
     drawing = columns(finding, _bars(recent, since)) if recent else ""
-    tables = [_checks(health), _errors(failed)]
-    return Section("health", "Data health", finding, drawing, tables, ABOUT, "pickups status")
+    return Section("health", "Data health", finding, drawing, tables, ABOUT, "pickups status", FOLLOWS, answers)
+
+
+def _answer(recent: list[Row], health: Health) -> tuple[str, Table, Table]:
+    told = success(recent, "in four weeks") if recent else NO_RUN
+    return (
+        " ".join([told, *health.problems]),
+        _checks(health),
+        _errors([run for run in recent if not run["has_succeeded"]]),
+    )
 
 
 def _bars(recent: list[Row], since: date) -> list[tuple[str, int, int, str]]:

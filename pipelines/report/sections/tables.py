@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 from pipelines.output import to_html
 
-LEFT_OUT = "{:,} more rows are not shown."
-
 
 class Column(NamedTuple):
-    """A column: its heading, its kind ("text" or "number"), and a definition for a tooltip."""
+    """A column: its heading, its kind ("text" or "number"), a definition for a tooltip, and a hint that is visible."""
 
     heading: str
     kind: str = "number"
     about: str = ""
+    hint: str = ""
 
 
 class Table(NamedTuple):
@@ -31,21 +30,24 @@ class Table(NamedTuple):
 def heading_cell(column: Column) -> str:
     """Returns a heading that sorts the table, with its definition for those who hover over it or focus it."""
     about = f'<span class="say" role="tooltip">{to_html(column.about)}</span>' if column.about else ""
+    hint = f"<small>{to_html(column.hint)}</small>" if column.hint else ""
     kinds = f"{column.kind} tip" if about else column.kind
-    return f'<th scope="col" class="{kinds}"><button type="button">{to_html(column.heading)}</button>{about}</th>'
+    return f'<th scope="col" class="{kinds}"><button type="button">{to_html(column.heading)}</button>{hint}{about}</th>'
 
 
 def render_table(table: Table) -> str:
-    """Returns the table as HTML. A table without rows becomes a sentence."""
-    if not table.rows:
-        return f"<p>{to_html(table.caption)}: none.</p>"
+    """Returns the table as HTML. A table without rows is hidden, and a sentence is shown instead."""
     heads = "".join(map(heading_cell, table.columns))
     rows = "".join(f"<tr>{_cells(table.columns, row)}</tr>" for row in table.rows)
-    left_out = f"<p>{LEFT_OUT.format(table.left_out)}</p>" if table.left_out else ""
+    caption = to_html(table.caption)
+    without, with_rows = (" hidden" if is_hidden else "" for is_hidden in (table.rows, not table.rows))
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{to_html(table.caption)}">'
-        f'<table data-csv="{table.name}"><caption>{to_html(table.caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{left_out}"
+        f'<div class="table"><p class="none"{without}>{caption}: none.</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"{with_rows}>'
+        f'<table data-csv="{table.name}"><caption>{caption}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<p class="left"{"" if table.left_out else " hidden"}><span>{table.left_out:,}</span> more rows are not '
+        "shown.</p></div>"
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipelines.output import to_html, visible
-from pipelines.report.sections.section import Section
+from pipelines.report.gather import Choices, Present, of_account
+from pipelines.report.sections.section import Answer, Section, answer_of, grouped, place_of
 from pipelines.report.sections.tables import Column, Table
-from pipelines.report.store import Row, Selection, Store
-from pipelines.report.words import NONE, count, hours, percent
+from pipelines.report.store import Row
+from pipelines.wording.numbers import DAYS, hours, percent
+from pipelines.wording.window_times import DAY, HOUR, busiest_hour, opening, spread
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SHADES = 6
+FOLLOWS = (("account", "carrier", "country"),)
 ABOUT = "Darker cells are hours in which more windows open, in the local time of the pickup's country."
 COLUMNS = [
     Column("Carrier", "text"),
@@ -26,49 +28,48 @@ COLUMNS = [
 Grid = Mapping[tuple[int, int], int]
 
 
-def windows_section(store: Store, carriers: list[str]) -> Section:
-    """Returns when windows open, how long they are, and how far ahead they are booked."""
-    store.select(Selection())
-    rows = {row["carrier"]: row for row in store.rows("carrier_windows", "is_every_account")}
+def windows_section(choices: Choices, now: Present) -> Section:
+    """Returns when windows open, how long they are, and how far ahead they are booked, without answers."""
     grid: dict[tuple[int, int], int] = {}
-    for row in store.rows("carrier_window_grid", "is_every_account"):
-        place = row["window_opens_isodow_local"], row["window_opens_hour_local"]
-        grid[place] = grid.get(place, 0) + row["pickups"]
-    cells = [_cells(rows[name]) for name in carriers if name in rows and rows[name]["with_window"]]
-    table, finding = Table("windows", "Windows by carrier", COLUMNS, cells), _finding(grid)
+    for row in of_account(now.grid, None):
+        grid[row[DAY], row[HOUR]] = grid.get((row[DAY], row[HOUR]), 0) + row["pickups"]
+    first = _answer(*_of(now, None), choices.carriers)
+    table = Table("windows", "Windows by carrier", COLUMNS, first.rows[0])
+    drawing, about = _shaded(first.finding, grid), ABOUT if grid else ""
     command = "pickups show carrier_windows"
-    return Section(
-        "windows", "Pickup windows", finding, _shaded(finding, grid), [table], ABOUT if grid else "", command
-    )
+    return Section("windows", "Pickup windows", first.finding, drawing, [table], about, command, FOLLOWS)
 
 
-def _finding(grid: Grid) -> str:
-    total = sum(grid.values())
-    if not total:
-        return "No window is in a country with a known time zone."
-    (weekday, hour), most = max(grid.items(), key=lambda item: (item[1], item[0]))
-    weekend = sum(pickups for (day, _), pickups in grid.items() if day > 5)
-    return (
-        f"The busiest hour is {DAYS[weekday - 1]} at {hour:02}:00, with {most:,} of {count(total, 'window')}. "
-        f"{weekend:,} {'opens' if weekend == 1 else 'open'} at the weekend."
-    )
+def windows_answers(choices: Choices, now: Present, country: int) -> dict[str, Answer]:
+    """Returns the answers for a country, which is its place in the choices."""
+    answers = {}
+    for account, name in enumerate(choices.accounts):
+        rows, opened = _of(now, name)
+        for carrier, listed in enumerate([choices.carriers, *([one] for one in choices.carriers)]):
+            answer = _answer(rows, opened, listed)
+            if answer.rows[0]:
+                answers[place_of(0, account, carrier, country)] = answer
+    return answers
+
+
+def _of(now: Present, account: str | None) -> tuple[dict[str, Row], dict[str, list[Row]]]:
+    """Returns the row of each carrier with windows, and its rows of the grid."""
+    rows = {row["carrier"]: row for row in of_account(now.windows, account) if row["with_window"]}
+    return rows, grouped(of_account(now.grid, account), lambda row: str(row["carrier"]))
+
+
+def _answer(rows: Mapping[str, Row], opened: Mapping[str, list[Row]], carriers: Sequence[str]) -> Answer:
+    cells = [_cells(rows[name]) for name in carriers if name in rows]
+    said = busiest_hour([row for name in carriers for row in opened.get(name, [])])
+    finding = " ".join(said) or "No window is in a country with a known time zone."
+    return answer_of(finding, Table("", "", COLUMNS, cells))
 
 
 def _cells(row: Row) -> list[str]:
-    length = [hours(row["median_window_hours"]), _spread(row, "window_hours")]
-    ahead = [hours(row["median_lead_time_hours"]), _spread(row, "lead_time_hours")]
+    length = [hours(row["median_window_hours"]), spread(row, "window_hours")]
+    ahead = [hours(row["median_lead_time_hours"]), spread(row, "lead_time_hours")]
     share = percent(row["open_ended_share"])
-    return [visible(row["carrier"]), f"{row['with_window']:,}", *length, *ahead, _opening(row), share]
-
-
-def _spread(row: Row, what: str) -> str:
-    low, high = row[f"p10_{what}"], row[f"p90_{what}"]
-    return NONE if low is None else f"{hours(low)} to {hours(high)}"
-
-
-def _opening(row: Row) -> str:
-    hour = row["most_common_opening_hour_local"]
-    return NONE if hour is None else f"{hour:02}:00 ({percent(row['most_common_opening_hour_share'])})"
+    return [visible(row["carrier"]), f"{row['with_window']:,}", *length, *ahead, opening(row), share]
 
 
 def _shaded(finding: str, grid: Grid) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
-import requests
 from msgspec import Raw, Struct, field
 
 from .fields import CONTRACT, ID, Instant, Word
 from .version import Version
+
+if TYPE_CHECKING:
+    import requests
 
 
 class _Sent(Struct, gc=False, kw_only=True):

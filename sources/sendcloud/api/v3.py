@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-import requests
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from .fields import CONTRACT, EMPTY, ID, NULL, Instant, Word, readable
 from .version import Version
+
+if TYPE_CHECKING:
+    import requests
 
 # Matches one link in a Link header (RFC 8288): an address, and parameters with quoted values that may contain any
 # character. The address must not contain `<`, because matching 60,000 of these characters would take half a minute.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import requests
 from msgspec import Raw, Struct
+
+if TYPE_CHECKING:
+    import requests
 
 
 class Version(NamedTuple):

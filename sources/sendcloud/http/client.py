@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import requests
 
+from ..api.dates import served_at
 from ..api.v2 import V2
 from ..api.version import Version
 from ..errors import (
@@ -25,7 +26,7 @@ from .oauth import TOKEN_URL, BearerAuth, Token, Tokens, TokenSource
 from .origins import normalize_url, origin_of, resolve_link, secure_link, validate_base_url
 from .rate_limit import RateLimiter, TimeBudget
 from .redaction import SecretMask
-from .responses import excerpt, retry_after_seconds, served_at
+from .responses import excerpt, retry_after_seconds
 from .retrying import RetryingSession
 from .transport import PacedAdapter
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 from dlt.common.configuration import configspec
@@ -25,8 +25,8 @@ class SendcloudCredentials(CredentialsConfiguration):
     """
 
     __section__: ClassVar[str] = "credentials"
-    public_key: TSecretStrValue = None  # type: ignore[assignment]  # `dlt init` asks for required keys.
-    secret_key: TSecretStrValue = None  # type: ignore[assignment]
+    public_key: TSecretStrValue = cast(TSecretStrValue, None)  # `dlt init` asks for required keys
+    secret_key: TSecretStrValue = cast(TSecretStrValue, None)
     client_id: TSecretStrValue | None = None
     client_secret: TSecretStrValue | None = None
 

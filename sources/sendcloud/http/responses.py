@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 import requests
+
+from ..api.dates import http_date, served_at
 
 ENCODINGS = "gzip, deflate"  # other encodings would be decoded only if certain packages happened to be installed
 READABLE_ENCODINGS = {"gzip", "x-gzip", "deflate", "identity"}
@@ -20,17 +20,6 @@ MAX_SECONDS = 1e9  # longer than any realistic wait, but finite
 
 class UnusableResponse(requests.RequestException):
     """Raised for an unusable response if a retry would not help. The message states the reason."""
-
-
-def served_at(headers: Mapping[str, str]) -> datetime:
-    """Returns the UTC time of a response, from its Date header.
-
-    The API's clock also determines created_at. The local clock is used only if the header is missing or invalid.
-    """
-    try:
-        return _http_date(headers["Date"])
-    except (KeyError, ValueError, OverflowError):
-        return datetime.now(UTC)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
@@ -42,15 +31,9 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
     if text.isascii() and text.isdigit():
         return min(float(text), MAX_SECONDS)
     try:
-        return max((_http_date(text) - served_at(headers)).total_seconds(), 0.0)
+        return max((http_date(text) - served_at(headers)).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _http_date(text: str) -> datetime:
-    """Returns the time of a date in a header. A date without a zone, or with `-0000`, is in GMT (RFC 9110, 5.6.7)."""
-    read = parsedate_to_datetime(text)
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def has_readable_encoding(response: requests.Response) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import suppress
 from io import BytesIO
 from math import ceil, inf
 from typing import Any
@@ -14,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from ..errors import OutOfTime
+from .deadline import DeadlineWatch
 from .rate_limit import RateLimiter, TimeBudget
 from .responses import UnusableResponse, has_readable_encoding, retry_after_seconds, to_utf8
 
@@ -30,7 +29,7 @@ class PacedAdapter(HTTPAdapter):
 
     def __init__(self, pace: RateLimiter, budget: TimeBudget | None = None) -> None:
         super().__init__()
-        self._pace, self.budget = pace, budget or TimeBudget(0)
+        self._pace, self.budget, self._deadlines = pace, budget or TimeBudget(0), DeadlineWatch()
 
     sent = 0
     retries = 0
@@ -68,7 +67,7 @@ class PacedAdapter(HTTPAdapter):
         if response.status_code == 421:
             self.poolmanager.clear()  # the next attempt must not use this connection
         is_readable = has_readable_encoding(response)
-        body = _read_body(response, deadline, f"not complete {seconds:g} s after the request")
+        body = self._read_body(response, deadline, f"not complete {seconds:g} s after the request")
         if response.status_code == 200:
             body = to_utf8(body, response.headers.get("Content-Type", ""))
         # requests stores the body in this attribute; passing the body through `raw` would keep two copies in memory
@@ -78,39 +77,27 @@ class PacedAdapter(HTTPAdapter):
             response.headers["Retry-After"] = str(ceil(retry_after_seconds(response.headers)))
         return response
 
+    def _read_body(self, response: requests.Response, deadline: float, too_late: str) -> bytes:
+        """Returns the decoded body. Raises ReadTimeout if the body is not complete by the deadline.
+
+        The deadline also applies to a body that arrives slowly but steadily.
+        """
+        try:
+            with self._deadlines.closing(response, deadline):
+                body = _read_limited(response)
+        except requests.RequestException:
+            response.close()  # a connection with a partially read response can't be reused
+            if time.monotonic() < deadline:
+                raise
+        if time.monotonic() >= deadline:
+            raise requests.ReadTimeout(too_late)
+        return body
+
 
 def _seconds_to_read(timeout: float | tuple[float | None, float | None] | None) -> float:
     """Returns the time limit in seconds for a whole response: the timeout that requests applies to each single read."""
     read = timeout[1] if isinstance(timeout, tuple) else timeout
     return inf if read is None else read
-
-
-def _read_body(response: requests.Response, deadline: float, too_late: str) -> bytes:
-    """Returns the decoded body. Raises ReadTimeout if the body is not complete by the deadline.
-
-    The deadline also applies to a body that arrives slowly but steadily. Because reads block inside the chunking and
-    gzip layers, a timer thread closes the connection.
-    """
-    left = max(deadline - time.monotonic(), 0)
-    watch = threading.Timer(min(left, threading.TIMEOUT_MAX), _close_connection, [response])
-    watch.daemon = True
-    watch.start()
-    try:
-        body = _read_limited(response)
-    except requests.RequestException:
-        response.close()  # a connection with a partially read response can't be reused
-        if time.monotonic() < deadline:
-            raise
-    finally:
-        watch.cancel()
-    if time.monotonic() >= deadline:
-        raise requests.ReadTimeout(too_late)
-    return body
-
-
-def _close_connection(response: requests.Response) -> None:
-    with suppress(OSError, RuntimeError, ValueError):  # the response may just have ended or failed
-        response.raw.shutdown()
 
 
 def _read_limited(response: requests.Response) -> bytes:

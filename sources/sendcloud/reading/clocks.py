@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
-
-import pyarrow.compute as pc
-
-from .instants import instant
+from typing import NamedTuple
 
 # Synchronized clocks differ by less than a second, and unsynchronized clocks drift by minutes a month. A wrong time
 # zone or a missed change to summer time also results in a difference of an hour. Pickups are open for days, so no
@@ -45,7 +41,7 @@ class Verdict(NamedTuple):
     latest: datetime | None
 
 
-def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None) -> Verdict:
+def judge(readings: Sequence[ClockReading], booked: datetime | None, last: datetime | None) -> Verdict:
     """Returns the time of a run.
 
     `as_of` is the API's time, unless the API's clock is more than MAX_CLOCK_DIFFERENCE ahead of this machine's
@@ -54,11 +50,10 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
 
     Args:
         readings: the clock readings for each page; at least one.
-        bookings: the listed booking times, as an Arrow array.
+        booked: the newest credible booking (see bookings.py), or None if none is listed.
         last: the time at which the last good run observed the list, or None.
     """
     of_api, of_machine = [reading.api for reading in readings], [reading.machine for reading in readings]
-    booked = newest_credible(bookings, max(*of_api, *of_machine))
     floor = max(filter(None, [booked, last]), default=None)
     api, machine = _earliest(of_api, floor), _earliest(of_machine, floor)
     if not api and not machine:
@@ -73,19 +68,6 @@ def judge(readings: Sequence[ClockReading], bookings: Any, last: datetime | None
     if last and as_of < last and not is_after(last, max(plausible)):
         as_of = last + MOMENT
     return Verdict(as_of, min(plausible), max(plausible))
-
-
-def newest_credible(bookings: Any, latest: datetime) -> datetime | None:
-    """Returns the newest booking that is not later than both clocks, because the date of a booking may be wrong.
-
-    If most bookings are later than both clocks, the clocks are wrong, and the result is the median booking.
-    """
-    credible = bookings.filter(pc.less_equal(bookings, instant(latest + MAX_CLOCK_DIFFERENCE)))
-    if 2 * len(credible) < len(bookings):
-        credible = pc.sort_indices(bookings)
-        return bookings[credible[len(bookings) // 2].as_py()].as_py()  # type: ignore[no-any-return]
-    newest: datetime | None = pc.max(credible).as_py()
-    return newest
 
 
 def is_after(time: datetime | None, latest: datetime | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,13 +15,16 @@ from ..errors import BadResponse, LoopingLink, Unavailable
 from ..http.client import Client, PageResponse
 from ..http.origins import resolve_link
 from ..records.decode import Page, decode_page
+from ..records.envelope import digest_page
 from ..records.tables import RejectedRecord, keep_latest
-from .clocks import ClockReading, judge, largest_difference, machine_time
+from .bookings import judge_by_bookings
+from .clocks import ClockReading, largest_difference, machine_time
 from .order import OrderCheck, is_before
 from .prefetch import Prefetcher
 from .progress import ReadStats
 
 MAX_PREFETCHED_PAGES = 200  # About 100,000 pickups are prefetched while another 100,000 are being loaded.
+MAX_KEPT_PAGES = 50  # 25,000 rows, which take up about 5 MB.
 MAX_EMPTY_PAGES = 100  # A filter may leave pages empty, but an endless series of them must not block other runs.
 
 
@@ -34,11 +38,15 @@ class PagesRead(NamedTuple):
 
 
 class ListedPage(NamedTuple):
-    """One decoded page, the absolute address of the next page, and the time at which the API served the page."""
+    """One decoded page, the absolute address of the next page, and the time at which the API served the page.
+
+    `digest` is the digest of the page's records, or an empty string if the run does not keep its pages.
+    """
 
     page: Page
     next: str | None
     clocks: ClockReading
+    digest: str = ""
 
 
 class StopRule(NamedTuple):
@@ -79,7 +87,9 @@ def read_pages(client: Client, link: str, order: OrderCheck, stop: StopRule, sta
     tables, rejected, following = [], dict[str, RejectedRecord](), None
     stats.stopped_because = "end"
     pages = _until_unavailable(_page_source(link, client, stop, stats), order, stop, stats)
-    for number, (page, following, clocks) in enumerate(pages, start=1):
+    for number, listed in enumerate(pages, start=1):
+        page, following, clocks, _ = listed
+        _keep(listed, stats)
         if not stats.settled_by:
             _note_clocks(clocks, page.rows, stats)
         _update_stats(page, stats)
@@ -114,6 +124,15 @@ def _until_unavailable(
         stats.stopped_because, stats.cut_short_by = "chunk", error
 
 
+def _keep(listed: ListedPage, stats: ReadStats) -> None:
+    """Keeps the page for `predict_repeat`. A walk with more pages than MAX_KEPT_PAGES keeps none."""
+    if stats.kept_pages is None:
+        return
+    stats.kept_pages.append(listed)
+    if not listed.digest or len(stats.kept_pages) > MAX_KEPT_PAGES:
+        stats.kept_pages = None
+
+
 def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None:
     """Adds the page's clock readings to those of the walk.
 
@@ -122,7 +141,7 @@ def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None
     stats.clocks.append(clocks)
     stats.clock_difference_seconds = largest_difference(stats.clocks)
     if stats.observed_at is None:
-        stats.observed_at = judge(stats.clocks, rows["created_at"], stats.last_as_of).as_of
+        stats.observed_at = judge_by_bookings(stats.clocks, rows["created_at"], stats.last_as_of).as_of
 
 
 def _with_booking(rejected: RejectedRecord, neighbours: pa.Table, stats: ReadStats) -> RejectedRecord:
@@ -141,6 +160,8 @@ def _page_source(link: str, client: Client, stop: StopRule, stats: ReadStats) ->
 
     A walk that may stop at a certain booking time does not prefetch, because the next pages may not be needed.
     """
+    if stats.replayed_pages is not None:
+        return stats.replayed_pages
     if stop.before:
         return _follow_links(client, link, stats)
     if not stats.prefetcher or not stats.prefetcher.last or stats.prefetcher.last.next != link:
@@ -160,7 +181,7 @@ def _follow_links(client: Client, url: str, stats: ReadStats) -> Iterator[Listed
         reply, machine_at = _request_page(client, link, stats), machine_time()
         page = _decode_page(reply, client, client.path_of(link), stats)
         link = resolve_link(link, page.next) if page.next else ""
-        yield ListedPage(page, link or None, ClockReading(reply.served_at, machine_at))
+        yield ListedPage(page, link or None, ClockReading(reply.served_at, machine_at), _digest(reply, client, stats))
 
 
 def _request_page(client: Client, link: str, stats: ReadStats) -> PageResponse:
@@ -185,6 +206,14 @@ def _decode_page(reply: PageResponse, client: Client, path: str, stats: ReadStat
     if stats.consecutive_empty_pages >= MAX_EMPTY_PAGES and page.next:
         raise BadResponse(path, f"{MAX_EMPTY_PAGES} empty pages in a row, and the last one links to another page")
     return page
+
+
+def _digest(reply: PageResponse, client: Client, stats: ReadStats) -> str:
+    if stats.kept_pages is None:
+        return ""
+    with suppress(msgspec.DecodeError, RecursionError):
+        return digest_page(reply.body, client.version, reply.link)[0]
+    return ""
 
 
 def _update_stats(page: Page, stats: ReadStats) -> None:

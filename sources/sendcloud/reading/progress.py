@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Unavailable
-from ..http.oauth import Tokens
-from ..http.rate_limit import TimeBudget
 from .clocks import ClockReading, is_after
-from .prefetch import Prefetcher
+
+if TYPE_CHECKING:
+    from ..errors import Unavailable
+    from ..http.oauth import Tokens
+    from ..http.rate_limit import TimeBudget
+    from .pages import ListedPage
+    from .prefetch import Prefetcher
+    from .repeat import Repeat
 
 
 @dataclass
@@ -80,6 +84,10 @@ class ReadStats(ReadFacts):
     budget: TimeBudget | None = field(default=None, repr=False)  # Shared by all packages of the run.
     cut_short_by: Unavailable | None = field(default=None, repr=False)  # The error that ended a package early.
     prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # Reads the next package during loading.
+    # The pages of the walk if the caller wants a prediction of the next walk, else None (repeat.py).
+    kept_pages: list[ListedPage] | None = field(default=None, repr=False)
+    replayed_pages: Iterator[ListedPage] | None = field(default=None, repr=False)  # Read in place of the API's pages.
+    repeat: Repeat | None = field(default=None, repr=False)  # The next walk if the list stays the same, if predictable.
 
     @property
     def has_future_times(self) -> bool:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from ..errors import BadResponse, ExpiredLink, LoopingLink, SettingsError
 from ..http.client import Client
-from .clocks import is_after, judge
+from .bookings import judge_by_bookings
+from .clocks import is_after
 from .frontier import Memory, Rules, compute_frontier
 from .memory import after_wrong_clock, without_reference
 from .order import OrderCheck
@@ -58,6 +59,8 @@ def walk(
 
 
 def _head(client: Client, part: ReadPart, memory: Memory, rules: Rules, span: Span, stats: ReadStats) -> WalkResult:
+    if stats.kept_pages:
+        stats.kept_pages = []  # this walk starts again
     begins_anew = "newest_listed_at" not in memory or (part == "whole" and "history_next" in memory)
     stats.is_first_read = not memory
     frontier = None if span.until or begins_anew else compute_frontier(memory, rules)
@@ -143,7 +146,9 @@ def _tell_time(read: PagesRead, memory: Memory, stats: ReadStats) -> None:
     if stats.settled_by:
         return
     last = max(filter(None, [stats.last_as_of, memory.get("observed_at")]), default=None)
-    stats.observed_at, stats.settled_by, stats.latest_clock = judge(stats.clocks, read.rows["created_at"], last)
+    stats.observed_at, stats.settled_by, stats.latest_clock = judge_by_bookings(
+        stats.clocks, read.rows["created_at"], last
+    )
     stats.clocks.clear()
 
 

@@ -21,6 +21,7 @@ from msgspec.json import Decoder
 
 from ..api.fields import Instant, decoder_of
 from ..api.version import Version
+from .envelope import next_link
 from .json_text import identify, join_as_sent, keep_as_sent, split_as_sent
 from .record import ReadRecord, read_record
 from .tables import BOOKED_FROM, BOOKED_UNTIL, RejectedRecord, parse_instants, to_table
@@ -63,10 +64,10 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         envelope = decoder_of(version.envelope).decode(body)
     except msgspec.DecodeError as error:
         envelope, raws = _split_records(body, version, error)
-        return _read_one_by_one(raws, _next_link(version, envelope, link), account, version)
+        return _read_one_by_one(raws, next_link(version, envelope, link), account, version)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply to be read") from None
-    following = _next_link(version, envelope, link)
+    following = next_link(version, envelope, link)
     try:
         known = decoder_of(list[version.known]).decode(envelope.records)  # type: ignore[name-defined]
         slots = version.encode_slots(known)
@@ -76,14 +77,6 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
         raw: Raw = envelope.records
         is_lone = version.lone_record and bytes(raw).lstrip().startswith(b"{")
         return _read_one_by_one([raw] if is_lone else _raw_records.decode(raw), following, account, version)
-
-
-def _next_link(version: Version, envelope: Any, header: str) -> str | None:
-    """Returns the link to the next page, or None after the last page. An empty link would hide the rest of the list."""
-    following = version.next_link(envelope, header)
-    if following is not None and not following.strip():
-        raise msgspec.DecodeError("the link to the next page is empty")
-    return following
 
 
 def _split_records(body: bytes, version: Version, error: msgspec.DecodeError) -> tuple[Any, list[Raw]]:

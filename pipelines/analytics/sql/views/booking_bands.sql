@@ -39,6 +39,22 @@ banded as (
     where is_mature and (is_cancelled or is_kept)
 ),
 
+-- These counts are far fewer than the pickups, which would otherwise be grouped eight times.
+parts as (
+    select
+        account,
+        booked_day_local,
+        carrier,
+        contract_id,
+        booked_hour_local,
+        lead_band,
+        length_band,
+        count(*) as rated,
+        count(case when is_cancelled then 1 end) as cancelled
+    from banded
+    group by account, booked_day_local, carrier, contract_id, booked_hour_local, lead_band, length_band
+),
+
 counts as (
     select
         account,
@@ -59,9 +75,9 @@ counts as (
             when grouping(contract_id) = 0 then contract_id
             else extract(isodow from booked_day_local)
         end as band,
-        count(*) as rated,
-        count(*) filter (where is_cancelled) as mature_cancelled
-    from banded
+        cast(sum(rated) as bigint) as rated,
+        cast(sum(cancelled) as bigint) as mature_cancelled
+    from parts
     group by
         grouping sets (
             (account, booked_day_local, carrier, lead_band),
@@ -78,15 +94,15 @@ days as (
     select
         account,
         booked_day_local,
-        count(lead_band) as lead_rated,
-        count(lead_band) filter (where is_cancelled) as lead_cancelled,
-        count(length_band) as length_rated,
-        count(length_band) filter (where is_cancelled) as length_cancelled,
-        count(booked_hour_local) as hour_rated,
-        count(booked_hour_local) filter (where is_cancelled) as hour_cancelled,
-        count(contract_id) as contract_rated,
-        count(contract_id) filter (where is_cancelled) as contract_cancelled
-    from banded
+        cast(sum(case when lead_band is not null then rated else 0 end) as bigint) as lead_rated,
+        cast(sum(case when lead_band is not null then cancelled else 0 end) as bigint) as lead_cancelled,
+        cast(sum(case when length_band is not null then rated else 0 end) as bigint) as length_rated,
+        cast(sum(case when length_band is not null then cancelled else 0 end) as bigint) as length_cancelled,
+        cast(sum(case when booked_hour_local is not null then rated else 0 end) as bigint) as hour_rated,
+        cast(sum(case when booked_hour_local is not null then cancelled else 0 end) as bigint) as hour_cancelled,
+        cast(sum(case when contract_id is not null then rated else 0 end) as bigint) as contract_rated,
+        cast(sum(case when contract_id is not null then cancelled else 0 end) as bigint) as contract_cancelled
+    from parts
     group by account, booked_day_local
 ),
 

@@ -18,7 +18,7 @@ with pickups as (
     select * from analytics.pickups
 ),
 
-day_cells as materialized (
+day_cells as (
     select
         account,
         carrier,

@@ -21,8 +21,10 @@
 -- rank is 1 for the highest shrunken rate of the breakdown, whatever the family. Equal shrunken rates are ranked by the rate itself and then by n. The rank alone
 -- is no evidence of a difference (see stands_out).
 
--- `materialized` shortens DuckDB's planning, because DuckDB plans everything below a window function twice. DuckDB still
--- applies a filter on breakdown inside it. With a second materialized CTE below, it doesn't (duckdb 1.5.5, 2026-11).
+-- DuckDB plans everything below a window function twice, so six of them make planning slow. It plans a CTE that is read
+-- twice only once, and still applies a filter on breakdown inside it. A second reader without rows is therefore enough: it
+-- shortens queries from 0.5 to 0.1 s. `materialized` has the same effect, but files in the format of DuckDB 1.0 don't keep
+-- it (duckdb 1.5.5, 2026-11).
 with intervals as materialized (
     select * from analytics.rate_intervals
 ),
@@ -33,6 +35,13 @@ weights_1 as (
         n / design_effect as effective_n,
         n / design_effect as w_1
     from intervals
+    union all
+    select
+        *,
+        n / design_effect,
+        n / design_effect
+    from intervals
+    where false
 ),
 
 -- Sums of doubles depend on the order of the rows, which changes from query to query. Sums of decimals don't, so rates and

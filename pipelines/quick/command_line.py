@@ -1,0 +1,58 @@
+"""Recognizes the command lines that a quick run may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+# All other options of `pickups run` ask for something that only an ordinary run can do.
+FLAGS = ("--json", "--quiet")
+MIN_TIMEOUT_SECONDS = 60  # A quick run takes no longer than this, so it needs no timeout.
+VALUES = ("--account", "--log-format", "--timeout", "--wait")
+
+
+class RunOptions(NamedTuple):
+    """The options of `pickups run` that matter to a quick run."""
+
+    project_dir: str | None = None
+    account: str | None = None
+    as_json: bool = False
+    is_quiet: bool = False
+
+
+def parse_run(words: Sequence[str]) -> RunOptions | None:
+    """Returns the options, or None if the words are not a command line that a quick run may serve.
+
+    A command line that Typer would reject may be accepted here only if its values don't matter: a quick run neither
+    waits nor runs for long. Every other unexpected word leads to None, so that Typer reports it.
+    """
+    found: dict[str, str] = {}
+    command = ""
+    for name, value in _split(words):
+        if (command and name in (*FLAGS, *VALUES)) or (name == "--project-dir" and not command):
+            found[name] = value
+        elif name == "run" and not command:
+            command = name
+        else:
+            return None
+    is_complete = all(found[name] for name in found if name not in FLAGS)
+    if not command or not is_complete or found.get("--log-format", "text") not in ("text", "json"):
+        return None
+    if not _is_number(found.get("--wait", "0")) or not _is_number(found.get("--timeout", "0")):
+        return None
+    if int(found.get("--timeout", MIN_TIMEOUT_SECONDS)) < MIN_TIMEOUT_SECONDS:
+        return None
+    return RunOptions(found.get("--project-dir"), found.get("--account"), "--json" in found, "--quiet" in found)
+
+
+def _split(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields each option with its value. An option without a value, and a word, has the value ``."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        takes_value = name in (*VALUES, "--project-dir")
+        yield (name, value if equals else next(rest, "")) if takes_value else (word, "")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

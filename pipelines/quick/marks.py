@@ -1,0 +1,82 @@
+"""Computes marks: short texts that change whenever something changes on which a run's result depends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+# The environment before the command changes it. Both a quick run and the ordinary run that prepares it compare this.
+ENVIRONMENT = dict(os.environ)
+PACKAGES = Path(__file__).parents[2]
+CODE_FOLDERS, CODE_ENDINGS = ("pipelines", "sources"), (".json", ".py", ".sql", ".toml", ".txt")
+MAX_BYTES = 2**20
+# These variables differ from one scheduled run to the next, or from one terminal to the next, and change no result.
+HARMLESS = (
+    *("COLUMNS", "LINES", "LS_COLORS", "MAIL", "OLDPWD", "PS1", "PWD", "SHLVL", "TERM", "WINDOWID", "_"),
+    *("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "TERM_PROGRAM", "TERM_SESSION_ID", "TMUX", "TMUX_PANE"),
+    *("DBUS_SESSION_BUS_ADDRESS", "INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID"),
+    *("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "PYTEST_CURRENT_TEST", "XDG_SESSION_ID"),
+)
+
+
+def installation_mark(project: Path) -> str:
+    """Returns a mark of the settings, the environment, the code and its packages.
+
+    The mark contains no secret: it is a digest of the contents of the settings files and the variables.
+    """
+    parts: list[object] = [str(project), sys.version, sys.executable, sorted(_environment()), *_settings(project)]
+    parts += sorted(_code())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    for name, value in ENVIRONMENT.items():
+        if name not in HARMLESS:
+            yield name, value
+        if name.endswith("_FILE") and "__" in name:  # the content is the setting (config/secret_files.py)
+            yield f"{name} content", _digest(Path(value))
+
+
+def _settings(project: Path) -> Iterator[tuple[str, str]]:
+    folder = project / ".dlt"
+    for path in sorted(folder.glob("*.toml")):
+        yield path.name, _digest(path)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_small(path)).hexdigest()
+    except OSError as error:
+        return type(error).__name__
+
+
+def read_small(path: Path) -> bytes:
+    """Returns the content of an ordinary file.
+
+    Raises:
+        OSError: the file can't be read, is larger than MAX_BYTES, or is a pipe or a device, which may have no end.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise FileNotFoundError(path)
+    return path.read_bytes()
+
+
+def _code() -> Iterator[tuple[str, int, int]]:
+    """Yields the name, size and time of change of each file, and of the folders where pip installs other packages."""
+    folders = [PACKAGES / name for name in CODE_FOLDERS]
+    while folders:
+        for entry in os.scandir(folders.pop()):
+            if entry.is_dir() and entry.name != "__pycache__":
+                folders.append(Path(entry.path))
+            elif entry.name.endswith(CODE_ENDINGS):
+                about = entry.stat()
+                yield entry.path, about.st_size, about.st_mtime_ns
+    for name in ("dlt", "duckdb"):
+        spec = find_spec(name)
+        installed = Path(spec.origin).parents[1] if spec and spec.origin else Path()
+        yield str(installed), 0, installed.stat().st_mtime_ns

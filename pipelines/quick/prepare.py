@@ -1,0 +1,166 @@
+"""Prepares a quick run at the end of an ordinary run, if only the list can make the next run different."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipelines.config.account_settings import resolve_account_settings
+from pipelines.config.accounts import account_section, unused_credentials_warning
+from pipelines.config.settings import SOURCE_SECTION, get_setting
+from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.select import select_backend
+from pipelines.errors import PipelineError
+from pipelines.file_access import file_identity
+from pipelines.loading.plan import RunPlan
+from pipelines.quick.marks import ENVIRONMENT, installation_mark
+from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
+from pipelines.quick.settings_again import Place, find_place, find_warehouse
+from pipelines.receipt import Receipt
+from sources.sendcloud.errors import SendcloudError
+from sources.sendcloud.http.credentials import BASIC
+from sources.sendcloud.http.origins import LOOPBACK, origin_of
+from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, machine_time
+from sources.sendcloud.reading.repeat import Repeat
+
+SETTING, PING_SETTING = "pipeline.quick_runs", "alerts.ping_url"
+NETWORK_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+REQUESTS_PER_PAGE = 4  # One request, and at most three redirects.
+# The only check whose result depends on the time: a pickup without a tracking number counts from the end of its window.
+# tests/quick/test_time.py runs every check at later times.
+NEXT_MATURITY = """
+    select account, min(window_ends_at_utc) from analytics.pickups
+    where tracking_number is null and is_kept and not is_mature group by account
+"""
+
+
+def draft_record(
+    plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]
+) -> QuickRecord | None:
+    """Returns the record for the next run, or None if the next run must be an ordinary one. Requires an active project.
+
+    Args:
+        plan: the plan of the run.
+        receipts: the receipts of the run.
+        mark: the mark of the installation when the run began.
+        incidents: the files that would contain incidents.
+    """
+    if not get_setting(SETTING):
+        return None
+    try:
+        return _draft(plan, receipts, mark, incidents)
+    except (OSError, DatabaseError, PipelineError, SendcloudError):
+        return None  # the run itself has succeeded
+
+
+def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]) -> QuickRecord | None:
+    backend = select_backend(plan.project)
+    if not isinstance(backend, DuckDBBackend) or not _may_repeat(plan, receipts) or not backend.published.exists():
+        return None
+    salt = secrets.token_hex(16)
+    with backend.session() as session:
+        maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(NEXT_MATURITY).fetchall()}
+    accounts = [_account_record(receipt, plan, salt, maturities) for receipt in receipts]
+    ping_url: str | None = get_setting(PING_SETTING)
+    ping = find_place(PING_SETTING, ping_url, plan.project, salt) if ping_url else None
+    known = [one for one in accounts if one]
+    if len(known) < len(accounts) or (ping_url and not ping):
+        return None
+    files = {"warehouse": str(backend.warehouse), "published": str(backend.published)}
+    return QuickRecord(
+        mark=mark,
+        salt=salt,
+        **files,
+        warehouse_mark="",
+        published_mark="",
+        incidents=list(map(str, incidents)),
+        data_schema=backend.names.data,
+        configured=list(plan.configured),
+        ping=ping,
+        accounts=known,
+    )
+
+
+def save_record(project: Path, record: QuickRecord | None) -> None:
+    """Writes the record, if there is one, or else removes an older record. Call this function last in a run."""
+    path = record_path(Path(record.warehouse)) if record else record_path(find_warehouse(project))
+    with suppress(OSError):
+        if not record or record.mark != installation_mark(project):
+            path.unlink(missing_ok=True)
+            return
+        record.warehouse_mark = file_identity(Path(record.warehouse))
+        record.published_mark = file_identity(Path(record.published))
+        write_record(path, record)
+
+
+def _may_repeat(plan: RunPlan, receipts: Sequence[Receipt]) -> bool:
+    """Returns whether nothing in the settings, and nothing that the run left behind, requires an ordinary run."""
+    is_timed = get_setting("alerts.on_change") or get_setting("retention.pickups_months")
+    is_odd = unused_credentials_warning(plan.sections) is not None
+    return not is_timed and not is_odd and all(map(_is_good, receipts))
+
+
+def _is_good(receipt: Receipt) -> bool:
+    difference = abs(receipt.clock_difference_seconds or 0)
+    left = (receipt.sweep, receipt.discarded_packages, receipt.warehouse_restored, receipt.open_missing)
+    is_timely = difference <= MAX_CLOCK_DIFFERENCE.total_seconds() and receipt.observed_at is not None
+    return receipt.exit_code == 0 and bool(receipt.stats.repeat) and is_timely and not any(left)
+
+
+def _account_record(
+    receipt: Receipt, plan: RunPlan, salt: str, maturities: Mapping[str, datetime]
+) -> AccountRecord | None:
+    repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections)
+    assert repeat and receipt.observed_at  # noqa: S101, PT018  # _is_good
+    pair: dict[str, str] = settings["credentials"].pair()
+    section = account_section(receipt.account) if receipt.account in plan.sections else SOURCE_SECTION
+    keys = [find_place(f"{section}.credentials.{name}", value, plan.project, salt) for name, value in pair.items()]
+    places: list[Place] = [place for place in keys if place]
+    is_slow = len(repeat.digests) * REQUESTS_PER_PAGE > settings["requests_per_minute"]
+    if tuple(pair) != BASIC or len(places) < len(pair) or is_slow or _needs_requests(repeat.first_page):
+        return None
+    times = [at for at in (repeat.unchanged_until, maturities.get(receipt.account)) if at]
+    return AccountRecord(
+        account=receipt.account,
+        api_version=repeat.facts.api_version,
+        first_page=repeat.first_page,
+        keys=places,
+        digests=repeat.digests,
+        is_whole_list=repeat.is_whole_list,
+        booked=repeat.booked,
+        unchanged_until=min(times, default=None),
+        settles_at=repeat.settles_at,
+        observed_at=receipt.observed_at,
+        machine_at=machine_time(),
+        receipt=_receipt_values(receipt, repeat),
+    )
+
+
+def _needs_requests(address: str) -> bool:
+    """Returns whether a variable sends requests to this address through a proxy, or names other certificates."""
+    host = origin_of(address).split("://")[-1].rsplit(":", 1)[0]
+    return host not in LOOPBACK and any(name.upper() in NETWORK_VARIABLES for name in ENVIRONMENT)
+
+
+def _receipt_values(receipt: Receipt, repeat: Repeat) -> dict[str, Any]:
+    """Returns the values of the next receipt that do not depend on the time."""
+    values: dict[str, Any] = msgspec.to_builtins(asdict(repeat.facts))
+    return values | {
+        "outcome": "succeeded",
+        "rows_unchanged": repeat.rows,
+        "rows_in_table": receipt.rows_in_table,
+        "history_complete": repeat.history_complete,
+        "open_missing": receipt.open_missing,
+        "checks_failed": receipt.checks_failed,
+        "unexpected_values": receipt.unexpected_values,
+        "has_new_findings": False,
+        "version": receipt.version,
+    }

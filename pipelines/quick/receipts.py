@@ -1,0 +1,91 @@
+"""Writes the receipts of a run that found nothing into the warehouse, and publishes the file.
+
+The module imports neither dlt nor Arrow, because a quick run must not take longer than the requests.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipelines.atomic_file import replace_atomically
+from pipelines.file_access import file_identity
+from pipelines.receipt import Receipt
+
+
+def record_and_publish(warehouse: Path, published: Path, schema: str, receipts: Sequence[Receipt]) -> None:
+    """Adds the receipts to `pickup_runs`, publishes the warehouse, and adds the publishing time to the receipts.
+
+    The caller holds the lock, and both files are as the last run left them. If publishing fails, the receipts are
+    removed again.
+
+    Args:
+        warehouse: the file that runs write to.
+        published: the file that people read.
+        schema: the name of the schema with the tables.
+        receipts: the receipts, which get their run numbers and the time at which the run ended.
+
+    Raises:
+        OSError, duckdb.Error: a file can't be written. The published file is unchanged.
+    """
+    runs = f'"{schema}".pickup_runs'
+    with _connected(warehouse) as connection:
+        connection.execute("begin")
+        for receipt in receipts:
+            _insert(connection, runs, receipt)
+        connection.execute("commit")
+        connection.execute("checkpoint")  # unlike closing, this reports a full disk
+    started = time.monotonic()
+    try:
+        _copy(warehouse, published)
+    except OSError:
+        _remove(warehouse, runs, receipts)
+        raise
+    with _connected(warehouse) as connection:
+        for receipt in receipts:
+            receipt.seconds_published, receipt.finished_at = time.monotonic() - started, datetime.now(UTC)
+            done = [receipt.finished_at, receipt.seconds_published, receipt.run_id]
+            connection.execute(f"update {runs} set finished_at = ?, seconds_published = ? where run_id = ?", done)  # noqa: S608  # the schema's name is checked (config/schema_rule.py)
+        known = [file_identity(published)]
+        connection.execute(f'update "{schema}".pickups_warehouse set published_file = ?', known)  # noqa: S608  # as above
+
+
+@contextmanager
+def _connected(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(str(warehouse), config={"threads": 1})  # a receipt needs no more
+    try:
+        connection.execute("set timezone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, runs: str, receipt: Receipt) -> None:
+    last = f"select coalesce(max(run_number), 0) from {runs} where account = ?"  # noqa: S608  # as above
+    ((number,),) = connection.execute(last, [receipt.account]).fetchall()
+    receipt.run_number, receipt.finished_at = int(number) + 1, datetime.now(UTC)
+    row = receipt.as_row()
+    names = ", ".join(f'"{name}"' for name in row)
+    connection.execute(f"insert into {runs} ({names}) values ({', '.join('?' * len(row))})", list(row.values()))  # noqa: S608  # as above
+
+
+def _remove(warehouse: Path, runs: str, receipts: Sequence[Receipt]) -> None:
+    ids = [receipt.run_id for receipt in receipts]
+    with _connected(warehouse) as connection:
+        connection.execute(f"delete from {runs} where run_id in ({', '.join('?' * len(ids))})", ids)  # noqa: S608  # as above
+
+
+def _copy(warehouse: Path, published: Path) -> None:
+    """Copies the file as an ordinary run does (publish.py), and compares it with the file that readers have."""
+    from pipelines.destinations.duckdb.blocks import may_be_damaged
+
+    with replace_atomically(published) as fresh:
+        shutil.copyfile(warehouse, fresh)
+        if may_be_damaged(fresh, published, may_be_shorter=True):
+            raise OSError(f"{warehouse} may be damaged")

@@ -1,0 +1,150 @@
+"""Runs `pickups run` the quick way: if the API lists the same pages, only the receipts are new.
+
+A quick run is right because the same pages contain the same rows: the ordinary run that would have read them has been
+made in advance (`predict_repeat` in the source). Only the time is different, and the record says until when the result
+does not depend on it. Everything else ends the quick run before it has written anything.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines import lean_imports
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import PipelineError
+from pipelines.file_access import file_identity
+from pipelines.quick.command_line import RunOptions
+from pipelines.quick.pages import Listed, list_same_pages
+from pipelines.quick.record import AccountRecord, QuickRecord, read_record, record_path, to_receipt, write_record
+from pipelines.quick.settings_again import find_warehouse, read_place
+from pipelines.receipt import Receipt
+from sources.sendcloud.http.redaction import SecretMask
+from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, judge, largest_difference, machine_time
+
+MAX_SECONDS = 30.0  # An ordinary run has more patience with a slow API.
+MAX_ACCOUNTS_AT_ONCE = 4  # As many as an ordinary run reads at once (loading/concurrency.py).
+
+
+class QuickRun:
+    """The receipts of a quick run, and the address of the ping."""
+
+    def __init__(self, receipts: list[Receipt], ping_url: str | None) -> None:
+        self.receipts, self.ping_url = receipts, ping_url
+
+
+def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun | None:
+    """Returns the result of a quick run, or None if an ordinary run must do it. In that case, nothing was written.
+
+    Args:
+        project: the project folder.
+        mark: the mark of the installation.
+        options: the options of the command.
+    """
+    warehouse = find_warehouse(project)
+    record = read_record(record_path(warehouse))
+    if not record or record.mark != mark or Path(record.warehouse) != warehouse:
+        return None
+    if not (chosen := _chosen(record, options.account)) or not _is_up_to_date(chosen):
+        return None
+    with suppress(PipelineError, OSError), exclusive_lock(warehouse):
+        return _repeat(record, chosen, project)
+    return None
+
+
+def _chosen(record: QuickRecord, account: str | None) -> list[AccountRecord]:
+    """Returns the accounts of the run, or an empty list if the last run did not record all of them."""
+    wanted = [account] if account else record.configured
+    known = {one.account: one for one in record.accounts}
+    return [known[name] for name in wanted] if known.keys() >= {*wanted} else []
+
+
+def _is_up_to_date(chosen: Sequence[AccountRecord]) -> bool:
+    """Returns whether nothing has changed by the time alone. On each day (UTC), the first run is an ordinary one."""
+    now = machine_time()
+    return all(one.machine_at <= now and one.machine_at.date() == now.date() and _holds(one, now) for one in chosen)
+
+
+def _holds(one: AccountRecord, now: datetime) -> bool:
+    return one.unchanged_until is None or now < one.unchanged_until
+
+
+def _repeat(record: QuickRecord, chosen: Sequence[AccountRecord], project: Path) -> QuickRun | None:
+    if not _is_untouched(record):
+        return None
+    began = datetime.now(UTC)
+    ping_url = read_place(record.ping, project, record.salt) if record.ping else None
+    pairs = [[read_place(place, project, record.salt) for place in one.keys] for one in chosen]
+    if not all(map(all, pairs)) or (record.ping and not ping_url):
+        return None
+    started = time.monotonic()
+    listed = _list_all(chosen, pairs, started + MAX_SECONDS)
+    receipts = [_receipt(one, pages, began) for one, pages in zip(chosen, listed, strict=False) if pages]
+    done = [receipt for receipt in receipts if receipt]
+    if len(done) < len(chosen):
+        return None
+    for receipt in done:
+        receipt.seconds_read = time.monotonic() - started
+    return _finish(record, done, ping_url)
+
+
+def _is_untouched(record: QuickRecord) -> bool:
+    """Returns whether both files are as the last run left them, and no incident must be reported."""
+    try:
+        marks = [file_identity(Path(path)) for path in (record.warehouse, record.published)]
+    except OSError:
+        return False
+    has_log = Path(f"{record.warehouse}.wal").exists()
+    has_incident = any(path.exists() and path.stat().st_size for path in map(Path, record.incidents))
+    return marks == [record.warehouse_mark, record.published_mark] and not has_log and not has_incident
+
+
+def _list_all(
+    chosen: Sequence[AccountRecord], pairs: Sequence[list[str | None]], ends_at: float
+) -> list[Listed | None]:
+    def read(one: AccountRecord, pair: list[str | None]) -> Listed | None:
+        public, secret = (str(key) for key in pair)
+        return list_same_pages(one, SecretMask({"public_key": public, "secret_key": secret}), ends_at)
+
+    if len(chosen) == 1:
+        return [read(chosen[0], pairs[0])]
+    with ThreadPoolExecutor(MAX_ACCOUNTS_AT_ONCE) as pool:
+        return list(pool.map(read, chosen, pairs))
+
+
+def _receipt(one: AccountRecord, listed: Listed, began: datetime) -> Receipt | None:
+    """Returns the receipt that an ordinary run would have written, or None if a clock is not plausible."""
+    difference = largest_difference(listed.clocks)
+    verdict = judge(listed.clocks, one.booked, one.observed_at)
+    is_plausible = abs(difference) <= MAX_CLOCK_DIFFERENCE.total_seconds() and verdict.latest is not None
+    clocks = [verdict.as_of, verdict.settled_by]
+    is_same_day = verdict.as_of.date() == one.observed_at.date()
+    if not (is_plausible and is_same_day) or not all(one.observed_at <= now and _holds(one, now) for now in clocks):
+        return None
+    receipt = to_receipt(one.receipt)
+    receipt.started_at, receipt.is_quick = began, True
+    stats = receipt.stats
+    stats.observed_at, stats.clock_difference_seconds, stats.requests = verdict.as_of, difference, listed.requests
+    stats.open_pickups = len(one.settles_at) - bisect_right(one.settles_at, verdict.settled_by)
+    return receipt
+
+
+def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun | None:
+    lean_imports.block_unneeded()
+    from pipelines.quick.receipts import record_and_publish
+
+    warehouse, published = Path(record.warehouse), Path(record.published)
+    record_and_publish(warehouse, published, record.data_schema, receipts)
+    times = {receipt.account: receipt.observed_at for receipt in receipts}
+    for one in record.accounts:
+        one.observed_at = times.get(one.account) or one.observed_at
+    record.warehouse_mark, record.published_mark = file_identity(warehouse), file_identity(published)
+    with suppress(OSError):
+        write_record(record_path(warehouse), record)
+    covers_all = {receipt.account for receipt in receipts} >= {*record.configured}
+    return QuickRun(receipts, ping_url if covers_all else None)

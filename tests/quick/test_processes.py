@@ -1,0 +1,86 @@
+"""Tests quick runs as users start them: as processes that do nothing else."""
+
+from __future__ import annotations
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.accounts import configure, serving
+from tests.support.installation import Installation
+from tests.support.worlds import NOW
+
+pytestmark = pytest.mark.slow
+QUICK = {"PIPELINE__QUICK_RUNS": "true"}
+
+
+@pytest.fixture
+def busy(world: World) -> None:
+    for _ in range(12):
+        world.book()
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_second_run_is_quick_unless_the_command_forbids_it(installation: Installation, api: Sandbox) -> None:
+    first = installation.process("run", "--json", api=api, **QUICK)
+    again = installation.process("run", "--json", api=api, **QUICK)
+    no_quick = installation.process("run", "--json", "--no-quick", api=api, **QUICK)
+
+    assert [done.returncode for done in (first, again, no_quick)] == [0, 0, 0], again.stderr
+    assert [json.loads(done.stdout)["is_quick"] for done in (first, again, no_quick)] == [False, True, False]
+    assert again.stderr == ""
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_quick_run_prints_a_receipt_and_sends_the_ping(installation: Installation, api: Sandbox) -> None:
+    asked: list[str] = []
+
+    class Monitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Monitor) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        ping = {"ALERTS__PING_URL": f"http://127.0.0.1:{server.server_port}/ping/1?a=b"}
+        installation.process("run", api=api, **QUICK, **ping)
+        done = installation.process("run", "--log-format", "json", api=api, **QUICK, **ping)
+        quiet = installation.process("run", "--quiet", api=api, **QUICK, **ping)
+        server.shutdown()
+
+    assert done.stdout.startswith("0 new, 0 changed, 12 unchanged in ")
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["succeeded", "pinged", "ended"]
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    assert asked == ["/ping/1?a=b"] * 3
+    assert installation.rows("select count(*) as runs from sendcloud.pickup_runs where is_quick") == [{"runs": 2}]
+
+
+def test_several_accounts_are_all_quick_or_all_ordinary(installation: Installation) -> None:
+    worlds = {name: World(clock=NOW) for name in ("north", "south")}
+    for world in worlds.values():
+        for _ in range(12):
+            world.book()
+    with serving(worlds) as apis:
+        configure(installation, apis)
+        outputs = []
+        for news in (None, None, "south", None):
+            if news:
+                worlds[news].book()
+            outputs.append(installation.process("run", "--json", api=apis["north"], **QUICK).stdout)
+
+    receipts = [[json.loads(line) for line in output.splitlines()] for output in outputs]
+    assert [[one["account"] for one in run] for run in receipts] == [["north", "south"]] * 4
+    assert [[one["is_quick"] for one in run] for run in receipts] == [
+        [False, False],
+        [True, True],
+        [False, False],
+        [True, True],
+    ]
+    assert [one["rows_new"] for one in receipts[2]] == [0, 1]

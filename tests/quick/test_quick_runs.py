@@ -1,0 +1,190 @@
+"""Tests that a quick run leaves what an ordinary run leaves, and that only a run without news is quick."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.quick.record import record_path
+from sources.sendcloud.sandbox import Sandbox, World, faults, serve
+from tests.support.both_ways import Files, differences, left_by_run, ordinary, quick
+from tests.support.installation import TOP, Installation, nothing_is_sent_to
+from tests.support.invariants import leftovers
+
+pytestmark = pytest.mark.v3
+ELEVEN = 11  # enough pickups to prove the order of the list
+
+
+@pytest.fixture
+def settled(installation: Installation, world: World, api: Sandbox) -> Installation:
+    """An installation with twelve pickups booked 20 minutes apart, eleven of them open, after one run."""
+    for _ in range(ELEVEN):
+        world.advance(minutes=20)
+        world.book()
+    world.cancel(world.book())
+    ordinary(installation, api, page_size=4)
+    world.advance(minutes=15)
+    return installation
+
+
+def test_a_quick_run_leaves_what_an_ordinary_run_leaves(settled: Installation, api: Sandbox) -> None:
+    before = Files(settled)
+
+    done = quick(settled, api)
+    left = left_by_run(settled)
+    before.restore()
+    receipt = ordinary(settled, api, page_size=4)
+
+    assert done
+    assert differences(left, left_by_run(settled)) == []
+    (of_quick,) = done.receipts
+    assert (of_quick.is_quick, receipt.is_quick) == (True, False)
+    assert (of_quick.rows_unchanged, of_quick.open_pickups, of_quick.requests) == (12, 11, 3)
+    assert str(of_quick).split(" in ")[0] == "0 new, 0 changed, 12 unchanged"
+    assert leftovers(settled) == []
+
+
+def test_quick_runs_follow_one_another(settled: Installation, world: World, api: Sandbox) -> None:
+    for number in (2, 3, 4):
+        done = quick(settled, api)
+        assert done
+        assert done.receipts[0].run_number == number
+        assert done.receipts[0].observed_at == world.clock.replace(microsecond=0)
+        world.advance(minutes=15)
+
+    runs = settled.rows("select run_number, is_quick, outcome from sendcloud.pickup_runs order by run_number")
+    assert [(run["run_number"], run["is_quick"]) for run in runs] == [
+        (1, False),
+        *((number, True) for number in (2, 3, 4)),
+    ]
+
+
+@pytest.mark.parametrize("what", ["book", "cancel", "move"])
+def test_news_are_left_to_an_ordinary_run(settled: Installation, world: World, api: Sandbox, what: str) -> None:
+    first = world.records()[-1]
+    if what == "book":
+        world.book()
+    elif what == "cancel":
+        world.cancel(first["id"])
+    else:
+        world.change(first["id"], tracking_number="9988")
+    before = Files(settled)
+
+    assert quick(settled, api) is None
+
+    assert Files(settled) == before
+    receipt = ordinary(settled, api, page_size=4)
+    assert (receipt.rows_new, receipt.rows_changed) == ((1, 0) if what == "book" else (0, 1))
+
+
+FAULTS: dict[str, Any] = {
+    "500": faults.status(500),
+    "429": faults.status(429),
+    "401": faults.status(401),
+    "html": faults.html(),
+    "cut": faults.cut(),
+    "truncated": faults.truncated(),
+    "reset": faults.reset(),
+    "loop": faults.loop(),
+    "empty page": faults.empty_page(),
+}
+
+
+@pytest.mark.parametrize("page", [1, 3])
+def test_a_fault_is_left_to_an_ordinary_run(settled: Installation, api: Sandbox, page: int) -> None:
+    before = Files(settled)
+    for name, fault in FAULTS.items():
+        api.fault(fault, page=page, times=None)
+        assert quick(settled, api) is None, name
+        api.heal()
+    assert Files(settled) == before
+    assert quick(settled, api)
+
+
+def test_a_redirect_within_the_origin_is_followed(settled: Installation, api: Sandbox) -> None:
+    api.fault(faults.redirect(f"{TOP}4"), page=1, times=1)
+
+    done = quick(settled, api)
+
+    assert done
+    assert done.receipts[0].requests == 4
+
+
+def test_a_redirect_to_another_origin_is_left_to_an_ordinary_run(settled: Installation, api: Sandbox) -> None:
+    with serve(World()) as other:
+        api.fault(faults.redirect(f"{other.base_url}/pickups/"), page=1, times=1)
+        with nothing_is_sent_to(other):
+            assert quick(settled, api) is None
+
+
+def test_the_first_run_of_a_day_is_an_ordinary_run(settled: Installation, world: World, api: Sandbox) -> None:
+    """The first run of a day deletes old rows."""
+    world.advance(hours=24 - world.clock.hour)
+
+    assert quick(settled, api) is None
+
+
+def test_a_run_after_the_oldest_pickup_settled_is_an_ordinary_run(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The windows end at 15:00, so all pickups settle seven days later at 15:00."""
+    opens = world.clock.replace(hour=13, minute=0, second=0, microsecond=0)
+    for _ in range(ELEVEN):
+        world.book(pickup_from=opens, pickup_until=opens + timedelta(hours=2))
+    world.clock = opens + timedelta(days=6, hours=23)
+    ordinary(installation, api)
+    world.advance(minutes=50)
+    ordinary(installation, api)
+
+    world.clock = opens + timedelta(days=7, hours=1, minutes=59)
+    still_open = quick(installation, api)
+    world.advance(minutes=2)
+    settled = quick(installation, api)
+
+    assert still_open
+    assert (still_open.receipts[0].open_pickups, settled) == (11, None)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_wrong_clock_is_left_to_an_ordinary_run(settled: Installation, api: Sandbox, hours: int) -> None:
+    assert quick(settled, api, clock_error=timedelta(hours=hours)) is None
+
+
+def test_another_program_that_wrote_to_the_files_is_noticed(settled: Installation, api: Sandbox) -> None:
+    settled.published.touch()
+
+    with nothing_is_sent_to(api):
+        assert quick(settled, api) is None
+
+
+def test_changed_settings_are_noticed(settled: Installation, api: Sandbox) -> None:
+    config = settled.folder / ".dlt" / "config.toml"
+    config.write_text(f"{config.read_text() if config.exists() else ''}\n# a comment\n")
+
+    with nothing_is_sent_to(api):
+        assert quick(settled, api) is None
+
+
+def test_another_key_is_noticed(settled: Installation, api: Sandbox) -> None:
+    """The environment is read when the process begins, but a secret is read again."""
+    with nothing_is_sent_to(api):
+        assert quick(settled, api, credentials__secret_key="another-secret-key") is None
+
+
+def test_the_record_contains_no_secret_and_only_its_owner_can_read_it(settled: Installation, api: Sandbox) -> None:
+    path = record_path(settled.warehouse)
+
+    text = path.read_text()
+
+    assert api.secret_key not in text
+    assert api.public_key not in text
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_the_setting_there_is_no_record(installation: Installation, world: World, api: Sandbox) -> None:
+    for _ in range(ELEVEN):
+        world.book()
+    assert installation.command("run", api=api).returncode == 0
+    assert not record_path(installation.warehouse).exists()
