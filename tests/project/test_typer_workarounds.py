@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import pytest
 from typer import core, models
-from typer._coercion import TypeDescriptor
 
 from pipelines.typer_workarounds import plain_value
 
+TypeDescriptor = pytest.importorskip(
+    "typer._coercion", reason="typer does not use pydantic in this version, so there is nothing to work around"
+).TypeDescriptor
 ROOT = Path(__file__).parents[2]
 Word = Literal["text", "json"]
 
