@@ -14,7 +14,7 @@ MOST_DRAWN = 12  # hundreds of lines or panels would take minutes to draw
 
 
 def records(rows: pd.DataFrame) -> Rows:
-    """Returns the rows as dicts, in which None stands for every missing value."""
+    """Returns the rows as dicts. Missing values become None."""
     values = rows.astype(object)
     found: list[dict[Any, Any]] = values.where(values.notna(), None).to_dict("records")
     return found

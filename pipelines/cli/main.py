@@ -57,7 +57,7 @@ def _run_command(*, own_process: bool) -> None:
 def run_quickly(words: Sequence[str]) -> int | None:
     """Runs the command and returns its exit code, or returns None if an ordinary run must do it.
 
-    If the result is None, nothing was written and nothing was printed.
+    If the result is None, nothing was printed.
     """
     if "run" not in words or not (options := parse_run(words)):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from pipelines import json_logs
@@ -14,7 +15,7 @@ from pipelines.loading.plan import RunPlan, plan_run
 from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts, change_alerts
 from pipelines.quick.marks import installation_mark
-from pipelines.quick.prepare import draft_record, save_record
+from pipelines.quick.prepare import prepare_quick_run
 from pipelines.receipt import Receipt
 
 
@@ -52,21 +53,20 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, i
 
     Alerts are sent after the run has ended and the project is no longer active, even if the run failed or never began.
     """
-    project, plan, record = find_project(), None, None
+    project, plan = find_project(), None
     settings, mark = alerts.fallback_settings(project), installation_mark(project)
     try:
         with project_context() as project:
             settings = alerts.read_settings(project)
             plan = plan_run(project, [account] if account else None)
             termination.call_on_timeout(partial(_report_timeout, settings, plan))
-            receipts = _execute(plan, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
-            record = draft_record(plan, receipts, mark, settings.incident_files)
+            prepare = partial(prepare_quick_run, plan, mark, settings.incident_files)
+            receipts = _execute(plan, prepare, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
     except Exception as error:
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
     alerts.notify_run(settings, receipts, plan.configured)
     change_alerts.notify_changes(settings, receipts, plan.configured)
-    save_record(plan.project, record)
     return receipts
 
 
@@ -74,11 +74,20 @@ def _report_timeout(settings: alerts.AlertSettings, plan: RunPlan, why: str) -> 
     alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
 
 
-def _execute(plan: RunPlan, *, sweep: bool, wait_seconds: float, is_quiet: bool) -> list[Receipt]:
+def _execute(
+    plan: RunPlan,
+    prepare: Callable[[Sequence[Receipt]], None],
+    *,
+    sweep: bool,
+    wait_seconds: float,
+    is_quiet: bool,
+) -> list[Receipt]:
     if warning := unused_credentials_warning(plan.sections):
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts, is_quiet=is_quiet) as on_progress:
-        receipts = execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
+        receipts = execute_plan(
+            plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress, before_unlock=prepare
+        )
     for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
         json_logs.print_or_log("warning", restored)
     for receipt in receipts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.config.project import project_context
@@ -85,7 +85,14 @@ def run_accounts(
         return execute_plan(plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress)
 
 
-def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress: ProgressCallback) -> list[Receipt]:
+def execute_plan(
+    plan: RunPlan,
+    *,
+    sweep: bool,
+    wait_seconds: float,
+    on_progress: ProgressCallback,
+    before_unlock: Callable[[Sequence[Receipt]], object] = lambda _receipts: None,
+) -> list[Receipt]:
     """Executes the plan. The plan's project must be active.
 
     Args:
@@ -93,6 +100,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         sweep: see `run`.
         wait_seconds: see `run`.
         on_progress: see `run`. The callback is never called concurrently.
+        before_unlock: called with the receipts at the end, while no other run and no other command can write.
 
     Returns:
         A receipt for each account in the plan. An account's errors are stored in its receipt.
@@ -123,6 +131,7 @@ def execute_plan(plan: RunPlan, *, sweep: bool, wait_seconds: float, on_progress
         if restored:
             attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
             attempt.execute(restored=restored)
+        before_unlock(attempt.receipts)
     for receipt in attempt.receipts:
         if isinstance(receipt.failure, Interrupted):
             raise receipt.failure

@@ -11,7 +11,10 @@ import time
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from socket import SHUT_RDWR, socket
+from threading import Timer
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -66,14 +69,19 @@ def list_same_pages(record: AccountRecord, keys: SecretMask, ends_at: float) -> 
 
 
 class Connection:
-    """Keeps one connection to the origin of an address."""
+    """Keeps one connection to the origin of an address, and ends it after `seconds`.
 
-    def __init__(self, address: str) -> None:
+    A socket's own timeout is not enough, because it begins again with each byte.
+    """
+
+    def __init__(self, address: str, seconds: float) -> None:
         found = ORIGIN.match(address)
         if not found:
             raise ValueError("an ordinary run reads this address")
         self.origin, parts = found[0], urlsplit(found[0])
         host = parts.hostname or ""
+        self._end = Timer(max(seconds, 0), self._shut_down)
+        self._end.daemon = True
         self._http: HTTPConnection
         if parts.scheme == "https":
             self._http = HTTPSConnection(host, parts.port, timeout=REQUEST_SECONDS, context=_certificates())
@@ -81,13 +89,19 @@ class Connection:
             self._http = HTTPConnection(host, parts.port, timeout=REQUEST_SECONDS)
 
     def __enter__(self) -> Connection:
+        self._end.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end.cancel()
         self._http.close()
 
-    def get(self, target: str, headers: dict[str, str], seconds: float) -> HTTPResponse:
-        self._http.timeout = min(REQUEST_SECONDS, seconds)
+    def _shut_down(self) -> None:
+        if self._http.sock:
+            with suppress(OSError):
+                socket.shutdown(self._http.sock, SHUT_RDWR)  # an SSLSocket's own method would forget its state
+
+    def get(self, target: str, headers: dict[str, str]) -> HTTPResponse:
         self._http.request("GET", target, headers=headers)
         return self._http.getresponse()
 
@@ -95,7 +109,8 @@ class Connection:
 class _Walk:
     def __init__(self, record: AccountRecord, keys: SecretMask, ends_at: float) -> None:
         self.record, self.keys, self.ends_at = record, keys, ends_at
-        self.connection, self.requests = Connection(record.first_page), 0
+        self.connection = Connection(record.first_page, ends_at - time.monotonic())
+        self.requests = 0
         self.headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -121,11 +136,10 @@ class _Walk:
 
     def _get(self, link: str) -> _Reply:
         for _ in range(MAX_REDIRECTS + 1):
-            seconds = self.ends_at - time.monotonic()
-            if seconds <= 0:
+            if time.monotonic() >= self.ends_at:
                 raise TimeoutError
             self.requests += 1
-            reply = self.connection.get(self._target(link), self.headers, seconds)
+            reply = self.connection.get(self._target(link), self.headers)
             body = reply.read(MAX_BODY_BYTES + 1)
             if reply.status == 200:
                 clocks = ClockReading(served_at(dict(reply.headers)), machine_time())

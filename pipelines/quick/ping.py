@@ -19,7 +19,7 @@ def is_accepted(url: str) -> bool:
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     try:
-        with Connection(url) as connection:
-            return 200 <= connection.get(target, {}, SECONDS).status < 300
+        with Connection(url, SECONDS) as connection:
+            return 200 <= connection.get(target, {}).status < 300
     except (OSError, HTTPException, ValueError):
         return False

@@ -16,16 +16,13 @@ from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
 from pipelines.config.settings import SOURCE_SECTION, get_setting
 from pipelines.destinations.duckdb.backend import DuckDBBackend
-from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.select import select_backend
-from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
 from pipelines.loading.plan import RunPlan
 from pipelines.quick.marks import ENVIRONMENT, installation_mark
 from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
 from pipelines.quick.settings_again import Place, find_place, find_warehouse
 from pipelines.receipt import Receipt
-from sources.sendcloud.errors import SendcloudError
 from sources.sendcloud.http.credentials import BASIC
 from sources.sendcloud.http.origins import LOOPBACK, origin_of
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, machine_time
@@ -42,23 +39,22 @@ NEXT_MATURITY = """
 """
 
 
-def draft_record(
-    plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]
-) -> QuickRecord | None:
-    """Returns the record for the next run, or None if the next run must be an ordinary one. Requires an active project.
+def prepare_quick_run(plan: RunPlan, mark: str, incidents: Sequence[Path], receipts: Sequence[Receipt]) -> None:
+    """Writes the record for the next run, or removes an older one if the next run must be an ordinary one.
+
+    Requires an active project. The caller holds the lock. Otherwise, another command could write before this function
+    takes the marks of the files, and its changes would go unnoticed. If anything fails, the run has still succeeded.
 
     Args:
         plan: the plan of the run.
-        receipts: the receipts of the run.
         mark: the mark of the installation when the run began.
         incidents: the files that would contain incidents.
+        receipts: the receipts of the run.
     """
-    if not get_setting(SETTING):
-        return None
-    try:
-        return _draft(plan, receipts, mark, incidents)
-    except (OSError, DatabaseError, PipelineError, SendcloudError):
-        return None  # the run itself has succeeded
+    record = None
+    with suppress(Exception):
+        record = _draft(plan, receipts, mark, incidents) if get_setting(SETTING) else None
+    _save(plan.project, record)
 
 
 def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]) -> QuickRecord | None:
@@ -89,8 +85,8 @@ def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Seq
     )
 
 
-def save_record(project: Path, record: QuickRecord | None) -> None:
-    """Writes the record, if there is one, or else removes an older record. Call this function last in a run."""
+def _save(project: Path, record: QuickRecord | None) -> None:
+    """Writes the record, if there is one, or else removes an older record."""
     path = record_path(Path(record.warehouse)) if record else record_path(find_warehouse(project))
     with suppress(OSError):
         if not record or record.mark != installation_mark(project):

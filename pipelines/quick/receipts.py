@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def record_and_publish(warehouse: Path, published: Path, schema: str, receipts: 
     """Adds the receipts to `pickup_runs`, publishes the warehouse, and adds the publishing time to the receipts.
 
     The caller holds the lock, and both files are as the last run left them. If publishing fails, the receipts are
-    removed again.
+    removed again if possible.
 
     Args:
         warehouse: the file that runs write to.
@@ -35,17 +35,18 @@ def record_and_publish(warehouse: Path, published: Path, schema: str, receipts: 
         OSError, duckdb.Error: a file can't be written. The published file is unchanged.
     """
     runs = f'"{schema}".pickup_runs'
-    with _connected(warehouse) as connection:
-        connection.execute("begin")
-        for receipt in receipts:
-            _insert(connection, runs, receipt)
-        connection.execute("commit")
-        connection.execute("checkpoint")  # unlike closing, this reports a full disk
-    started = time.monotonic()
     try:
+        with _connected(warehouse) as connection:
+            connection.execute("begin")
+            for receipt in receipts:
+                _insert(connection, runs, receipt)
+            connection.execute("commit")
+            connection.execute("checkpoint")  # unlike closing, this reports a full disk
+        started = time.monotonic()
         _copy(warehouse, published)
-    except OSError:
-        _remove(warehouse, runs, receipts)
+    except (OSError, duckdb.Error):
+        with suppress(OSError, duckdb.Error):
+            _remove(warehouse, runs, receipts)
         raise
     with _connected(warehouse) as connection:
         for receipt in receipts:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines import lean_imports
 from pipelines.destinations.file_lock import exclusive_lock
@@ -31,15 +32,17 @@ MAX_SECONDS = 30.0  # An ordinary run has more patience with a slow API.
 MAX_ACCOUNTS_AT_ONCE = 4  # As many as an ordinary run reads at once (loading/concurrency.py).
 
 
-class QuickRun:
-    """The receipts of a quick run, and the address of the ping."""
+class QuickRun(NamedTuple):
+    """The receipts of a quick run, and the address of the ping if the run covered all accounts."""
 
-    def __init__(self, receipts: list[Receipt], ping_url: str | None) -> None:
-        self.receipts, self.ping_url = receipts, ping_url
+    receipts: list[Receipt]
+    ping_url: str | None
 
 
 def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun | None:
-    """Returns the result of a quick run, or None if an ordinary run must do it. In that case, nothing was written.
+    """Returns the result of a quick run, or None if an ordinary run must do it.
+
+    In that case, nothing was written, unless publishing failed: then a receipt may be left in the warehouse.
 
     Args:
         project: the project folder.
@@ -134,7 +137,7 @@ def _receipt(one: AccountRecord, listed: Listed, began: datetime) -> Receipt | N
     return receipt
 
 
-def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun | None:
+def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun:
     lean_imports.block_unneeded()
     from pipelines.quick.receipts import record_and_publish
 

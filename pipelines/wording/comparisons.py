@@ -115,9 +115,7 @@ def net_rates(net: Rows) -> Texts:
     cancelled, kept_out = sums(clear, "mature_cancelled", "net_cancelled")
     moved = round(cancelled - kept_out)
     finding = f"{moved:,} of {count(cancelled, 'cancellation')} were rebooked within a day, beyond chance."
-    return [
-        finding if clear else "Bookings are too dense to tell a rebooking from the next day's pickup.",
-        f"This can't be told for {names(vague)}: some booking comes within any day there."
-        if vague
-        else "This can be told for every carrier.",
-    ]
+    if not clear:
+        return ["Bookings are too dense to tell a rebooking from the next day's pickup."]
+    left_out = f"This leaves out {names(vague)}, where another booking always follows within a day."
+    return [finding, left_out if vague else "This covers every carrier."]

@@ -22,9 +22,8 @@ def complete_weeks(weeks: Rows, *, is_cut: bool = False) -> Texts:
     for row in weeks:
         is_whole[row[WEEK]] = is_whole.get(row[WEEK], True) and bool(row["is_whole"])
     whole = sum(is_whole.values())
-    cut = ", or since or until cuts into them" if is_cut else ""
-    complete = count(whole, "week is", "weeks are") if whole else "No week is"
-    return [f"{complete} complete for every carrier, {len(is_whole) - whole:,} not yet{cut}."]
+    cut = " The chosen period may begin or end within a week." if is_cut and whole < len(is_whole) else ""
+    return [f"Complete for every carrier: {whole:,} of {count(len(is_whole), 'week')}.{cut}"]
 
 
 def rate_by_week(weeks: Rows) -> Texts:

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
 OTHER_TOOLS = ("singer", "pyairbyte")
 # DuckDB, Arrow and dlt import pandas if they can, so its presence slows every contender down that does not block it.
-# The environment without it is what `pip install sendcloud-pickups` gives; with it, what people with notebooks have.
+# `pip install sendcloud-pickups` does not install pandas. Users of the notebooks have it.
 WITHOUT_PANDAS = ROOT / ".venv" / "bench" / "bin" / "python"
 WITH_PANDAS = " + pandas"
 NEEDS_PANDAS = ("pandas_by_hand",)

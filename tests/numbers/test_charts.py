@@ -253,7 +253,7 @@ def test_a_week_is_complete_only_if_every_carrier_is_mature(warehouse: Warehouse
     late = [pickup(carrier="ups", created_at=f"{monday} 09:00Z", **FUTURE) for monday in MONDAYS[-2:]]
     weekly = Frames(warehouse(*quickly, *slowly, *late)).carrier_cancellations_weekly
 
-    assert sentences.weeks(weekly) == "**4 weeks are complete for every carrier, 2 not yet.**"
+    assert sentences.weeks(weekly) == "**Complete for every carrier: 4 of 6 weeks.**"
 
 
 def test_weeks_without_pickups_are_a_gap_in_the_line(warehouse: Warehouse) -> None:

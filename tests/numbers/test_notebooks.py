@@ -96,10 +96,10 @@ def test_rates_notebook_answers_in_sentences(executed_notebooks):
     assert "**20 of 30 cancelled pickups booked at least 24 hours ahead were late (66.7%).**" in said
     assert "**No country stands out with any carrier.** The countries of each carrier" in said
     # All pickups were booked in one week. 10 were cancelled after 48 hours and 20 after 95, and none were rebooked.
-    assert "**1 week is complete for every carrier, 0 not yet.**" in said
+    assert "**Complete for every carrier: 1 of 1 week.**" in said
     assert "**Booked in the week of 2 Mar: 10 of 123 pickups cancelled within 48 hours (8.1%).**" in said
     assert "**Half of the cancellations come within 48 to 95 hours of the booking, by carrier.** 30 cancell" in said
-    assert "**0 of 30 cancellations were rebooked within a day, beyond chance.** This can be told for every" in said
+    assert "**0 of 30 cancellations were rebooked within a day, beyond chance.** This covers every" in said
     assert "**No carrier stands out: 2.4% over all, and the differences can be chance.**" in said
     assert "Failed: 3 of 123 finished pickups, 2.4%." in said
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.config.accounts import account_names, plain_account_names
-from pipelines.config.plain_settings import plain_settings
+from pipelines.config.plain_settings import PlainSettings, plain_settings
 from pipelines.config.project import project_context
 from pipelines.destinations.duckdb.backend import DuckDBBackend
 from pipelines.destinations.select import select_backend
@@ -107,6 +107,17 @@ def test_a_folder_in_place_of_a_file_is_left_to_dlt(project: Path) -> None:
     assert plain_settings() is None
 
 
+def settings_of(
+    project: Path, monkeypatch: pytest.MonkeyPatch, config: str, secrets: str, variables: dict[str, str]
+) -> PlainSettings | None:
+    """Returns the settings of a project with these files and variables."""
+    (project / ".dlt" / "config.toml").write_text(config)
+    (project / ".dlt" / "secrets.toml").write_text(secrets)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return plain_settings()
+
+
 @pytest.mark.parametrize(
     ("config", "secrets", "variables"),
     [
@@ -121,11 +132,7 @@ def test_a_folder_in_place_of_a_file_is_left_to_dlt(project: Path) -> None:
 def test_the_accounts_are_those_that_dlt_finds(
     project: Path, monkeypatch: pytest.MonkeyPatch, config: str, secrets: str, variables: dict[str, str]
 ) -> None:
-    (project / ".dlt" / "config.toml").write_text(config)
-    (project / ".dlt" / "secrets.toml").write_text(secrets)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    settings = plain_settings()
+    settings = settings_of(project, monkeypatch, config, secrets, variables)
 
     with project_context():
         assert settings
@@ -146,11 +153,7 @@ def test_the_accounts_are_those_that_dlt_finds(
 def test_wrong_accounts_are_left_to_dlt(
     project: Path, monkeypatch: pytest.MonkeyPatch, config: str, secrets: str, variables: dict[str, str]
 ) -> None:
-    (project / ".dlt" / "config.toml").write_text(config)
-    (project / ".dlt" / "secrets.toml").write_text(secrets)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    settings = plain_settings()
+    settings = settings_of(project, monkeypatch, config, secrets, variables)
 
     assert settings is None or plain_account_names(settings) is None
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import RunInProgress
 from pipelines.quick.record import record_path
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.both_ways import Files, differences, left_by_run, ordinary, quick
@@ -188,3 +190,20 @@ def test_without_the_setting_there_is_no_record(installation: Installation, worl
         world.book()
     assert installation.command("run", api=api).returncode == 0
     assert not record_path(installation.warehouse).exists()
+
+
+def test_the_record_is_written_while_no_other_command_can_write(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command's changes between the run and the record would otherwise count as the run's own."""
+    refused: list[RunInProgress] = []
+
+    def another_command(*_: object) -> None:
+        with pytest.raises(RunInProgress) as error, exclusive_lock(installation.warehouse):
+            pass
+        refused.append(error.value)
+
+    monkeypatch.setattr("pipelines.cli.run.prepare_quick_run", another_command)
+
+    assert installation.command("run", api=api).returncode == 0
+    assert len(refused) == 1

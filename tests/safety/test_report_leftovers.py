@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from pipelines.destinations.duckdb.session import open_published
 from pipelines.report.store import copied
+from tests.safety.test_files_of_other_users import temporary as temporary
 from tests.support.by_hand import pickup
 
 ROOT = Path(__file__).parents[2]
@@ -29,15 +29,6 @@ with open_published(Path(sys.argv[1])) as session, copied(session):
     print("copied", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns the temporary folder, which every user may write to."""
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "tmp").chmod(0o1777)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    return tmp_path / "tmp"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pipelines.config.project import project_context
 from pipelines.loading.plan import plan_run
 from pipelines.quick import marks
 from pipelines.quick.command_line import RunOptions
-from pipelines.quick.prepare import draft_record, save_record
+from pipelines.quick.prepare import prepare_quick_run
 from pipelines.quick.repeat_run import QuickRun, repeat_last_run
 from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox
@@ -65,8 +65,7 @@ def ordinary(installation: Installation, api: Sandbox, **settings: Any) -> Recei
 def remember(installation: Installation, api: Sandbox, receipt: Receipt, **settings: Any) -> None:
     """Does what `pickups run` does after an ordinary run."""
     with configured(installation, api, **settings), project_context(installation.folder) as project:
-        record = draft_record(plan_run(project), [receipt], mark_of(installation), [])
-        save_record(project, record)
+        prepare_quick_run(plan_run(project), mark_of(installation), [], [receipt])
 
 
 def mark_of(installation: Installation) -> str:

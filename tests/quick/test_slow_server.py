@@ -1,0 +1,44 @@
+"""Tests that a server that sends a byte now and then can't hold a quick run, which holds the lock."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
+
+import pytest
+
+from pipelines.quick.pages import Connection
+
+BEGINNINGS = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"]
+
+
+@pytest.fixture
+def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serves the beginning of an answer, and then a byte every 0.1 s."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                connection.sendall(request.param)
+                while True:
+                    connection.sendall(b"H")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("dripping", BEGINNINGS, indirect=True)
+def test_a_slow_answer_ends_at_the_deadline(dripping: str) -> None:
+    began, body = time.monotonic(), b""
+
+    with Connection(dripping, 1.0) as connection, suppress(OSError, HTTPException):
+        body = connection.get("/", {}).read(1000)
+
+    assert len(body) < 1000
+    assert time.monotonic() - began < 8
