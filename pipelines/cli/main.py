@@ -47,6 +47,7 @@ def _run_command(*, own_process: bool) -> None:
         from pipelines.config.dlt_settings import forget_variables
 
         if own_process:
+            streams.keep_log_records_visible()
             forget_variables()
         app(prog_name="pickups", obj={"own_process": own_process})
     finally:

@@ -7,7 +7,6 @@ such as the warehouse, then gets file descriptor 2. A library that writes to std
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 from contextlib import suppress
@@ -57,7 +56,19 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # a new file gets the lowest free descriptor, which is `number`
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout, sys.stderr = _tolerant(sys.stdout, 1), _tolerant(sys.stderr, 2)
-    logging.setLogRecordFactory(_log_record)
+
+
+def keep_log_records_visible() -> None:
+    """Puts the message of every log record on one visible line. `--debug` prints the log records of libraries."""
+    import logging  # takes 4 ms, and a quick run logs nothing
+
+    def to_record(*about: Any, **more: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*about, **more)
+        with suppress(TypeError, ValueError):  # logging itself reports a message that doesn't match its arguments
+            record.msg, record.args = visible(record.getMessage()), ()
+        return record
+
+    logging.setLogRecordFactory(to_record)
 
 
 def check_output() -> None:
@@ -78,14 +89,6 @@ def check_output() -> None:
 def is_reader_gone() -> bool:
     """Returns whether stdout can't be written any more, so that a long output may end early."""
     return bool(getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None))
-
-
-def _log_record(*about: Any, **more: Any) -> logging.LogRecord:
-    """Returns a log record with its message on one line. `--debug` prints the log records of libraries."""
-    record = logging.LogRecord(*about, **more)
-    with suppress(TypeError, ValueError):  # logging itself reports a message that doesn't match its arguments
-        record.msg, record.args = visible(record.getMessage()), ()
-    return record
 
 
 def _tolerant(stream: TextIO | None, number: int) -> TextIO:

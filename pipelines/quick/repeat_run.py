@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +115,8 @@ def _list_all(
 
     if len(chosen) == 1:
         return [read(chosen[0], pairs[0])]
+    from concurrent.futures import ThreadPoolExecutor  # imports logging, which one account does not need
+
     with ThreadPoolExecutor(MAX_ACCOUNTS_AT_ONCE) as pool:
         return list(pool.map(read, chosen, pairs))
 

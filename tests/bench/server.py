@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -29,8 +30,9 @@ class Handler(BaseHTTPRequestHandler):
         start = int(parse_qs(asked.query).get("cursor", ["0"])[0])
         time.sleep(self.delay_seconds)
         body = self.rendered[instant][start // PAGE]
+        clock = CLOCKS[instant] + (datetime.now(UTC) - LATER)
         head = (
-            f"HTTP/1.1 200 OK\r\nDate: {format_datetime(CLOCKS[instant], usegmt=True)}\r\n"
+            f"HTTP/1.1 200 OK\r\nDate: {format_datetime(clock, usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self.wfile.write(head.encode() + body)
