@@ -120,7 +120,7 @@ lint: $(READY)  ## check formatting, lint and types
 # workflows use secrets and permissions, and check-jsonschema checks their keys and types.
 ACTIONLINT := .venv/release/bin/jactionlint --no-online --strict-exit --shellcheck= --pyflakes=
 .PHONY: audit
-audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Dockerfile and the manifests for Kubernetes
+audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, and the files for Docker, Compose and Kubernetes
 	@$(UV) lock --check --quiet
 	@$(ACTIONLINT)
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic .github
@@ -133,6 +133,7 @@ audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Docker
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic build/audit/.github
 	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows build/audit/.github/workflows/*.yml
 	@.venv/release/bin/hadolint build/audit/Dockerfile
+	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec build/audit/compose.yaml
 	@.venv/release/bin/kubernetes-validate --quiet --strict build/audit/sendcloud-pickups.yaml
 
 # Sends the names and versions in pipelines/tested-versions.txt to the package index, so this target needs a network.

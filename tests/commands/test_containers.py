@@ -1,6 +1,6 @@
 """Tests the files of `pickups schedule docker` and `kubernetes`, as far as that is possible without a daemon.
 
-`make audit` also passes the files to hadolint and to a validator of Kubernetes' schemas.
+`make audit` also passes the files to hadolint and to validators of the schemas of Compose and Kubernetes.
 """
 
 from __future__ import annotations
