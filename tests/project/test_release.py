@@ -81,6 +81,16 @@ def test_every_action_is_pinned_by_commit_and_no_job_has_more_rights_than_it_nee
         assert job["timeout-minutes"] <= 120
 
 
+def test_the_printed_workflow_uses_actions_of_the_same_versions() -> None:
+    """Dependabot updates the actions of the project's own workflows only."""
+    printed = REPOSITORY / "pipelines" / "scheduling" / "templates" / "github" / "sendcloud-pickups.yml"
+    own = {used for path in WORKFLOWS for used in re.findall(r"uses: (.*)", path.read_text())}
+
+    used = re.findall(r"uses: (.*)", printed.read_text())
+    assert len(used) == 2
+    assert own >= {*used}
+
+
 def test_a_tag_publishes_without_a_password_what_another_job_has_built() -> None:
     workflow = yaml.safe_load(RELEASE.read_text())
     build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
