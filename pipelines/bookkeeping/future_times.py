@@ -16,6 +16,8 @@ TIME_COLUMNS = {
     "pickups_unlisted": ("unlisted_since",),
     "pickups_quarantine": ("first_seen_at", "last_seen_at", "resolved_at"),
 }
+# dlt 1.31 names loads by this machine's clock, and compares their names as text
+_FORGET = "delete from sendcloud._dlt_pipeline_state where pipeline_name = $pipeline and _dlt_load_id > $load_id"
 _FUTURE = """
     select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
 """
@@ -44,6 +46,21 @@ def correct_tables(connection: Session, stats: ReadStats) -> None:
             if column in existing:
                 _correct(connection, stats, table, column)
     connection.execute(_PUBLISH_AGAIN)
+
+
+def forget_later_states(connection: Session, pipeline: str, load_id: str) -> None:
+    """Deletes the pipeline's states with a later load id than the load that has just been completed.
+
+    Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id, so
+    until the clock caught up, every run would begin with this state, and read more than necessary.
+
+    Args:
+        connection: a session that can access the account's tables.
+        pipeline: the name of dlt's pipeline.
+        load_id: the id of the completed load.
+    """
+    if connection.has_table("_dlt_pipeline_state"):
+        connection.execute(_FORGET, {"pipeline": pipeline, "load_id": load_id})
 
 
 def correct_receipts(connection: Session, stats: ReadStats) -> None:

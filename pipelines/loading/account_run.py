@@ -13,6 +13,7 @@ from typing import NamedTuple
 import dlt
 from dlt.extract import DltSource
 
+from pipelines.bookkeeping.future_times import forget_later_states
 from pipelines.bookkeeping.receipts import observed_before
 from pipelines.config.account_settings import (
     SourceSettings,
@@ -213,7 +214,9 @@ def _load_extracted(pipeline: dlt.Pipeline, steps: _Steps, one: AccountRun) -> N
         started = time.monotonic()
         pipeline.normalize()
         one.backend.check_lock()  # after a suspension, this run's rows may be older than those in the table
-        pipeline.load()
+        info = pipeline.load()
+        with one.backend.session() as session:
+            forget_later_states(session.for_account(receipt.account), pipeline.pipeline_name, max(info.loads_ids))
         receipt.seconds_loaded += time.monotonic() - started
     receipt.rows_new, receipt.rows_changed = detector.new, detector.changed
     receipt.rows_unchanged, receipt.rows_cancelled = detector.unchanged, detector.cancelled

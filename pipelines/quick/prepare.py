@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pipelines.loading.plan import RunPlan
 from pipelines.quick.marks import ENVIRONMENT, installation_mark
 from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
 from pipelines.quick.settings_again import Place, find_place, find_warehouse
-from pipelines.receipt import Receipt
+from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.http.credentials import BASIC
 from sources.sendcloud.http.origins import LOOPBACK, origin_of
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, machine_time
@@ -51,10 +50,11 @@ def prepare_quick_run(plan: RunPlan, mark: str, incidents: Sequence[Path], recei
         incidents: the files that would contain incidents.
         receipts: the receipts of the run.
     """
-    record = None
+    with suppress(OSError):
+        record_path(find_warehouse(plan.project)).unlink(missing_ok=True)
     with suppress(Exception):
-        record = _draft(plan, receipts, mark, incidents) if get_setting(SETTING) else None
-    _save(plan.project, record)
+        if get_setting(SETTING) and (record := _draft(plan, receipts, mark, incidents)):
+            _save(record, plan.project)
 
 
 def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]) -> QuickRecord | None:
@@ -85,16 +85,12 @@ def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Seq
     )
 
 
-def _save(project: Path, record: QuickRecord | None) -> None:
-    """Writes the record, if there is one, or else removes an older record."""
-    path = record_path(Path(record.warehouse)) if record else record_path(find_warehouse(project))
-    with suppress(OSError):
-        if not record or record.mark != installation_mark(project):
-            path.unlink(missing_ok=True)
-            return
+def _save(record: QuickRecord, project: Path) -> None:
+    """Writes the record, unless the settings have changed since the run began."""
+    if record.mark == installation_mark(project):
         record.warehouse_mark = file_identity(Path(record.warehouse))
         record.published_mark = file_identity(Path(record.published))
-        write_record(path, record)
+        write_record(record_path(Path(record.warehouse)), record)
 
 
 def _may_repeat(plan: RunPlan, receipts: Sequence[Receipt]) -> bool:
@@ -148,7 +144,8 @@ def _needs_requests(address: str) -> bool:
 
 def _receipt_values(receipt: Receipt, repeat: Repeat) -> dict[str, Any]:
     """Returns the values of the next receipt that do not depend on the time."""
-    values: dict[str, Any] = msgspec.to_builtins(asdict(repeat.facts))
+    # dataclasses.asdict counts the items of a Counter instead of copying it
+    values: dict[str, Any] = msgspec.to_builtins({name: getattr(repeat.facts, name) for name in READ_FACTS})
     return values | {
         "outcome": "succeeded",
         "rows_unchanged": repeat.rows,

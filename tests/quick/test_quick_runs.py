@@ -48,6 +48,27 @@ def test_a_quick_run_leaves_what_an_ordinary_run_leaves(settled: Installation, a
     assert leftovers(settled) == []
 
 
+def test_unknown_and_unreadable_fields_are_counted_as_by_an_ordinary_run(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    for _ in range(ELEVEN):
+        world.advance(minutes=20)
+        world.book()
+    world.change(world.records()[0]["id"], colour="red")
+    for record in world.records()[:2]:
+        world.change(record["id"], contract="twelve")
+    ordinary(installation, api)
+
+    done = quick(installation, api)
+
+    assert done
+    assert done.receipts[0].unknown_fields == {"colour": 1}
+    assert list(done.receipts[0].unreadable_fields.values()) == [2]
+    rows = installation.rows("select unknown_fields, unreadable_fields from sendcloud.pickup_runs")
+    assert len(rows) == 2
+    assert rows[0] == rows[1]
+
+
 def test_quick_runs_follow_one_another(settled: Installation, world: World, api: Sandbox) -> None:
     for number in (2, 3, 4):
         done = quick(settled, api)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from dlt.common.storages import load_package
 
 from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.destinations import DESTINATION
 from tests.support.installation import Installation, as_rows, as_sent
 from tests.support.short_lists import date
 from tests.support.walking import walked
@@ -65,6 +68,28 @@ def test_run_with_one_wrong_clock_keeps_reading_open_pickups(
 
     assert (wrong.open_pickups, right.open_pickups, receipt.open_pickups) == (20, 20, 19)
     assert (receipt.rows_changed, installation.pickups()) == (1, as_rows(world.records()))
+
+
+@pytest.mark.skipif(DESTINATION == "delta", reason="on a lake, dlt stores states in files, which stay")
+def test_a_load_made_while_this_machines_clock_was_ahead_does_not_hide_later_states(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt restores the state of the load with the latest time. All 20 pickups are open until they are cancelled."""
+    with monkeypatch.context() as patched:
+        patched.setattr(load_package, "increasing_precise_time", lambda: time.time() + 18 * 86400)
+        installation.run(api)
+    world.advance(minutes=15)
+    for pickup in ids(world):
+        world.cancel(pickup)
+    after = installation.run(api)
+    world.advance(minutes=15)
+
+    receipt = installation.run(api)
+
+    assert after.frontier
+    assert receipt.frontier
+    assert receipt.frontier > after.frontier
+    assert receipt.frontier == receipt.watermark - timedelta(hours=1)
 
 
 def test_receipt_and_check_name_the_difference_between_the_clocks(installation: Installation, api: Sandbox) -> None:
