@@ -49,7 +49,7 @@ def _freeze_objects() -> None:
     Without the searches, DuckDB 1.5 releases its objects after Python has ended. Python 3.14 then aborts the process
     with SIGABRT, although the command succeeded (duckdb-python, issue 531). DuckDB 2.0.0 prints `nanobind: leaked …`.
     """
-    duckdb = sys.modules.get("_duckdb") or sys.modules.get("duckdb")
+    duckdb = sys.modules.get("_duckdb")
     if duckdb is None or (sys.version_info < (3, 14) and duckdb.__version__.startswith("1.")):
         gc.freeze()
 

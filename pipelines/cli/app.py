@@ -12,6 +12,7 @@ from pipelines import json_logs, lean_imports
 from pipelines.cli import accounts
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.reading import commands
+from pipelines.cli.reading.options import parse_day
 from pipelines.output import print_text
 from pipelines.typer_workarounds import defer_pydantic
 
@@ -67,6 +68,10 @@ def run(
     context: typer.Context,
     account: Annotated[str | None, typer.Option(help="Load only this account; default: all accounts.")] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again, ideally weekly.")] = False,
+    back_to: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Read at least the pickups booked since this day (UTC), settled ones too."),
+    ] = None,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for another run to end.", min=0)] = 0,
     timeout: Annotated[
         int | None,
@@ -88,6 +93,8 @@ def run(
     ] = "text",
 ) -> None:
     """Load new and changed pickups, check them, and publish them. For example: pickups run --json"""
+    if back_to and (sweep or dry_run):
+        raise typer.BadParameter("can't be combined with --sweep or --dry-run", param_hint="--back-to")
     if dry_run:
         from pipelines.cli.dry_run import print_dry_run
 
@@ -99,9 +106,10 @@ def run(
         termination.end_on_sigterm(timeout)
     elif timeout:
         raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
-    from pipelines.cli.run import run_and_report
+    from pipelines.cli.run import RunRequest, run_and_report
 
-    raise typer.Exit(run_and_report(account, sweep=sweep, wait_seconds=wait, as_json=json, is_quiet=quiet))
+    options = RunRequest(account, sweep, parse_day("back-to", back_to), wait, quiet)
+    raise typer.Exit(run_and_report(options, as_json=json))
 
 
 @app.command()

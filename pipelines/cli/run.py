@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from pipelines import json_logs
 from pipelines.cli import termination
@@ -19,17 +21,30 @@ from pipelines.quick.prepare import prepare_quick_run
 from pipelines.receipt import Receipt
 
 
-def run_and_report(
-    account: str | None, *, sweep: bool, wait_seconds: float, as_json: bool, is_quiet: bool = False
-) -> int:
+class RunRequest(NamedTuple):
+    """What the command line asks of a run.
+
+    Attributes:
+        account: the only account to load; None loads all accounts.
+        sweep: whether to also read settled pickups again.
+        read_back_to: the booking time (UTC) that the run must reach, even if its pickups are settled, or None.
+        wait_seconds: how long to wait for another run to end.
+        is_quiet: whether to print only errors and the receipts of runs with new findings.
+    """
+
+    account: str | None
+    sweep: bool
+    read_back_to: datetime | None
+    wait_seconds: float
+    is_quiet: bool
+
+
+def run_and_report(request: RunRequest, *, as_json: bool) -> int:
     """Runs the pipeline and prints a receipt for each account.
 
     Args:
-        account: the only account to load; None loads all accounts.
-        sweep: whether to also read settled pickups again.
-        wait_seconds: how long to wait for another run to end.
+        request: what to run.
         as_json: whether to print each receipt as a JSON object on one line.
-        is_quiet: whether to print only errors and the receipts of runs with new findings.
 
     Returns:
         The most severe exit code among the accounts.
@@ -37,8 +52,8 @@ def run_and_report(
     Raises:
         SendcloudError, PipelineError: the whole run stopped, or its only account failed.
     """
-    receipts = _run_with_alerts(account, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
-    print_receipts(receipts, as_json=as_json, is_quiet=is_quiet)
+    receipts = _run_with_alerts(request)
+    print_receipts(receipts, as_json=as_json, is_quiet=request.is_quiet)
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
     for failure in {id(receipt.failure): receipt.failure for receipt in receipts if receipt.failure}.values():
@@ -48,7 +63,7 @@ def run_and_report(
     return exit_code
 
 
-def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, is_quiet: bool) -> list[Receipt]:
+def _run_with_alerts(request: RunRequest) -> list[Receipt]:
     """Executes the run, sends alerts and returns the receipts.
 
     Alerts are sent after the run has ended and the project is no longer active, even if the run failed or never began.
@@ -58,10 +73,10 @@ def _run_with_alerts(account: str | None, *, sweep: bool, wait_seconds: float, i
     try:
         with project_context() as project:
             settings = alerts.read_settings(project)
-            plan = plan_run(project, [account] if account else None)
+            plan = plan_run(project, [request.account] if request.account else None, request.read_back_to)
             termination.call_on_timeout(partial(_report_timeout, settings, plan))
             prepare = partial(prepare_quick_run, plan, mark, settings.incident_files)
-            receipts = _execute(plan, prepare, sweep=sweep, wait_seconds=wait_seconds, is_quiet=is_quiet)
+            receipts = _execute(plan, prepare, request)
     except Exception as error:
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
@@ -74,19 +89,16 @@ def _report_timeout(settings: alerts.AlertSettings, plan: RunPlan, why: str) -> 
     alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
 
 
-def _execute(
-    plan: RunPlan,
-    prepare: Callable[[Sequence[Receipt]], None],
-    *,
-    sweep: bool,
-    wait_seconds: float,
-    is_quiet: bool,
-) -> list[Receipt]:
+def _execute(plan: RunPlan, prepare: Callable[[Sequence[Receipt]], None], request: RunRequest) -> list[Receipt]:
     if warning := unused_credentials_warning(plan.sections):
         json_logs.print_or_log("warning", warning)
-    with show_progress(plan.accounts, is_quiet=is_quiet) as on_progress:
+    with show_progress(plan.accounts, is_quiet=request.is_quiet) as on_progress:
         receipts = execute_plan(
-            plan, sweep=sweep, wait_seconds=wait_seconds, on_progress=on_progress, before_unlock=prepare
+            plan,
+            sweep=request.sweep,
+            wait_seconds=request.wait_seconds,
+            on_progress=on_progress,
+            before_unlock=prepare,
         )
     for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):
         json_logs.print_or_log("warning", restored)

@@ -22,7 +22,7 @@ from pipelines.config.settings_file import readable_content
 from sources.sendcloud.errors import SettingsError
 
 SOURCE_SECTION, ACCOUNTS_SECTION = "sources.sendcloud", "sources.sendcloud.accounts"
-INTERNAL_ARGUMENTS = ("credentials", "part", "stats")  # these arguments of the source are not settings
+INTERNAL_ARGUMENTS = ("credentials", "part", "read_back_to", "stats")  # these arguments of the source are not settings
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", datetime: "a timestamp"}
 INSTANT_RULE = "with a UTC offset and, in the file, without quotes: 2026-01-31T00:00:00Z"
 EXAMPLE_PREFIX = "your "  # every value in example.secrets.toml begins with this text

@@ -82,7 +82,7 @@ class PickupFilter(NamedTuple):
             _check_list(argument, names)
         if by not in CLOCKS:
             raise FilterError("by", f"by is {by!r}; it must be {' or '.join(map(repr, CLOCKS))}")
-        begin, end = _instant("since", since), _instant("until", until)
+        begin, end = to_instant("since", since), to_instant("until", until)
         if begin and end and begin >= end:
             raise FilterError("since", f"since ({_shown(begin)}) must be before until ({_shown(end)})")
         clock: Clock = "booking" if by == "booking" and (begin or end) else "window"
@@ -148,7 +148,16 @@ def _spelled(countries: Sequence[str] | None) -> list[str] | None:
     return None if countries is None else [name if name == NO_COUNTRY else name.upper() for name in countries]
 
 
-def _instant(argument: str, value: Bound) -> datetime | None:
+def to_instant(argument: str, value: Bound) -> datetime | None:
+    """Returns the time in UTC, or None if there is none.
+
+    Args:
+        argument: the name of the argument, for the message.
+        value: an ISO 8601 string, a date or a datetime. A date means midnight. The default time zone is UTC.
+
+    Raises:
+        FilterError: the value is not a time.
+    """
     if value is None:
         return None
     try:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import dlt
@@ -85,7 +85,7 @@ class AccountRun:
         """Statistics about what has been read so far."""
         return self.receipt.stats
 
-    def configure(self, sections: AccountSections, *, sweep: bool) -> None:
+    def configure(self, sections: AccountSections, *, sweep: bool, read_back_to: datetime | None = None) -> None:
         """Resolves the account's settings and builds its source, before anything is requested or written.
 
         If a setting is invalid, the account fails.
@@ -93,9 +93,10 @@ class AccountRun:
         Args:
             sections: the sections of all configured accounts.
             sweep: whether to read settled pickups again.
+            read_back_to: see `RunPlan`.
         """
         try:
-            self.settings = resolve_account_settings(self.receipt.account, sections)
+            self.settings = resolve_account_settings(self.receipt.account, sections) | {"read_back_to": read_back_to}
             self.part = "sweep" if sweep else "head"
             self.stats.kept_pages = [] if get_setting("pipeline.quick_runs") and not sweep else None
             self.source = build_source(self.settings, self.part, self.stats)

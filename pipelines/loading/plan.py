@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,20 +18,25 @@ class RunPlan(NamedTuple):
         accounts: the names of the accounts to read, in order.
         configured: the names of all configured accounts.
         sections: the sections of all configured accounts.
+        read_back_to: the booking time (UTC) that the run must reach, even behind the frontier, or None.
     """
 
     project: Path
     accounts: list[str]
     configured: list[str]
     sections: AccountSections
+    read_back_to: datetime | None = None
 
 
-def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> RunPlan:
+def plan_run(
+    project: Path, accounts: Sequence[str | None] | None = None, read_back_to: datetime | None = None
+) -> RunPlan:
     """Returns the plan for a run. Requires an active project.
 
     Args:
         project: the project folder.
         accounts: the names of the accounts to read; default all. An item of None stands for the only account.
+        read_back_to: see `RunPlan`.
 
     Raises:
         UnknownAccount: an account is not configured.
@@ -39,4 +45,4 @@ def plan_run(project: Path, accounts: Sequence[str | None] | None = None) -> Run
     sections = configured_accounts()
     names = list(sections) or [default_account()]
     wanted = names if accounts is None else [resolve_account(account, sections) for account in dict.fromkeys(accounts)]
-    return RunPlan(project, wanted, names, sections)
+    return RunPlan(project, wanted, names, sections, read_back_to)

@@ -67,6 +67,7 @@ def sendcloud_source(
     request_max_attempts: int = 7,
     account_timeout: float = 0.0,
     part: ReadPart = "whole",
+    read_back_to: datetime | None = None,
     stats: ReadStats | None = None,
 ) -> Sequence[DltResource]:
     """Creates the resources for one Sendcloud account: its pickups, and the records that can't be loaded.
@@ -96,6 +97,8 @@ def sendcloud_source(
         part: `whole` reads everything in one package. To read several packages, use `head`, and then `history` as long
             as `stats.has_more` is true. If a run crashes, the next run resumes after the last complete package. To
             reread settled pickups too, use `sweep` instead of `head`. `part` is an argument, not a setting.
+        read_back_to: a time in UTC. A walk from the top reads at least the pickups booked since then, even if they are
+            settled. `read_back_to` is an argument, not a setting.
         stats: collects counts for progress displays and the receipt. `stats` is an argument, not a setting.
 
     Returns:
@@ -115,7 +118,7 @@ def sendcloud_source(
     _to_utc(dlt.config.get("sources.sendcloud.pickups.created_at.initial_value"))  # dlt 1.31 fails on an invalid date
     _check_address_section(base_url=base_url, token_url=token_url)
     spans = timedelta(hours=overlap_hours), timedelta(days=settle_days), timedelta(days=max_lookback_days)
-    rules = Rules(*spans, page_size, pages_per_package)
+    rules = Rules(*spans, page_size, pages_per_package, read_back_to)
     stats = stats or ReadStats()
     pace = RateLimiter(requests_per_minute, stats.sent_at)  # all load packages of a run share one rate limit
     version = version_of(api_version)
@@ -153,7 +156,7 @@ def sendcloud_source(
         stats.watermark = max(filter(None, [_to_utc(last_value), walked.newest_created_at]), default=None)
         memories[account] = walked.memory
         result = walked
-        stats.repeat = predict_repeat(client, walked.memory, rules, span, stats)
+        stats.repeat = predict_repeat(client, walked.memory, rules._replace(read_back_to=None), span, stats)
         yield from _batches(walked.rows)
 
     @dlt.resource(

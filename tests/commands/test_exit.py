@@ -24,7 +24,7 @@ def test_objects_are_searched_at_exit_if_duckdb_needs_it(
     calls: list[str] = []
     monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
     monkeypatch.setattr(sys, "version_info", python)
-    monkeypatch.setitem(sys.modules, "duckdb", SimpleNamespace(__version__=duckdb) if duckdb else None)
+    monkeypatch.setitem(sys.modules, "_duckdb", SimpleNamespace(__version__=duckdb) if duckdb else None)
 
     lean_imports._freeze_objects()
 

@@ -36,7 +36,7 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
 ]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-NOT_SETTINGS = {"credentials", "part", "stats"}
+NOT_SETTINGS = {"credentials", "part", "read_back_to", "stats"}
 
 
 def reference(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from pipelines.cli.app import app
+from pipelines.cli.run import RunRequest
 from pipelines.quick.command_line import RunOptions, parse_run
 
 ACCEPTED = {
@@ -30,6 +31,7 @@ REFUSED = (
     "run --help",
     "--debug run",
     "run --account",
+    "run --back-to 2026-10-01",
     "run --account=",
     "run --json=yes",
     "run --timeout soon",
@@ -44,8 +46,8 @@ REFUSED = (
 def test_typer_reads_an_accepted_command_line_in_the_same_way(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: dict[str, Any] = {}
 
-    def note(account: str | None, **options: Any) -> int:
-        taken.update(account=account, **options)
+    def note(request: RunRequest, **options: Any) -> int:
+        taken.update(request._asdict(), **options)
         return 0
 
     monkeypatch.setattr("pipelines.cli.run.run_and_report", note)

@@ -15,7 +15,7 @@ from tests.support.both_ways import Files, differences, left_by_run, ordinary, q
 from tests.support.installation import TOP, Installation, nothing_is_sent_to
 from tests.support.invariants import leftovers
 
-pytestmark = pytest.mark.v3
+pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.versions]
 ELEVEN = 11  # enough pickups to prove the order of the list
 
 

@@ -11,6 +11,8 @@ import typer
 from pipelines.output import visible
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipelines.destinations.filter import PickupFilter
 
 OPTIONS = {"accounts": "--account", "carriers": "--carrier", "countries": "--country"}
@@ -56,6 +58,18 @@ def parse_filter(
             until=until,
             by=by,
         )
+
+
+def parse_day(option: str, text: str | None) -> datetime | None:
+    """Returns the time in UTC that the option (such as `back-to`) names, or None if the option is not given.
+
+    Raises:
+        BadParameter: the text is not a time.
+    """
+    from pipelines.destinations.filter import to_instant
+
+    with usage_errors():
+        return to_instant(option, text)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Rules(NamedTuple):
     max_lookback: timedelta
     page_size: int = 500
     pages_per_package: int = 400
+    read_back_to: datetime | None = None  # an argument of the source, and not a setting
 
 
 class Memory(TypedDict, total=False):
@@ -62,15 +63,16 @@ class Memory(TypedDict, total=False):
 def compute_frontier(memory: Memory, rules: Rules) -> datetime | None:
     """Returns the earliest booking time that a run must read, or None if the run must read the whole list.
 
-    The frontier is min(newest listed, oldest open) - overlap. An open pickup counts only if it was booked at most
-    max_lookback before the newest pickup. Otherwise, a pickup with a window in 2035 would force full reads for ten
-    years.
+    The frontier is min(newest listed, oldest open) - overlap, or `read_back_to` if that is earlier. An open pickup
+    counts only if it was booked at most max_lookback before the newest pickup. Otherwise, a pickup with a window in
+    2035 would force full reads for ten years.
     """
     newest = memory.get("newest_listed_at")
     if newest is None:
         return None
     oldest_open = memory.get("oldest_open_at") or newest
-    return max(min(newest, oldest_open), newest - rules.max_lookback) - rules.overlap
+    frontier = max(min(newest, oldest_open), newest - rules.max_lookback) - rules.overlap
+    return min(frontier, rules.read_back_to or frontier)
 
 
 def has_reached_end(memory: Memory) -> bool:
