@@ -76,7 +76,7 @@ def compose_page(
     ]
     data = {"rates": rates, "present": present, "names": names, "options": lists, "flags": flags}
     data |= {"made": f"{made_at:%Y-%m-%dT%H:%M:%SZ}", "note": NOTE, "noPicture": NO_PICTURE}
-    data["everything"] = {kind: entries[0].label for kind, entries in options.items()} | {"period": f"the {WHOLE}"}
+    data["everything"] = {kind: entries[0].label for kind, entries in options.items()} | {"period": WHOLE}
     left = MOST_BYTES - len("".join([*body, to_json(data)]).encode())
     data["sections"] = {
         one.name: {"follows": one.follows, "answers": one.answers, "nothing": one.nothing}
@@ -99,5 +99,5 @@ def _next_title(as_of: datetime | None, made_at: datetime) -> str:
 
 
 def _left_out(choices: Choices) -> list[str]:
-    words = f"The totals also contain {choices.left_out} that the lists of choices leave out."
+    words = f"The totals also include {choices.left_out} that you can't choose above."
     return [f'<p class="reach">{to_html(words)}</p>\n'] if choices.left_out else []

@@ -20,7 +20,7 @@ WEEKS = (  # the rows of the weekly view are many, and its other columns would t
     "cancellation_rate_low, cancellation_rate_high, is_week_mature, is_early_signal_complete, watched_48_hours, "
     "cancelled_within_48_hours, cancelled_within_48_hours_rate"
 )
-WHOLE, PERIODS = "whole time", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
+WHOLE, PERIODS = "all dates", {"last 12 months": 365, "last 13 weeks": 91, "last 4 weeks": 28}
 
 
 class Choices(NamedTuple):
@@ -56,7 +56,7 @@ class Present(NamedTuple):
 
 
 def plain_rates(choices: Choices, rates: Sequence[Sequence[Rates]]) -> dict[tuple[str | None, str | None, str], float]:
-    """Returns the cancellation rates of the whole time by account, country and carrier."""
+    """Returns the cancellation rates of all dates by account, country and carrier."""
     return {
         (None if row["is_every_account"] else row["account"], country, row["carrier"]): row["cancellation_rate"]
         for country, periods in zip(choices.countries, rates, strict=True)

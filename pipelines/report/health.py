@@ -87,4 +87,4 @@ def _headline(as_of: datetime | None, problems: list[str], last: Mapping[str, Ro
         )
     read = f"read {age((made_at - as_of) / timedelta(hours=1))} before this page was made"
     runs = "the last run succeeded" if len(last) == 1 else f"the last runs of all {len(last)} accounts succeeded"
-    return f"Data as of {minute(as_of)} UTC, fresh and sound: {read}; {runs}; every must-pass check passed."
+    return f"Data as of {minute(as_of)} UTC, up to date and checked: {read}; {runs}; every must-pass check passed."

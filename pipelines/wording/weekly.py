@@ -43,7 +43,7 @@ def rate_by_week(weeks: Rows) -> Texts:
     if len(mature) > 1:
         rates = [row["cancellation_rate"] for row in mature if row["rated"] >= ENOUGH or row in (first, last)]
         bounds = f"between {percent(min(rates))} and {percent(max(rates))}"
-        told.append(f"Over {count(len(mature), 'complete week')}, the rate lay {bounds}.")
+        told.append(f"Over {count(len(mature), 'complete week')}, the rate was {bounds}.")
     return told
 
 

@@ -233,7 +233,7 @@ def test_report_says_demo_data_until_a_run_has_published(
 
     text = text_of(Path(page))
     assert "DEMO DATA No run has published anything yet, so these are the invented pickups" in text
-    assert "fresh and sound" not in text
+    assert "up to date and checked" not in text
 
 
 def test_show_prints_the_carriers_of_the_notebooks_in_their_order(shop: tuple[Installation, Sandbox]) -> None:

@@ -122,7 +122,7 @@ def test_next_day_counts_its_pickups_and_expected_cancellations() -> None:
 
     assert next_figure(rows, NOON) == (
         "13 pickups",
-        "About 1 will probably still be cancelled (3 without an estimate). Up to Wed 8 Apr 2026: 25.",
+        "About 1 will probably still be cancelled (3 without an estimate). 25 pickups up to Wed 8 Apr 2026.",
     )
     assert next_figure([], NOON) == ("0 pickups", "No later pickup is booked.")
 
@@ -170,7 +170,7 @@ def test_health_is_sound_only_if_every_account_is_fresh_and_complete() -> None:
     fresh, old = receipt("north", 0.5), receipt("south", 50)
 
     assert judge([fresh], {}, NOON, 2.0).problems == []
-    assert "fresh and sound: read 30 minutes before" in judge([fresh], {}, NOON, 2.0).headline
+    assert "up to date and checked: read 30 minutes before" in judge([fresh], {}, NOON, 2.0).headline
     assert judge([fresh, old], {}, NOON, 2.0).problems == ["Account south last read 2 days before this page was made."]
     assert judge([receipt("north", 0.5, history_complete=False)], {"north": 1}, NOON, 2.0).problems == [
         "The history of account north is not loaded completely yet.",

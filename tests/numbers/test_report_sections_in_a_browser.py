@@ -142,7 +142,7 @@ def test_a_section_says_which_choices_it_does_not_follow_and_only_then(wide: Any
     chosen(wide, period=1)
     assert wide.locator(".figure .period-note").all_text_contents() == ["The period doesn't change this."] * 3
     assert wide.locator(".figure .period-note").first.is_visible()
-    includes = "This part doesn't follow all of your choices. It includes the whole time."
+    includes = "This part doesn't follow all of your choices. It includes all dates."
     assert said(wide, "weeks", "note") == includes
     assert said(wide, "accounts", "note") == ""
 

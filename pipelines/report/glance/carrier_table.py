@@ -35,6 +35,7 @@ COLUMNS = [
     Column(
         "Late",
         about="Of cancelled pickups booked a day or more ahead: cancelled less than 24 hours before the window opened",
+        hint="of cancellations",
     ),
     Column("Failed", about="Share of finished pickups that the carrier never accepted"),
     Column(

@@ -73,7 +73,7 @@ def next_figure(upcoming: Iterable[Row], as_of: datetime | None) -> Figure:
     of_week = [row for row in rows if row["window_opens_day_local"] <= as_of.date() + timedelta(days=7)]
     later = [row for row in rows if row["window_opens_day_local"] >= tomorrow]
     (week,) = sums(of_week, "pickups")
-    more = f" Up to {day(tomorrow + timedelta(days=6))}: {week:,}." if later and week else ""
+    more = f" {count(week, 'pickup')} up to {day(tomorrow + timedelta(days=6))}." if later and week else ""
     words = expected_cancellations(of_day) if of_day else next_day(later)
     return count(sums(of_day, "pickups")[0], "pickup"), words + more
 
