@@ -1,7 +1,7 @@
 """Requests an account's pages without `requests`, and compares them with those of the last run.
 
-Importing `requests` and dlt's retrying client takes ten times as long as requesting a few pages. Everything unusual,
-even a failed request, is left to an ordinary run. This module therefore needs no retries, proxies or messages.
+Everything unusual, even a failed request, is left to an ordinary run. This module therefore needs no retries, proxies
+or messages.
 """
 
 from __future__ import annotations
@@ -9,39 +9,30 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from socket import SHUT_RDWR, socket
-from threading import Timer
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from http.client import HTTPException, HTTPResponse
+from typing import NamedTuple
+from urllib.parse import urljoin
 
 import msgspec
 
+from pipelines.quick.connection import Connection
 from pipelines.quick.record import AccountRecord
+from pipelines.quick.token import basic_header, bearer_header
 from sources.sendcloud.api.dates import served_at
 from sources.sendcloud.api.versions import VERSIONS
 from sources.sendcloud.http.redaction import SecretMask
 from sources.sendcloud.reading.clocks import ClockReading, machine_time
 from sources.sendcloud.records.envelope import digest_page
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
 MAX_BODY_BYTES = 64 * 2**20
 MAX_REDIRECTS = 3
-REQUEST_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)
-# Only the plainest addresses are followed, because parsers disagree about others. Their origin is compared as text.
-ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[::1\])(?::\d{1,5})?")
-TARGET = re.compile(r"/[A-Za-z0-9/?&=%._~:+,-]*")
 CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
 class Listed(NamedTuple):
-    """The clock readings for each page, and the number of requests."""
+    """The clock readings for each page, and the number of requests, which include one for an access token."""
 
     clocks: list[ClockReading]
     requests: int
@@ -56,8 +47,9 @@ class _Reply(NamedTuple):
 def list_same_pages(record: AccountRecord, keys: SecretMask, ends_at: float) -> Listed | None:
     """Returns how the pages were requested if they have the same records as in the last run, else None.
 
-    Requests as many pages as the record has, and compares each before requesting the next. `keys` are sent only to the
-    origin of the first page. `ends_at` is the time (time.monotonic) at which to give up.
+    Requests as many pages as the record has, and compares each before requesting the next. `keys` or a token are sent
+    only to the origin of the first page, and a client id and secret only to the token endpoint. `ends_at` is the time
+    (time.monotonic) at which to give up.
     """
     try:
         walk = _Walk(record, keys, ends_at)
@@ -68,53 +60,16 @@ def list_same_pages(record: AccountRecord, keys: SecretMask, ends_at: float) -> 
         return None
 
 
-class Connection:
-    """Keeps one connection to the origin of an address, and ends it after `seconds`.
-
-    A socket's own timeout is not enough, because it begins again with each byte.
-    """
-
-    def __init__(self, address: str, seconds: float) -> None:
-        found = ORIGIN.match(address)
-        if not found:
-            raise ValueError("an ordinary run reads this address")
-        self.origin, parts = found[0], urlsplit(found[0])
-        host = parts.hostname or ""
-        self._end = Timer(max(seconds, 0), self._shut_down)
-        self._end.daemon = True
-        self._http: HTTPConnection
-        if parts.scheme == "https":
-            self._http = HTTPSConnection(host, parts.port, timeout=REQUEST_SECONDS, context=_certificates())
-        else:
-            self._http = HTTPConnection(host, parts.port, timeout=REQUEST_SECONDS)
-
-    def __enter__(self) -> Connection:
-        self._end.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.cancel()
-        self._http.close()
-
-    def _shut_down(self) -> None:
-        if self._http.sock:
-            with suppress(OSError):
-                socket.shutdown(self._http.sock, SHUT_RDWR)  # an SSLSocket's own method would forget its state
-
-    def get(self, target: str, headers: dict[str, str]) -> HTTPResponse:
-        self._http.request("GET", target, headers=headers)
-        return self._http.getresponse()
-
-
 class _Walk:
     def __init__(self, record: AccountRecord, keys: SecretMask, ends_at: float) -> None:
         self.record, self.keys, self.ends_at = record, keys, ends_at
         self.connection = Connection(record.first_page, ends_at - time.monotonic())
-        self.requests = 0
+        self.requests = 1 if record.token_url else 0
+        token_url = record.token_url
         self.headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "Authorization": f"Basic {b64encode(':'.join(keys.pair).encode()).decode()}",
+            "Authorization": bearer_header(record, token_url, keys, ends_at) if token_url else basic_header(keys),
             "User-Agent": "sendcloud-pickups",
         }
 
@@ -139,7 +94,7 @@ class _Walk:
             if time.monotonic() >= self.ends_at:
                 raise TimeoutError
             self.requests += 1
-            reply = self.connection.get(self._target(link), self.headers)
+            reply = self.connection.request("GET", link, self.headers)
             body = reply.read(MAX_BODY_BYTES + 1)
             if reply.status == 200:
                 clocks = ClockReading(served_at(dict(reply.headers)), machine_time())
@@ -148,12 +103,6 @@ class _Walk:
                 break
             link = urljoin(link, reply.headers["Location"])
         raise ValueError("an ordinary run asks again")
-
-    def _target(self, link: str) -> str:
-        target = link.removeprefix(self.connection.origin)
-        if target == link or not TARGET.fullmatch(target):
-            raise ValueError("an ordinary run judges this link")
-        return target
 
     def _content(self, reply: HTTPResponse, body: bytes) -> bytes:
         """Returns the decoded body. Raises ValueError if the body is not plain JSON in UTF-8, or repeats a key."""
@@ -171,12 +120,3 @@ class _Walk:
         if not body.startswith(b"{") or self.keys.appear_in(body) or self.keys.appear_in(link):
             raise ValueError("an ordinary run judges this body")
         return body
-
-
-def _certificates() -> SSLContext:
-    """Returns a context with the certificates that `requests` uses too."""
-    import ssl
-
-    import certifi
-
-    return ssl.create_default_context(cafile=certifi.where())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
+from pipelines.quick.connection import ORIGIN, Connection
 from pipelines.quick.marks import ENVIRONMENT
-from pipelines.quick.pages import ORIGIN, Connection
 
 SECONDS = 5.0
 
@@ -17,9 +17,9 @@ def is_accepted(url: str) -> bool:
     if not found or any(name.upper().endswith("_PROXY") for name in ENVIRONMENT):
         return False
     parts = urlsplit(url)
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    address = f"{found[0]}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
     try:
         with Connection(url, SECONDS) as connection:
-            return 200 <= connection.get(target, {}).status < 300
+            return 200 <= connection.request("GET", address, {}).status < 300
     except (OSError, HTTPException, ValueError):
         return False

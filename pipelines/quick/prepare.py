@@ -22,7 +22,7 @@ from pipelines.quick.marks import ENVIRONMENT, installation_mark
 from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
 from pipelines.quick.settings_again import Place, find_place, find_warehouse
 from pipelines.receipt import READ_FACTS, Receipt
-from sources.sendcloud.http.credentials import BASIC
+from sources.sendcloud.http.credentials import OAUTH2
 from sources.sendcloud.http.origins import LOOPBACK, origin_of
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, machine_time
 from sources.sendcloud.reading.repeat import Repeat
@@ -116,8 +116,10 @@ def _account_record(
     section = account_section(receipt.account) if receipt.account in plan.sections else SOURCE_SECTION
     keys = [find_place(f"{section}.credentials.{name}", value, plan.project, salt) for name, value in pair.items()]
     places: list[Place] = [place for place in keys if place]
-    is_slow = len(repeat.digests) * REQUESTS_PER_PAGE > settings["requests_per_minute"]
-    if tuple(pair) != BASIC or len(places) < len(pair) or is_slow or _needs_requests(repeat.first_page):
+    is_slow = len(repeat.digests) * REQUESTS_PER_PAGE >= settings["requests_per_minute"]
+    token_url: str | None = settings["token_url"] if tuple(pair) == OAUTH2 else None
+    addresses = filter(None, [repeat.first_page, token_url])
+    if len(places) < len(pair) or is_slow or any(map(_needs_requests, addresses)):
         return None
     times = [at for at in (repeat.unchanged_until, maturities.get(receipt.account)) if at]
     return AccountRecord(
@@ -133,6 +135,7 @@ def _account_record(
         observed_at=receipt.observed_at,
         machine_at=machine_time(),
         receipt=_receipt_values(receipt, repeat),
+        token_url=token_url,
     )
 
 

@@ -43,6 +43,7 @@ class AccountRecord(Struct):
     observed_at: datetime
     machine_at: datetime
     receipt: dict[str, Any]
+    token_url: str | None = None  # the token endpoint, if the account uses OAuth2
 
 
 class QuickRecord(Struct):

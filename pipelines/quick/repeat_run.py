@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote_plus
 
 from pipelines import lean_imports
 from pipelines.destinations.file_lock import exclusive_lock
@@ -111,7 +112,8 @@ def _list_all(
 ) -> list[Listed | None]:
     def read(one: AccountRecord, pair: list[str | None]) -> Listed | None:
         public, secret = (str(key) for key in pair)
-        return list_same_pages(one, SecretMask({"public_key": public, "secret_key": secret}), ends_at)
+        keys = SecretMask({"public_key": public, "secret_key": secret}, quote_plus if one.token_url else str)
+        return list_same_pages(one, keys, ends_at)
 
     if len(chosen) == 1:
         return [read(chosen[0], pairs[0])]

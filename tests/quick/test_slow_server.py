@@ -11,7 +11,7 @@ from http.client import HTTPException
 
 import pytest
 
-from pipelines.quick.pages import Connection
+from pipelines.quick.connection import Connection
 
 BEGINNINGS = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"]
 
@@ -38,7 +38,7 @@ def test_a_slow_answer_ends_at_the_deadline(dripping: str) -> None:
     began, body = time.monotonic(), b""
 
     with Connection(dripping, 1.0) as connection, suppress(OSError, HTTPException):
-        body = connection.get("/", {}).read(1000)
+        body = connection.request("GET", f"{dripping}/", {}).read(1000)
 
     assert len(body) < 1000
     assert time.monotonic() - began < 8

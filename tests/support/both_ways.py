@@ -56,7 +56,7 @@ def quick(installation: Installation, api: Sandbox, options: RunOptions = ALL, *
 
 def ordinary(installation: Installation, api: Sandbox, **settings: Any) -> Receipt:
     """Makes an ordinary run in this process, and leaves the record for a quick one."""
-    with configured(installation, api):
+    with configured(installation, api, **settings):
         receipt = installation.run(api, **settings)
     remember(installation, api, receipt, **settings)
     return receipt

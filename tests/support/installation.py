@@ -150,11 +150,9 @@ def rows_of(path: Path, query: str) -> list[dict[str, Any]]:
 def environment(api: Sandbox, **settings: Any) -> dict[str, str]:
     """Returns the environment variables that point an installation at a sandbox."""
     named = {"base_url": api.base_url, "api_version": API_VERSION, **settings}
-    return {
-        "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": api.public_key,
-        "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": api.secret_key,
-        **{f"SOURCES__SENDCLOUD__{name.upper()}": str(value) for name, value in named.items()},
-    }
+    keys = {"credentials__public_key": api.public_key, "credentials__secret_key": api.secret_key}
+    named = named if "credentials__client_id" in named else keys | named
+    return {f"SOURCES__SENDCLOUD__{name.upper()}": str(value) for name, value in named.items()}
 
 
 def as_rows(

@@ -79,9 +79,7 @@ class Client:
             whose = (self._origin, token_url, version.scope, *pair.values())
             token = ({} if tokens is None else tokens).setdefault(whose, Token())
             its_keys = SecretMask(pair, spelled)
-            self._token_source = TokenSource(
-                token_url, version.scope, its_keys, self._keys, token, self.wire, max_attempts
-            )
+            self._token_source = TokenSource(token_url, version, its_keys, self._keys, token, self.wire, max_attempts)
 
     def get(self, url: str) -> PageResponse:
         """Returns the page at `url`, which may be any link to the configured origin.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from threading import Lock
@@ -11,11 +10,13 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
+from ..api.version import Version
 from ..errors import ClientAuthError, SendcloudError, SettingsError
 from .origins import origin_of, resolve_link
 from .redaction import SecretMask
 from .responses import decode_object, oauth_error_message
 from .retrying import RetryingSession
+from ..api.tokens import read_token, token_form
 from .transport import PacedAdapter
 
 # The address has no trailing slash, because a redirected POST would lose its form data.
@@ -23,7 +24,6 @@ TOKEN_URL = "https://account.sendcloud.com/oauth2/token"  # noqa: S105 - the val
 LIFETIME_SECONDS = 3_600.0  # The documented lifetime is used if expires_in is unusable.
 MAX_LIFETIME_SECONDS = 86_400.0
 LEEWAY_SECONDS = 60.0  # Tokens are renewed this long before they expire, but only in the last tenth of their lifetime.
-HEADER_SAFE = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # See RFC 6750, 2.1.
 
 
 @dataclass
@@ -62,7 +62,7 @@ class TokenSource:
     def __init__(
         self,
         token_url: str,
-        scope: str,
+        version: Version,
         pair: SecretMask,
         keys: SecretMask,
         token: Token,
@@ -70,7 +70,7 @@ class TokenSource:
         max_attempts: int,
     ) -> None:
         self._url, self._pair, self._keys, self._token = token_url, pair, keys, token
-        self._form = {"grant_type": "client_credentials", "scope": scope}
+        self._form = token_form(version)
         # The session rejects a response that repeats `pair`. A response that repeats an earlier token is accepted,
         # because the endpoint may issue the same token again. Messages mask both.
         self._session = RetryingSession("token_url", token_url, pair, wire, max_attempts, self._message_of)
@@ -101,11 +101,10 @@ class TokenSource:
         if response.status_code != 200:
             raise self._error_of(response)
         answer = decode_object(response.content)
-        token, kind = answer.get("access_token"), answer.get("token_type", "bearer")
-        if not isinstance(token, str) or not HEADER_SAFE.fullmatch(token):
-            raise self._unusable("200, but without an access_token that can be sent in a header")
-        if str(kind).lower() != "bearer":
-            raise self._unusable("200, but its token_type is not bearer")  # the value may be secret
+        try:
+            token = read_token(answer)
+        except ValueError as problem:
+            raise self._unusable(str(problem)) from None
         seconds = _lifetime_seconds(answer.get("expires_in"))
         self._token.text = token
         self._token.renew_at = asked_at + seconds - min(LEEWAY_SECONDS, seconds / 10)
