@@ -13,9 +13,9 @@ import msgspec
 
 from pipelines.quick.connection import Connection
 from pipelines.quick.record import AccountRecord
+from sources.sendcloud.api.tokens import read_token, token_form
 from sources.sendcloud.api.versions import VERSIONS
 from sources.sendcloud.http.redaction import SecretMask
-from sources.sendcloud.api.tokens import read_token, token_form
 
 MAX_BYTES = 2**16
 

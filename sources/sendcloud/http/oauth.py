@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
+from ..api.tokens import read_token, token_form
 from ..api.version import Version
 from ..errors import ClientAuthError, SendcloudError, SettingsError
 from .origins import origin_of, resolve_link
 from .redaction import SecretMask
 from .responses import decode_object, oauth_error_message
 from .retrying import RetryingSession
-from ..api.tokens import read_token, token_form
 from .transport import PacedAdapter
 
 # The address has no trailing slash, because a redirected POST would lose its form data.
