@@ -69,6 +69,9 @@ OWN_SETTINGS = {
     "schemas.data": Setting(str, "sendcloud", SCHEMA_RULE, is_schema_name),
     "schemas.analytics": Setting(str, "analytics", SCHEMA_RULE, is_schema_name),
     "publish.path": Setting(str, "data/pickups.duckdb"),
+    "publish.max_age_minutes": Setting(
+        float, 0.0, "0 (publish after every run) to 60", lambda minutes: 0 <= minutes <= 60
+    ),
     "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS_SETTING,

@@ -79,6 +79,8 @@ def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Seq
         published_mark="",
         incidents=list(map(str, incidents)),
         data_schema=backend.names.data,
+        published_at=machine_time(),
+        max_age_minutes=get_setting("publish.max_age_minutes"),
         configured=list(plan.configured),
         ping=ping,
         accounts=known,

@@ -23,15 +23,15 @@ else:
     import _duckdb as duckdb
 
 
-def record_and_publish(warehouse: Path, published: Path, schema: str, receipts: Sequence[Receipt]) -> None:
-    """Adds the receipts to `pickup_runs` and publishes the warehouse.
+def record_and_publish(warehouse: Path, published: Path | None, schema: str, receipts: Sequence[Receipt]) -> None:
+    """Adds the receipts to `pickup_runs` and, if `published` is given, publishes the warehouse.
 
     The caller holds the lock, and both files are as the last run left them. If publishing fails, the receipts are
     removed again if possible. `seconds_published` stays null, because storing it would require another connection.
 
     Args:
         warehouse: the file that runs write to.
-        published: the file that people read.
+        published: the file that people read, or None if it is recent enough.
         schema: the name of the schema with the tables.
         receipts: the receipts, which get their run numbers and the time at which the run ended.
 
@@ -46,7 +46,8 @@ def record_and_publish(warehouse: Path, published: Path, schema: str, receipts: 
                 _insert(connection, runs, receipt)
             connection.execute("commit")
             connection.execute("checkpoint")  # unlike closing, this reports a full disk
-        _copy(warehouse, published)
+        if published:
+            _copy(warehouse, published)
     except (OSError, duckdb.Error):
         with suppress(OSError, duckdb.Error):
             _remove(warehouse, runs, receipts)

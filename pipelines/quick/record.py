@@ -56,6 +56,8 @@ class QuickRecord(Struct):
         published: the mark of the published file.
         incidents: the files that would contain incidents.
         data_schema: the name of the schema with the tables.
+        published_at: when the file was published, according to this machine's clock.
+        max_age_minutes: how old the published file may become before a quick run publishes again.
         configured: the names of all configured accounts.
         ping: where the ping's address is configured, or None.
         accounts: the accounts of the run.
@@ -69,6 +71,8 @@ class QuickRecord(Struct):
     published_mark: str
     incidents: list[str]
     data_schema: str
+    published_at: datetime
+    max_age_minutes: float
     configured: list[str]
     ping: Place | None
     accounts: list[AccountRecord]

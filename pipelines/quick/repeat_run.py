@@ -11,7 +11,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
@@ -140,12 +140,20 @@ def _receipt(one: AccountRecord, listed: Listed, began: datetime) -> Receipt | N
     return receipt
 
 
+def _is_recent(record: QuickRecord, now: datetime) -> bool:
+    return record.published_at <= now < record.published_at + timedelta(minutes=record.max_age_minutes)
+
+
 def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun:
     lean_imports.block_unneeded()
     from pipelines.quick.receipts import record_and_publish
 
     warehouse, published = Path(record.warehouse), Path(record.published)
-    record_and_publish(warehouse, published, record.data_schema, receipts)
+    now = machine_time()
+    must_publish = not _is_recent(record, now)
+    record_and_publish(warehouse, published if must_publish else None, record.data_schema, receipts)
+    if must_publish:
+        record.published_at = now
     times = {receipt.account: receipt.observed_at for receipt in receipts}
     for one in record.accounts:
         one.observed_at = times.get(one.account) or one.observed_at

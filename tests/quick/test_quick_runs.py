@@ -84,6 +84,26 @@ def test_quick_runs_follow_one_another(settled: Installation, world: World, api:
     ]
 
 
+def test_a_quick_run_publishes_only_if_the_published_file_is_old_enough(
+    settled: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is published at 0 and, because 30 minutes is the limit, again at 30 and not at 15 or 45 minutes."""
+    monkeypatch.setenv("PUBLISH__MAX_AGE_MINUTES", "30")
+    ordinary(settled, api, page_size=4)
+
+    published = []
+    for _ in range(3):
+        world.advance(minutes=15)
+        assert quick(settled, api)
+        published.append(len(settled.rows("select run_id from sendcloud.pickup_runs")))
+    world.advance(minutes=15)
+    ordinary(settled, api, page_size=4)
+
+    assert published == [2, 4, 4]
+    runs = settled.rows("select run_number, is_quick from sendcloud.pickup_runs order by run_number")
+    assert [run["is_quick"] for run in runs] == [False, False, True, True, True, False]
+
+
 @pytest.mark.parametrize("what", ["book", "cancel", "move"])
 def test_news_are_left_to_an_ordinary_run(settled: Installation, world: World, api: Sandbox, what: str) -> None:
     first = world.records()[-1]
