@@ -75,7 +75,10 @@ class PostgresBackend(AccountDatasets):
             for account in sorted(accounts):  # the fixed order prevents deadlocks between runs
                 lock.acquire(session, account, self._where, until)
             self._locked = list(accounts)
-            yield
+            try:
+                yield
+            finally:
+                lock.release(session)
 
     def check_lock(self) -> None:
         """Raises DestinationError if the run's connection no longer holds the locks.

@@ -6,6 +6,7 @@ The server releases the lock when the connection ends, including after a crash.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DestinationError, RunInProgress
@@ -43,6 +44,16 @@ def acquire(session: PostgresSession, account: str, where: str, until: float) ->
         if time.monotonic() >= until:
             raise RunInProgress(f"of account {account!r} in {where}", _read_holder(session, name))
         time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def release(session: PostgresSession) -> None:
+    """Releases all locks of the connection. If that fails, they are released when the connection ends.
+
+    A busy server may take seconds to notice that a connection was closed (2026-11-29). Meanwhile, another run would be
+    turned away.
+    """
+    with suppress(DestinationError):
+        session.execute_native("select pg_advisory_unlock_all()")
 
 
 def check_held(session: PostgresSession, account: str, where: str) -> None:
