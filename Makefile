@@ -47,14 +47,20 @@ QUICK = $(if $(SLOW),,not slow and )
 
 # Installs real engines. Install Chromium and PgBouncer from Debian (apt-get install chromium pgbouncer); otherwise, the tests that need them are skipped.
 .PHONY: engines
-engines: $(READY) .venv/tools/ready
+engines: $(READY) .venv/tools/ready .venv/superset/ready
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
 
-# The tools of docs/how-to/other-tools.md have their own environment, because some of them need other versions. If they
+# The tools of docs/how-to/other-tools.md have their own environments, because some of them need other versions. If they
 # cannot be installed, their tests are skipped.
 TOOLS = 'dbt-core==1.10.23' 'dbt-duckdb==1.11.1' 'duckdb==1.5.5' 'duckdb-cli==1.5.6' 'marimo==0.25.2' 'papermill==2.7.0' 'streamlit==1.67.0'
 .venv/tools/ready: Makefile pyproject.toml | $(READY)
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(TOOLS) --editable '.[notebooks]' \
+	  && touch $@ || rm -rf $(@D)
+
+# Superset does not start with newer versions of Flask-Caching and Flask-Limiter, and does not list cachetools (2026-11).
+SUPERSET = 'apache-superset==6.1.0' 'flask-caching<2.4' 'flask-limiter<4' 'cachetools==8.0.2' 'duckdb==1.5.5' 'duckdb-engine==0.17.0' 'psycopg2-binary==2.9.13'
+.venv/superset/ready: Makefile | $(READY)
+	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(SUPERSET) \
 	  && touch $@ || rm -rf $(@D)
 
 test-engines: engines  ## run the tests that need a browser, a server, an extra or the package index

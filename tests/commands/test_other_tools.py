@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from pipelines.analytics.views import view_files
 from sources.sendcloud.sandbox import World
 from tests.support.accounts import serving
 from tests.support.installation import REPOSITORY, Installation
+from tests.support.postgres_database import address as address
 from tests.support.worlds import NOW
 
 VIEWS = [path.stem for path in view_files()]
@@ -133,3 +141,104 @@ def test_papermill_executes_a_notebook_with_a_filter(shop: tuple[Installation, A
 
     assert "**3 windows of 1 carrier.**" in (project.folder / "out.ipynb").read_text()
     assert (project.folder / "windows.csv").exists()
+
+
+SUPERSET = REPOSITORY / ".venv" / "superset" / "bin"
+with_superset = pytest.mark.skipif(
+    not (SUPERSET / "superset").exists(), reason="Superset is not installed: make test-engines does that"
+)
+
+
+class Superset:
+    """A Superset server on loopback, and an administrator's session with its API."""
+
+    def __init__(self, folder: Path) -> None:
+        """Starts the server with the page's commands."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._session, self._root, self._log = requests.Session(), f"http://127.0.0.1:{port}", folder / "log"
+        script = "\n".join(re.findall(r"^\$ (?!pip)(.*)$", recipe("Superset", "console"), re.MULTILINE))
+        named = "--username admin --firstname Ada --lastname L --email ada@shop.example --password secret"
+        script = script.replace("create-admin", f"create-admin {named}").replace("run -p 8088", f"run -p {port}")
+        variables = {"PATH": f"{SUPERSET}:/usr/bin:/bin", "HOME": str(folder)}
+        with self._log.open("wb") as log:
+            self._server = subprocess.Popen(
+                ["bash", "-ec", script], cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def log_in(self) -> None:
+        for _ in range(1500):
+            with suppress(requests.ConnectionError):
+                user = {"username": "admin", "password": "secret", "provider": "db"}
+                token = self.call("POST", "api/v1/security/login", **user)["access_token"]
+                break
+            assert self._server.poll() is None, self._log.read_text()
+            time.sleep(0.2)
+        self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.headers["X-CSRFToken"] = self.call("GET", "api/v1/security/csrf_token/")["result"]
+
+    def stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGTERM)
+        self._server.wait(30)
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        answer = self._session.request(method, f"{self._root}/{path}", json=body or None, timeout=120)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def dataset(self, name: str, address: str, schema: str, **connect: Any) -> int:
+        """Adds a database and a dataset over a view, as the page says, and removes the datasets of earlier tests."""
+        for old in self.call("GET", "api/v1/dataset/")["result"]:
+            self.call("DELETE", f"api/v1/dataset/{old['id']}")
+        extra = json.dumps({"engine_params": {"connect_args": connect}})
+        made = self.call("POST", "api/v1/database/", database_name=name, sqlalchemy_uri=address, extra=extra)
+        assert schema in self.call("GET", f"api/v1/database/{made['id']}/schemas/")["result"]
+        view = {"schema": schema, "table_name": "carrier_cancellations"}
+        return int(self.call("POST", "api/v1/dataset/", database=made["id"], **view)["id"])
+
+    def rows(self, dataset: int) -> list[dict[str, Any]]:
+        """Returns what a chart over the dataset shows when it is refreshed."""
+        filters = [{"col": "is_every_account", "op": "IS TRUE"}, {"col": "country", "op": "==", "val": "all"}]
+        query = {"columns": ["carrier", "pickups"], "metrics": [], "filters": filters}
+        source = {"id": dataset, "type": "table"}
+        (result,) = self.call("POST", "api/v1/chart/data", datasource=source, queries=[query])["result"]
+        return list(result["data"])
+
+
+@pytest.fixture(scope="module")
+def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
+    """Yields a server with its own metadata, which takes a minute to start."""
+    superset = Superset(tmp_path_factory.mktemp("superset"))
+    try:
+        superset.log_in()
+        yield superset
+    finally:
+        superset.stop()
+
+
+@with_superset
+def test_superset_shows_the_second_run_from_the_published_file(
+    superset: Superset, shop: tuple[Installation, Any]
+) -> None:
+    project, second_run = shop
+    dataset = superset.dataset("file", f"duckdb:///{project.published}", "pickups.analytics", read_only=True)
+    assert [row["pickups"] for row in superset.rows(dataset)] == [2]
+
+    second_run()
+
+    assert [row["pickups"] for row in superset.rows(dataset)] == [3]
+
+
+@with_superset
+def test_superset_shows_the_second_run_from_postgresql(
+    superset: Superset, address: str, shop: tuple[Installation, Any]
+) -> None:
+    _, second_run = shop
+    dataset = superset.dataset("server", address, "analytics")
+    assert [row["pickups"] for row in superset.rows(dataset)] == [2]
+
+    second_run()
+
+    assert [row["pickups"] for row in superset.rows(dataset)] == [3]
