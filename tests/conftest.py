@@ -150,7 +150,7 @@ def buckets() -> Iterator[str]:
 
 @pytest.fixture
 def installation(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: Templates
 ) -> Installation | Walking:
     """Returns a project folder without runs.
 
@@ -162,7 +162,7 @@ def installation(
     (folder / ".dlt").mkdir(parents=True)
     for name, value in made_place(folder).items():
         monkeypatch.setenv(name, value)
-    return Installation(folder, monkeypatch)
+    return Installation(folder, monkeypatch, templates)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_the_published_file_keeps_its_mode_and_group(
     installation: Installation, world: World, api: Sandbox, wanted: int
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     installation.published.chmod(wanted)
     group = 77 if os.getuid() == 0 else installation.published.stat().st_gid
     os.chown(installation.published, -1, group)
@@ -103,7 +103,7 @@ def test_a_lock_that_an_earlier_version_left_open_to_all_is_closed(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     lock = installation.folder / "data" / "warehouse.lock"
     lock.chmod(0o644)
     installation.run(api)

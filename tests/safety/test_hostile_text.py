@@ -36,7 +36,7 @@ def api() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def loaded(installation: Installation, api: Sandbox) -> Installation:
-    installation.run(api)
+    installation.loaded(api)
     return installation
 
 
