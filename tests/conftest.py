@@ -162,7 +162,7 @@ def installation(
     (folder / ".dlt").mkdir(parents=True)
     for name, value in made_place(folder).items():
         monkeypatch.setenv(name, value)
-    return Installation(folder, monkeypatch, templates)
+    return Installation(folder, monkeypatch, templates=templates)
 
 
 @pytest.fixture(scope="session")

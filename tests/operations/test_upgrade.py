@@ -100,7 +100,7 @@ def test_readers_need_no_run_after_an_upgrade(installation: Installation, commit
     every_country = [row for row in shown if row["country"] == "all" and row["is_every_account"]]
     assert (sum(row["pickups"] for row in every_country), len(every_country)) == (pickups, carriers)
     assert sum(account["pickups"] for account in told) == pickups
-    assert sum(row["pickups"] for row in read_rows("carriers", installation.published)) > 0
+    assert len(read_rows("pickups", installation.published)) == pickups
     data = connect(installation.published)  # creates the views once, while every `read_rows` creates them again
     for view in view_files():
         assert [*data.read(view.stem).columns]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +53,7 @@ class Installation:
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
-    templates: Any = None  # support/templates.py
+    templates: Any = field(default=None, kw_only=True)  # support/templates.py
 
     @property
     def warehouse(self) -> Path:
