@@ -191,7 +191,7 @@ def test_new_name_whose_first_run_failed_takes_over_the_rows(loaded: Installatio
 
 def test_only_account_gets_another_label(installation: Installation, api: Sandbox, world: Any) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
 
     refused = installation.command("accounts", "rename", "default", "shop", api=api)
     done = installation.command("accounts", "rename", "default", "shop", api=api, SOURCES__SENDCLOUD__ACCOUNT="shop")

@@ -63,7 +63,7 @@ def test_after_a_run_it_counts_what_is_new_and_changes_no_file(
 
 def test_the_reasons_to_read_the_whole_list(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     installation.run(api)
 
     ordinary = facts_of(installation.command("run", "--dry-run", "--json", api=api))

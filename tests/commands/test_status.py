@@ -49,7 +49,7 @@ def test_status_fails_if_the_last_successful_run_is_too_old_and_shows_its_age(
     installation: Installation, api: Sandbox
 ) -> None:
     """A later failed run does not count."""
-    installation.run(api)
+    installation.loaded(api)
     fresh = installation.command("status")
     assert (fresh.returncode, fresh.stderr) == (0, "")
     assert "TOO OLD" not in fresh.stdout
@@ -69,7 +69,7 @@ def test_status_fails_if_the_last_successful_run_is_too_old_and_shows_its_age(
 
 @pytest.mark.slow
 def test_the_maximum_age_is_a_setting_and_an_option_overrides_it(installation: Installation, api: Sandbox) -> None:
-    installation.run(api)
+    installation.loaded(api)
     set_finish_time(installation, "succeeded", timedelta(hours=3))
     add(installation, "config.toml", "[status]", "max_age_hours = 3.5")
 
@@ -118,7 +118,7 @@ def test_before_the_first_load_status_reports_that_no_run_succeeded(installation
 
 def test_a_receipt_from_the_future_does_not_count_as_a_recent_run(installation: Installation, api: Sandbox) -> None:
     """This machine's clock was ahead when the run ended."""
-    installation.run(api)
+    installation.loaded(api)
     set_finish_time(installation, "succeeded", timedelta(days=-400))
 
     assert installation.command("status").returncode == 1
@@ -138,7 +138,7 @@ def test_the_demos_account_is_never_too_old(installation: Installation) -> None:
 
 @pytest.mark.slow
 def test_a_successful_run_clears_the_previous_error(installation: Installation, api: Sandbox) -> None:
-    installation.run(api)
+    installation.loaded(api)
     installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong")
     assert "AuthError" in installation.command("status").stdout
     installation.run(api)

@@ -76,14 +76,17 @@ NEW_YORK = timezone(timedelta(hours=-5))
 
 @pytest.mark.parametrize(
     "bound",
-    [
-        "2026-03-11",
-        date(2026, 3, 11),
-        datetime(2026, 3, 11),  # noqa: DTZ001  # naive, as users write it
-        datetime(2026, 3, 10, 19, tzinfo=NEW_YORK),
-        "2026-03-10T19:00-05:00",
-        datetime(2026, 3, 11, tzinfo=UTC),
-    ],
+    quick(
+        [
+            "2026-03-11",
+            date(2026, 3, 11),
+            datetime(2026, 3, 11),  # noqa: DTZ001  # naive, as users write it
+            datetime(2026, 3, 10, 19, tzinfo=NEW_YORK),
+            "2026-03-10T19:00-05:00",
+            datetime(2026, 3, 11, tzinfo=UTC),
+        ],
+        only=(1, 3, 4),
+    ),
     ids=str,
 )
 def test_bound_is_a_text_a_date_or_a_time(published, bound):

@@ -29,7 +29,7 @@ def shop(installation: Installation, world: World, api: Sandbox) -> Installation
     """Returns an installation that has loaded twelve pickups, one per day, of which the last is open."""
     for days in range(12, 0, -1):
         world.book(created_at=world.clock - timedelta(days=days))
-    installation.run(api, page_size=5)
+    installation.loaded(api, page_size=5)
     return installation
 
 

@@ -58,7 +58,7 @@ def test_a_run_rewrites_a_warehouse_that_duckdb_1_4_does_not_open(
 ) -> None:
     """With DuckDB 2, earlier versions of ours wrote files that no DuckDB 1.x opens."""
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     rewrite(installation.warehouse, "latest")
     assert format_of(installation.warehouse) > NEWEST_OF_1_4
     world.book()

@@ -39,7 +39,7 @@ def test_reads_see_the_newest_rows_beside_an_open_connection(
     installation: Installation, world: World, api: Sandbox, how: Callable[[Path], int]
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
 
     with duckdb.connect(str(installation.published), read_only=True) as kept_open:
         assert how(installation.published) == 1
@@ -55,7 +55,7 @@ def test_a_process_that_reads_in_the_middle_of_another_read_sees_the_newest_rows
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
 
     with reading(installation.published) as earlier:
         world.book()
@@ -68,7 +68,7 @@ def test_a_connection_that_may_write_gives_one_clear_sentence(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
 
     with duckdb.connect(str(installation.published)), pytest.raises(DestinationError) as raised:
         read("pickups", installation.published)
@@ -85,7 +85,7 @@ def test_reads_work_whatever_the_file_is_called(
 ) -> None:
     """DuckDB names a database after its file, and `memory` and `temp` are databases of its own."""
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     renamed = installation.published.rename(installation.folder / name)
 
     assert as_frame(renamed) == since_a_day(renamed) == 1
@@ -93,7 +93,7 @@ def test_reads_work_whatever_the_file_is_called(
 
 def test_a_reader_can_not_write(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
 
     with reading(installation.published) as connection, pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("delete from sendcloud.pickups")

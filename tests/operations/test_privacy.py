@@ -30,7 +30,7 @@ def two(installation: Installation, world: World, api: Sandbox) -> list[int]:
     pickups = [world.book(tracking_number=NUMBER), world.book(tracking_number="OTHER")]
     world.change(pickups[0], to={"phone": NUMBER})
     world.put({"id": 77, "carrier": None, "tracking_number": NUMBER, "created_at": "2026-11-01T10:00:00Z"})
-    installation.run(api)
+    installation.loaded(api)
     return pickups
 
 

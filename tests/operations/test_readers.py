@@ -89,7 +89,7 @@ def test_readers_and_runs_never_block_each_other_and_readers_never_see_part_of_a
     One reader opens the file for each query, and the other keeps it open.
     """
     booked = [world.book()]
-    installation.run(api)
+    installation.loaded(api)
 
     with (
         start_reader(installation.published, "opens it again") as again,
@@ -113,7 +113,7 @@ def test_a_reader_that_keeps_the_file_open_still_sees_the_old_content(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     count = "select count(*) as n from sendcloud.pickups"
 
     with duckdb.connect(str(installation.published), read_only=True) as kept_open:
@@ -132,7 +132,7 @@ def test_the_published_file_is_replaced_and_never_modified(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     before = installation.published.read_bytes()
 
     with installation.published.open("rb") as kept_open:
@@ -223,7 +223,7 @@ def test_a_run_can_wait_until_another_run_ends(installation: Installation, world
 @pytest.mark.slow
 def test_the_published_file_can_be_read_during_a_run(installation: Installation, world: World, api: Sandbox) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     read_in_the_middle: list[int] = []
 
     def look(_api: Sandbox, _number: int) -> None:
@@ -242,7 +242,7 @@ def test_the_published_file_can_be_read_while_a_run_replaces_it(
 ) -> None:
     """The file is read just before and just after the new file replaces the old one."""
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     replace, rows = Path.replace, []
 
     def look_around(fresh: Path, published: Path) -> None:
@@ -280,7 +280,7 @@ def test_if_an_open_file_cannot_be_replaced_the_run_says_so_and_the_old_file_sta
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     before = installation.published.read_bytes()
     world.book()
 

@@ -135,7 +135,7 @@ FAULTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("page", [1, 3])
+@pytest.mark.parametrize("page", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_fault_is_left_to_an_ordinary_run(settled: Installation, api: Sandbox, page: int) -> None:
     before = Files(settled)
     for name, fault in FAULTS.items():

@@ -41,7 +41,7 @@ def test_status_shows_the_run_that_was_made_last_after_one_in_2031(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     """The failed run had a clock five years ahead. For five years, its receipt would hide every later one."""
-    installation.run(api)
+    installation.loaded(api)
     assert installation.command("run", api=api, SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY="wrong").returncode == 3
     set_clock_of_all_runs_so_far(installation)
     world.advance(hours=1)
@@ -66,7 +66,7 @@ def test_status_shows_the_run_that_was_made_last_after_one_in_2031(
 def test_receipts_of_an_older_version_have_no_number_and_come_first(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    installation.run(api)
+    installation.loaded(api)
     for path in (installation.warehouse, installation.published):
         with duckdb.connect(str(path)) as connection:
             connection.execute(
@@ -89,7 +89,7 @@ def test_the_last_good_run_is_the_one_that_was_made_last(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     """Its time is the bound for clocks. The first run had the right API clock and a machine clock in 2031."""
-    installation.run(api)
+    installation.loaded(api)
     set_clock_of_all_runs_so_far(installation)
     world.advance(hours=1)
     second = installation.run(api)
@@ -121,7 +121,7 @@ def test_the_last_good_run_is_dated_by_a_clock_that_was_right(
 def test_a_backup_is_dated_by_the_run_that_was_made_last(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
-    installation.run(api)
+    installation.loaded(api)
     set_clock_of_all_runs_so_far(installation)
     world.advance(hours=1)
     installation.run(api)
@@ -135,7 +135,7 @@ def test_findings_are_compared_with_the_run_that_was_made_last(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     """The run of 2031 found nothing. The second run's finding is known by the third."""
-    installation.run(api)
+    installation.loaded(api)
     set_clock_of_all_runs_so_far(installation)
     world.book(carrier="nobody_knows")
 

@@ -40,6 +40,11 @@ def run(installation: Installation, api: Sandbox, **settings: Any) -> Any:
     return installation.run(api, page_size=5, **settings)
 
 
+def loaded(installation: Installation, api: Sandbox) -> None:
+    api.world.advance(minutes=15)
+    installation.loaded(api, page_size=5)
+
+
 @pytest.mark.skipif(API_VERSION == "v3", reason="v3 has no key `next`")
 def test_v2_page_without_next_ends_the_run_with_an_error(installation: Installation, api: Sandbox) -> None:
     api.fault(without_next(), times=None)
@@ -87,7 +92,7 @@ def test_list_without_known_open_pickups_fails_every_run_until_they_are_listed(
     installation: Installation, world: World, api: Sandbox, fault: Any, page: int, missing: int, cancelled: int
 ) -> None:
     """Meanwhile, one of the missing pickups is cancelled. The first good run finds that."""
-    run(installation, api)
+    loaded(installation, api)
     api.fault(fault, page=page, times=None)
     world.cancel(numbers(world)[cancelled])
 
@@ -114,7 +119,7 @@ def test_source_reads_missing_open_pickups_again(
     installation: Installation, world: World, api: Sandbox, fault: Any, page: int
 ) -> None:
     """Without `pipelines`, nobody is told, but nothing is lost either."""
-    run(installation, api)
+    loaded(installation, api)
     api.fault(fault, page=page, times=None)
     run(installation, api)
     run(installation, api)
@@ -131,7 +136,7 @@ def test_source_reads_missing_open_pickups_again(
 def test_single_pickup_that_was_removed_fails_one_run(
     installation: Installation, world: World, api: Sandbox, place: int
 ) -> None:
-    run(installation, api)
+    loaded(installation, api)
     removed = numbers(world)[place]
     world.remove(removed)
 
@@ -148,7 +153,7 @@ def test_removed_pickup_holds_the_frontier_back_for_settle_days_at_most(
 ) -> None:
     """The oldest open pickup was booked 160 hours ago. The next one, booked 8 hours later, stays open for weeks."""
     world.change(numbers(world)[-2], pickup_from=NOW + timedelta(days=20), pickup_until=None)
-    run(installation, api)
+    loaded(installation, api)
     world.remove(numbers(world)[-1])
     run(installation, api)
     held = run(installation, api)
@@ -163,7 +168,7 @@ def test_removed_pickup_holds_the_frontier_back_for_settle_days_at_most(
 def test_account_emptied_on_purpose_fails_until_a_sweep_or_until_its_pickups_settle(
     installation: Installation, api: Sandbox
 ) -> None:
-    run(installation, api)
+    loaded(installation, api)
     api.fault(nothing(), times=None)
 
     failed, swept, after = run(installation, api), run(installation, api, sweep=True), run(installation, api)
@@ -175,7 +180,7 @@ def test_account_emptied_on_purpose_fails_until_a_sweep_or_until_its_pickups_set
 
 def test_pickups_that_settle_unseen_are_not_missing(installation: Installation, world: World, api: Sandbox) -> None:
     """The newest window ends two days after the last booking, and pickups settle a week later."""
-    run(installation, api)
+    loaded(installation, api)
     api.fault(nothing(), times=None)
     world.advance(days=10)
 
@@ -187,7 +192,7 @@ def test_pickups_that_settle_unseen_are_not_missing(installation: Installation, 
 def test_rejected_record_of_an_open_pickup_counts_as_listed(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    run(installation, api)
+    loaded(installation, api)
     world.change(numbers(world)[3], carrier="")
 
     receipt = run(installation, api)
@@ -196,7 +201,7 @@ def test_rejected_record_of_an_open_pickup_counts_as_listed(
 
 
 def test_later_start_date_does_not_miss_the_pickups_before_it(installation: Installation, api: Sandbox) -> None:
-    run(installation, api)
+    loaded(installation, api)
     section = "[sources.sendcloud.pickups.created_at]"
     (installation.folder / ".dlt" / "config.toml").write_text(f"{section}\ninitial_value = 2026-11-19T06:00:00Z\n")
 
@@ -233,7 +238,7 @@ def test_check_names_the_pickup_that_holds_back_the_frontier(
 
 
 def test_unsorted_list_read_in_packages_misses_nothing(installation: Installation, world: World, api: Sandbox) -> None:
-    run(installation, api)
+    loaded(installation, api)
     api.order = "shuffled"
     receipts = [run(installation, api, pages_per_package=2) for _ in range(2)]
     world.remove(numbers(world)[5])

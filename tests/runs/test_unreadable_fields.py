@@ -48,7 +48,7 @@ def without_contract(rows: list[dict[str, Any]], extra: str | None) -> list[dict
 def test_a_cancellation_is_loaded_although_every_record_has_an_unreadable_contract(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    installation.run(api)
+    installation.loaded(api)
     world.advance(hours=1)
     cancelled = world.records()[3]["id"]
     world.cancel(cancelled)
@@ -130,7 +130,7 @@ def test_a_run_fails_if_more_than_one_percent_of_its_records_are_refused(
 def test_a_refused_list_sends_no_ping_until_the_next_good_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
-    installation.run(api)
+    installation.loaded(api)
     for record in world.records():
         world.change(record["id"], pickup_status="")
     with listening() as watchdog:

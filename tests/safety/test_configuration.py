@@ -159,7 +159,7 @@ def test_a_failed_account_keeps_its_own_error_if_publishing_fails_too(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     (tmp_path / "a file").touch()
     wrong = {
         "PUBLISH__PATH": str(tmp_path / "a file" / "published.duckdb"),

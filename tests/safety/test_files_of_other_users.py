@@ -21,6 +21,7 @@ from pipelines.operations.incidents import Incident, fallback_path, read_inciden
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import add
 from tests.support.alert_receiver import listening
+from tests.support.cases import quick
 from tests.support.destinations import of_files
 from tests.support.installation import Installation, nothing_is_sent_to
 from tests.support.worlds import NOW
@@ -64,7 +65,9 @@ def test_a_new_installation_is_closed_to_other_users(installation: Installation,
 
 
 @of_files
-@pytest.mark.parametrize(("folder", "file"), [(0o755, 0o644), (0o750, 0o640), (0o700, 0o600), (0o775, 0o644)])
+@pytest.mark.parametrize(
+    ("folder", "file"), quick([(0o755, 0o644), (0o750, 0o640), (0o700, 0o600), (0o775, 0o644)], only=(1, 3))
+)
 def test_new_files_are_as_open_as_their_folder_and_the_umask(
     installation: Installation, world: World, api: Sandbox, folder: int, file: int
 ) -> None:
@@ -79,12 +82,12 @@ def test_new_files_are_as_open_as_their_folder_and_the_umask(
 
 
 @of_files
-@pytest.mark.parametrize("wanted", [0o640, 0o600, 0o664, 0o644])
+@pytest.mark.parametrize("wanted", quick([0o640, 0o600, 0o664, 0o644], only=(0, 2)))
 def test_the_published_file_keeps_its_mode_and_group(
     installation: Installation, world: World, api: Sandbox, wanted: int
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     installation.published.chmod(wanted)
     group = 77 if os.getuid() == 0 else installation.published.stat().st_gid
     os.chown(installation.published, -1, group)
@@ -100,7 +103,7 @@ def test_a_lock_that_an_earlier_version_left_open_to_all_is_closed(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     lock = installation.folder / "data" / "warehouse.lock"
     lock.chmod(0o644)
     installation.run(api)

@@ -135,7 +135,7 @@ def test_variables_of_another_dlt_project_change_nothing(
         world.book(created_at=world.clock - timedelta(days=number))
     gone = world.records()[-1]["id"]
     world.change(gone, pickup_status="Cancelled")  # an open pickup that is no longer listed fails a check
-    installation.run(api)
+    installation.loaded(api)
     listed_once = installation.pickups()
     world.remove(gone)
     world.book()
@@ -161,7 +161,7 @@ def test_settings_outside_any_section_of_a_file_change_nothing(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     world.remove(world.records()[0]["id"])
     world.book()
     (installation.folder / ".dlt" / "config.toml").write_text("refresh = 'drop_sources'\ndev_mode = true\n")

@@ -28,7 +28,7 @@ def test_a_report_does_not_replace_a_file_of_somebody_else(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path, at_default: bool
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     page = installation.folder / "data" / "report" / "index.html" if at_default else tmp_path / "page.html"
     page.parent.mkdir(exist_ok=True)
     page.write_text(MINE)
@@ -53,7 +53,7 @@ def test_an_export_does_not_replace_a_folder_of_somebody_else(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     (tmp_path / "lake" / "runs").mkdir(parents=True)
     (tmp_path / "lake" / "runs" / "mine.csv").write_text("id\n1\n")
 
@@ -68,7 +68,7 @@ def test_a_second_export_replaces_the_first_beside_files_of_somebody_else(
     installation: Installation, world: World, api: Sandbox, tmp_path: Path
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     (tmp_path / "lake" / "orders").mkdir(parents=True)
     for _ in range(2):
         assert installation.command("models", "--to", str(tmp_path / "lake")).returncode == 0

@@ -79,7 +79,7 @@ def test_a_changed_name_starts_no_second_warehouse(
     import duckdb
 
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     if not was_marked:  # as an older version left it
         for path in (installation.warehouse, installation.published):
             with duckdb.connect(str(path)) as connection:
@@ -104,7 +104,7 @@ def test_another_name_for_the_views_alone_keeps_the_tables(
 ) -> None:
     """The views of the old name stay, because something of a person's may read them."""
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     set_names(installation, analytics="shop_views")
 
     assert installation.run(api).rows_new == 0

@@ -164,7 +164,7 @@ def test_if_a_warehouse_exists_an_invalid_setting_is_recorded_in_a_receipt(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     world.book()
-    installation.run(api)
+    installation.loaded(api)
     installation.command("run", api=api, SOURCES__SENDCLOUD__PAGE_SIZE="many")
 
     *_, last = installation.rows("select outcome, error from sendcloud.pickup_runs order by started_at")

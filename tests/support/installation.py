@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ from pipelines import Receipt, run
 from pipelines.cli.main import main
 from pipelines.loading.account_run import ProgressCallback
 from sources.sendcloud.reading import clocks
-from sources.sendcloud.sandbox import Sandbox
-from tests.support.destinations import copied, copy_place, made_place
+from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.destinations import DESTINATION, copied, copy_place, made_place
 from tests.support.processes import Begun
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,6 +53,7 @@ class Installation:
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
+    templates: Any = field(default=None, kw_only=True)  # support/templates.py
 
     @property
     def warehouse(self) -> Path:
@@ -69,6 +71,21 @@ class Installation:
         shutil.copytree(project, self.folder, dirs_exist_ok=True)
         copy_place(project, self.folder)
         return self
+
+    def loaded(self, api: Sandbox, **settings: Any) -> Installation:
+        """Leaves this new project as its first run leaves it, and returns this installation.
+
+        The first load of equal accounts is made once for all workers and then copied, for tests that check what comes
+        after it. No request reaches `api`.
+        """
+        if self.templates is None or DESTINATION != "duckdb":
+            self.run(api, **settings)
+            return self
+        assert [path.name for path in self.folder.rglob("*")] == [".dlt"], "a copied project has no files of its own"
+        variables = {name: value for name, value in os.environ.items() if "__" in name}
+        account = [api.world.records(), api.world.clock.isoformat(), API_VERSION, settings, variables]
+        name = sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()[:16]
+        return self.as_in(self.templates.made(name, lambda folder: first_load(folder, api.world, **settings)))
 
     def run(
         self, api: Sandbox, *, sweep: bool = False, on_progress: ProgressCallback = lambda *_: None, **settings: Any
@@ -139,6 +156,11 @@ def made_once(folder: Path) -> Iterator[Installation]:
         for name, value in {**AT_ONCE, **made_place(folder)}.items():
             patched.setenv(name, value)
         yield Installation(folder, patched)
+
+
+def first_load(folder: Path, world: World, **settings: Any) -> None:
+    with made_once(folder) as installation, serve(world) as api:
+        installation.run(api, **settings)
 
 
 def rows_of(path: Path, query: str) -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from sources.sendcloud.sandbox import World, serve
+from sources.sendcloud.sandbox import World
 from tests.support import worlds
 from tests.support.destinations import DESTINATION
-from tests.support.installation import made_once
+from tests.support.installation import first_load
 
 PAGES_OF_TEN = {"page_size": 10, "pages_per_package": 2}
 PAGES_OF_FIVE = {"page_size": 5, "pages_per_package": 4}
@@ -49,8 +49,3 @@ class Templates:
                 make(folder)
                 done.touch()
         return folder
-
-
-def first_load(folder: Path, world: World, **settings: Any) -> None:
-    with made_once(folder) as installation, serve(world) as api:
-        installation.run(api, **settings)

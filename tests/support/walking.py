@@ -55,6 +55,10 @@ class Walking:
         with machine_clock_of(api):
             return self._walk(client, part, account, rules, reading, counts)
 
+    def loaded(self, api: Sandbox, **settings: Any) -> Walking:
+        self.run(api, **settings)
+        return self
+
     def _walk(
         self, client: Client, part: Any, account: str, rules: Rules, reading: ReadStats, counts: Counter[str]
     ) -> Any:
