@@ -157,17 +157,17 @@ def test_pickup_is_stuck_if_it_waits_longer_than_99_percent_of_the_carriers_acce
     con = with_history(
         warehouse,
         *(accepted(hours) for hours in [1] * 99 + [5, 9]),
-        waiting(5, id=1001),
-        waiting(5.01, id=1002),
-        waiting(7, id=1003, tracking_number="T1"),
+        waiting(5, id=900101),
+        waiting(5.01, id=900102),
+        waiting(7, id=900103, tracking_number="T1"),
     )
 
     assert rows(con, WAITING, "stuck_pickups") == [
-        (1002, close(5.01), close(5), "carrier", True),
-        (1003, close(7), close(5), "carrier", True),
+        (900102, close(5.01), close(5), "carrier", True),
+        (900103, close(7), close(5), "carrier", True),
     ]
     columns = "account, carrier, country, contract_id, tracking_number, has_window_opened, has_window_ended, as_of_utc"
-    assert only(con, columns, "stuck_pickups", "pickup_id = 1003") == (
+    assert only(con, columns, "stuck_pickups", "pickup_id = 900103") == (
         "shop", "dpd", "NL", 57, "T1", False, False, "2026-04-01 00:00:00",
     )  # fmt: skip
 
@@ -178,14 +178,14 @@ def test_carrier_with_fewer_than_100_acceptances_is_compared_with_all_carriers(w
         warehouse,
         *many_accepted(99, 1, carrier="ups"),
         *many_accepted(101, 3),
-        waiting(2, id=1001, carrier="ups"),
-        waiting(4, id=1002, carrier="ups"),
-        waiting(4, id=1003),
+        waiting(2, id=900101, carrier="ups"),
+        waiting(4, id=900102, carrier="ups"),
+        waiting(4, id=900103),
     )
 
     assert rows(con, WAITING, "stuck_pickups") == [
-        (1002, close(4), close(3), "all carriers", True),
-        (1003, close(4), close(3), "carrier", True),
+        (900102, close(4), close(3), "all carriers", True),
+        (900103, close(4), close(3), "carrier", True),
     ]
 
 
@@ -198,16 +198,16 @@ def test_with_fewer_than_100_acceptances_in_all_only_a_window_that_ended_is_stuc
     con = with_history(
         warehouse,
         *many_accepted(99, 1),
-        waiting(100, id=1001),
-        waiting(100, id=1002, **over),
-        waiting(100, id=1003, **over | {"pickup_until": "2026-04-01 01:00Z"}),
-        waiting(169, id=1004, pickup_from=None, pickup_until=None),
+        waiting(100, id=900101),
+        waiting(100, id=900102, **over),
+        waiting(100, id=900103, **over | {"pickup_until": "2026-04-01 01:00Z"}),
+        waiting(169, id=900104, pickup_from=None, pickup_until=None),
     )
 
     columns = f"{WAITING}, has_window_opened, has_window_ended"
     assert rows(con, columns, "stuck_pickups") == [
-        (1002, close(100), None, None, False, True, True),
-        (1004, close(169), None, None, False, False, True),
+        (900102, close(100), None, None, False, True, True),
+        (900104, close(169), None, None, False, False, True),
     ]
 
 

@@ -36,11 +36,12 @@ observations as (
     group by account, pickup_id
 ),
 
+-- This reads the table, because DuckDB stores a CTE that is read twice.
 first_runs as (
     select
         account,
-        min(first_us) as first_run_us
-    from observations
+        min(epoch_us(observed_at)) as first_run_us
+    from sendcloud.pickup_status_history
     group by account
 ),
 

