@@ -47,7 +47,7 @@ QUICK = $(if $(SLOW),,not slow and )
 
 # Installs real engines. Install Chromium and PgBouncer from Debian (apt-get install chromium pgbouncer); otherwise, the tests that need them are skipped.
 .PHONY: engines
-engines: $(READY) .venv/tools/ready .venv/superset/ready
+engines: $(READY) .venv/tools/ready $(if $(SLOW),.venv/superset/ready)
 	@UV_PROJECT_ENVIRONMENT=.venv/engines $(UV) sync --quiet --locked --extra notebooks --extra dagster --extra postgres --extra s3 --extra spark --group engines
 
 # The tools of docs/how-to/other-tools.md have their own environments, because some of them need other versions. If they
@@ -57,6 +57,7 @@ TOOLS = 'dbt-core==1.10.23' 'dbt-duckdb==1.11.1' 'duckdb==1.5.5' 'duckdb-cli==1.
 	@$(UV) venv --quiet --clear $(@D) && $(UV) pip install --quiet --no-config --python $(@D)/bin/python $(TOOLS) --editable '.[notebooks]' \
 	  && touch $@ || rm -rf $(@D)
 
+# Only slow tests need Superset, which takes 25 s to install and two minutes to start.
 # Superset does not start with newer versions of Flask-Caching and Flask-Limiter, and does not list cachetools (2026-11).
 SUPERSET = 'apache-superset==6.1.0' 'flask-caching<2.4' 'flask-limiter<4' 'cachetools==8.0.2' 'duckdb==1.5.5' 'duckdb-engine==0.17.0' 'psycopg2-binary==2.9.13'
 .venv/superset/ready: Makefile | $(READY)

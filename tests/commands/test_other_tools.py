@@ -145,7 +145,7 @@ def test_papermill_executes_a_notebook_with_a_filter(shop: tuple[Installation, A
 
 SUPERSET = REPOSITORY / ".venv" / "superset" / "bin"
 with_superset = pytest.mark.skipif(
-    not (SUPERSET / "superset").exists(), reason="Superset is not installed: make test-engines does that"
+    not (SUPERSET / "superset").exists(), reason="Superset is not installed: make SLOW=yes engines does that"
 )
 
 
@@ -218,6 +218,7 @@ def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
         superset.stop()
 
 
+@pytest.mark.slow
 @with_superset
 def test_superset_shows_the_second_run_from_the_published_file(
     superset: Superset, shop: tuple[Installation, Any]
@@ -231,6 +232,7 @@ def test_superset_shows_the_second_run_from_the_published_file(
     assert [row["pickups"] for row in superset.rows(dataset)] == [3]
 
 
+@pytest.mark.slow
 @with_superset
 def test_superset_shows_the_second_run_from_postgresql(
     superset: Superset, address: str, shop: tuple[Installation, Any]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipelines.bookkeeping import status_history
+from pipelines.destinations.postgres.session import PostgresSession
 from pipelines.errors import DestinationError
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.destinations import POSTGRES
@@ -168,3 +169,19 @@ def test_check_refuses_a_pool_of_transactions_and_accepts_a_pool_of_sessions(
     else:
         assert check.returncode == 6
         assert "assigns each transaction a different connection" in found["message"]
+
+
+@pytest.mark.usefixtures("address")
+def test_a_run_releases_its_locks_before_the_server_notices_that_its_connection_ended(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server may need seconds to notice. Here, the connections of the first run stay open."""
+    kept: list[PostgresSession] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresSession, "close", lambda session: kept.append(session))
+        installation.run(api)
+
+    assert installation.run(api).outcome == "succeeded"
+    assert kept
+    for session in kept:
+        session.close()
