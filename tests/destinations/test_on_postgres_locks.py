@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from pipelines.bookkeeping import status_history
-from pipelines.destinations.postgres.session import PostgresSession
 from pipelines.errors import DestinationError
 from sources.sendcloud.sandbox import Sandbox, World, faults, serve
 from tests.support.destinations import POSTGRES
@@ -176,7 +175,9 @@ def test_a_run_releases_its_locks_before_the_server_notices_that_its_connection_
     installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy server may need seconds to notice. Here, the connections of the first run stay open."""
-    kept: list[PostgresSession] = []
+    from pipelines.destinations.postgres.session import PostgresSession
+
+    kept: list[Any] = []
     with monkeypatch.context() as patched:
         patched.setattr(PostgresSession, "close", lambda session: kept.append(session))
         installation.run(api)
