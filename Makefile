@@ -159,7 +159,7 @@ fmt: $(READY)  ## format the code and fix lint errors
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 ROUNDS ?= 3
-bench: $(READY) .venv/bench/ready .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (two hours; ONLY=first-100k, ROUNDS=3, LARGE=yes)
+bench: $(READY) .venv/bench/ready .venv/singer/ready .venv/pyairbyte/ready  ## compare speed and memory with hand-written floors and other tools (40 minutes; ONLY=first-100k, ROUNDS=3, LARGE=yes)
 	@$(RUN)/python tests/bench/bench.py --rounds $(ROUNDS) $(ONLY:%=--only %) $(if $(LARGE),--large)
 
 # DuckDB, Arrow and dlt import pandas if it is installed, which takes longer than some runs. The contenders therefore run

@@ -41,7 +41,7 @@ def write(file: Path, case: str, title: str, results: Results, rounds: int) -> N
         "title": title,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "load": round(os.getloadavg()[2], 1),  # the average of the last fifteen minutes
+        "load": round(os.getloadavg()[2], 1),  # the average of the last fifteen minutes, which include the benchmark
         "versions": f"Python {platform.python_version()}, dlt {version('dlt')}, duckdb {version('duckdb')}",
         "rounds": rounds,
         "results": {who: took._asdict() for who, took in results.items()},
@@ -86,7 +86,7 @@ def _with_pandas(results: dict[str, Results]) -> Iterator[str]:
 
 
 def _conditions(case: dict[str, Any]) -> str:
-    return f"{case['date']}, {case['machine']}, load average {case['load']}, {case['versions']}"
+    return f"{case['date']}, {case['machine']}, {case['versions']}"
 
 
 def _is_drawn(who: str) -> bool:
