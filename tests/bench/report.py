@@ -109,7 +109,7 @@ def draw(told: dict[str, Any]) -> None:
         bars = panel.barh(names, seconds, color=["#0072B2" if name == "ours" else "#BBBBBB" for name in names])
         panel.bar_label(bars, fmt="%.1f s", padding=2, fontsize=8)
         panel.set_title(case["title"], fontsize=9)
-        panel.set_xlabel("seconds of CPU, whole process, no pandas")
+        panel.set_xlabel("CPU seconds, without pandas")
         panel.spines[["top", "right"]].set_visible(False)
         panel.margins(x=0.18)
     figure.savefig(HERE / "results.png", dpi=130)
