@@ -31,7 +31,7 @@ $(READY): uv.lock pyproject.toml $(if $(filter .venv/%,$(UV)),$(UV))
 demo: $(READY)  ## run twice against a sandbox and print the table of carriers (no account needed)
 	@$(RUN)/pickups demo
 
-test: $(READY)  ## run the default tests (10 to 20 minutes on two cores); the last line counts the tests that were left out
+test: $(READY)  ## run the default tests (5 to 15 minutes on two cores); the last line counts the tests that were left out
 	@$(RUN)/pytest -q -n auto --dist worksteal
 
 test-all: $(READY)  ## run every test in every suite (more than an hour); CI does this every night

@@ -104,7 +104,9 @@ GROW = f"""
     create temp table kinds as
         select *, row_number() over () - 1 as place from sendcloud.pickups limit 1000;
     create temp table grown as
-        select kinds.* exclude (place) replace (number + 1000000000 + (select count(*) from sendcloud.pickups) as id, {EARLIER})
+        select kinds.* exclude (place) replace (
+            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, {EARLIER}
+        )
         from range($rows) as numbers(number) join kinds on place = number % 1000;
     insert into sendcloud.pickups by name select * from grown;
     insert into sendcloud.pickup_status_history
