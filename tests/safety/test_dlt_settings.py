@@ -22,7 +22,7 @@ from pipelines.config.settings import ACCOUNTS_SECTION, OWN_SETTINGS, known_sett
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
 from tests.support.destinations import of_files
-from tests.support.installation import Installation, as_rows, nothing_is_sent_to, rows_of
+from tests.support.installation import Installation, as_rows, environment, nothing_is_sent_to, rows_of
 
 # "theirs" is invalid for every number, boolean and enumeration, so a run that read it would fail
 VALUES = {
@@ -213,7 +213,9 @@ def test_a_variable_that_dlt_reads_itself_changes_nothing(
     installation: Installation, api: Sandbox, expected_rows: Callable[[], object], names: dict[str, str]
 ) -> None:
     kept = ("DLT_PROJECT_DIR", "DLT_DATA_DIR")  # these have an effect by design
-    done = installation.process("run", api=api, **{name: names[name] for name in names if name not in kept})
+    variables = {name: names[name] for name in names if name not in kept}
+    # with `api=api`, the process would import dlt in order to set the clock, before `pickups` forgets the variables
+    done = installation.process("run", **environment(api), **variables)
 
     assert done.returncode == 0, done.stderr
     assert installation.pickups() == expected_rows()
