@@ -257,16 +257,16 @@ def sandbox_process(installation: Installation) -> Iterator[subprocess.Popen[str
 @pytest.mark.slow
 def test_the_sandbox_command_prints_working_addresses_and_keys(sandbox_process: subprocess.Popen[str]) -> None:
     assert sandbox_process.stdout
-    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(4)]
+    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(5)]
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     keys = [settings[f"SOURCES__SENDCLOUD__CREDENTIALS__{name}_KEY"] for name in ("PUBLIC", "SECRET")]
     request = urllib.request.Request(
-        settings["SOURCES__SENDCLOUD__BASE_URL"] + "/pickups?limit=5",
+        settings["SOURCES__SENDCLOUD__BASE_URL"] + "/pickups?page_size=5",
         headers={"Authorization": "Basic " + b64encode(":".join(keys).encode()).decode()},
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        assert len(json.load(answer)["pickups"]) == 5
-    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(5)]
+        assert len(json.load(answer)["data"]) == 5
+    lines = [sandbox_process.stdout.readline().strip().removeprefix("export ") for _ in range(8)]
     settings = dict(line.split("=", 1) for line in lines if "=" in line)
     client = ":".join(settings[f"SOURCES__SENDCLOUD__CREDENTIALS__CLIENT_{name}"] for name in ("ID", "SECRET"))
     request = urllib.request.Request(
@@ -341,5 +341,5 @@ def test_in_python_run_returns_the_receipt_and_read_returns_a_data_frame(
     assert frame.query("is_every_account and country == 'all' and carrier == 'dhl'")["cancellation_rate"].tolist() == [
         0.25
     ]
-    with pytest.raises(ValueError, match=r"unknown view 'pickup'; available views: cancellation_timing, "):
+    with pytest.raises(ValueError, match=r"unknown view 'pickup'; available views: acceptance_times, "):
         read("pickup", installation.published)

@@ -238,7 +238,7 @@ def test_a_process_with_debug_shows_no_key(loaded: Installation, api: Sandbox, w
 
     done = loaded.process(*words, **sandbox_settings(api))
 
-    assert done.returncode == (3 if "run" in words else 0)
+    assert done.returncode == (4 if "run" in words else 0)  # the body is not the API's, so the keys may be valid
     assert find_leaks(loaded, [done]) == []
 
 

@@ -148,7 +148,7 @@ def test_no_row_is_lost_between_two_batches(
     world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     book_ten_days_of_pickups(world)
-    monkeypatch.setattr("sources.sendcloud.BATCH_ROWS", 7)  # 40 rows make five batches of 7 and one of 5
+    monkeypatch.setattr("sources.sendcloud.source.BATCH_ROWS", 7)  # 40 rows make five batches of 7 and one of 5
 
     load(api, monkeypatch, folder)
 
