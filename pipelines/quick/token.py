@@ -1,6 +1,6 @@
 """Requests an OAuth2 access token for a quick run. The token is kept in memory only.
 
-What is requested, and which response is a token, is defined in sources.sendcloud.api.tokens.py.
+What is requested, and which response is a token, is defined in sources/sendcloud/api/tokens.py.
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ def test_a_run_succeeds_if_the_file_cannot_be_compacted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("instant", ["entering rename", "leaving renamed"])
+@pytest.mark.parametrize("instant", ["entering renamed", "leaving renamed"])
 def test_a_kill_while_the_compacted_file_is_put_in_place_loses_nothing(
     loaded: Installation, world: World, api: Sandbox, instant: str
 ) -> None:

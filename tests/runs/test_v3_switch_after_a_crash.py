@@ -125,7 +125,8 @@ def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
 ) -> None:
     """Thirty pickups have v3's spelling, and none of the other ten are merged.
 
-    This also holds if an earlier run restarted at the top and failed too.
+    If an earlier run restarted at the top and failed too, the packages begin at other pages. Five of the thirty are then
+    in a package with some of the ten, so they are not merged either.
     """
     if link_is_stale:
         fail_after_a_restart(half_switched, api)
@@ -134,7 +135,11 @@ def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
         half_switched.run(api, api_version="v3", **SMALL)
 
     by_version = "select api_version, count(*) as n from sendcloud.pickups group by all order by all"
-    assert half_switched.rows(by_version) == [{"api_version": "v2", "n": 10}, {"api_version": "v3", "n": 30}]
+    merged = 25 if link_is_stale else 30
+    assert half_switched.rows(by_version) == [
+        {"api_version": "v2", "n": 40 - merged},
+        {"api_version": "v3", "n": merged},
+    ]
 
     api.heal()
     assert half_switched.run(api, api_version="v2", **SMALL).api_version_before == "v3"
