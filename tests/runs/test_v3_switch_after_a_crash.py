@@ -125,8 +125,8 @@ def test_mismatched_ids_in_a_later_package_stop_the_resumed_run(
 ) -> None:
     """Thirty pickups have v3's spelling, and none of the other ten are merged.
 
-    If an earlier run restarted at the top and failed too, the packages begin at other pages. Five of the thirty are then
-    in a package with some of the ten, so they are not merged either.
+    If an earlier run restarted at the top and failed too, the packages begin at other pages. Five of the thirty are
+    then in a package with some of the ten, so they are not merged either.
     """
     if link_is_stale:
         fail_after_a_restart(half_switched, api)
