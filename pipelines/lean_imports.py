@@ -61,7 +61,8 @@ def block_unneeded() -> None:
     in a process that executes a single command. Call the function before any heavy imports, because a library that has
     failed to import a package does not try again.
     """
-    sys.meta_path.insert(0, _Blocker())
+    if not any(isinstance(finder, _Blocker) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Blocker())
     # searching modules for reference cycles took 8 % of the time of a run without changes, although modules are never
     # freed
     gc.set_threshold(100_000, 50, 100)

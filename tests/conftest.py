@@ -17,6 +17,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from hypothesis import HealthCheck, settings
 
+from pipelines import lean_imports
 from pipelines.operations import preflight
 from sources.sendcloud.sandbox import Sandbox, Server, World, listening, serve
 from tests.support.bucket import bucket_server
@@ -88,6 +89,15 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _machine_clock_agrees_with_the_api() -> Iterator[None]:
     with machine_clock_of_apis():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_import_is_blocked() -> Iterator[None]:
+    """Fails a test that leaves imports blocked, because a later test of the same process would fail instead of it."""
+    yield
+    blockers = [finder for finder in sys.meta_path if isinstance(finder, lean_imports._Blocker)]
+    lean_imports.unblock()
+    assert blockers == []
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -58,10 +58,11 @@ def _run_command(*, own_process: bool) -> None:
 def run_quickly(words: Sequence[str]) -> int | None:
     """Runs the command and returns its exit code, or returns None if an ordinary run must do it.
 
-    If the result is None, nothing was printed.
+    If the result is None, nothing was printed. Blocks imports, so call it only in a process that executes one command.
     """
     if "run" not in words or not (options := parse_run(words)):
         return None
+    lean_imports.block_unneeded()
     from pipelines.config.project import find_project
     from pipelines.quick.repeat_run import repeat_last_run
 

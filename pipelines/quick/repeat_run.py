@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
-from pipelines import lean_imports
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
@@ -145,7 +144,6 @@ def _is_recent(record: QuickRecord, now: datetime) -> bool:
 
 
 def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) -> QuickRun:
-    lean_imports.block_unneeded()
     from pipelines.quick.receipts import record_and_publish
 
     warehouse, published = Path(record.warehouse), Path(record.published)
