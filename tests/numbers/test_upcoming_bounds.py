@@ -2,8 +2,9 @@
 
 If n pickups of an account have the probability p and the correlation c, the variance is n p (1 - p) (1 + (n - 1) c),
 times 1 + n / N for an estimate from N pickups. N includes the 20 that shrink p. The bounds are 1.96 standard deviations
-from the mean, plus 0.4736 standard deviations for each unit of skewness, rounded to the whole numbers between which
-2.5 % remain on either side.
+from the mean, plus 0.4736 standard deviations for each unit of skewness. If the lower bound is below 0, the upper bound
+is 1.645 standard deviations from the mean, plus 0.2843 for each unit of skewness. A bound k stands for k - 0.5 or k + 0.5,
+so the lower bound is rounded up and the upper bound is rounded down.
 """
 
 from datetime import timedelta
@@ -37,7 +38,7 @@ def in_pairs(days=20, hours_before=1, **changes):
 def test_days_that_are_never_cancelled_together_are_independent(warehouse):
     """On each of 20 days, one of two is cancelled. 5 of 10 are expected, with a variance of 2.5 * (1 + 10 / 60).
 
-    5 - 1.96 * 1.7078 = 1.65 and 5 + 3.35 = 8.35 lie between 1.5 and 2.5, and between 7.5 and 8.5.
+    5 - 1.96 * 1.7078 = 1.65 is rounded up, and 5 + 3.35 = 8.35 is rounded down.
     """
     days = [one for number in range(20) for one in on_day(number, pickup(), gone(1))]
     con = warehouse(*days, *many(ahead, 10))
@@ -73,18 +74,18 @@ def test_correlation_is_estimated_without_bias(warehouse):
 def test_a_third_is_assumed_for_fewer_than_ten_days(warehouse):
     """8 of 40 were cancelled, on one day. 2 of 10 are expected. The variance is 1.6 * 4 * (1 + 10 / 60) = 2.7325 ^ 2.
 
-    The skewness is 0.6 * (1 + 19 / 3) / (4 / 3) * 1.6 * 4 / 2.7325 ^ 3 = 1.035, so the upper end is
-    2 + (1.96 + 0.4736 * 1.035) * 2.7325 = 8.70, between 8.5 and 9.5.
+    The skewness is 0.6 * (1 + 19 / 3) / (4 / 3) * 1.6 * 4 / 2.7325 ^ 3 = 1.035. The lower end is below 0, so the upper
+    end is 2 + (1.645 + 0.2843 * 1.035) * 2.7325 = 7.30.
     """
     con = warehouse(*many(pickup, 32), *many(gone, 8, hours_before=1), *many(ahead, 10))
 
-    assert only(con, BOUNDS, VIEW) == (pytest.approx(2), 0, 9)
+    assert only(con, BOUNDS, VIEW) == (pytest.approx(2), 0, 7)
 
 
 def test_accounts_are_independent_of_each_other(warehouse):
     """Each of six accounts has a variance of 2.5 * (1 + 9) * (1 + 10 / 60). Of 60, 30 +- 1.96 * 13.23 are expected.
 
-    30 - 25.9 = 4.1 and 30 + 25.9 = 55.9. A single account with 60 pickups could lose all of them.
+    30 - 25.9 = 4.1 and 30 + 25.9 = 55.9 are rounded to 5 and 55. A single account with 60 pickups could lose all of them.
     """
     accounts = [f"shop {number}" for number in range(6)]
     con = warehouse(
@@ -93,7 +94,7 @@ def test_accounts_are_independent_of_each_other(warehouse):
         runs=[run(account) for account in accounts],
     )
 
-    assert only(con, BOUNDS, VIEW) == (pytest.approx(30), 4, 56)
+    assert only(con, BOUNDS, VIEW) == (pytest.approx(30), 5, 55)
     assert rows(con, BOUNDS, VIEW, "not is_every_account and account <> ''") == [(pytest.approx(5), 0, 10)] * 6
 
 
@@ -112,6 +113,24 @@ def test_correlation_is_measured_4_24_or_72_hours_before_the_window(warehouse, c
     con = warehouse(*in_pairs(60, hours_before=cancelled_before), *many(ahead, 10, hours=hours))
 
     assert only(con, BOUNDS, VIEW) == pytest.approx(bounds)
+
+
+def test_bounds_contain_the_nearest_number_if_the_outcome_is_certain(warehouse):
+    """All 50 mature pickups were cancelled in the last hour. Shrinking doesn't change p = 1, and the variance is 0."""
+    con = warehouse(*many(gone, 50, hours_before=1), *many(ahead, 10))
+
+    assert only(con, BOUNDS, VIEW) == (pytest.approx(10), 10, 10)
+
+
+def test_few_pickups_that_will_hardly_be_cancelled_have_an_interval_of_one_number(warehouse):
+    """5 of 100 were cancelled, each on its own day. Of one pickup, 0.05 is expected, with a deviation of 0.219.
+
+    The skewness is 0.9 / 0.218 = 4.1, limited to 2, so the upper end is 0.05 + (1.645 + 0.569) * 0.219 = 0.53.
+    """
+    days = [one for number in range(100) for one in on_day(number, pickup() if number % 20 else gone(1))]
+    con = warehouse(*days, ahead())
+
+    assert only(con, BOUNDS, VIEW) == (pytest.approx(0.05), 0, 0)
 
 
 def test_row_without_an_estimate_has_no_bounds(warehouse):

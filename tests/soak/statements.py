@@ -50,7 +50,7 @@ PICKUPS = f"""
 
 # Each query returns a row for each statement: the world, whether its interval and that of the difference contain the
 # truth, the family within which Holm's correction applies, and whether the statement claims a difference. Intervals
-# with fewer than 20 clusters are left out. So are forecasts for fewer than 20 pickups, whose bounds are whole numbers.
+# with fewer than 20 clusters are left out. So are forecasts for a single pickup, whose only bounds are 0 and 1.
 RATES = """
     with truths as (
         select scope, carrier, s / n as truth, truth - (sum(s) over shop - s) / (sum(n) over shop - n) as apart
@@ -107,7 +107,7 @@ UPCOMING = """
     select account, k between expected_cancellations_low and expected_cancellations_high, null, '', null
     from analytics.upcoming_pickups as upcoming join truths on scope = account and truths.carrier = upcoming.carrier
         and day = window_opens_day_local and hour = window_opens_hour_local
-    where is_every_account = $is_every and expected_cancellations is not null and pickups >= 20
+    where is_every_account = $is_every and expected_cancellations is not null and pickups >= 2
 """
 
 

@@ -11,7 +11,8 @@
 -- chance, for the limited number of mature pickups, and for pickups that are cancelled together. How far the pickups of an
 -- account and carrier that open on one UTC day are cancelled together is measured 4, 24 and 72 hours before the window, over
 -- all accounts and carriers (correlation). With fewer than ten days with two such pickups, it is assumed to be 1/3. The
--- bounds are whole numbers, and those of several rows can't be added up.
+-- bounds are the whole numbers that come nearest to 95 %, which may be a little more or less. Those of several rows can't be
+-- added up.
 -- without_estimate counts pickups whose window opens in more than 30 days, and pickups for which fewer than 30 mature
 -- pickups of all carriers were booked h hours ahead. expected_cancellations leaves them out. It is null if no pickup of
 -- the row has an estimate.
@@ -289,7 +290,22 @@ skewed as (
     from sums
 ),
 
--- The quantiles are the first two terms of the expansion of Cornish and Fisher, with 0.4736 = (1.96² - 1) / 6.
+-- low_at and high_at are quantiles by the first two terms of the expansion of Cornish and Fisher: 2.5 and 97.5 %. If the
+-- lower end is 0, no number can be too low, and high_at is the 95 % quantile. 0.4736 is (1.96² - 1) / 6, and 0.2843 is
+-- (1.645² - 1) / 6. A bound k stands for k - 0.5 or k + 0.5 and is the one nearest to its quantile.
+bounds as (
+    select
+        *,
+        floor(expected + 0.5) as nearest,
+        expected + deviation * (-1.959963984540054 + 0.4735764701 * skewness) as low_at,
+        case
+            when expected + deviation * (-1.959963984540054 + 0.4735764701 * skewness) < 0
+                then expected + deviation * (1.6448536269514722 + 0.2842572423 * skewness)
+            else expected + deviation * (1.959963984540054 + 0.4735764701 * skewness)
+        end as high_at
+    from skewed
+),
+
 final as (
     select
         coalesce(account, 'all') as account,
@@ -302,18 +318,14 @@ final as (
         cast(pending as bigint) as pending,
         expected as expected_cancellations,
         case
-            when expected is not null then cast(
-                greatest(floor(expected + deviation * (-1.959963984540054 + 0.4735764701 * skewness) + 0.5), 0) as bigint
-            )
+            when expected is not null then cast(least(greatest(floor(low_at + 1), 0), nearest) as bigint)
         end as expected_cancellations_low,
         case
-            when expected is not null then cast(
-                least(ceil(expected + deviation * (1.959963984540054 + 0.4735764701 * skewness) - 0.5), n) as bigint
-            )
+            when expected is not null then cast(least(greatest(ceil(high_at - 1), nearest), n) as bigint)
         end as expected_cancellations_high,
         cast(without_estimate as bigint) as without_estimate,
         as_of_utc
-    from skewed
+    from bounds
 )
 
 select * from final
