@@ -30,6 +30,12 @@ def format_of(file: Path) -> int:
     return int.from_bytes(header[12:], "little")
 
 
+def block_bytes(file: Path) -> int:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        ((size,),) = connection.execute("select block_size from pragma_database_size()").fetchall()
+    return int(size)
+
+
 def rewrite(file: Path, version: str) -> None:
     """Rewrites the file in the storage format of another DuckDB version."""
     fresh = file.with_suffix(".fresh")
@@ -51,6 +57,22 @@ def test_duckdb_1_4_opens_every_file_that_a_run_writes(
 
     files = [installation.warehouse, installation.published, *installation.folder.glob("backup/*.duckdb")]
     assert [format_of(file) <= NEWEST_OF_1_4 for file in files] == [True] * 3
+
+
+def test_new_and_rewritten_files_have_small_blocks(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of DuckDB's own has blocks of 256 KiB, at least one for each column."""
+    world.book()
+    installation.run(api)
+    assert block_bytes(installation.published) == 65_536
+    rewrite(installation.warehouse, "v1.0.0")
+    assert block_bytes(installation.warehouse) == 262_144
+
+    monkeypatch.setattr(publish, "_is_mostly_free", lambda _: True)
+    assert installation.run(api).outcome == "succeeded"
+
+    assert block_bytes(installation.warehouse) == block_bytes(installation.published) == 65_536
 
 
 def test_a_run_rewrites_a_warehouse_that_duckdb_1_4_does_not_open(

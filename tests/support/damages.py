@@ -9,7 +9,7 @@ import duckdb
 
 from tests.support.invariants import tables_of
 
-HEADERS, BLOCK = 3 * 4096, 262_144
+HEADERS, BLOCK = 3 * 4096, 65_536
 
 
 def truncate(file: Path) -> None:

@@ -16,7 +16,7 @@ from pipelines.config.settings import get_setting
 from pipelines.destinations.duckdb.blocks import may_be_damaged, read_format
 from pipelines.destinations.duckdb.contents import read_contents
 from pipelines.destinations.duckdb.replacement import log_of
-from pipelines.destinations.duckdb.session import IN_MEMORY, NEWEST_READABLE, STORAGE_VERSION, open_database, quote_path
+from pipelines.destinations.duckdb.session import IN_MEMORY, NEW_FILE, NEWEST_READABLE, open_database, quote_path
 from pipelines.errors import DestinationError
 
 MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite
@@ -87,7 +87,7 @@ def rewrite(warehouse: Path) -> None:
     try:
         with open_database(IN_MEMORY) as connection:
             connection.attach(warehouse, "old")
-            connection.execute(f"attach '{quote_path(fresh)}' as new (storage_version '{STORAGE_VERSION}')")
+            connection.execute(f"attach '{quote_path(fresh)}' as new ({NEW_FILE})")
             connection.execute("copy from database old to new")
             connection.execute("checkpoint new")
         fresh.chmod(warehouse.stat().st_mode)
