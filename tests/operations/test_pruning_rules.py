@@ -87,6 +87,22 @@ def test_a_run_made_while_this_machines_clock_was_wrong_is_kept_as_long_as_its_n
     assert kept == {"recent", "yesterday, in 2001", "in 2031", "now"}
 
 
+def test_a_run_whose_api_said_2001_and_the_run_after_it_are_kept(session: DuckDBSession) -> None:
+    """The API's clock was 25 years behind in the first run, and both clocks are 30 days ahead in the second."""
+    year_2001 = (NOW - datetime(2001, 1, 1, tzinfo=NOW.tzinfo)).days
+
+    kept = prune_after(session, receipt("API in 2001", 1, observed_days_ago=year_2001), receipt("now", -30))
+
+    assert kept == {"API in 2001", "now"}
+
+
+def test_a_run_never_prunes_its_own_receipt(session: DuckDBSession) -> None:
+    """Neither clock of the second run is plausible, so its age would be that of the run before it."""
+    kept = prune_after(session, receipt("two years ago", 730), receipt("now", -30))
+
+    assert kept == {"two years ago", "now"}
+
+
 def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:
     """dlt restores the state of the completed load with the highest id, for each pipeline."""
     old = NOW - timedelta(days=90)
