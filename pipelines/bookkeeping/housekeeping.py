@@ -29,9 +29,10 @@ _PRUNE_RECEIPTS = f"""
         from sendcloud.pickup_runs
     ),
     aged as (
-        select run_id, max(
-            greatest(case when observed_at <= $now then observed_at end, case when started_at <= $now then started_at end)
-        ) over (partition by account order by place) as made_after
+        select run_id, max(greatest(
+            case when observed_at <= $now then observed_at end,
+            case when started_at <= $now then started_at end
+        )) over (partition by account order by place) as made_after
         from placed
     )
     delete from sendcloud.pickup_runs

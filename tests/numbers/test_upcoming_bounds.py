@@ -3,8 +3,8 @@
 If n pickups of an account have the probability p and the correlation c, the variance is n p (1 - p) (1 + (n - 1) c),
 times 1 + n / N for an estimate from N pickups. N includes the 20 that shrink p. The bounds are 1.96 standard deviations
 from the mean, plus 0.4736 standard deviations for each unit of skewness. If the lower bound is below 0, the upper bound
-is 1.645 standard deviations from the mean, plus 0.2843 for each unit of skewness. A bound k stands for k - 0.5 or k + 0.5,
-so the lower bound is rounded up and the upper bound is rounded down.
+is 1.645 standard deviations from the mean, plus 0.2843 for each unit of skewness. A bound k stands for k - 0.5 or
+k + 0.5, so the lower bound is rounded up and the upper bound is rounded down.
 """
 
 from datetime import timedelta

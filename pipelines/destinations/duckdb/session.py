@@ -26,9 +26,9 @@ DatabaseError = duckdb.Error
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
 # DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
 STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
-# DuckDB writes at least one block for each changed column, by default of 256 KiB. With blocks of 64 KiB, a run that found
-# nothing took 148 instead of 161 ms of CPU and 85 instead of 112 MB, and a file of 100,000 pickups had 4.5 instead of 7.1
-# MB. Over ten million pickups, the file was as large and the views were as fast as before (2026-11-29).
+# DuckDB writes at least one block for each changed column, by default of 256 KiB. With blocks of 64 KiB, a run that
+# found nothing took 148 instead of 161 ms of CPU and 85 instead of 112 MB, and a file of 100,000 pickups had 4.5
+# instead of 7.1 MB. Over ten million pickups, the file was as large and the views were as fast (2026-11-29).
 BLOCK_BYTES = 65_536
 NEW_FILE = f"storage_version '{STORAGE_VERSION}', block_size {BLOCK_BYTES}"
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
