@@ -67,6 +67,7 @@ def growing_table(sizes: list[int], rounds: int, report: Report) -> Results:
             with temporary_folder() as grown:
                 shutil.copytree(kept, grown / "kept")
                 grow(grown / "kept" / "warehouse.duckdb", size - 10_000)
+                measure("ours", grown / "kept", f"{address}/first/api/v2")  # publishes the grown table
                 runs = []
                 for _ in range(rounds):
                     shutil.copytree(grown / "kept", grown / "copy")

@@ -85,7 +85,7 @@ def test_a_third_is_assumed_for_fewer_than_ten_days(warehouse):
 def test_accounts_are_independent_of_each_other(warehouse):
     """Each of six accounts has a variance of 2.5 * (1 + 9) * (1 + 10 / 60). Of 60, 30 +- 1.96 * 13.23 are expected.
 
-    30 - 25.9 = 4.1 and 30 + 25.9 = 55.9 are rounded to 5 and 55. A single account with 60 pickups could lose all of them.
+    30 - 25.9 = 4.1 and 30 + 25.9 = 55.9 are rounded to 5 and 55. A single account with 60 pickups could lose all.
     """
     accounts = [f"shop {number}" for number in range(6)]
     con = warehouse(
