@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from pipelines.destinations.duckdb.session import STORAGE_VERSION
+from pipelines.destinations.duckdb.blocks import STORAGE_VERSION
 from tests.support.by_hand import CHECKS, OVER_PICKUPS, VIEWS, fill, pickup
 
 pytestmark = pytest.mark.duckdb2

@@ -1,4 +1,4 @@
-"""Finds damaged blocks in a DuckDB file without DuckDB, by verifying the checksum at the beginning of each block.
+"""Describes the format of DuckDB files, and finds damaged blocks by the checksum at the beginning of each block.
 
 DuckDB itself verifies a block only when a statement reads it, so a run could publish a copy of a damaged old block.
 """
@@ -17,6 +17,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
+STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
+# DuckDB writes at least one block for each changed column, by default of 256 KiB. With blocks of 64 KiB, a run that
+# found nothing took 148 instead of 161 ms of CPU and 85 instead of 112 MB, and a file of 100,000 pickups had 4.5
+# instead of 7.1 MB. Over ten million pickups, the file was as large and the views were as fast (2026-11-29).
+BLOCK_BYTES = 65_536
+NEW_FILE = f"storage_version '{STORAGE_VERSION}', block_size {BLOCK_BYTES}"
 HEADER_BYTES, WORD = 4096, struct.Struct("<Q")
 # A file begins with three headers. In the last two headers, these fields follow the checksum.
 HEADER_FIELDS = struct.Struct("<8xQ16xQQ")

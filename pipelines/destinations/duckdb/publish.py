@@ -13,10 +13,10 @@ import duckdb
 
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
-from pipelines.destinations.duckdb.blocks import may_be_damaged, read_format
+from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, may_be_damaged, read_format
 from pipelines.destinations.duckdb.contents import read_contents
 from pipelines.destinations.duckdb.replacement import log_of
-from pipelines.destinations.duckdb.session import IN_MEMORY, NEW_FILE, NEWEST_READABLE, open_database, quote_path
+from pipelines.destinations.duckdb.session import IN_MEMORY, open_database, quote_path
 from pipelines.errors import DestinationError
 
 MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite

@@ -11,6 +11,7 @@ import duckdb
 
 from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
+from pipelines.destinations.duckdb.blocks import NEW_FILE, read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
 DatabaseError = duckdb.Error
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
-# DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
-STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
-# DuckDB writes at least one block for each changed column, by default of 256 KiB. With blocks of 64 KiB, a run that
-# found nothing took 148 instead of 161 ms of CPU and 85 instead of 112 MB, and a file of 100,000 pickups had 4.5
-# instead of 7.1 MB. Over ten million pickups, the file was as large and the views were as fast (2026-11-29).
-BLOCK_BYTES = 65_536
-NEW_FILE = f"storage_version '{STORAGE_VERSION}', block_size {BLOCK_BYTES}"
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
 
@@ -169,8 +163,6 @@ def open_newest(path: Path) -> Iterator[DuckDBSession]:
 
 def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
     """Returns the error to report for a file that DuckDB can't open."""
-    from pipelines.destinations.duckdb.blocks import read_format  # imports Arrow, which most commands do not need
-
     evidence = str(error).split("\n")[0]
     if any(words in evidence for words in HELD_HERE):
         remedy = "Close that connection, or open it with duckdb.connect(path, read_only=True)."
