@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from tests.numbers.test_rates import CARRIERS
+from tests.numbers.test_rates import CARRIERS, day
 from tests.support.by_hand import cancelled, close, many, on_separate_days, pickup, rows
 
 pytestmark = pytest.mark.duckdb2
@@ -50,6 +50,33 @@ def test_carriers_stand_out_if_holms_correction_rejects_their_p_values(warehouse
     rejected = multipletests(2 * stats.norm.sf(np.abs(errors)), alpha=0.05, method="holm")[0]
     assert [row[-1] != "no" for row in found] == rejected.tolist()
     assert 0 < rejected.sum() < 6
+
+
+def test_days_that_go_together_make_a_carrier_stand_out_by_students_t(warehouse):
+    """Each carrier has ten days, so its p value comes from nine degrees of freedom. By the normal score, 'a' would stand
+    out: the test counts how far 0 is outside the interval.
+    """
+    from scipy import stats
+    from statsmodels.stats.multitest import multipletests
+
+    counts = {"a": [3, 9, 3, 9, 4, 10, 4, 10, 4, 10], **{f"equal {number}": [0, 6] * 5 for number in range(8)}}
+    con = warehouse(
+        *(
+            one
+            for shift, (carrier, ks) in enumerate(counts.items())
+            for number, k in enumerate(ks)
+            for one in day(20 * shift + number, k, 12, carrier=carrier)
+        )
+    )
+    found = rows(con, "carrier, difference, difference_low, difference_high, stands_out", "rates", CARRIERS)
+
+    towards = [difference - (low if difference > 0 else high) for _, difference, low, high, _ in found]
+    reaches = [abs(row[1] / distance) for row, distance in zip(found, towards, strict=True)]
+    by_t = 2 * stats.t.sf(stats.t.ppf(0.975, 9) * np.array(reaches), 9)
+    by_z = 2 * stats.norm.sf(stats.norm.ppf(0.975) * np.array(reaches))
+    assert [row[-1] != "no" for row in found] == multipletests(by_t, alpha=0.05, method="holm")[0].tolist()
+    assert not multipletests(by_t, alpha=0.05, method="holm")[0][0]
+    assert multipletests(by_z, alpha=0.05, method="holm")[0][0]
 
 
 def test_design_effect_is_the_robust_variance_of_generalized_estimating_equations(warehouse):

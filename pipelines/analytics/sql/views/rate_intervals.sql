@@ -11,7 +11,8 @@
 -- difference = rate - others_rate, where others_rate is the rate of the other groups together. difference_low and
 -- difference_high bound Newcombe's hybrid interval for correlated rates (Newcombe 1998, method 10).
 -- stands_out is 'higher', 'lower' or 'no': whether the difference is more than chance after Holm's correction for the
--- number of groups. In a family without differences, at most 5 % of families have a group that stands out.
+-- number of groups, by Student's t if a variance is estimated. In a family without differences, at most 5 % of families
+-- have a group that stands out.
 
 with moments as (
     select
@@ -201,17 +202,31 @@ differences as (
     from intervals
 ),
 
--- score is the difference in standard errors. The standard error comes from the bound that lies towards 0.
+-- reach is the difference, divided by its distance to the bound that lies towards 0. It is more than 1 if 0 is outside.
+reaches as (
+    select
+        *,
+        greatest(x, y) as w,
+        greatest(t, u) as v,
+        case
+            when q is null then null
+            when difference = 0 then 0
+            when difference > 0 then difference / nullif(difference - difference_low, 0)
+            else difference / nullif(difference - difference_high, 0)
+        end as reach
+    from differences
+),
+
+-- score is the normal score that is as likely as reach * v by Student's t with 1 / w degrees of freedom (Wallace 1959),
+-- multiplied by a constant so that a reach of 1 has the score z.
 scores as (
     select
         *,
         case
-            when q is null then null
-            when difference = 0 then 0
-            when difference > 0 then z * difference / nullif(difference - difference_low, 0)
-            else z * difference / nullif(difference - difference_high, 0)
+            when w > 0 then z * sqrt(ln(1 + w * v * v * reach * reach) / ln(1 + w * v * v))
+            else z * reach
         end as score
-    from differences
+    from reaches
 ),
 
 placed as (
