@@ -53,7 +53,7 @@ def test_carriers_stand_out_if_holms_correction_rejects_their_p_values(warehouse
 
 
 def test_days_that_go_together_make_a_carrier_stand_out_by_students_t(warehouse):
-    """Each carrier has ten days, so its p value comes from nine degrees of freedom. By the normal score, 'a' stands out.
+    """Each carrier has ten days, so its p value has nine degrees of freedom. By the normal score, 'a' stands out.
 
     A reach is how far the difference is from 0, compared with its distance to the bound towards 0.
     """
