@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from pipelines.errors import DestinationError, ForeignObject, RunInProgress
 from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
 
@@ -36,6 +34,8 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         ForeignObject: the lock file or the holder file belongs to another program.
         DestinationError: the lock file or the holder file can't be written.
     """
+    from filelock import FileLock, Timeout
+
     lock_path = warehouse.with_suffix(".lock")
     holder_path = warehouse.with_suffix(".holder")
     lock = FileLock(lock_path, timeout=wait_seconds, mode=PRIVATE_FILE_MODE)
@@ -47,7 +47,8 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         if is_own(lock_path):
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
-        _write_holder(holder_path, f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        holder_path.unlink(missing_ok=True)  # a leftover, or a link
+        _write_holder(holder_path)
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
@@ -68,11 +69,40 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
         lock.release()
 
 
-def _write_holder(path: Path, text: str) -> None:
-    """Creates the file after removing any leftover file or link with its name."""
-    path.unlink(missing_ok=True)
+@contextmanager
+def lock_if_free(warehouse: Path) -> Iterator[None]:
+    """Holds the same lock as `exclusive_lock` during the block, if it is free and nothing about it is unusual.
+
+    Does not import filelock, which would take 8 of the 130 ms of CPU of a run that finds nothing (2026-11-29).
+
+    Raises:
+        OSError, PipelineError: the lock is not free, or its files are not as a run that ended leaves them.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        with exclusive_lock(warehouse):
+            yield
+        return
+    lock = os.open(warehouse.with_suffix(".lock"), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as filelock does
+        if os.fstat(lock).st_size:
+            raise OSError(errno.EEXIST, "the lock file belongs to another program")
+        holder_path = warehouse.with_suffix(".holder")
+        _write_holder(holder_path)
+        try:
+            yield
+        finally:
+            holder_path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+
+
+def _write_holder(path: Path) -> None:
+    """Creates the file, which must not exist, with the description of this run."""
     with path.open("x") as file:
-        file.write(text)
+        file.write(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _check_own(path: Path, beginning: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
-from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.destinations.file_lock import lock_if_free
 from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
 from pipelines.quick.command_line import RunOptions
@@ -54,7 +54,7 @@ def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun |
         return None
     if not (chosen := _chosen(record, options.account)) or not _is_up_to_date(chosen):
         return None
-    with suppress(PipelineError, OSError), exclusive_lock(warehouse):
+    with suppress(PipelineError, OSError), lock_if_free(warehouse):
         return _repeat(record, chosen, project)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -248,3 +249,39 @@ def test_the_record_is_written_while_no_other_command_can_write(
 
     assert installation.command("run", api=api).returncode == 0
     assert len(refused) == 1
+
+
+def test_a_quick_run_takes_the_lock_that_ordinary_runs_take(
+    settled: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exclusive_lock(settled.warehouse):
+        assert quick(settled, api) is None
+    refused: list[RunInProgress] = []
+
+    def another_run(*_: object) -> None:
+        with pytest.raises(RunInProgress) as error, exclusive_lock(settled.warehouse):
+            pass
+        refused.append(error.value)
+
+    monkeypatch.setattr("pipelines.quick.repeat_run._finish", another_run)
+    quick(settled, api)
+
+    assert [f"process {os.getpid()} since " in str(error) for error in refused] == [True]
+    assert not settled.warehouse.with_suffix(".holder").exists()
+
+
+@pytest.mark.parametrize("files", [{".lock": None}, {".lock": "another program's"}, {".holder": "process 1"}])
+def test_a_lock_that_no_run_leaves_behind_is_left_to_an_ordinary_run(
+    settled: Installation, api: Sandbox, files: dict[str, str | None]
+) -> None:
+    for suffix, text in files.items():
+        path = settled.warehouse.with_suffix(suffix)
+        path.unlink(missing_ok=True)
+        if text:
+            path.write_text(text)
+
+    assert quick(settled, api) is None
+
+    assert [settled.warehouse.with_suffix(suffix).exists() for suffix in files] == [
+        bool(text) for text in files.values()
+    ]

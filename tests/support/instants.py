@@ -27,12 +27,12 @@ from dlt.common.storages import LoadStorage
 from dlt.common.storages.transactional_file import TransactionalFile
 from dlt.destinations.job_client_impl import SqlLoadJob
 from dlt.load import Load
+from filelock import FileLock
 
 from pipelines import atomic_file
 from pipelines.analytics import checks
 from pipelines.cli.main import main
 from pipelines.config.project import find_project, warehouse_path
-from pipelines.destinations import file_lock
 from pipelines.destinations.duckdb import backend
 from pipelines.loading import account_run, attempt, finalize
 
@@ -46,7 +46,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "last receipt": (attempt, "record_publish_time"),
 }
 DEEPER: dict[str, tuple[Any, str]] = {
-    "wait for the lock": (file_lock.FileLock, "acquire"),
+    "wait for the lock": (FileLock, "acquire"),
     "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: they are in the table
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
