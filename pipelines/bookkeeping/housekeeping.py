@@ -20,19 +20,19 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-# The age of a receipt is that of the later of its times, and of the receipts before it, unless a clock was ahead.
+# A receipt is as old as the later of its two times or, if that is still to come, as the receipts before it.
 # Some receipts are kept even if they are older than a year. They are needed for `pickups status`, the `as_of` of the
 # views and the comparison of API versions (loading/finalize.py).
 _PRUNE_RECEIPTS = f"""
     with placed as (
-        select *, row_number() over (partition by account order by {RUN_ORDER}) as place
+        select *, greatest(observed_at, started_at) as seen_at,
+            row_number() over (partition by account order by {RUN_ORDER}) as place
         from sendcloud.pickup_runs
     ),
     aged as (
-        select run_id, max(greatest(
-            case when observed_at <= $now then observed_at end,
-            case when started_at <= $now then started_at end
-        )) over (partition by account order by place) as made_after
+        select run_id, max(case when seen_at <= $now then seen_at end) over (
+            partition by account order by place
+        ) as made_after
         from placed
     )
     delete from sendcloud.pickup_runs

@@ -96,6 +96,20 @@ def test_a_run_whose_api_said_2001_and_the_run_after_it_are_kept(session: DuckDB
     assert kept == {"API in 2001", "now"}
 
 
+def test_a_run_whose_api_said_2001_is_kept_if_this_machines_clock_is_ahead(session: DuckDBSession) -> None:
+    """This machine's clock is nine days ahead of the API's in all runs, so the first run seems to be still to come."""
+    year_2001 = (NOW - datetime(2001, 1, 1, tzinfo=NOW.tzinfo)).days
+
+    kept = prune_after(
+        session,
+        receipt("API in 2001", -9, observed_days_ago=year_2001),
+        receipt("next", -9, observed_days_ago=0.1),
+        receipt("now", -9, observed_days_ago=0),
+    )
+
+    assert kept == {"API in 2001", "next", "now"}
+
+
 def test_a_run_never_prunes_its_own_receipt(session: DuckDBSession) -> None:
     """Neither clock of the second run is plausible, so its age would be that of the run before it."""
     kept = prune_after(session, receipt("two years ago", 730), receipt("now", -30))
