@@ -103,7 +103,7 @@ def test_a_run_whose_api_said_2001_is_kept_if_this_machines_clock_is_ahead(sessi
     kept = prune_after(
         session,
         receipt("API in 2001", -9, observed_days_ago=year_2001),
-        receipt("next", -9, observed_days_ago=0.1),
+        receipt("next", -7, observed_days_ago=2),
         receipt("now", -9, observed_days_ago=0),
     )
 
