@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,13 @@ def _repeats(states: list[State]) -> bool:
 
 
 def leftovers(installation: Installation) -> list[str]:
-    """Returns partial copies and write-ahead logs. A finished run must leave none behind."""
+    """Returns partial copies and write-ahead logs. A finished run must leave none behind, except those set aside.
+
+    If a killed run's log is all that is left of a lost warehouse, restoring keeps the log under another name.
+    """
     names = [path.name for path in installation.published.parent.iterdir()]
-    return [name for name in names if name.endswith((".new", ".wal"))]
+    set_aside = re.compile(r"\.(damaged|replaced)-\d")
+    return [name for name in names if name.endswith((".new", ".wal")) and not set_aside.search(name)]
 
 
 def published_pickups(installation: Installation) -> list[dict[str, Any]] | None:
