@@ -51,8 +51,8 @@ def correct_tables(connection: Session, stats: ReadStats) -> None:
 def forget_later_states(connection: Session, pipeline: str, load_id: str) -> None:
     """Deletes the pipeline's states with a later load id than the load that has just been completed.
 
-    Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id. Until
-    the clock caught up, every run would therefore start from this state and read more than necessary.
+    Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id. If
+    such a state stayed, every run would start from it and read more than necessary until the clock caught up.
 
     Args:
         connection: a session that can access the account's tables.

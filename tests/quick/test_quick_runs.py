@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -234,18 +235,24 @@ def test_without_the_setting_there_is_no_record(installation: Installation, worl
     assert not record_path(installation.warehouse).exists()
 
 
-def test_the_record_is_written_while_no_other_command_can_write(
-    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another command's changes between the run and the record would otherwise count as the run's own."""
+def refused_during(function: str, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> list[RunInProgress]:
+    """Replaces the function by another run, and returns a list that will contain the error of each such run."""
     refused: list[RunInProgress] = []
 
-    def another_command(*_: object) -> None:
+    def another_run(*_: object) -> None:
         with pytest.raises(RunInProgress) as error, exclusive_lock(installation.warehouse):
             pass
         refused.append(error.value)
 
-    monkeypatch.setattr("pipelines.cli.run.prepare_quick_run", another_command)
+    monkeypatch.setattr(function, another_run)
+    return refused
+
+
+def test_the_record_is_written_while_no_other_command_can_write(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command's changes between the run and the record would otherwise count as the run's own."""
+    refused = refused_during("pipelines.cli.run.prepare_quick_run", installation, monkeypatch)
 
     assert installation.command("run", api=api).returncode == 0
     assert len(refused) == 1
@@ -256,14 +263,7 @@ def test_a_quick_run_takes_the_lock_that_ordinary_runs_take(
 ) -> None:
     with exclusive_lock(settled.warehouse):
         assert quick(settled, api) is None
-    refused: list[RunInProgress] = []
-
-    def another_run(*_: object) -> None:
-        with pytest.raises(RunInProgress) as error, exclusive_lock(settled.warehouse):
-            pass
-        refused.append(error.value)
-
-    monkeypatch.setattr("pipelines.quick.repeat_run._finish", another_run)
+    refused = refused_during("pipelines.quick.repeat_run._finish", settled, monkeypatch)
     quick(settled, api)
 
     assert [f"process {os.getpid()} since " in str(error) for error in refused] == [True]
@@ -285,3 +285,14 @@ def test_a_lock_that_no_run_leaves_behind_is_left_to_an_ordinary_run(
     assert [settled.warehouse.with_suffix(suffix).exists() for suffix in files] == [
         bool(text) for text in files.values()
     ]
+
+
+def test_a_quick_run_without_fcntl_takes_the_lock_too(
+    settled: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows has no fcntl."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    refused = refused_during("pipelines.quick.repeat_run._finish", settled, monkeypatch)
+    quick(settled, api)
+
+    assert len(refused) == 1
