@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sources.sendcloud.api.v2 import V2
 from sources.sendcloud.api.v3 import V3
 from sources.sendcloud.records.decode import Page, decode_page
-from sources.sendcloud.records.tables import keep_latest, to_table
+from sources.sendcloud.records.tables import columns_of, keep_latest, to_table
 from sources.sendcloud.sandbox.forms import V3 as V3_FORM
 from tests.support.installation import as_row
 
@@ -255,4 +255,4 @@ def test_the_last_sighting_of_a_pickup_is_kept_at_its_own_position() -> None:
 
 
 def test_without_pages_the_table_is_empty_and_has_all_columns() -> None:
-    assert keep_latest([]).equals(to_table([], [], [], "default", "v2"))
+    assert keep_latest([]).equals(to_table(columns_of([]), [], [], "default", "v2"))

@@ -183,7 +183,7 @@ def _newest_plausible(rows: pa.Table, now: datetime, rules: Rules) -> datetime |
     Otherwise, a single booking dated 2099 would place every real pickup beyond the lookback.
     """
     believable = pc.less_equal(rows["created_at"], instant(now + rules.overlap))
-    newest: datetime | None = pc.max(rows.filter(believable)["created_at"]).as_py()
+    newest: datetime | None = pc.max(rows["created_at"].filter(believable)).as_py()
     return newest
 
 

@@ -139,7 +139,7 @@ def _note_clocks(clocks: ClockReading, rows: pa.Table, stats: ReadStats) -> None
     If the walk fails, the clock readings of the first page determine the time of the run.
     """
     stats.clocks.append(clocks)
-    stats.clock_difference_seconds = largest_difference(stats.clocks)
+    stats.clock_difference_seconds = max(stats.clock_difference_seconds or 0.0, largest_difference([clocks]), key=abs)
     if stats.observed_at is None:
         stats.observed_at = judge_by_bookings(stats.clocks, rows["created_at"], stats.last_as_of).as_of
 

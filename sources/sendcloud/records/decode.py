@@ -24,7 +24,7 @@ from ..api.version import Version
 from .envelope import next_link
 from .json_text import identify, join_as_sent, keep_as_sent, split_as_sent
 from .record import ReadRecord, read_record
-from .tables import BOOKED_FROM, BOOKED_UNTIL, RejectedRecord, parse_instants, to_table
+from .tables import BOOKED_FROM, BOOKED_UNTIL, RejectedRecord, columns_of, parse_instants, to_table
 
 
 class _Booking(Struct, gc=False):
@@ -70,8 +70,8 @@ def decode_page(body: bytes, account: str, version: Version, link: str = "") -> 
     following = next_link(version, envelope, link)
     try:
         known = decoder_of(list[version.known]).decode(envelope.records)  # type: ignore[name-defined]
-        slots = version.encode_slots(known)
-        rows = to_table(known, None, slots, account, version.name, parse_instants(known))
+        slots, columns = version.encode_slots(known), columns_of(known)
+        rows = to_table(columns, None, slots, account, version.name, parse_instants(columns))
         return Page(rows, [], Counter(), Counter(), following)
     except (msgspec.DecodeError, ValueError):
         raw: Raw = envelope.records
@@ -106,7 +106,7 @@ def _read_one_by_one(raws: Sequence[Raw], next_link: str | None, account: str, v
         except (msgspec.DecodeError, OverflowError) as error:
             rejected.append(_reject(raw, str(error)))
     extras, slots = [one.extra for one in read], [one.slots for one in read]
-    rows = to_table([one.pickup for one in read], extras, slots, account, version.name)
+    rows = to_table(columns_of([one.pickup for one in read]), extras, slots, account, version.name)
     unknown = Counter(chain.from_iterable(one.unknown for one in read))
     unreadable = Counter(chain.from_iterable(one.unreadable for one in read))
     return Page(rows, rejected, unknown, unreadable, next_link)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.structs import astuple
 
 INSTANT = pa.timestamp("us", tz="UTC")
 ROW_SCHEMA = pa.schema(
@@ -62,8 +64,20 @@ class RejectedRecord(NamedTuple):
     created_at: datetime | None = None
 
 
+def columns_of(pickups: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    """Returns the values of the pickups by field, in the given order.
+
+    msgspec's `astuple` copies all fields of a pickup at once, in half the time of one lookup per field (2026-11-29).
+    """
+    if not pickups:
+        return dict.fromkeys(ROW_SCHEMA.names, ())
+    columns = dict(zip(pickups[0].__struct_fields__, zip(*map(astuple, pickups), strict=True), strict=True))
+    computed = {field: [getattr(p, field) for p in pickups] for field in INSTANTS if field not in columns}
+    return columns | computed
+
+
 def to_table(
-    pickups: Sequence[Any],
+    columns: dict[str, Sequence[Any]],
     extras: Sequence[str | None] | None,
     slots: Sequence[str | None] | None,
     account: str,
@@ -72,26 +86,25 @@ def to_table(
 ) -> pa.Table:
     """Returns the pickups of one version as ROW_SCHEMA rows, in the given order. Times are UTC, in microseconds.
 
-    `instants` contains the INSTANTS columns if they have already been parsed. `extras` is None if no pickup has unknown
-    fields, and `slots` is None if no pickup has time slots. Arrow creates the four columns that can have the same value
-    in all rows. Building these columns as Python lists accounted for a twelfth of the time to read a page (2026-11).
+    `columns` is the result of `columns_of`. `instants` contains the INSTANTS columns if they have already been parsed.
+    `extras` is None if no pickup has unknown fields, and `slots` is None if no pickup has time slots. Arrow creates the
+    four columns that can have the same value in all rows. Building these columns as Python lists accounted for a
+    twelfth of the time to read a page (2026-11).
     """
-    rows = len(pickups)
-    columns: dict[str, Any] = {
+    rows = len(columns["id"])
+    made: dict[str, Any] = {
         "account": pa.repeat(account, rows),
         "api_version": pa.repeat(api_version, rows),
         "time_slots": pa.nulls(rows, pa.string()) if slots is None else slots,
-        "tracking_number": [None if p.tracking_number is None else str(p.tracking_number) for p in pickups],
+        "tracking_number": [None if number is None else str(number) for number in columns["tracking_number"]],
         "extra": pa.nulls(rows, pa.string()) if extras is None else extras,
         **(instants or {}),
     }
-    for field in set(ROW_SCHEMA.names) - columns.keys():
-        columns[field] = [getattr(p, field) for p in pickups]
-    arrays = [pa.array(columns[field.name], field.type) for field in ROW_SCHEMA]
+    arrays = [pa.array(made.get(field.name, columns.get(field.name)), field.type) for field in ROW_SCHEMA]
     return pa.table(arrays, schema=ROW_SCHEMA)
 
 
-def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
+def parse_instants(columns: dict[str, Sequence[Any]]) -> dict[str, pa.Array]:
     """Returns the INSTANTS columns of pickups whose times are text. Arrow parses text three times as fast as Python.
 
     The format is checked because Arrow accepts some formats that RFC 3339 forbids, and rejects some that it allows.
@@ -101,18 +114,19 @@ def parse_instants(pickups: Sequence[Any]) -> dict[str, pa.Array]:
             range, or a booking is not between BOOKED_FROM and BOOKED_UNTIL. The page must then be decoded record by
             record.
     """
-    text = pa.array([getattr(p, field) for field in INSTANTS for p in pickups], pa.string())
+    rows = len(columns["id"])
+    text = pa.array([*chain.from_iterable(columns[field] for field in INSTANTS)], pa.string())
     shortest = pc.min(pc.binary_length(text)).as_py()
     if (shortest or SECONDS_LENGTH) < SECONDS_LENGTH or not pc.all(pc.ends_with(text, "Z")).as_py():
         raise ValueError("a time has another form")
-    instants, rows = text.cast(INSTANT), len(pickups)
+    instants = text.cast(INSTANT)
     if rows and pc.min(instants.view(pa.int64())).as_py() < START_OF_TIME_US:
         raise ValueError("a year is before year 1")
-    columns = {field: instants.slice(rows * place, rows) for place, field in enumerate(INSTANTS)}
-    booked = pc.min_max(columns["created_at"]).as_py()
+    parsed = {field: instants.slice(rows * place, rows) for place, field in enumerate(INSTANTS)}
+    booked = pc.min_max(parsed["created_at"]).as_py()
     if rows and not BOOKED_FROM <= booked["min"] <= booked["max"] < BOOKED_UNTIL:
         raise ValueError("a booking is not between BOOKED_FROM and BOOKED_UNTIL")
-    return columns
+    return parsed
 
 
 def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
@@ -122,8 +136,10 @@ def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
     keeps an arbitrary duplicate.
     """
     rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    if pc.count_distinct(rows["id"]).as_py() == rows.num_rows:
+        return rows
     last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))
-    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+    return rows.take(sorted(last.values()))
 
 
 def to_quarantine_table(
