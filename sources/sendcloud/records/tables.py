@@ -136,10 +136,15 @@ def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
     keeps an arbitrary duplicate.
     """
     rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
-    if pc.count_distinct(rows["id"]).as_py() == rows.num_rows:
+    if _are_descending(rows["id"]):  # as in a list without shifts, so the ids need not be collected
         return rows
     last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))
-    return rows.take(sorted(last.values()))
+    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+
+
+def _are_descending(ids: pa.ChunkedArray) -> bool:
+    every = ids.combine_chunks()
+    return len(every) < 2 or pc.all(pc.greater(every[:-1], every[1:])).as_py()
 
 
 def to_quarantine_table(
