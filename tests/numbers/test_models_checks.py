@@ -1,5 +1,7 @@
 """Tests that the checks report nothing in a sound warehouse, and that each one reports an example of its wrong rows."""
 
+from string import ascii_uppercase
+
 import pytest
 
 from tests.support.by_hand import CHECKS, FUTURE, SESSION_ZONES, SUNDAY, ZONES, cancelled, pickup, run
@@ -215,6 +217,18 @@ def test_documented_statuses_are_known_in_any_letter_case(warehouse, status):
 @pytest.mark.parametrize("country", ["CH", "", None])
 def test_missing_country_and_country_without_a_time_zone_are_reported(warehouse, country):
     assert findings(warehouse(pickup(id=901, country=country)))["known_countries"] == [("shop", 901)]
+
+
+def test_the_check_and_the_view_know_the_same_countries(warehouse):
+    codes = [first + second for first in ascii_uppercase for second in ascii_uppercase]
+    countries = [*codes, "nl", "Gb", "", None, " NL", "NLD"]
+    con = warehouse(*(pickup(id=number, country=country) for number, country in enumerate(countries, start=1)))
+
+    in_utc = con.execute("select account, pickup_id from analytics.pickups where not has_local_time").fetchall()
+    reported = findings(con)["known_countries"]
+
+    assert len(reported) == len(countries) - 11, "nine countries have a time zone, two of them also in another case"
+    assert sorted(reported) == sorted(in_utc)
 
 
 def test_window_of_zero_length_is_reported_as_out_of_order(warehouse):

@@ -2,9 +2,13 @@
 -- Reports pickups of carriers that v2's documentation doesn't list for pickups. These pickups are loaded, and each new
 -- carrier has its own row in every view that groups by carrier. Check that a new carrier's windows and statuses mean
 -- the same as those of other carriers. The query filters the few distinct names first, because checking row by row
--- takes ten times as long.
-with unknown as (
-    select carrier from sendcloud.pickups
+-- takes ten times as long. Without the first step, DuckDB takes five times as long (2026-11-29).
+with named as (
+    select distinct carrier from sendcloud.pickups
+),
+
+unknown as (
+    select carrier from named
     except
     select carrier
     from (

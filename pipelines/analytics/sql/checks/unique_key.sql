@@ -20,16 +20,31 @@ with runs as (
     from sendcloud.pickup_runs
 ),
 
+counted as (
+    select
+        account,
+        count(*) as stored
+    from sendcloud.pickups
+    group by account
+),
+
 added_up as (
     select this.account
     from runs as this
     join runs as before on before.account = this.account
+    join counted on counted.account = this.account
     where this.runs_ago = 1
         and before.runs_ago = 2
         and this.sweep is null
         and not before.found_doubles
         and this.rows_in_table = before.rows_in_table + this.rows_new
-        and this.rows_in_table = (select count(*) from sendcloud.pickups as there where there.account = this.account)
+        and this.rows_in_table = counted.stored
+),
+
+suspected as (
+    select account from counted
+    except
+    select account from added_up
 )
 
 select
@@ -37,6 +52,6 @@ select
     id,
     count(*) as copies
 from sendcloud.pickups
-where account not in (select account from added_up)
+where account in (select account from suspected)
 group by account, id
 having count(*) > 1
