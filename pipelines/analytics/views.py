@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,8 +67,9 @@ def select_all(view: str) -> str:
 
 
 def grain_of(path: Path) -> str:
-    """Returns the view's grain, such as "One row per carrier.", from the comment in its first line."""
-    return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("--").strip()
+    """Returns the view's grain, such as "One row per carrier.", which is the first sentence of the file's comment."""
+    lines = takewhile(lambda line: line.startswith("--"), path.read_text(encoding="utf-8").splitlines())
+    return re.split(r"(?<=\.)\s", " ".join(line.removeprefix("--").strip() for line in lines), maxsplit=1)[0]
 
 
 def create_views(

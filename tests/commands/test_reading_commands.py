@@ -213,6 +213,21 @@ def test_show_refuses_an_unknown_view_and_lists_all_views_with_their_grain(
         assert f" {path.stem}: One row per " in told
 
 
+def test_the_title_of_a_view_ends_before_the_colon_but_not_in_parentheses(
+    installation: Installation, published: Published
+) -> None:
+    published(pickup())
+
+    titles = {view: installation.command("show", view).stdout for view in ("cancellations_by_booking", "moved_windows")}
+
+    assert " ".join(titles["cancellations_by_booking"].split()).startswith(
+        "One row per carrier (is_every_carrier: all carriers), measure and band, for all accounts (is_every_account) "
+        "and for each account "
+    )
+    assert "cancellation rate of mature" not in titles["cancellations_by_booking"]
+    assert titles["moved_windows"].startswith("One row per carrier, for all accounts and for each account ")
+
+
 ALL_VIEWS = [path.stem for path in view_files()]
 
 

@@ -3,6 +3,7 @@
 import duckdb
 import pytest
 
+from pipelines.analytics.views import grain_of, view_files
 from pipelines.destinations.duckdb.blocks import STORAGE_VERSION
 from tests.support.by_hand import CHECKS, OVER_PICKUPS, VIEWS, fill, pickup
 
@@ -17,6 +18,17 @@ def test_view_file_states_its_grain_first_and_is_one_plain_select(view):
     assert next(line for line in rest if line and not line.startswith("--")).startswith("with ")
     assert VIEWS[view].rstrip().splitlines()[-1] == "select * from final"
     assert "create " not in VIEWS[view].lower()
+
+
+def test_the_grain_is_the_whole_first_sentence_of_the_comment():
+    grains = {path.stem: grain_of(path) for path in view_files()}
+
+    assert grains["carrier_windows"] == "One row per carrier, for all accounts (is_every_account) and for each account."
+    assert grains["rates"] == (
+        "One row per outcome, breakdown, group and account (is_every_account: all accounts): the share of pickups with "
+        "the outcome, its 95 % interval, how it differs from the other groups, and its rank."
+    )
+    assert [name for name, grain in grains.items() if not grain.endswith(".")] == []
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,7 @@ SHORT_NAMES = {"carriers": "carrier_cancellations", "windows": "carrier_windows"
 TABLES = {"carriers": carriers_table, "windows": windows_table}
 OF_ACCOUNTS = ("runs", "quarantine")  # only the accounts of a filter limit these views
 TABLE_ROWS = 100
+UNTIL_COLON = re.compile(r": (?![^(]*\))")  # a colon in parentheses does not end the grain
 
 
 def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS) -> None:
@@ -118,7 +120,7 @@ def _unknown_view(name: str) -> str:
 def _title(name: str, grain: str, only: PickupFilter) -> str:
     if name in OF_ACCOUNTS:
         only = PickupFilter(only.accounts)
-    return " · ".join([grain.split(": ")[0].rstrip(".:"), *only.words()])
+    return " · ".join([UNTIL_COLON.split(grain)[0].rstrip("."), *only.words()])
 
 
 def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
