@@ -71,6 +71,21 @@ def test_list_selects_by_state_and_filter(
     assert listed(installation, *words.split()) == ids
 
 
+def test_list_of_pickups_booked_ahead_leaves_out_those_booked_less_than_a_day_before_their_window(
+    installation: Installation, published: Published
+) -> None:
+    late = {"cancelled_at": "2026-03-10 08:59Z"}
+    published(
+        cancelled(id=1, created_at="2026-03-09 09:00Z", **late),
+        cancelled(id=2, created_at="2026-03-09 09:01Z", **late),
+        pickup(id=3, created_at="2026-03-09 09:00Z"),
+    )
+
+    assert listed(installation, "--mature", "--late") == [1, 2]
+    assert listed(installation, "--mature", "--late", "--booked-ahead") == [1]
+    assert listed(installation, "--booked-ahead") == [1, 3]
+
+
 def cells_of(text: str) -> list[list[str]]:
     """Returns the cells of a printed table's rows, which are at least two spaces apart."""
     return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if re.match(r" \w", line)][1:]

@@ -67,6 +67,9 @@ def list_pickups(
         typer.Option(help="Include only pickups in this state. Repeatable."),
     ] = None,
     late: Annotated[bool, typer.Option("--late", help="Include only late cancellations.")] = False,
+    booked_ahead: Annotated[
+        bool, typer.Option("--booked-ahead", help="Include only pickups booked at least 24 hours before their window.")
+    ] = False,
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Include only pickups still announcing after their window.")
     ] = False,
@@ -98,8 +101,13 @@ def list_pickups(
     only = parse_filter(account, carrier, country, since, until, by)
     from pipelines.cli.reading.pickup_list import Selection, print_pickups
 
-    flags = {"is_late_cancellation": late, "is_stuck": stuck, "has_status_conflict": conflict}
-    wanted = [column for column, is_wanted in flags.items() if is_wanted]
+    conditions = {
+        "is_late_cancellation": late,
+        "lead_time_hours >= 24": booked_ahead,
+        "is_stuck": stuck,
+        "has_status_conflict": conflict,
+    }
+    wanted = [condition for condition, is_wanted in conditions.items() if is_wanted]
     with usage_errors():
         print_pickups(
             Selection(state or (), wanted, mature if mature or immature else None),

@@ -37,17 +37,17 @@ class Selection(NamedTuple):
 
     Attributes:
         states: the states to include. No state includes all.
-        flags: the columns that must be true, such as `is_late_cancellation`.
+        conditions: what must be true, such as the column `is_late_cancellation`.
         is_mature: whether to include only mature or only immature pickups. None includes both.
     """
 
     states: Sequence[str] = ()
-    flags: Sequence[str] = ()
+    conditions: Sequence[str] = ()
     is_mature: bool | None = None
 
     def query(self) -> str:
         """Returns the query for the pickups, in no order."""
-        parts = [*self.flags]
+        parts = [*self.conditions]
         if self.states:
             parts.append(f"({' or '.join(f'is_{state}' for state in self.states)})")
         if self.is_mature is not None:

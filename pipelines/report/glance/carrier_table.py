@@ -12,7 +12,11 @@ from pipelines.report.glance.marks import BAR_WIDTH, HEIGHT, SPARK_WIDTH
 from pipelines.report.sections.tables import Column, heading_cell
 
 SHOWN_ROWS = 15  # report.css hides the others until the reader asks for them
-COMMANDS = {"Cancelled": CANCELLED, "Cancelled late": "--mature --late", "Failed": "--mature --state failed"}
+COMMANDS = {
+    "Cancelled": CANCELLED,
+    "Booked a day ahead, and cancelled late": "--mature --late --booked-ahead",
+    "Failed": "--mature --state failed",
+}
 PERIOD_NOTE = '<span class="note period-note" hidden>The change and the early signal don\'t follow the period.</span>'
 COLUMNS = [
     Column("Carrier", "text", "Open a carrier to see the commands that list its pickups"),
