@@ -41,7 +41,10 @@ COLUMNS = [
         about="Of cancelled pickups booked a day or more ahead: cancelled less than 24 hours before the window opened",
         hint="of cancellations",
     ),
-    Column("Failed", about="Share of finished pickups that the carrier never accepted"),
+    Column(
+        "Failed",
+        about="Share of pickups that the carrier never accepted. It covers all whose window has ended, except pending ones.",
+    ),
     Column(
         "Early signal",
         about="Cancelled within 48 hours of booking, in each of the latest 13 complete weeks",
