@@ -43,7 +43,7 @@ COLUMNS = [
     ),
     Column(
         "Failed",
-        about="Share of pickups that the carrier never accepted. It covers all whose window has ended, except pending ones.",
+        about="Share that the carrier never accepted, of all pickups whose window has ended, except pending ones",
     ),
     Column(
         "Early signal",
