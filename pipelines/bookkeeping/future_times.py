@@ -17,7 +17,13 @@ TIME_COLUMNS = {
     "pickups_quarantine": ("first_seen_at", "last_seen_at", "resolved_at"),
 }
 # dlt 1.31 names loads by this machine's clock, and compares their names as text
-_FORGET = "delete from sendcloud._dlt_pipeline_state where pipeline_name = $pipeline and _dlt_load_id > $load_id"
+_FORGET = """
+    delete from sendcloud._dlt_pipeline_state
+    where pipeline_name = $pipeline and _dlt_load_id > $load_id and exists (
+        select 1 from sendcloud._dlt_pipeline_state as stored
+        where stored.pipeline_name = $pipeline and stored._dlt_load_id = $load_id
+    )
+"""
 _FUTURE = """
     select distinct {column} from sendcloud.{table} where account = $account and {column} > $latest order by 1
 """
@@ -53,6 +59,9 @@ def forget_later_states(connection: Session, pipeline: str, load_id: str) -> Non
 
     Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id. If
     such a state stayed, every run would start from it and read more than necessary until the clock caught up.
+
+    dlt stores a state only if it has changed. If the completed load contains none, the latest state is still current,
+    and nothing is deleted.
 
     Args:
         connection: a session that can access the account's tables.
