@@ -123,29 +123,32 @@ def print_markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[o
         print_text(_markdown_line(row))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+    """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns.
+
+    If the table is wider than the terminal, only the first columns that fit are printed. A value that is the same in
+    every row is then stated once, below the table.
+
+    Returns:
+        How many columns are missing.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    about = Text(visible(title))
-    drawn = Table(title=about, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        drawn.add_row(*(Text(visible(cell)) for cell in row))
-    console().print(drawn)
+    from pipelines.table_layout import WIDE_GAP, lay_out
 
-
-def fitting_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Returns how many of the first columns `print_table` can draw without wrapping any, which is at least one."""
-    from rich.cells import cell_len
-
-    table = zip(columns, *rows, strict=True)
-    widths = [max(cell_len(visible(cell)) for cell in [name, *cells]) + 3 for name, *cells in table]
-    ends = [sum(widths[: number + 1]) for number in range(len(widths))]
-    return max(1, sum(end <= console().width for end in ends))
+    layout = lay_out(columns, [[visible(cell) for cell in row] for row in rows], console().width)
+    padding = (0, 1) if layout.gap == WIDE_GAP else (0, 0, 0, 1)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding)
+    for number, (head, width) in enumerate(zip(layout.heads, layout.widths, strict=True)):
+        drawn.add_column(head, justify="right" if number else "left", width=width, overflow="fold")
+    for row in layout.rows:
+        drawn.add_row(*map(Text, row))
+    console().print(Text(visible(title), "bold"), drawn, sep="\n")
+    if layout.common:
+        print_text(f"The same in every row: {', '.join(map(' '.join, layout.common))}")
+    return layout.left_out
 
 
 def print_styled(*parts: tuple[object, str]) -> None:
