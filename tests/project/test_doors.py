@@ -124,6 +124,7 @@ LAYERS = (
         "dialects",
         "json_logs",
         "output",
+        "table_layout",
         "atomic_file",
         "file_access",
         "lean_imports",
