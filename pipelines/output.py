@@ -33,6 +33,8 @@ FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # what Markdown would read as a column, a link, a picture, code, a formula, an entity, emphasis or a tag
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$!]|(?<![^\W_])_|_(?![^\W_])")
 
+WIDE_GAP = 3  # the spaces between two columns of a table
+
 
 def visible(text: object) -> str:
     """Returns the text as one line, with every control character replaced by its escape, such as `\\x1b`."""
@@ -123,32 +125,34 @@ def print_markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[o
         print_text(_markdown_line(row))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    widths: Sequence[int] | None = None,
+    gap: int = WIDE_GAP,
+) -> None:
     """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns.
 
-    If the table is wider than the terminal, only the first columns that fit are printed. A value that is the same in
-    every row is then stated once, below the table.
-
-    Returns:
-        How many columns are missing.
+    Args:
+        title: the line above the table.
+        columns: the names of the columns, which may have several lines.
+        rows: the cells of each row.
+        widths: the widths of the columns. A longer text takes several lines. By default, all texts take one line.
+        gap: the number of spaces between two columns, at least 2.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from pipelines.table_layout import WIDE_GAP, lay_out
-
-    layout = lay_out(columns, [[visible(cell) for cell in row] for row in rows], console().width)
-    padding = (0, 1) if layout.gap == WIDE_GAP else (0, 0, 0, 1)
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding)
-    for number, (head, width) in enumerate(zip(layout.heads, layout.widths, strict=True)):
-        drawn.add_column(head, justify="right" if number else "left", width=width, overflow="fold")
-    for row in layout.rows:
-        drawn.add_row(*map(Text, row))
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 2, 0, 1))
+    sizes: Sequence[int | None] = widths or [None] * len(columns)
+    for number, (column, width) in enumerate(zip(columns, sizes, strict=True)):
+        drawn.add_column(column, justify="right" if number else "left", width=width, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(visible(cell)) for cell in row))
     console().print(Text(visible(title), "bold"), drawn, sep="\n")
-    if layout.common:
-        print_text(f"The same in every row: {', '.join(map(' '.join, layout.common))}")
-    return layout.left_out
 
 
 def print_styled(*parts: tuple[object, str]) -> None:

@@ -17,8 +17,8 @@ import pytest
 
 from pipelines.analytics.column_comments import column_descriptions
 from pipelines.analytics.views import view_files
+from pipelines.cli.reading.table_layout import lay_out
 from pipelines.cli.reading.view_columns import VIEW_ORDERS, order_by
-from pipelines.table_layout import lay_out
 from tests.numbers.test_changes import independent
 from tests.support.by_hand import FUTURE, cancelled, many, on_separate_days, pickup
 from tests.support.installation import REPOSITORY, Installation

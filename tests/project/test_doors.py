@@ -124,7 +124,6 @@ LAYERS = (
         "dialects",
         "json_logs",
         "output",
-        "table_layout",
         "atomic_file",
         "file_access",
         "lean_imports",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import Row, count_rows, fetch_rows
 from pipelines.cli.reading.show import cell_text, left_out_words
+from pipelines.cli.reading.table_layout import print_fitting
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.output import print_csv, print_json_rows, print_table, print_text
+from pipelines.output import print_csv, print_json_rows, print_text
 from pipelines.warehouse import reading
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _print_table(session: Session, selection: Selection, limit: int, title: list
     if not rows:
         print_text("No pickup matches.")
         return
-    missing = print_table(" · ".join(title), COLUMNS, map(_cells, rows))
+    missing = print_fitting(" · ".join(title), COLUMNS, map(_cells, rows))
     if words := left_out_words(column=missing):
         print_text(f"{words} not shown; to print everything, add --format csv.")
     if len(rows) == limit and (more := count_rows(session, selection.query()) - limit):

@@ -12,6 +12,7 @@ from pipelines.analytics.views import grain_of, select_all, view_files
 from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import count_rows, fetch_rows
+from pipelines.cli.reading.table_layout import print_fitting
 from pipelines.cli.reading.view_columns import by_importance, order_by
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import DestinationError
@@ -20,7 +21,6 @@ from pipelines.output import (
     print_csv,
     print_json_rows,
     print_markdown,
-    print_table,
     print_text,
     visible,
 )
@@ -131,7 +131,7 @@ def _print_laid_out(table: Table, name: str, form: Form, only: PickupFilter) -> 
         print_markdown(title, table.columns, table.cells)
         print_text(f"\n{markdown_text(' '.join(table.note.splitlines()))}")
         return
-    missing = print_table(title, table.columns, table.cells)
+    missing = print_fitting(title, table.columns, table.cells)
     print_text(table.note)
     _print_left_out(name, missing)
 
@@ -141,7 +141,7 @@ def _print_first(session: Session, name: str, query: str, title: str) -> None:
     columns, rows = fetch_rows(session, f"{_in_order(session, name, query)} limit {TABLE_ROWS}")
     order = by_importance(name, columns)
     cells = [[cell_text(row[place]) for place in order] for row in rows]
-    missing = print_table(title, [columns[place] for place in order], cells)
+    missing = print_fitting(title, [columns[place] for place in order], cells)
     _print_left_out(name, missing, count_rows(session, query) - len(cells) if len(cells) == TABLE_ROWS else 0)
 
 

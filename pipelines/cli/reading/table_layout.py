@@ -1,12 +1,14 @@
-"""Fits a table into the width of a terminal. No number and no name is shortened."""
+"""Prints tables that fit into the width of the terminal. No number and no name is shortened."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-WIDE_GAP, NARROW_GAP, EDGES = 3, 2, 2
+from pipelines.output import WIDE_GAP, console, print_table, print_text, visible
+
+NARROW_GAP, EDGES = 2, 2
 LONGEST_LINE = 30  # In a table that does not fit, longer texts such as errors take several lines.
 
 
@@ -28,6 +30,24 @@ class Layout(NamedTuple):
     gap: int = WIDE_GAP
     common: Sequence[tuple[str, str]] = ()
     left_out: int = 0
+
+
+def print_fitting(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Prints the columns that fit, and below them the values that are the same in every row if not all columns fit.
+
+    Args:
+        title: the line above the table.
+        columns: the names of the columns, with the most important ones first.
+        rows: the cells of each row.
+
+    Returns:
+        How many columns are missing.
+    """
+    layout = lay_out(columns, [[visible(cell) for cell in row] for row in rows], console().width)
+    print_table(title, layout.heads, layout.rows, widths=layout.widths, gap=layout.gap)
+    if layout.common:
+        print_text(f"The same in every row: {', '.join(map(' '.join, layout.common))}")
+    return layout.left_out
 
 
 def lay_out(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Layout:
