@@ -174,7 +174,7 @@ def test_list_shows_hostile_names_as_text(installation: Installation, published:
         (["show", "runs", "--since", "2026-03-02", "--until", "2026-03-02"], "Invalid value for --since: since (2026"),
         (
             ["show", "runs", "--until", "soon"],
-            "Invalid value for --until: until: 'soon' is not a day such as 2026-01-01",
+            "Invalid value for --until: 'soon' is not a day such as 2026-01-01",
         ),
         (["models", "--to", "x", "--carrier", "DPD"], "unknown carrier 'DPD'; available carriers: dpd"),
     ],
