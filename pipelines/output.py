@@ -33,6 +33,8 @@ FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # what Markdown would read as a column, a link, a picture, code, a formula, an entity, emphasis or a tag
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$!]|(?<![^\W_])_|_(?![^\W_])")
 
+WIDE_GAP = 3  # the spaces between two columns of a table
+
 
 def visible(text: object) -> str:
     """Returns the text as one line, with every control character replaced by its escape, such as `\\x1b`."""
@@ -123,29 +125,34 @@ def print_markdown(title: str, columns: Sequence[str], rows: Iterable[Sequence[o
         print_text(_markdown_line(row))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    widths: Sequence[int] | None = None,
+    gap: int = WIDE_GAP,
+) -> None:
+    """Prints a table to stdout, with text in the first column and right-aligned numbers in all other columns.
+
+    Args:
+        title: the line above the table.
+        columns: the names of the columns, which may have several lines.
+        rows: the cells of each row.
+        widths: the widths of the columns. A longer text takes several lines. By default, all texts take one line.
+        gap: the number of spaces between two columns, at least 2.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    about = Text(visible(title))
-    drawn = Table(title=about, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 2, 0, 1))
+    sizes: Sequence[int | None] = widths or [None] * len(columns)
+    for number, (column, width) in enumerate(zip(columns, sizes, strict=True)):
+        drawn.add_column(column, justify="right" if number else "left", width=width, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
-    console().print(drawn)
-
-
-def fitting_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Returns how many of the first columns `print_table` can draw without wrapping any, which is at least one."""
-    from rich.cells import cell_len
-
-    table = zip(columns, *rows, strict=True)
-    widths = [max(cell_len(visible(cell)) for cell in [name, *cells]) + 3 for name, *cells in table]
-    ends = [sum(widths[: number + 1]) for number in range(len(widths))]
-    return max(1, sum(end <= console().width for end in ends))
+    console().print(Text(visible(title), "bold"), drawn, sep="\n")
 
 
 def print_styled(*parts: tuple[object, str]) -> None:

@@ -1,17 +1,19 @@
-"""Contains the workaround for typer 0.29, which imports pydantic to read options that are absent or plain.
+"""Contains the workarounds for typer 0.29, which reads options with pydantic and gives flags a type in the help.
 
 typer 0.29 passes every value through pydantic, even the values of options that are absent. Options are still parsed in
 one place: a value that is not obviously valid goes the usual way, and so do all values in other versions of typer.
+pydantic's messages are for programmers, so they are reworded.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from typer import core
+from typer import BadParameter, core
 
 MAX_DIGITS = 16
 
@@ -21,6 +23,21 @@ def defer_pydantic() -> None:
     build: Callable[[Any], Any] | None = getattr(core, "build_runtime_param", None)
     if build and not isinstance(build, _Builder):
         core.build_runtime_param = _Builder(build)  # type: ignore[attr-defined]
+
+
+def hide_types_of_flags() -> None:
+    """Makes the help show `--debug` instead of `--debug <bool>`, which looks as if the flag took a value."""
+    told: Callable[..., str | None] | None = getattr(core.TyperOption, "display_type_rich", None)
+    if told and not hasattr(told, "__wrapped__"):
+        core.TyperOption.display_type_rich = _without_flags(told)  # type: ignore[method-assign]
+
+
+def _without_flags(told: Callable[..., str | None]) -> Callable[..., str | None]:
+    @wraps(told)
+    def type_of(option: core.TyperOption, ctx: Any) -> str | None:
+        return None if option.is_flag else told(option, ctx=ctx)
+
+    return type_of
 
 
 class _Builder:
@@ -45,7 +62,18 @@ class _PlainFirst:
             return () if is_list else None
         if not is_list and (plain := plain_value(self._descriptor, value)) is not None:
             return plain
-        return self._create().coerce(value, param=param, ctx=ctx)
+        try:
+            return self._create().coerce(value, param=param, ctx=ctx)
+        except BadParameter as error:
+            error.message = reworded(error.message, value)
+            raise
+
+
+def reworded(message: str, value: Any) -> str:
+    """Returns pydantic's message about the value as one for users, such as "'x' should be a valid number"."""
+    text = message.removeprefix("Value error, ")
+    wanted = text.removeprefix("Input should be ")
+    return text if wanted == text else f"{value!r} should be {wanted.split(', unable to parse')[0]}"
 
 
 def plain_value(descriptor: Any, value: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.reading.options import check_terminal
 from pipelines.output import print_json, print_text
 
 app = typer.Typer(no_args_is_help=True, help="List, rename or remove accounts in the destination.")
@@ -110,8 +110,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ends the command unless the user confirms. Without a terminal, there is no prompt, so `--yes` is required."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
+    check_terminal()
     if not typer.confirm(question):
         print_text("Nothing was changed.")
         raise typer.Exit

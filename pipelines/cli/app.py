@@ -14,9 +14,10 @@ from pipelines.cli.backup import backup, restore
 from pipelines.cli.reading import commands
 from pipelines.cli.reading.options import parse_day
 from pipelines.output import print_text
-from pipelines.typer_workarounds import defer_pydantic
+from pipelines.typer_workarounds import defer_pydantic, hide_types_of_flags
 
 defer_pydantic()
+hide_types_of_flags()
 app = typer.Typer(
     name="pickups",
     help="Load every Sendcloud pickup, and every later change to it, into DuckDB, PostgreSQL or Delta.",
@@ -51,7 +52,10 @@ def project(
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and dlt's log.")] = False,
-    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
 ) -> None:
     """Stores the options that all commands share in environment variables, which dlt's own tools can read."""
     if context.obj["own_process"] and context.invoked_subcommand not in COMMANDS_WITH_EVERYTHING:
@@ -66,7 +70,9 @@ def project(
 @app.command()
 def run(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="Load only this account; default: all accounts.")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Load only this account; default: all accounts.")
+    ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also read settled pickups again, ideally weekly.")] = False,
     back_to: Annotated[
         str | None,
@@ -138,7 +144,9 @@ commands.add_commands(app)
 
 @app.command()
 def check(
-    account: Annotated[str | None, typer.Option(help="Check only this account; default: all accounts.")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Check only this account; default: all accounts.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Check the settings, credentials, API access, clock, files and disk. Changes nothing."""

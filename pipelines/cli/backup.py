@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.reading.options import check_terminal
 from pipelines.output import print_text
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def restore(
     with restoring(source) as plan:
         print_text("\n".join(_plan_lines(plan)))
         if not yes:
-            if not sys.stdin.isatty():
-                raise typer.BadParameter("without a terminal, this command needs --yes", param_hint="--yes")
+            check_terminal()
             typer.confirm("Replace the warehouse?", abort=True)
         kept = plan.execute()
     if kept:

@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipelines.cli.status import print_status
+from pipelines.errors import StaleData
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import add, configure, serving
 from tests.support.installation import REPOSITORY, Done, Installation
@@ -170,3 +172,77 @@ def test_the_example_keys_are_no_keys_after_the_demo(installation: Installation)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert [*accounts_in(done)] == ["demo"]
+
+
+def test_the_last_run_is_told_by_its_beginning_and_the_last_good_run_by_its_end(
+    installation: Installation, api: Sandbox
+) -> None:
+    installation.loaded(api)
+    with duckdb.connect(str(installation.published)) as connection:
+        connection.execute(
+            "update sendcloud.pickup_runs set started_at = now() - interval 70 minute, "
+            "finished_at = now() - interval 65 minute, observed_at = now() - interval 70 minute"
+        )
+
+    shown = installation.command("status").stdout
+
+    assert re.search(r"^  last run       succeeded, began .* UTC \(1:10:0\d ago\)$", shown, re.MULTILINE)
+    assert re.search(r"^  last good run  ended .* UTC \(1:05:0\d ago\)$", shown, re.MULTILINE)
+
+
+def test_of_several_accounts_the_problems_come_first_and_each_good_account_takes_a_line(
+    installation: Installation, apis: dict[str, Sandbox]
+) -> None:
+    """The last run of south failed, east was removed, and west has never run."""
+    configure(installation, apis)
+    installation.command("run")
+    configure(installation, {"south": apis["south"], "west": apis["east"], "north": apis["north"]})
+    with duckdb.connect(str(installation.published)) as connection:
+        connection.execute(
+            "insert into sendcloud.pickup_runs by name select * replace ('2' as run_id, 'failed' as outcome, "
+            "'AuthError: refused' as error, now() as started_at, run_number + 1 as run_number) "
+            "from sendcloud.pickup_runs where account = 'south'"
+        )
+
+    done = installation.command("status")
+
+    lines = done.stdout.splitlines()
+    assert lines[0] == "4 accounts: 1 good, 1 failed, 1 never loaded, 1 not configured"
+    assert [line for line in lines if not line.startswith(" ")][1:4] == [
+        "account south (failed)",
+        "account west (never loaded)",
+        "account east (not configured)",
+    ]
+    assert "  error          AuthError: refused" in lines
+    assert re.fullmatch(r"north  last good run 0:00:\d\d ago, 1 pickup, 1 open", lines[-1])
+    assert done.returncode == 1
+
+
+def test_forty_accounts_without_a_problem_take_forty_lines_and_a_summary(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failed, one is too old, and a must-pass check found rows in one."""
+    accounts = [published_account(f"a{number:02}") for number in range(40)]
+    accounts[3] |= {"last_outcome": "failed", "last_error": "Unavailable: no answer"}
+    accounts[7] |= {"is_stale": True}
+    accounts[9] |= {"checks_failed": '{"refused_records": 2}'}
+    accounts[11] |= {"checks_failed": '{"status_conflict": 2}'}  # only a warning
+    monkeypatch.setattr("pipelines.cli.status.read_status", lambda _: accounts)
+
+    with pytest.raises(StaleData, match="a07"):
+        print_status(max_age_hours=2)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "40 accounts: 37 good, 1 failed, 1 too old, 1 with a failed check"
+    named = [line.removeprefix("account ")[:3] for line in lines[1:] if not line.startswith(" ")]
+    assert named == ["a03", "a07", "a09", *(f"a{n:02}" for n in range(40) if n not in (3, 7, 9))]
+    assert len(lines) == 1 + 12 + 11 + 11 + 37
+
+
+def published_account(name: str) -> dict[str, Any]:
+    at = datetime.now(UTC)
+    counts = {"pickups": 4, "open_pickups": 1, "quarantined": 0}
+    instants = dict.fromkeys(("last_run_at", "last_success_at", "newest_created_at", "frontier", "oldest"), at)
+    states = {"is_configured": True, "is_stale": False, "history_complete": True, "is_sweep_under_way": False}
+    last = {"last_outcome": "succeeded", "last_error": None, "last_sweep_at": None, "checks_failed": "{}"}
+    return {"account": name} | counts | instants | states | last

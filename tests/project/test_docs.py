@@ -378,7 +378,7 @@ RECEIPT = re.compile(
     r"^ *[\d,]+ new, [\d,]+ changed, [\d,]+ unchanged in \d+\.\d s"
     r"(?: · [\d,]+ cancelled since the last run)? · newest \d{4}-\d\d-\d\d \d\d:\d\d UTC · [\d,]+ open$"
 )
-CARRIER = re.compile(r"^ \w+ +[\d,]+ +[\d,]+ +[\d,]+ of [\d,]+ +[\d.]+% +[\d.]+ to [\d.]+% ")
+CARRIER = re.compile(r"^ \w+ +[\d.]+% +[\d.]+ to [\d.]+% +[\d,]+ of [\d,]+ +\w+ +[\d,]+ +[\d,]+ ")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -44,7 +44,7 @@ def test_changes_since_the_day_are_found_and_older_ones_are_left_to_the_sweep(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--back-to", "october"], "--back-to: back-to: 'october' is not a day such as 2026-01-01"),
+        (["--back-to", "october"], "--back-to: 'october' is not a day such as 2026-01-01"),
         (["--back-to", "2026-10-01", "--sweep"], "--back-to: can't be combined with --sweep or --dry-run"),
         (["--back-to", "2026-10-01", "--dry-run"], "--back-to: can't be combined with --sweep or --dry-run"),
     ],

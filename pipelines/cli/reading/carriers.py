@@ -1,4 +1,4 @@
-"""Lays out the tables of carriers and of windows, which `pickups show` prints."""
+"""Lays out the tables of carriers and of windows, which `pickups show` prints. Important columns come first."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def carriers_table(rows: Rows) -> Table:
     carriers = [row for row in rows if row["is_every_account"] and row["country"] == "all"]
     columns = [
         "carrier",
-        "pickups",
-        "mature",
-        "cancelled",
         "rate",
         "95% interval",
+        "cancelled",
         "stands out",
+        "pickups",
+        "mature",
         "failed",
         "conflicts",
     ]
@@ -38,12 +38,12 @@ def carriers_table(rows: Rows) -> Table:
     cells = [
         [
             r["carrier"],
-            f"{r['pickups']:,}",
-            f"{r['mature_pickups']:,}",
-            f"{r['mature_cancelled']:,} of {r['rated']:,}",
             percent(r["cancellation_rate"]),
             interval(r["cancellation_rate_low"], r["cancellation_rate_high"]),
+            f"{r['mature_cancelled']:,} of {r['rated']:,}",
             r["stands_out"] or NONE,
+            f"{r['pickups']:,}",
+            f"{r['mature_pickups']:,}",
             percent(r["failure_rate"]),
             f"{r['status_conflicts']:,}",
         ]
@@ -61,21 +61,21 @@ def windows_table(rows: Rows) -> Table:
     columns = [
         "carrier",
         "windows",
-        "open-ended",
         "length, median",
-        "10% to 90%",
         "lead time, median",
         "opens most often at",
+        "open-ended",
+        "length, 10% to 90%",
     ]
     cells = [
         [
             r["carrier"],
             f"{r['with_window']:,}",
-            percent(r["open_ended_share"]),
             hours(r["median_window_hours"]),
-            spread(r, "window_hours"),
             hours(r["median_lead_time_hours"]),
             opening(r),
+            percent(r["open_ended_share"]),
+            spread(r, "window_hours"),
         ]
         for r in sorted(rows, key=lambda r: str(r["carrier"]))
         if r["is_every_account"]

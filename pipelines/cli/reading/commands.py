@@ -14,6 +14,7 @@ from pipelines.cli.reading.options import (
     By,
     Carriers,
     Countries,
+    MissingOption,
     Since,
     Until,
     parse_filter,
@@ -64,7 +65,9 @@ def show(
 def list_pickups(
     state: Annotated[
         list[State] | None,
-        typer.Option(help="Include only pickups in this state. Repeatable."),
+        typer.Option(
+            metavar="STATE", help="Include only pickups that are cancelled, kept, failed or pending. Repeatable."
+        ),
     ] = None,
     late: Annotated[bool, typer.Option("--late", help="Include only late cancellations.")] = False,
     booked_ahead: Annotated[
@@ -184,7 +187,7 @@ def _write_models(dialect: str, to: str | None, only: PickupFilter) -> None:
     from pipelines.export.dbt import write_models
 
     if not to:
-        raise typer.BadParameter("--sql needs a folder: --to FOLDER", param_hint="--to")
+        raise MissingOption("--to", "--sql writes files to a folder, such as --to models.")
     if only != ALL_PICKUPS:
         raise typer.BadParameter("models contain no pickups, so none can be selected", param_hint="--sql")
     files = write_models(to, dialect)

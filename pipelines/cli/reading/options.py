@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 OPTIONS = {"accounts": "--account", "carriers": "--carrier", "countries": "--country"}
 
-Accounts = Annotated[list[str] | None, typer.Option("--account", help="Include only this account. Repeatable.")]
-Carriers = Annotated[list[str] | None, typer.Option("--carrier", help="Include only this carrier. Repeatable.")]
+Accounts = Annotated[
+    list[str] | None, typer.Option("--account", metavar="NAME", help="Include only this account. Repeatable.")
+]
+Carriers = Annotated[
+    list[str] | None, typer.Option("--carrier", metavar="NAME", help="Include only this carrier. Repeatable.")
+]
 Countries = Annotated[
     list[str] | None,
-    typer.Option("--country", help="Include only this country, such as NL, or unknown. Repeatable."),
+    typer.Option("--country", metavar="CODE", help="Include only this country, such as NL, or unknown. Repeatable."),
 ]
 Since = Annotated[
     str | None, typer.Option(metavar="DAY", help="Include only pickups from this day on, such as 2026-01-01 (UTC).")
@@ -32,6 +37,22 @@ By = Annotated[
     typer.Option(help="Whether --since and --until limit the booking or the end of the window."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+
+
+class MissingOption(typer.BadParameter):
+    """Raised when a command needs an option that was not given. `message` is the reason."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message, param_hint=option)
+
+    def format_message(self) -> str:
+        return f"Missing option {self.param_hint}: {self.message}"
+
+
+def check_terminal() -> None:
+    """Raises MissingOption if there is no terminal in which a command could ask for confirmation."""
+    if not sys.stdin.isatty():
+        raise MissingOption("--yes", "without a terminal, this command can't ask for confirmation.")
 
 
 def parse_filter(
@@ -81,4 +102,5 @@ def usage_errors() -> Iterator[None]:
         yield
     except FilterError as error:
         option = OPTIONS.get(error.argument, f"--{error.argument}")
-        raise typer.BadParameter(visible(error), param_hint=option) from None
+        text = str(error).removeprefix(f"{error.argument}: ")
+        raise typer.BadParameter(visible(text), param_hint=option) from None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import Row, count_rows, fetch_rows
-from pipelines.cli.reading.show import cell_text
+from pipelines.cli.reading.show import cell_text, left_out_words
+from pipelines.cli.reading.table_layout import print_fitting
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
-from pipelines.output import print_csv, print_json_rows, print_table, print_text
+from pipelines.output import print_csv, print_json_rows, print_text
 from pipelines.warehouse import reading
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ COLUMNS = [
     "account",
     "id",
     "carrier",
-    "country",
     "status",
-    "booked (UTC)",
     "window (local)",
     "cancelled (UTC)",
+    "booked (UTC)",
+    "country",
     "tracking number",
 ]
 _NEWEST_FIRST = "order by created_at_utc desc, account, pickup_id desc"
@@ -90,7 +91,9 @@ def _print_table(session: Session, selection: Selection, limit: int, title: list
     if not rows:
         print_text("No pickup matches.")
         return
-    print_table(" · ".join(title), COLUMNS, map(_cells, rows))
+    missing = print_fitting(" · ".join(title), COLUMNS, map(_cells, rows))
+    if words := left_out_words(column=missing):
+        print_text(f"{words} not shown; to print everything, add --format csv.")
     if len(rows) == limit and (more := count_rows(session, selection.query()) - limit):
         print_text(f"{more:,} more; to print all of them, add --format csv or --limit {limit + more}.")
 
@@ -100,11 +103,11 @@ def _cells(row: Row) -> list[str]:
         row["account"],
         cell_text(row["pickup_id"]),
         row["carrier"],
-        cell_text(row["country"]),
         row["pickup_status"],
-        cell_text(row["created_at_utc"]),
         _window(row["window_opens_local"], row["window_closes_local"], has_local_time=row["has_local_time"]),
         cell_text(row["cancelled_at_utc"]),
+        cell_text(row["created_at_utc"]),
+        cell_text(row["country"]),
         cell_text(row["tracking_number"]),
     ]
 

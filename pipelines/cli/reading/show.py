@@ -13,15 +13,15 @@ from pipelines.analytics.views import grain_of, select_all, view_files
 from pipelines.cli.reading.carriers import Table, carriers_table, windows_table
 from pipelines.cli.reading.demo_data import demo_words
 from pipelines.cli.reading.rows import count_rows, fetch_rows
+from pipelines.cli.reading.table_layout import print_fitting
+from pipelines.cli.reading.view_columns import by_importance, order_by
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.errors import DestinationError
 from pipelines.output import (
-    fitting_columns,
     markdown_text,
     print_csv,
     print_json_rows,
     print_markdown,
-    print_table,
     print_text,
     visible,
 )
@@ -47,8 +47,8 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
     Args:
         name: the name of a view, or `carriers` for `carrier_cancellations`, or `windows` for `carrier_windows`.
         form: `csv` and `json` print all columns and rows, with timestamps in ISO 8601. `table` and `markdown` print
-            selected columns of `carriers` and `windows`. Of any other view, `table` prints the first columns and rows,
-            and `markdown` prints all.
+            selected columns of `carriers` and `windows`. Of any other view, `markdown` prints all columns and rows, and
+            `table` prints the first rows. A `table` leaves out the least important columns if the terminal is narrow.
         only: the pickups to include.
 
     Raises:
@@ -72,12 +72,16 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
             table = _lay_out(lay_out, name, rows)
             if name == "carriers" and (known := _first_week(session, rows)):
                 table = table._replace(note=known)
-            _print_laid_out(table._replace(title=" · ".join([*title[:-1], table.title])), form, only)
+            _print_laid_out(table._replace(title=" · ".join([*title[:-1], table.title])), name, form, only)
         elif form == "markdown":
-            columns, values = fetch_rows(session, query)
+            columns, values = fetch_rows(session, _in_order(session, name, query))
             print_markdown(" · ".join(title), columns, ([cell_text(value) for value in row] for row in values))
         else:
             _print_first(session, name, query, " · ".join(title))
+
+
+def _in_order(session: Session, name: str, query: str) -> str:
+    return query + order_by(name, fetch_rows(session, f"{query} limit 0").columns)
 
 
 def _lay_out(lay_out: Callable[[Rows], Table], name: str, rows: Rows) -> Table:
@@ -123,24 +127,32 @@ def _title(name: str, grain: str, only: PickupFilter) -> str:
     return " · ".join([UNTIL_COLON.split(grain)[0].rstrip("."), *only.words()])
 
 
-def _print_laid_out(table: Table, form: Form, only: PickupFilter) -> None:
-    print_rows = print_markdown if form == "markdown" else print_table
-    print_rows(" · ".join([table.title, *only.words()]), table.columns, table.cells)
-    in_markdown = markdown_text(" ".join(table.note.splitlines()))
-    print_text(f"\n{in_markdown}" if form == "markdown" else table.note)
+def _print_laid_out(table: Table, name: str, form: Form, only: PickupFilter) -> None:
+    title = " · ".join([table.title, *only.words()])
+    if form == "markdown":
+        print_markdown(title, table.columns, table.cells)
+        print_text(f"\n{markdown_text(' '.join(table.note.splitlines()))}")
+        return
+    missing = print_fitting(title, table.columns, table.cells)
+    print_text(table.note)
+    _print_left_out(name, missing)
 
 
 def _print_first(session: Session, name: str, query: str, title: str) -> None:
-    """Prints the first rows and columns of a view, and says how many more there are."""
-    columns, rows = fetch_rows(session, f"{query} limit {TABLE_ROWS}")
-    cells = [[cell_text(value) for value in row] for row in rows]
-    shown = fitting_columns(columns, cells)
-    print_table(title, columns[:shown], [row[:shown] for row in cells])
-    more_rows = count_rows(session, query) - len(cells) if len(cells) == TABLE_ROWS else 0
-    if left_out := _counts(column=len(columns) - shown, row=more_rows):
+    """Prints the first rows of a view and the most important columns, and says how much is left out."""
+    columns, rows = fetch_rows(session, f"{_in_order(session, name, query)} limit {TABLE_ROWS}")
+    order = by_importance(name, columns)
+    cells = [[cell_text(row[place]) for place in order] for row in rows]
+    missing = print_fitting(title, [columns[place] for place in order], cells)
+    _print_left_out(name, missing, count_rows(session, query) - len(cells) if len(cells) == TABLE_ROWS else 0)
+
+
+def _print_left_out(name: str, columns: int, rows: int = 0) -> None:
+    if left_out := left_out_words(column=columns, row=rows):
         print_text(f"{left_out} not shown; to print everything: pickups show {name} --format csv")
 
 
-def _counts(**numbers: int) -> str:
+def left_out_words(**numbers: int) -> str:
+    """Returns how much of a table is not printed, such as "1 column and 2 rows", or an empty text."""
     told = [f"{number:,} {what}{'' if number == 1 else 's'}" for what, number in numbers.items() if number]
     return " and ".join(told)
