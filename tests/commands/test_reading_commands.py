@@ -229,9 +229,10 @@ def test_the_title_of_a_view_ends_before_the_colon_but_not_in_parentheses(
 ) -> None:
     published(pickup())
 
-    titles = {view: installation.command("show", view).stdout for view in ("cancellations_by_booking", "moved_windows")}
+    shown = {view: installation.command("show", view).stdout for view in ("cancellations_by_booking", "moved_windows")}
+    titles = {view: " ".join(text.split()) for view, text in shown.items()}
 
-    assert " ".join(titles["cancellations_by_booking"].split()).startswith(
+    assert titles["cancellations_by_booking"].startswith(
         "One row per carrier (is_every_carrier: all carriers), measure and band, for all accounts (is_every_account) "
         "and for each account "
     )
