@@ -98,7 +98,9 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
     last_at, good_at = account["last_run_at"], account["last_success_at"]
     last_run = f"{account['last_outcome']}, began {_format_age(last_at)}" if last_at else NEVER
     good_run = f"ended {_format_age(good_at)}" if good_at else "never"
-    back_to = f"{account['oldest']:%Y-%m-%d}" if account["oldest"] else "–"
+    is_read, oldest = account["history_complete"], account["oldest"]
+    history = "complete" if is_read else f"back to {oldest:%Y-%m-%d}, not complete" if oldest else "–"
+    checked = "all passed" if account["checks_failed"] else "–"  # no run has checked an account that never loaded
     return [
         *([] if account["is_configured"] else [("configured", NOT_CONFIGURED.format(account["account"]))]),
         ("last run", last_run),
@@ -108,10 +110,10 @@ def _status_lines(account: dict[str, Any]) -> list[tuple[str, str]]:
         ("open", f"{account['open_pickups'] or 0:,}"),
         ("newest", _format_instant(account["newest_created_at"])),
         ("frontier", _format_instant(account["frontier"]) if account["frontier"] else "none yet; the next run sets it"),
-        ("history", "complete" if account["history_complete"] else f"back to {back_to}, not complete"),
+        ("history", history),
         ("last sweep", _sweep_text(account)),
         ("quarantine", f"{account['quarantined']:,} records"),
-        ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or "all passed"),
+        ("checks", ", ".join(f"{name} ({rows:,})" for name, rows in failed.items()) or checked),
     ]
 
 

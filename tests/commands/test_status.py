@@ -102,7 +102,9 @@ def test_only_configured_accounts_count_even_if_they_never_ran(
     east, north = accounts_in(done)["east"], accounts_in(done)["north"]
     assert east.keys() == north.keys()
     assert (east["age_hours"], east["last_run_at"], east["pickups"], east["quarantined"]) == (None, None, 0, 0)
-    assert "last run       never" in installation.command("status").stdout
+    text = installation.command("status").stdout
+    assert "last run       never" in text
+    assert ("  history        –\n" in text, "  checks         –\n" in text) == (True, True)
     installation.command("run")
     assert installation.command("status").returncode == 0
 

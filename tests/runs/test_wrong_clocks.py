@@ -97,7 +97,7 @@ def test_a_load_made_while_this_machines_clock_was_ahead_does_not_hide_later_sta
 def test_a_load_without_a_state_keeps_the_state_that_was_stored_while_this_machines_clock_was_ahead(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """dlt stores no state if nothing in it changes, as after the cancellation of a pickup in the middle of 20 open ones.
+    """dlt stores no state if nothing in it changes, as after the cancellation of one of 20 open pickups in the middle.
 
     The second load still changes dlt's `start_value`, so the third load is the first without a state.
     """
