@@ -14,7 +14,7 @@ from pipelines.destinations.account_rows import Renaming, RowCounts
 from pipelines.destinations.base import AccountEditor
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.select import select_backend
-from pipelines.errors import DestinationError, NoData
+from pipelines.errors import DestinationError, NoData, locking_for_command
 from sources.sendcloud.errors import SettingsError
 
 
@@ -50,7 +50,7 @@ def list_accounts(wait_seconds: float = 0) -> list[AccountRows]:
         names, backend = account_names(), select_backend(project)
         found: RowCounts = {}
         if backend.exists():
-            with backend.lock(names, wait_seconds):
+            with locking_for_command(has_wait_option=True), backend.lock(names, wait_seconds):
                 found = backend.account_editor().count_rows()
     return [AccountRows(name, name in names, found.get(name, {})) for name in sorted({*names, *found})]
 
@@ -116,7 +116,7 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
     backend = select_backend(project)
     if not backend.exists():
         raise NoData(str(backend))
-    with backend.lock(accounts, wait_seconds):
+    with locking_for_command(has_wait_option=True), backend.lock(accounts, wait_seconds):
         with backend.ownership_checked(accounts):
             pass  # the check keeps the warehouse open, but a change may replace the file
         try:

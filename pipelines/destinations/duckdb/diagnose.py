@@ -79,7 +79,9 @@ def _content_findings(recovery: FileRecovery, files: Files, names: SchemaNames) 
             else:
                 yield from _open_findings(files, names)
     except RunInProgress as error:
-        yield Finding("warehouse", "ok", str(error))
+        remedy = "To examine them, wait until that run has ended, then run the command again."
+        message = str(error.reworded("The files were not examined.", remedy))
+        yield Finding("warehouse", "ok" if error.is_holder_known else "warning", message)
     except DestinationError as error:
         found = error_finding("warehouse", error)
         holder = HOLDER_PID.search(found.message)
