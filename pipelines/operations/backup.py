@@ -52,7 +52,7 @@ def restoring(source: Path | None) -> Iterator[RestorePlan]:
         _require_files()
         warehouse = warehouse_path(project)
         with locking_for_command(), exclusive_lock(warehouse):
-            yield plan_restore(warehouse, source.resolve() if source else published_path(project))
+            yield plan_restore(warehouse, published_path(project), source.resolve() if source else None)
 
 
 def _require_files() -> None:
