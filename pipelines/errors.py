@@ -23,7 +23,8 @@ The source's errors, such as SettingsError for a missing or invalid setting, are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,21 +75,37 @@ class RunInProgress(PipelineError):
     """Raised when another run holds the lock.
 
     `holder` describes that run, as recorded in the lock. If no run is recorded, `holder` is None: either the run has
-    just started, or another program holds the lock.
+    just started or ended, or another program holds the lock.
     """
 
     def __init__(self, lock: Path | str, holder: str | None) -> None:
         self.is_holder_known = holder is not None
-        if holder is None:
-            super().__init__(
-                f"The lock {lock} is held, but no run is recorded as its holder. This run did nothing. If this happens "
-                f"again, find the program that holds the lock: fuser -v {lock}"
+        self._lock, self._holder = lock, holder
+        super().__init__(self._text("This run did nothing.", "The other run loads the pickups."))
+
+    def reworded(self, consequence: str, remedy: str) -> RunInProgress:
+        """Returns this error for a command whose work the other run does not do."""
+        self.args = (self._text(consequence, remedy),)
+        return self
+
+    def _text(self, consequence: str, remedy: str) -> str:
+        if self._holder is None:
+            return (
+                f"The lock {self._lock} is held, but no run is recorded as its holder. {consequence} If this happens "
+                f"again, find the program that holds the lock: fuser -v {self._lock}"
             )
-            return
-        super().__init__(
-            f"Another run is under way ({_with_age(holder)}; lock {lock}). This run did nothing; the other run loads "
-            "the pickups."
-        )
+        return f"Another run is under way ({_with_age(self._holder)}; lock {self._lock}). {consequence} {remedy}"
+
+
+@contextmanager
+def locking_for_command(*, has_wait_option: bool = False) -> Iterator[None]:
+    """Rewords RunInProgress in the block for a command that changes data but is not a run."""
+    option = ", or use --wait SECONDS" if has_wait_option else ""
+    try:
+        yield
+    except RunInProgress as error:
+        remedy = f"Wait until that run has ended, then run the command again{option}."
+        raise error.reworded("Nothing was changed.", remedy) from None
 
 
 def _with_age(holder: str) -> str:

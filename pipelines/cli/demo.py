@@ -12,6 +12,7 @@ from pipelines.cli import run_messages
 from pipelines.cli.reading.show import print_view
 from pipelines.config.project import command_path, demo_folder, environment_variables, packaged_folder, project_context
 from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import locking_for_command
 from pipelines.loading.run import run
 from pipelines.output import print_text
 from sources.sendcloud.reading.clocks import simulated_machine_clock
@@ -35,7 +36,7 @@ def run_demo(pickups: int, seed: int) -> int:
     """
     with project_context() as project:
         folder = demo_folder(project)
-        with exclusive_lock(folder.with_suffix(".duckdb")):
+        with locking_for_command(), exclusive_lock(folder.with_suffix(".duckdb")):
             _remove_earlier_demo(folder)
             return _run_twice(project, folder, pickups, seed)
 

@@ -8,6 +8,7 @@ name.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -29,7 +30,15 @@ from pipelines.config.settings import (
 )
 from pipelines.config.validation import validate_account
 from sources.sendcloud import ReadStats, SendcloudCredentials, sendcloud_source
-from sources.sendcloud.errors import MissingCredentials, SendcloudError, SettingsError
+from sources.sendcloud.errors import (
+    CREDENTIALS_LOCATION,
+    ClientAuthError,
+    MissingCredentials,
+    SendcloudError,
+    SettingsError,
+    TokenAuthError,
+)
+from sources.sendcloud.http.credentials import BASIC, OAUTH2
 from sources.sendcloud.http.origins import origin_of
 from sources.sendcloud.reading.outcome import ReadPart
 from sources.sendcloud.settings import NEVER_DROP_SECONDS
@@ -91,20 +100,38 @@ def build_source(settings: SourceSettings, part: ReadPart, stats: ReadStats) -> 
 def with_setting_location(error: Exception, account: str) -> Exception:
     """Adds the location of the affected setting to the message of an error from the source, and returns the error.
 
-    The location consists of the file, section and key. If the account is configured by name and its own section
-    contains the setting, the location names that section. An error that already names the location, or that was not
-    raised by the source, is returned unchanged.
+    The location consists of the file, section and key, or names the environment variables. If the account is configured
+    by name and its own section contains the setting, the location names that section. An error that already names the
+    location, or that was not raised by the source, is returned unchanged.
     """
     if not isinstance(error, SendcloudError) or (isinstance(error, SettingsError) and not error.setting):
         return error
     own = account_section(account) if account in configured_accounts() else SOURCE_SECTION
-    text = str(error).replace(f"[{SOURCE_SECTION}.credentials]", f"[{own}.credentials]")
+    text = str(error).replace(CREDENTIALS_LOCATION, _keys_location(own, error))
     if isinstance(error, SettingsError) and (like := f"{SOURCE_SECTION}.{error.setting}") in known_settings():
         text = text.removeprefix(f"[{SOURCE_SECTION}] {error.setting}")
         its_own = own != SOURCE_SECTION and configured_value(f"{own}.{error.setting}", like=like) is not None
         text = setting_location(f"{own if its_own else SOURCE_SECTION}.{error.setting}") + text
     error.args = (text,)
     return error
+
+
+def _keys_location(own: str, error: Exception | None = None) -> str:
+    """Returns the place of the keys that an error is about: the variables in the environment, or the file and section.
+
+    Args:
+        own: the section of the account.
+        error: the error, which shows which pair of keys was refused; default the pair of public and secret key.
+    """
+    section = f"{own}.credentials"
+    keys = [f"{section}.{name}" for name in (OAUTH2 if isinstance(error, ClientAuthError | TokenAuthError) else BASIC)]
+    names = [(f"{env_variable(key)}_FILE", env_variable(key), env_variable(section)) for key in keys]
+    found = [next((name for name in each if name in os.environ), None) for each in names]
+    places = [name for name in dict.fromkeys(found) if name]
+    where = [f"{' and '.join(places)} in the environment"] if places else []
+    if None in found:
+        where.append(f"[{section}] in {setting_location(keys[found.index(None)]).partition(': [')[0]}")
+    return " and ".join(where)
 
 
 def _source_settings(own: str | None = None) -> SourceSettings:
@@ -161,8 +188,7 @@ def _check_not_shared(credentials: SendcloudCredentials, account: str, accounts:
         if same and _api_origin(account) == _api_origin(other):
             raise SettingsError(
                 f"Accounts {account!r} and {other!r} have the same {same[0]}, so the same pickups would be loaded "
-                f"twice. Check [{account_section(account)}.credentials] and [{account_section(other)}.credentials] in "
-                f"{settings_file('secrets')}."
+                f"twice. Check {_keys_location(account_section(account))} and {_keys_location(account_section(other))}."
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.config.project import command_path, packaged_folder
@@ -35,11 +36,21 @@ def create_project(folder: Path) -> str:
             remedy = "Existing files are unchanged. Choose a folder that you can write to."
             raise DestinationError(str(project / name), error.strerror or str(error), remedy) from error
     if any(line.startswith("  kept") for line in lines):
+        lines.append("The kept files already existed and differ from this version's files.")
+    if not _is_ignored(project / ".gitignore"):
         lines.append(
-            "The kept files already existed and differ from this version's files. Check that .gitignore lists "
-            ".dlt/secrets.toml."
+            f".gitignore does not list {SECRETS_FILE}. To keep the keys out of Git, add this line to .gitignore."
         )
     return "\n".join([*lines, _next_steps(project)])
+
+
+def _is_ignored(path: Path) -> bool:
+    """Returns whether the .gitignore lists the secrets file or its folder."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.strip().strip("/") in (SECRETS_FILE, *SECRETS_FILE.split("/")) for line in lines)
 
 
 def _project_files() -> Iterator[tuple[str, bytes]]:
@@ -82,8 +93,11 @@ def create_file(path: Path, content: bytes, mode: int) -> str:
 
 def _next_steps(project: Path) -> str:
     command, lab = command_path(project), command_path(project, "jupyter")
+    extra = (
+        "" if find_spec("jupyterlab") else "   (first install the extra notebooks: see docs/how-to/install.md#extras)"
+    )
     return f"""
 Next, in {project}:
   own keys   put them into .dlt/secrets.toml (panel: Settings, Integrations, your API integration), then: {command} run
   no keys    {command} demo
-  notebooks  {lab} lab notebooks   (first run pip install 'sendcloud-pickups[notebooks]')"""
+  notebooks  {lab} lab notebooks{extra}"""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from pipelines.errors import DestinationError, ForeignObject, RunInProgress
 from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
@@ -48,7 +49,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
             lock_path.chmod(PRIVATE_FILE_MODE)
         lock.acquire()
         holder_path.unlink(missing_ok=True)  # a leftover, or a link
-        _write_holder(holder_path)
+        holder = _write_holder(holder_path)
     except Timeout:
         raise RunInProgress(lock_path, _read_holder(holder_path)) from None
     except OSError as error:
@@ -65,6 +66,7 @@ def exclusive_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[None]:
     try:
         yield
     finally:
+        holder.close()
         holder_path.unlink(missing_ok=True)
         lock.release()
 
@@ -90,19 +92,42 @@ def lock_if_free(warehouse: Path) -> Iterator[None]:
         if os.fstat(lock).st_size:
             raise OSError(errno.EEXIST, "the lock file belongs to another program")
         holder_path = warehouse.with_suffix(".holder")
-        _write_holder(holder_path)
-        try:
-            yield
-        finally:
-            holder_path.unlink(missing_ok=True)
+        with _write_holder(holder_path):
+            try:
+                yield
+            finally:
+                holder_path.unlink(missing_ok=True)
     finally:
         os.close(lock)
 
 
-def _write_holder(path: Path) -> None:
-    """Creates the file, which must not exist, with the description of this run."""
-    with path.open("x") as file:
+def _write_holder(path: Path) -> TextIO:
+    """Creates the file, which must not exist, with the description of this process, and returns the open file.
+
+    The open file is locked. If this process is killed, the file remains, but the operating system releases its lock.
+    """
+    file = path.open("x")
+    try:
         file.write(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        file.flush()
+        _lock_now(file)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _lock_now(file: TextIO) -> bool:
+    """Locks the file unless another process has locked it. Returns False if another process has."""
+    try:
+        import fcntl
+    except ImportError:  # Windows would not let other processes read a locked file
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _check_own(path: Path, beginning: str) -> None:
@@ -120,8 +145,13 @@ def _check_own(path: Path, beginning: str) -> None:
 
 
 def _read_holder(path: Path) -> str | None:
-    """Returns the description of the run that holds the lock, or None if no run is recorded."""
+    """Returns the description of the run that holds the lock, or None if no run is recorded.
+
+    A run that was killed does not count, although its file remains. The process id in the file would be no evidence,
+    because the process may run in another container, or another process may have the same id by now.
+    """
     try:
-        return path.read_text() or None
+        with path.open() as file:
+            return None if _lock_now(file) else file.read() or None
     except OSError:
         return None

@@ -45,7 +45,7 @@ def spark_session(master: str) -> Iterator[Any]:
         from pyspark.sql import SparkSession
     except ImportError:
         raise SettingsError(
-            "Spark is an optional extra and is not installed. Run: pip install 'sendcloud-pickups[spark]'."
+            "Spark is not installed. Install this program with the extra spark: see docs/how-to/install.md#extras"
         ) from None
     logging.getLogger("SQLQueryContextLogger").disabled = True  # this logger prints errors that are also raised
     running = SparkSession.getActiveSession()

@@ -11,10 +11,10 @@ from pipelines.config.accounts import account_names, account_section, configured
 from pipelines.config.project import project_context
 from pipelines.config.settings import SOURCE_SECTION, list_alternatives, setting_location, settings_file
 from pipelines.destinations.account_rows import Renaming, RowCounts
-from pipelines.destinations.base import AccountEditor
-from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.base import AccountEditor, Backend
+from pipelines.destinations.duckdb.session import WAREHOUSE_REMEDY, DatabaseError, is_damage
 from pipelines.destinations.select import select_backend
-from pipelines.errors import DestinationError, NoData
+from pipelines.errors import DestinationError, NoData, locking_for_command
 from sources.sendcloud.errors import SettingsError
 
 
@@ -50,7 +50,7 @@ def list_accounts(wait_seconds: float = 0) -> list[AccountRows]:
         names, backend = account_names(), select_backend(project)
         found: RowCounts = {}
         if backend.exists():
-            with backend.lock(names, wait_seconds):
+            with _reporting_errors(backend), backend.lock(names, wait_seconds):
                 found = backend.account_editor().count_rows()
     return [AccountRows(name, name in names, found.get(name, {})) for name in sorted({*names, *found})]
 
@@ -116,14 +116,21 @@ def editing(project: Path, accounts: Sequence[str], wait_seconds: float) -> Iter
     backend = select_backend(project)
     if not backend.exists():
         raise NoData(str(backend))
-    with backend.lock(accounts, wait_seconds):
+    with _reporting_errors(backend), backend.lock(accounts, wait_seconds):
         with backend.ownership_checked(accounts):
             pass  # the check keeps the warehouse open, but a change may replace the file
-        try:
-            yield backend.account_editor()
-        except DatabaseError as error:
-            remedy = "Nothing was changed. Fix the cause (disk, permissions, another program) and try again."
-            raise DestinationError(str(backend), str(error).split("\n")[0], remedy) from error
+        yield backend.account_editor()
+
+
+@contextmanager
+def _reporting_errors(backend: Backend) -> Iterator[None]:
+    try:
+        with locking_for_command(has_wait_option=True):
+            yield
+    except DatabaseError as error:
+        cause = "Fix the cause (disk, permissions, another program) and try again."
+        remedy = f"Nothing was changed. {WAREHOUSE_REMEDY if is_damage(error) else cause}"
+        raise DestinationError(str(backend), str(error).split("\n")[0], remedy) from error
 
 
 def _rows_of(editor: AccountEditor, account: str) -> RowCounts:

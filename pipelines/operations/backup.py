@@ -10,6 +10,7 @@ from pipelines.config.project import project_context, published_path, warehouse_
 from pipelines.config.settings import get_setting, setting_location
 from pipelines.destinations.duckdb.copies import Backup, RestorePlan, make_backup, plan_restore
 from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.errors import locking_for_command
 from sources.sendcloud.errors import SettingsError
 
 INSTEAD = {
@@ -50,8 +51,8 @@ def restoring(source: Path | None) -> Iterator[RestorePlan]:
     with project_context() as project:
         _require_files()
         warehouse = warehouse_path(project)
-        with exclusive_lock(warehouse):
-            yield plan_restore(warehouse, source.resolve() if source else published_path(project))
+        with locking_for_command(), exclusive_lock(warehouse):
+            yield plan_restore(warehouse, published_path(project), source.resolve() if source else None)
 
 
 def _require_files() -> None:

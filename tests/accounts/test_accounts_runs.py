@@ -140,7 +140,7 @@ def test_refused_keys_of_one_account_stop_no_other_account(loaded: Installation,
     assert done.returncode == 3
     (line,) = lines_of(done.stderr)
     assert line.startswith("pickups: south: Sendcloud refused the keys: ")
-    assert "[sources.sendcloud.accounts.south.credentials] in .dlt/secrets.toml" in line
+    assert f"[sources.sendcloud.accounts.south.credentials] in {loaded.folder}/.dlt/secrets.toml" in line
     assert [line.split(":")[0] for line in done.stdout.splitlines() if " new, " in line] == ["north", "east"]
     assert outcomes(loaded) == {"north": "succeeded", "south": "failed", "east": "succeeded"}
     counted = {row["account"]: row["n"] for row in loaded.rows(COUNT)}

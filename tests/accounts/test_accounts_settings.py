@@ -165,7 +165,8 @@ def test_accounts_that_share_a_public_key_are_rejected_and_a_third_account_is_re
 
     assert done.returncode == 3
     assert "Accounts 'north' and 'south' have the same public_key" in done.stderr
-    assert "[sources.sendcloud.accounts.south.credentials] in " in done.stderr
+    file = f"{installation.folder}/.dlt/secrets.toml"
+    assert f"[sources.sendcloud.accounts.south.credentials] in {file} and [sources.sendcloud.accounts." in done.stderr
     assert outcomes(installation) == {"north": "failed", "south": "failed", "east": "succeeded"}
     with nothing_is_sent_to(apis["north"]):
         assert installation.command("run", "--account", "north").returncode == 3

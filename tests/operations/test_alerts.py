@@ -98,7 +98,7 @@ def test_an_incident_sends_one_message_when_it_begins_and_one_when_it_ends(
     head, line, foot = began.splitlines()
     assert str(installation.folder) in head
     assert re.match(r"default: failing since 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Sendcloud refused the keys: ", line)
-    assert ".dlt/secrets.toml" in line  # the remedy
+    assert "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY in the environment" in line  # the remedy
     assert "pickups status" in foot
     assert re.fullmatch(
         r"default: recovered after 0:00:\d\d \(3 runs failed since 20\d\d-.* UTC\)", over.splitlines()[1]

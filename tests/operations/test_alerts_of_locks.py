@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import tempfile
@@ -11,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.errors import RunInProgress
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import add
@@ -37,8 +38,7 @@ def test_lock_that_is_held_too_long_is_one_incident(
     world.book()
     monkeypatch.setenv("STATUS__MAX_AGE_HOURS", "0.0005")
     assert installation.command("run", api=api).returncode == 0
-    with FileLock(installation.warehouse.with_suffix(".lock")):
-        (installation.warehouse.with_suffix(".holder")).write_text("process 1 since 2026-01-01 00:00:00 UTC")
+    with exclusive_lock(installation.warehouse):
         assert installation.command("run", api=api).returncode == 5
         assert chat.messages == []
         time.sleep(2)
@@ -46,7 +46,7 @@ def test_lock_that_is_held_too_long_is_one_incident(
     assert codes == [5, 5]
     (message,) = chat.messages
     assert "all accounts: failing since" in message
-    assert "process 1 since 2026-01-01 00:00:00 UTC" in message
+    assert f"(process {os.getpid()} since 20" in message
 
     assert installation.command("run", api=api).returncode == 0
 
@@ -57,8 +57,7 @@ def test_lock_that_is_held_too_long_is_one_incident(
 def test_short_lock_is_no_incident(installation: Installation, world: World, api: Sandbox, chat: Listening) -> None:
     world.book()
     installation.command("run", api=api)
-    with FileLock(installation.warehouse.with_suffix(".lock")):
-        (installation.warehouse.with_suffix(".holder")).write_text("process 1 since 2026-01-01 00:00:00 UTC")
+    with exclusive_lock(installation.warehouse):
         assert [installation.command("run", api=api).returncode for _ in range(2)] == [5, 5]
         assert chat.messages == []
     assert installation.command("run", api=api).returncode == 0

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from pipelines.destinations.duckdb import copies
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.cases import quick
-from tests.support.damages import BLOCK, HEADERS, blocks_of, write_at
+from tests.support.damages import truncate, zero_the_blocks_of_pickups
 from tests.support.installation import REPOSITORY, Installation, as_rows, rows_of
 
 PAGE = (REPOSITORY / "docs" / "how-to" / "back-up.md").read_text()
@@ -124,15 +125,22 @@ def test_a_copy_of_another_warehouse_is_refused(shop: Installation, api: Sandbox
     assert aside[0].read_bytes() == before
 
 
-def test_a_damaged_published_file_is_no_backup_and_removes_none(shop: Installation, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [truncate, zero_the_blocks_of_pickups])
+def test_a_damaged_published_file_is_no_backup_and_removes_none(
+    shop: Installation, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """The message names the published file, and not the hidden copy that was read."""
     earlier = shutil.copy(shop.published, tmp_path / "pickups-20260101T000000Z.duckdb")
-    (block, *_) = blocks_of(shop.published, "sendcloud.pickups")
-    write_at(shop.published, HEADERS + block * BLOCK, bytes(BLOCK))
+    damage(shop.published)
 
     done = shop.command("backup", "--to", str(tmp_path), "--keep", "1")
 
     assert done.returncode == 6
-    assert f"{shop.published}: it is damaged (IO Error: Corrupt database file" in done.stderr
+    assert f"{shop.published}: it is damaged (IO Error: " in done.stderr
+    assert ".new" not in done.stderr
+    assert done.stderr.endswith(
+        "No backup was made. To replace a damaged published file with a copy of the warehouse, run: pickups run\n"
+    )
     assert list(tmp_path.glob("*.duckdb*")) == [earlier]
 
 

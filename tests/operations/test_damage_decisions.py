@@ -17,9 +17,21 @@ from sources.sendcloud.sandbox import Sandbox, World
 from tests.operations.test_damage import go_on
 from tests.operations.test_damage import shop as shop
 from tests.support.cases import quick
-from tests.support.damages import BLOCK, HEADERS, blocks_of, truncate, write_at
+from tests.support.damages import (
+    BLOCK,
+    HEADERS,
+    blocks_of,
+    remove,
+    replace_with_an_empty_database,
+    truncate,
+    write_at,
+)
 from tests.support.installation import Installation, rows_of
 
+COMPARE = "To compare the copies and decide, run: pickups restore"
+RESTORE_BACKUP = (
+    "To restore the newest file that pickups backup made, run: pickups restore --from FILE. Without a backup,"
+)
 COUNT = "select count(*) as n from sendcloud.pickups"
 
 
@@ -75,7 +87,8 @@ def test_a_run_changes_nothing_if_a_person_must_decide(
     assert done.returncode == 6
     told = done.stderr.splitlines()[-1]
     assert evidence in told
-    assert told.endswith("Nothing was changed. To compare the copies and decide, run: pickups restore")
+    can_compare = reason in (log_of_a_killed_run, other_accounts)
+    assert f"Nothing was changed. {COMPARE if can_compare else RESTORE_BACKUP}" in told
     assert {path.name: path.read_bytes() for path in shop.warehouse.parent.glob("*.duckdb*")} == before
     assert api.requests == []
 
@@ -218,15 +231,53 @@ def test_restore_does_what_a_run_leaves_to_a_person(
     assert rows_of(shop.warehouse, COUNT) == [{"n": 6 if reason is log_of_a_killed_run else 11}]
 
 
-def test_restore_takes_no_damaged_copy(shop: Installation) -> None:
-    damaged_copy(shop)
+@pytest.mark.parametrize("reason", [damaged_copy, no_published_copy])
+def test_restore_needs_no_published_file_if_the_warehouse_is_intact(
+    shop: Installation, reason: Callable[[Installation], str]
+) -> None:
+    reason(shop)
     before = shop.warehouse.read_bytes()
 
     done = shop.command("restore", "--yes")
 
     assert done.returncode == 6
-    assert f"{shop.published}: it is damaged (IO Error: Corrupt database file" in done.stderr
+    evidence = "it is damaged (IO Error: Corrupt" if reason is damaged_copy else "there is no such file. "
+    assert f"{shop.published}: {evidence}" in done.stderr
+    assert f"Nothing was changed. The warehouse {shop.warehouse} is intact (6 pickups of default, " in done.stderr
+    assert done.stderr.endswith("UTC). To publish it again, run: pickups run\n")
     assert shop.warehouse.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (truncate, "can't be read either"),
+        (remove, "is missing"),
+        (replace_with_an_empty_database, "contains no pickups"),
+    ],
+)
+def test_restore_names_the_way_that_is_left_if_both_files_are_lost(
+    shop: Installation, damage: Callable[[Path], None], problem: str
+) -> None:
+    damaged_copy(shop)
+    damage(shop.warehouse)
+
+    done = shop.command("restore", "--yes")
+
+    assert done.returncode == 6
+    assert f"The warehouse {shop.warehouse} {problem}. {RESTORE_BACKUP}" in done.stderr
+    assert done.stderr.endswith("pickups that the API no longer lists are then lost.\n")
+
+
+def test_a_damaged_backup_is_not_restored(shop: Installation, tmp_path: Path) -> None:
+    backup = Path(shutil.copy(shop.published, tmp_path / "pickups-of-monday.duckdb"))
+    truncate(backup)
+
+    done = shop.command("restore", "--from", str(backup), "--yes")
+
+    assert done.returncode == 6
+    assert f"{backup}: it is damaged (IO Error: Could not read enough bytes" in done.stderr
+    assert done.stderr.endswith("Nothing was changed. Use another copy, such as an earlier backup.\n")
 
 
 def test_a_folder_in_the_warehouses_place_is_left_to_a_person(shop: Installation, api: Sandbox) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,10 @@ from tests.support.bad_input import as_before, outcome
 from tests.support.bad_input import loaded as loaded
 from tests.support.bad_input import world as world
 from tests.support.installation import (
+    API_VERSION,
     SECRET,
     Installation,
+    address_of,
     nothing_is_sent_to,
 )
 
@@ -30,7 +33,8 @@ def test_wrong_keys_exit_3_and_the_receipt_records_the_error(loaded: Installatio
 
     assert code == 3
     assert "401 with the message 'Invalid username/password.'" in message
-    assert "[sources.sendcloud.credentials] in .dlt/secrets.toml" in message
+    variables = [f"SOURCES__SENDCLOUD__CREDENTIALS__{name}" for name in ("PUBLIC_KEY", "SECRET_KEY")]
+    assert f"Check public_key and secret_key in {' and '.join(variables)} in the environment (Sendcloud" in message
     assert as_before(loaded, api)
     assert loaded.rows(
         "select outcome, pages, coalesce(error, '') like 'AuthError:%' as told from sendcloud.pickup_runs order by 1"
@@ -38,6 +42,27 @@ def test_wrong_keys_exit_3_and_the_receipt_records_the_error(loaded: Installatio
         {"outcome": "failed", "pages": 0, "told": True},
         {"outcome": "succeeded", "pages": 2, "told": False},
     ]
+
+
+def test_refused_keys_are_reported_with_the_places_where_they_were_found(
+    installation: Installation, api: Sandbox, tmp_path: Path
+) -> None:
+    """Each key is in its own place: the secrets file, a variable, or a file that a variable names."""
+    section = "[sources.sendcloud.credentials]"
+    (installation.folder / ".dlt" / "secrets.toml").write_text(f'{section}\npublic_key = "a"\nsecret_key = "wrong"\n')
+    (tmp_path / "key").write_text("another wrong one")
+    variable, address = "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY", {"SOURCES__SENDCLOUD__BASE_URL": address_of(api)}
+    address["SOURCES__SENDCLOUD__API_VERSION"] = API_VERSION
+
+    in_file = outcome(installation.command("run", **address))
+    in_both = outcome(installation.command("run", **address, **{variable: "wrong"}))
+    in_two_files = outcome(installation.command("run", **address, **{f"{variable}_FILE": str(tmp_path / "key")}))
+
+    file = f"{section} in {installation.folder}/.dlt/secrets.toml (Sendcloud panel"
+    assert in_file[0] == in_both[0] == in_two_files[0] == 3
+    assert f"Check public_key and secret_key in {file}" in in_file[1]
+    assert f"Check public_key and secret_key in {variable} in the environment and {file}" in in_both[1]
+    assert f"Check public_key and secret_key in {variable}_FILE in the environment and {file}" in in_two_files[1]
 
 
 def test_missing_keys_exit_3_and_the_message_names_both_places_for_them(installation: Installation) -> None:

@@ -146,7 +146,8 @@ def test_a_run_ends_if_the_api_refuses_a_fresh_token(installation: Installation,
 
     assert code == 3
     assert f"Sendcloud refused a fresh access token: GET /api/v2/pickups returned {status}" in message
-    assert "client_id and client_secret in [sources.sendcloud.credentials] in .dlt/secrets.toml" in message
+    variables = [f"SOURCES__SENDCLOUD__CREDENTIALS__{name}" for name in ("CLIENT_ID", "CLIENT_SECRET")]
+    assert f"client_id and client_secret in {' and '.join(variables)} in the environment." in message
     once = [("POST", 200), ("GET", status)]
     assert asked(api) == (once * 2 if status == 401 else once)
 

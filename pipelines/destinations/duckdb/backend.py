@@ -18,13 +18,12 @@ from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.ownership import Files, check_files
-from pipelines.destinations.duckdb.publish import compact, publish, remove_compaction_files
+from pipelines.destinations.duckdb.publish import compact, create_database, publish, remove_compaction_files
 from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.replacement import restored_path
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
-    create_database,
     dlt_destination,
     open_database,
     open_published,
@@ -34,6 +33,7 @@ from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
 from pipelines.file_access import file_identity
+from pipelines.json_logs import print_or_log
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -124,10 +124,13 @@ class DuckDBBackend:
         else:
             self.checkpoint()
         try:
-            publish(self.warehouse, self.published)
+            damage = publish(self.warehouse, self.published)
         except (OSError, DatabaseError) as error:
             left = "The pickups are loaded; the published file is unchanged. Fix the cause and run again."
             raise DestinationError(str(self.published), str(error).split("\n")[0], left) from error
+        if damage:
+            replaced = f"The published file {self.published} was damaged ({damage})."
+            print_or_log("warning", f"{replaced} It was replaced with a copy of the warehouse.")
         return True
 
     def note_published(self) -> None:
@@ -162,5 +165,8 @@ class DuckDBBackend:
                 still = Path(shutil.copyfile(self.read, Path(folder) / self.read.name))
             try:
                 yield {"PUBLISH__PATH": str(still)}
+            except DestinationError as error:
+                error.args = (str(error).replace(str(still), str(self.read)),)
+                raise
             finally:
                 still.unlink(missing_ok=True)

@@ -10,14 +10,21 @@ from typing import NamedTuple
 
 from pipelines.destinations.base import DATASET
 from pipelines.destinations.duckdb.blocks import may_be_damaged
-from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
+from pipelines.destinations.duckdb.session import (
+    IN_USE,
+    NEWER_FORMAT,
+    NOT_PERMITTED,
+    DatabaseError,
+    DuckDBSession,
+    open_newest,
+)
 from pipelines.destinations.warehouse_mark import WarehouseMark, read_mark
 from pipelines.errors import DestinationError, NewerLayout
 
 # every file that this program wrote contains these tables
 REQUIRED_TABLES = (f"{DATASET}.pickups", f"{DATASET}.pickup_runs")
 # DuckDB's messages about intact files that can't be opened contain these words
-NOT_DAMAGE = ("Could not set lock", "being used by another process", "version number", "Permission denied")
+NOT_DAMAGE = (*IN_USE, NOT_PERMITTED, NEWER_FORMAT)
 _TABLES = """
     select schema_name, table_name from duckdb_tables()
     where database_name = current_database() and not temporary order by all
@@ -85,19 +92,17 @@ def salvage_contents(path: Path) -> Contents:
     return Contents(rows, damage=damage)
 
 
-def find_damage(path: Path, verified: Path | None = None) -> str | None:
+def find_damage(path: Path) -> str | None:
     """Returns the evidence that the file is damaged, or None if it is intact or can't be examined.
 
-    Args:
-        path: the file. No other process may be writing to this file.
-        verified: an earlier copy of the file; see `may_be_damaged`.
+    No other process may be writing to the file.
     """
     try:
         if not path.is_file():
             return f"it is a {'folder' if path.is_dir() else 'special file'}" if path.exists() else None
         with open_newest(path) as session:
             _tables(session)
-        if may_be_damaged(path, verified):
+        if may_be_damaged(path):
             read_contents(path)
     except NewerLayout:
         return None

@@ -13,9 +13,17 @@ from pipelines.atomic_file import remove_leftovers, replace_atomically
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents, salvage_contents
 from pipelines.destinations.duckdb.replacement import replace_warehouse
-from pipelines.destinations.duckdb.session import DatabaseError
+from pipelines.destinations.duckdb.session import PUBLISHED_REMEDY, DatabaseError
 from pipelines.errors import DestinationError, NoData
 
+USE_ANOTHER = "Nothing was changed. Use another copy, such as an earlier backup."
+CHECK_PATH = "Nothing was changed. Check [publish] path, which names this file."
+COMPARE = "To compare the copies and decide, run: pickups restore"
+RESTORE_BACKUP = (
+    "To restore the newest file that pickups backup made, run: pickups restore --from FILE. Without a backup, move the "
+    "damaged files and any .wal file away, then run: pickups run. Receipts, earlier states and pickups that the API no "
+    "longer lists are then lost."
+)
 BACKUP_NAME = re.compile(r"-\d{8}T\d{6}Z\.duckdb$")
 
 
@@ -51,24 +59,30 @@ def make_backup(published: Path, folder: Path, keep: int | None) -> Backup:
         folder.mkdir(parents=True, exist_ok=True)
         with replace_atomically(target) as fresh:
             shutil.copyfile(published, fresh)
-            contents = _checked(fresh, published)
+            contents = _checked(fresh, published, f"No backup was made. {PUBLISHED_REMEDY}")
     except OSError as error:
         remedy = "No backup was made. Specify a writable folder on a disk with enough space."
         raise DestinationError(str(target), str(error), remedy) from None
     return Backup(target, contents, _remove_oldest(target, contents.accounts, keep) if keep else [])
 
 
-def _checked(copy: Path, source: Path) -> Contents:
-    """Returns the copy's contents. Raises DestinationError if the copy is damaged or another program wrote it."""
+def _checked(copy: Path, source: Path, if_damaged: str, if_foreign: str = CHECK_PATH) -> Contents:
+    """Returns the copy's contents. Raises DestinationError if the copy is damaged or another program wrote it.
+
+    Args:
+        copy: the file to read.
+        source: the file that messages name, of which `copy` may be a temporary copy.
+        if_damaged: what to do about a damaged file.
+        if_foreign: what to do about another program's file.
+    """
     try:
         contents = read_contents(copy)
     except (DatabaseError, DestinationError) as error:
-        evidence = f"it is damaged ({first_line(error.__cause__ or error)})"
-    else:
-        if contents.is_ours():
-            return contents
-        evidence = "it was not written by this program"
-    raise DestinationError(str(source), evidence, "No file was changed. Use another copy, such as an earlier backup.")
+        evidence = first_line(error.__cause__ or error).replace(str(copy), str(source))
+        raise DestinationError(str(source), f"it is damaged ({evidence})", if_damaged) from None
+    if contents.is_ours():
+        return contents
+    raise DestinationError(str(source), "it was not written by this program", if_foreign)
 
 
 def _remove_oldest(newest: Path, accounts: Collection[str], keep: int) -> list[Path]:
@@ -123,19 +137,44 @@ class RestorePlan(NamedTuple):
         return replace_warehouse(self.warehouse, self.source, "damaged" if damaged else "replaced", mark)
 
 
-def plan_restore(warehouse: Path, source: Path) -> RestorePlan:
-    """Returns what a restore of the warehouse from `source` would do. Changes nothing. The caller must hold the lock.
+def plan_restore(warehouse: Path, published: Path, source: Path | None = None) -> RestorePlan:
+    """Returns what a restore of the warehouse would do. Changes nothing. The caller must hold the lock.
+
+    Args:
+        warehouse: the file to replace.
+        published: the published file.
+        source: the copy to restore from; default the published file.
 
     Raises:
         DestinationError: the source is missing or damaged, was written by another program, or is a copy of another
             warehouse.
     """
-    if not source.is_file():
-        raise DestinationError(str(source), "there is no such copy", "Specify a backup: pickups restore --from FILE")
-    new = _checked(source, source)
     old = salvage_contents(warehouse) if warehouse.exists() else None
+    remedies = (USE_ANOTHER, USE_ANOTHER)
+    if source is None:
+        source, remedies = published, (f"Nothing was changed. {_remedy_without_copy(warehouse, old)}", CHECK_PATH)
+    if not source.is_file():
+        raise DestinationError(str(source), "there is no such file", remedies[0])
+    new = _checked(source, source, *remedies)
     if old and old.mark and new.mark and old.mark.warehouse_id != new.mark.warehouse_id:
         of = f"{new.mark.warehouse_path or 'a database'} (created {new.mark.created_at:%Y-%m-%d %H:%M} UTC)"
         remedy = f"Specify a backup of {warehouse}. To use this copy, first move that file and the published file away."
         raise DestinationError(str(source), f"it is a copy of another warehouse, {of}", remedy)
     return RestorePlan(warehouse, source, old, new)
+
+
+def _remedy_without_copy(warehouse: Path, old: Contents | None) -> str:
+    """Returns what to do if the published file can't be restored, depending on the warehouse's contents."""
+    if old and old.damage is None and old.is_ours():
+        return f"The warehouse {warehouse} is intact ({old}). To publish it again, run: pickups run"
+    problem = "is missing" if not old else "can't be read either" if old.damage else "contains no pickups"
+    return f"The warehouse {warehouse} {problem}. {RESTORE_BACKUP}"
+
+
+def decision_remedy(warehouse: Path, published: Path) -> str:
+    """Returns what a person can do about a warehouse that a run must not replace. The caller must hold the lock."""
+    try:
+        plan_restore(warehouse, published)
+    except DestinationError:
+        return RESTORE_BACKUP
+    return COMPARE

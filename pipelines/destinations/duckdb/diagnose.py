@@ -21,6 +21,7 @@ from pipelines.finding import Finding, error_finding
 MB = 10**6
 SPACE_MB = 1_000  # A first load of a million pickups takes 400 MB, including dlt's working files (2026-11).
 HOLDER_PID = re.compile(r"\(PID (\d+)\)")  # DuckDB's error names the process that has the file open.
+UNUSABLE = "it is damaged ({}), so no run can replace the warehouse with it"
 
 
 def file_findings(recovery: FileRecovery, names: SchemaNames = DEFAULT_NAMES) -> Iterator[Finding]:
@@ -79,12 +80,16 @@ def _content_findings(recovery: FileRecovery, files: Files, names: SchemaNames) 
             else:
                 yield from _open_findings(files, names)
     except RunInProgress as error:
-        yield Finding("warehouse", "ok", str(error))
+        remedy = "To examine them, wait until that run has ended, then run the command again."
+        message = str(error.reworded("The files were not examined.", remedy))
+        yield Finding("warehouse", "ok" if error.is_holder_known else "warning", message)
     except DestinationError as error:
         found = error_finding("warehouse", error)
         holder = HOLDER_PID.search(found.message)
         command = _command_of(int(holder[1])) if holder else ""
         yield found._replace(message=f"{found.message} Held by: {command}") if command else found
+        if damage := find_damage(published):
+            yield found._replace(subject="published", message=f"{published}: {UNUSABLE.format(damage)}")
 
 
 def _open_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
@@ -93,7 +98,7 @@ def _open_findings(files: Files, names: SchemaNames) -> Iterator[Finding]:
         yield Finding("warehouse", "ok", f"{warehouse}, {warehouse.stat().st_size / MB:,.0f} MB")
         if problem := index_problem(session):
             yield Finding("warehouse", "warning", f"{warehouse}: {'. '.join(problem)}")
-        if damage := find_damage(published, warehouse):
+        if damage := find_damage(published):
             yield Finding("published", "warning", f"{published} is damaged ({damage}); the next run replaces it")
         yield from _ownership_findings(files, names, session)
 

