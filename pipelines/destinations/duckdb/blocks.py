@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import reduce
 from operator import xor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +52,13 @@ def read_format(path: Path) -> FileFormat | None:
     return FileFormat(WORD.unpack_from(header, VERSION_AT)[0], writer.removeprefix("v"))
 
 
+class Damages(NamedTuple):
+    """Whether a file may be damaged, and whether an earlier copy of it may be, as far as the two differ."""
+
+    of_file: bool
+    of_earlier: bool
+
+
 def may_be_damaged(path: Path, verified: Path | None = None, *, may_be_shorter: bool = False) -> bool:
     """Returns whether the file is incomplete or contains a header or block with a wrong checksum.
 
@@ -66,34 +73,50 @@ def may_be_damaged(path: Path, verified: Path | None = None, *, may_be_shorter: 
     Raises:
         OSError: the file can't be read.
     """
+    return _find_damages(path, verified, may_be_shorter=may_be_shorter).of_file
+
+
+def find_damages(path: Path, earlier: Path) -> Damages:
+    """Returns the same as `may_be_damaged`, and whether the earlier copy contains such a header or block.
+
+    In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29).
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    return _find_damages(path, earlier, judges_earlier=True)
+
+
+def _find_damages(
+    path: Path, verified: Path | None, *, may_be_shorter: bool = False, judges_earlier: bool = False
+) -> Damages:
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
         earlier = stack.enter_context(verified.open("rb")) if verified and verified.is_file() else None
         headers = [file.read(HEADER_BYTES) for _ in range(3)]
-        if earlier:
-            earlier.seek(file.tell())
-        return not all(map(_is_intact, headers)) or _has_bad_block(
-            file, earlier, max(headers[1:], key=_iteration), may_be_shorter=may_be_shorter
-        )
+        before = [earlier.read(HEADER_BYTES) for _ in range(3)] if earlier else []
+        if not all(map(_is_intact, headers)):
+            return Damages(of_file=True, of_earlier=False)
+        is_earlier_bad = judges_earlier and not all(map(_is_intact, before))
+        _, blocks, size = HEADER_FIELDS.unpack_from(max(headers[1:], key=_iteration))
+        for _ in range(blocks):
+            block, old = file.read(size), earlier.read(size) if earlier else None
+            if block == old and len(block) == size:
+                continue
+            is_earlier_bad = is_earlier_bad or (judges_earlier and bool(old) and not _is_intact(old or b"", size))
+            # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
+            if not _is_intact(block, size):
+                return Damages(block != b"" or not (may_be_shorter or old == b""), is_earlier_bad)
+        return Damages(of_file=False, of_earlier=is_earlier_bad)
 
 
 def _iteration(header: bytes) -> int:
     return int(HEADER_FIELDS.unpack_from(header)[0])
 
 
-def _has_bad_block(file: BinaryIO, earlier: BinaryIO | None, header: bytes, *, may_be_shorter: bool) -> bool:
-    _, blocks, size = HEADER_FIELDS.unpack_from(header)
-    for _ in range(blocks):
-        block, before = file.read(size), earlier.read(size) if earlier else None
-        # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
-        if len(block) < size or not (block == before or _is_intact(block)):
-            return block != b"" or not (may_be_shorter or before == b"")
-    return False
-
-
-def _is_intact(block: bytes) -> bool:
-    """Returns whether the block's content matches the checksum in its first eight bytes."""
-    if len(block) < HEADER_BYTES:
+def _is_intact(block: bytes, size: int = HEADER_BYTES) -> bool:
+    """Returns whether the block is complete, and its content matches the checksum in its first eight bytes."""
+    if len(block) < size:
         return False
     return bool(_checksum(memoryview(block)[WORD.size :]) == WORD.unpack_from(block)[0])
 

@@ -13,7 +13,7 @@ import duckdb
 
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
-from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, may_be_damaged, read_format
+from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, find_damages, read_format
 from pipelines.destinations.duckdb.contents import find_damage, read_contents
 from pipelines.destinations.duckdb.replacement import log_of
 from pipelines.destinations.duckdb.session import IN_MEMORY, open_database, quote_path
@@ -66,24 +66,14 @@ def publish(warehouse: Path, published: Path) -> str | None:
         with replace_atomically(published) as fresh:
             # copyfile lets the kernel copy the data; reading and writing it would take four times as long (2026-11)
             shutil.copyfile(warehouse, fresh)
-            if may_be_damaged(fresh, published):  # otherwise, a damaged copy would replace the only good one
+            damages = find_damages(fresh, published)
+            if damages.of_file:  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
-            return _find_old_damage(published, fresh)
+            return find_damage(published) if damages.of_earlier and published.stat().st_size else None
     except FileInUse as error:
         remedy = "Close the file in that program, or let the program read through pipelines.warehouse.read, "
         remedy += "which closes the file at once; the next run publishes the data"
         raise PermissionError(f"{error}. {remedy}") from error
-
-
-def _find_old_damage(published: Path, fresh: Path) -> str | None:
-    """Returns the evidence that the old published file is damaged, or None.
-
-    Only blocks that the new file changes are verified, which takes 1 ms for a file of 4 MB (2026-11-29).
-    """
-    with suppress(OSError):
-        if published.stat().st_size and may_be_damaged(published, fresh, may_be_shorter=True):
-            return find_damage(published)
-    return None
 
 
 def compact(warehouse: Path) -> None:
