@@ -81,7 +81,8 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
 
 
 def _in_order(session: Session, name: str, query: str) -> str:
-    return query + order_by(name, fetch_rows(session, f"{query} limit 0").columns)
+    columns = session.sql(f"{query} limit 0").to_arrow_table().column_names  # a reader would have to be read to its end
+    return query + order_by(name, columns)
 
 
 def _lay_out(lay_out: Callable[[Rows], Table], name: str, rows: Rows) -> Table:
