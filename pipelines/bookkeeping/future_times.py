@@ -57,8 +57,8 @@ def correct_tables(connection: Session, stats: ReadStats) -> None:
 def forget_later_states(connection: Session, pipeline: str, load_id: str) -> None:
     """Deletes the pipeline's states with a later load id than the load that has just been completed.
 
-    Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id. If
-    such a state stayed, every run would start from it and read more than necessary until the clock caught up.
+    Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id.
+    Without the deletion, every run would start from the outdated state until the clock caught up, and read too much.
 
     dlt stores a state only if it has changed. If the completed load contains none, the latest state is still current,
     and nothing is deleted.
