@@ -94,7 +94,7 @@ class RunInProgress(PipelineError):
                 f"The lock {self._lock} is held, but no run is recorded as its holder. {consequence} If this happens "
                 f"again, find the program that holds the lock: fuser -v {self._lock}"
             )
-        return f"Another run is under way ({_with_age(self._holder)}; lock {self._lock}). {consequence} {remedy}"
+        return f"Another run is under way ({with_age(self._holder)}; lock {self._lock}). {consequence} {remedy}"
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def locking_for_command(*, has_wait_option: bool = False) -> Iterator[None]:
         raise error.reworded("Nothing was changed.", remedy) from None
 
 
-def _with_age(holder: str) -> str:
+def with_age(holder: str) -> str:
     """Returns the holder and, if the text says when the holder took the lock, the time that has passed since then."""
     since = re.search(r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", holder)
     if not since:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pipelines.analytics.checks import check_files, is_must_pass
-from pipelines.errors import StaleData
+from pipelines.destinations.file_lock import Holder
+from pipelines.errors import StaleData, with_age
 from pipelines.operations.prometheus import format_metrics
-from pipelines.operations.status import max_age_setting, read_status
+from pipelines.operations.status import find_last_command, max_age_setting, read_status
 from pipelines.output import print_json, print_styled, print_text, visible
 from pipelines.wording.numbers import count
 
@@ -47,9 +48,21 @@ def print_status(*, form: StatusFormat = "text", max_age_hours: float | None = N
     if form == "json":
         print_json(accounts)
     else:
+        if command := find_last_command():
+            print_text(_command_words(command))
         _print_accounts(accounts)
     if stale := {one["account"]: _format_age(one["last_success_at"]) for one in accounts if one["is_stale"]}:
         raise StaleData(limit, stale)
+
+
+def _command_words(command: Holder) -> str:
+    process = visible(with_age(command.process))
+    if not command.was_killed:
+        return f"Under way: {process}."
+    return (
+        f"The last command that changed the warehouse was killed ({process}). No data is lost. If it was a run, the "
+        "next run continues its work. Otherwise, run the command again."
+    )
 
 
 def _print_accounts(accounts: list[dict[str, Any]]) -> None:

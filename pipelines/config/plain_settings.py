@@ -57,11 +57,17 @@ class PlainSettings(NamedTuple):
         if any(self.value(key) not in (None, default) for key, default in DEFAULTS.items()):
             return None
         published = self._file("publish.path", OWN_SETTINGS["publish.path"].default)
-        warehouse = self._file("destination.duckdb.credentials", "data/warehouse.duckdb")
+        warehouse = self.warehouse_file()
         if not published or not warehouse or published == warehouse:
             return None
         names = {path.name.lstrip(".").split(".")[0].lower() for path in (published, warehouse)}
         return published if published.exists() and not names & {*DEFAULTS.values()} else None
+
+    def warehouse_file(self) -> Path | None:
+        """Returns the file that runs write to, or None if dlt must decide which one it is."""
+        if self.value("pipeline.destination") not in (None, "duckdb"):
+            return None
+        return self._file("destination.duckdb.credentials", "data/warehouse.duckdb")
 
     def _file(self, key: str, default: str) -> Path | None:
         value = self.value(key)

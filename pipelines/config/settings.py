@@ -65,7 +65,7 @@ def _choice(default: str, *others: str, note: str = "") -> Setting:
 ADDRESS_SETTING = Setting(str, None, "an https URL (http only on loopback) without a password", _is_safe_address, True)
 OWN_SETTINGS = {
     "pipeline.destination": _choice("duckdb", "postgres", "delta", note=" (delta was called filesystem before 0.2)"),
-    "pipeline.quick_runs": Setting(bool, False),
+    "pipeline.quick_runs": Setting(bool, True),
     "schemas.data": Setting(str, "sendcloud", SCHEMA_RULE, is_schema_name),
     "schemas.analytics": Setting(str, "analytics", SCHEMA_RULE, is_schema_name),
     "publish.path": Setting(str, "data/pickups.duckdb"),

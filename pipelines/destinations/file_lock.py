@@ -11,12 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from pipelines.errors import DestinationError, ForeignObject, RunInProgress
 from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
 
 HOLDER = "process "  # the beginning of a holder file
+MAX_HOLDER = 200
+
+
+class Holder(NamedTuple):
+    """A process that took the lock, with the time, and whether it was killed before it could release the lock."""
+
+    process: str
+    was_killed: bool
 
 
 @contextmanager
@@ -101,6 +109,18 @@ def lock_if_free(warehouse: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def find_holder(warehouse: Path) -> Holder | None:
+    """Returns the process that took the lock last, or None if it ended properly or its file can't be read.
+
+    The process id in the file is no evidence that the process runs. It may run in another container, or another
+    process may have the same id by now. On Windows, a killed process is taken for a running one.
+    """
+    with suppress(OSError, ValueError), warehouse.with_suffix(".holder").open() as file:
+        was_killed, process = _lock_now(file), file.read(MAX_HOLDER)
+        return Holder(process, was_killed) if process else None
+    return None
+
+
 def _write_holder(path: Path) -> TextIO:
     """Creates the file, which must not exist, with the description of this process, and returns the open file.
 
@@ -145,13 +165,6 @@ def _check_own(path: Path, beginning: str) -> None:
 
 
 def _read_holder(path: Path) -> str | None:
-    """Returns the description of the run that holds the lock, or None if no run is recorded.
-
-    A run that was killed does not count, although its file remains. The process id in the file would be no evidence,
-    because the process may run in another container, or another process may have the same id by now.
-    """
-    try:
-        with path.open() as file:
-            return None if _lock_now(file) else file.read() or None
-    except OSError:
-        return None
+    """Returns the description of the process that holds the lock, or None if no process is recorded."""
+    holder = find_holder(path)
+    return holder.process if holder and not holder.was_killed else None

@@ -10,6 +10,7 @@ from pipelines.config.accounts import account_names, has_credentials, plain_acco
 from pipelines.config.plain_settings import plain_settings
 from pipelines.config.project import project_context
 from pipelines.config.settings import OWN_SETTINGS, get_setting
+from pipelines.destinations.file_lock import Holder, find_holder
 from pipelines.errors import NoData
 from pipelines.warehouse import reading
 
@@ -75,6 +76,24 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         account["age_hours"] = None if age is None else round(age, 3)
         account["is_stale"] = name in names and (age is None or age > max_age_hours)
     return [accounts[name] for name in sorted(accounts)]
+
+
+def find_last_command() -> Holder | None:
+    """Returns the command that is changing a DuckDB warehouse, or that was killed while it did.
+
+    Returns None if no command does, and for other destinations, whose locks leave nothing behind.
+
+    Raises:
+        SettingsError: the settings of the destination are invalid.
+    """
+    if (plain := plain_settings()) and (warehouse := plain.warehouse_file()):
+        return find_holder(warehouse)
+    from pipelines.destinations.duckdb.backend import DuckDBBackend
+    from pipelines.destinations.select import select_backend
+
+    with project_context() as project:
+        backend = select_backend(project)
+        return find_holder(backend.warehouse) if isinstance(backend, DuckDBBackend) else None
 
 
 def max_age_setting() -> float:

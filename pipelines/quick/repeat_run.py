@@ -109,10 +109,17 @@ def _is_untouched(record: QuickRecord) -> bool:
 def _list_all(
     chosen: Sequence[AccountRecord], pairs: Sequence[list[str | None]], ends_at: float
 ) -> list[Listed | None]:
+    differing: list[str] = []
+
     def read(one: AccountRecord, pair: list[str | None]) -> Listed | None:
+        if differing:  # an ordinary run requests the pages of all accounts again
+            return None
         public, secret = (str(key) for key in pair)
         keys = SecretMask({"public_key": public, "secret_key": secret}, quote_plus if one.token_url else str)
-        return list_same_pages(one, keys, ends_at)
+        listed = list_same_pages(one, keys, ends_at)
+        if not listed:
+            differing.append(one.account)
+        return listed
 
     if len(chosen) == 1:
         return [read(chosen[0], pairs[0])]

@@ -108,3 +108,34 @@ def test_check_says_that_it_did_not_examine_the_files(shop: Installation, api: S
     assert "The files were not examined. To examine them, wait until that run has ended" in beside_a_run.stdout
     (line,) = [line for line in beside_a_program.stdout.splitlines() if str(lock) in line]
     assert line.startswith(f"warning warehouse  The lock {lock} is held, but no run is recorded as its holder. The ")
+
+
+def test_status_says_which_command_was_killed_until_the_next_run(shop: Installation, api: Sandbox) -> None:
+    killed = kill_a_holder(shop.warehouse)
+
+    after_the_kill = shop.command("status").stdout
+    in_json = shop.command("status", "--json").stdout
+    shop.run(api)
+    after_a_run = shop.command("status").stdout
+
+    assert after_the_kill.startswith(
+        f"The last command that changed the warehouse was killed (process {killed} since 20"
+    )
+    assert "If it was a run, the next run continues its work." in " ".join(after_the_kill.split())
+    assert "killed" not in in_json
+    assert after_a_run.startswith("account default")
+
+
+def test_status_says_that_a_command_is_under_way(shop: Installation) -> None:
+    with exclusive_lock(shop.warehouse):
+        done = shop.command("status")
+
+    assert done.stdout.startswith(f"Under way: process {os.getpid()} since 20")
+    assert done.returncode == 0
+
+
+def test_status_says_so_too_if_dlt_must_find_the_warehouse(shop: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = kill_a_holder(shop.warehouse)
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__DATABASE", "data/warehouse.duckdb")
+
+    assert f"was killed (process {killed} since 20" in shop.command("status").stdout

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
 
+from pipelines.quick import repeat_run
+from pipelines.quick.record import read_record, record_path
+from pipelines.quick.repeat_run import QuickRun
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import configure, serving
+from tests.support.both_ways import ALL, configured
 from tests.support.installation import Installation
 from tests.support.worlds import NOW
 
 pytestmark = pytest.mark.slow
-QUICK = {"PIPELINE__QUICK_RUNS": "true"}
 
 
 @pytest.fixture
@@ -25,9 +29,9 @@ def busy(world: World) -> None:
 
 @pytest.mark.usefixtures("busy")
 def test_the_second_run_is_quick_unless_the_command_forbids_it(installation: Installation, api: Sandbox) -> None:
-    first = installation.process("run", "--json", api=api, **QUICK)
-    again = installation.process("run", "--json", api=api, **QUICK)
-    no_quick = installation.process("run", "--json", "--no-quick", api=api, **QUICK)
+    first = installation.process("run", "--json", api=api)
+    again = installation.process("run", "--json", api=api)
+    no_quick = installation.process("run", "--json", "--no-quick", api=api)
 
     assert [done.returncode for done in (first, again, no_quick)] == [0, 0, 0], again.stderr
     assert [json.loads(done.stdout)["is_quick"] for done in (first, again, no_quick)] == [False, True, False]
@@ -50,9 +54,9 @@ def test_a_quick_run_prints_a_receipt_and_sends_the_ping(installation: Installat
     with ThreadingHTTPServer(("127.0.0.1", 0), Monitor) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         ping = {"ALERTS__PING_URL": f"http://127.0.0.1:{server.server_port}/ping/1?a=b"}
-        installation.process("run", api=api, **QUICK, **ping)
-        done = installation.process("run", "--log-format", "json", api=api, **QUICK, **ping)
-        quiet = installation.process("run", "--quiet", api=api, **QUICK, **ping)
+        installation.process("run", api=api, **ping)
+        done = installation.process("run", "--log-format", "json", api=api, **ping)
+        quiet = installation.process("run", "--quiet", api=api, **ping)
         server.shutdown()
 
     assert done.stdout.startswith("0 new, 0 changed, 12 unchanged in ")
@@ -73,7 +77,7 @@ def test_several_accounts_are_all_quick_or_all_ordinary(installation: Installati
         for news in (None, None, "south", None):
             if news:
                 worlds[news].book()
-            outputs.append(installation.process("run", "--json", api=apis["north"], **QUICK).stdout)
+            outputs.append(installation.process("run", "--json", api=apis["north"]).stdout)
 
     receipts = [[json.loads(line) for line in output.splitlines()] for output in outputs]
     assert [[one["account"] for one in run] for run in receipts] == [["north", "south"]] * 4
@@ -84,3 +88,33 @@ def test_several_accounts_are_all_quick_or_all_ordinary(installation: Installati
         [True, True],
     ]
     assert [one["rows_new"] for one in receipts[2]] == [0, 1]
+
+
+def test_no_more_accounts_are_asked_after_one_has_news(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds = {name: World(clock=NOW) for name in ("north", "south", "west")}
+    for world in worlds.values():
+        for _ in range(12):
+            world.book()
+    monkeypatch.setattr(repeat_run, "MAX_ACCOUNTS_AT_ONCE", 1)
+    asked: list[list[int]] = []
+
+    def repeat(apis: Mapping[str, Sandbox]) -> QuickRun | None:
+        record = read_record(record_path(installation.warehouse))
+        assert record
+        before = [len(api.requests) for api in apis.values()]
+        with configured(installation, apis["north"]):
+            done = repeat_run.repeat_last_run(installation.folder, record.mark, ALL)
+        asked.append([len(api.requests) - sent for api, sent in zip(apis.values(), before, strict=True)])
+        return done
+
+    with serving(worlds) as apis:
+        configure(installation, apis)
+        assert installation.process("run", api=apis["north"]).returncode == 0
+        without_news = repeat(apis)
+        worlds["south"].book()
+        with_news = repeat(apis)
+
+    assert (without_news is not None, with_news is not None) == (True, False)
+    assert asked == [[1, 1, 1], [1, 1, 0]]

@@ -228,10 +228,13 @@ def test_the_record_contains_no_secret_and_only_its_owner_can_read_it(settled: I
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_without_the_setting_there_is_no_record(installation: Installation, world: World, api: Sandbox) -> None:
+def test_a_setting_turns_quick_runs_off(installation: Installation, world: World, api: Sandbox) -> None:
     for _ in range(ELEVEN):
         world.book()
     assert installation.command("run", api=api).returncode == 0
+    assert record_path(installation.warehouse).exists()
+
+    assert installation.command("run", api=api, PIPELINE__QUICK_RUNS="false").returncode == 0
     assert not record_path(installation.warehouse).exists()
 
 

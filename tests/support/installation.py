@@ -110,7 +110,7 @@ class Installation:
 
     def process(self, *words: str, api: Sandbox | None = None, **variables: str) -> Done:
         """Runs `pickups …` in a separate process, started from another folder."""
-        following = ["tests.support.machine_clock"] if api else []
+        following = ["tests.support.machine_clock", api.world.clock.isoformat()] if api else []
         done = subprocess.run(
             [sys.executable, "-m", *following, "pipelines", *words],
             env={**os.environ, **self._variables(api), **variables, "PYTHONPATH": str(REPOSITORY)},

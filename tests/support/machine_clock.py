@@ -21,8 +21,11 @@ from sources.sendcloud.reading.clocks import simulated_machine_clock
 
 
 @contextmanager
-def machine_clock_of_apis() -> Iterator[None]:
-    """Lets this machine's clock agree, in each thread, with the API that this thread asked last."""
+def machine_clock_of_apis(begins: datetime | None = None) -> Iterator[None]:
+    """Lets this machine's clock agree, in each thread, with the API that this thread asked last.
+
+    Before a thread has asked an API, the clock says `begins`, or the real time.
+    """
     answered = threading.local()
 
     def note(headers: Mapping[str, str]) -> datetime:
@@ -31,7 +34,7 @@ def machine_clock_of_apis() -> Iterator[None]:
         return at
 
     def now() -> datetime:
-        at: datetime = getattr(answered, "at", datetime.now(UTC))
+        at: datetime = getattr(answered, "at", begins or datetime.now(UTC))
         return at
 
     with pytest.MonkeyPatch.context() as patched, simulated_machine_clock(now):
@@ -41,9 +44,9 @@ def machine_clock_of_apis() -> Iterator[None]:
 
 
 def main() -> None:
-    """Runs `python -m MODULE WORDS`, given as this module's own arguments."""
-    module = sys.argv.pop(1)
-    with machine_clock_of_apis():
+    """Runs `python -m MODULE WORDS` from a time on. The time, MODULE and WORDS are this module's own arguments."""
+    begins, module = datetime.fromisoformat(sys.argv.pop(1)), sys.argv.pop(1)
+    with machine_clock_of_apis(begins):
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
