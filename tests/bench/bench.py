@@ -16,14 +16,14 @@ import quiet
 import report
 from bars import ACCOUNTS, DELAY_SECONDS, DELAYED
 from cases import Results
-from measure import OTHER_TOOLS, QUICK, WITH_PANDAS, is_installed
+from measure import ORDINARY, OTHER_TOOLS, WITH_PANDAS, is_installed
 
 FLOORS = ["floor", "best_floor"]
 TOOLS = list(OTHER_TOOLS)
 OTHERS = ["pandas_by_hand", "plain_dlt", "plain_dlt parquet", "dlt_rest_api", "dlt_rest_api parquet"]
 BESIDE = [f"{contender}{WITH_PANDAS}" for contender in ("ours", "floor", "plain_dlt", "empty_dlt")]
 AGAIN = ["floor", "ours", "empty_dlt", "pandas_by_hand", "plain_dlt", "dlt_rest_api", *BESIDE, *TOOLS]
-QUIET = ["ask_and_compare", "floor", "ours", QUICK, "empty_dlt", *(one for one in BESIDE if "plain" not in one)]
+QUIET = ["ask_and_compare", "floor", "ours", ORDINARY, "empty_dlt", *(one for one in BESIDE if "plain" not in one)]
 Case = tuple[str, Callable[..., Results]]
 
 
