@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 import dlt
@@ -21,7 +21,6 @@ from pipelines.config.account_settings import (
     resolve_account_settings,
     with_setting_location,
 )
-from pipelines.config.accounts import AccountSections
 from pipelines.config.settings import get_setting
 from pipelines.destinations.base import Backend, Session
 from pipelines.loading.change_detection import ChangeDetector
@@ -30,6 +29,7 @@ from pipelines.loading.dlt_errors import translate_error
 from pipelines.loading.dlt_pipeline import create_pipeline, delete_empty_packages
 from pipelines.loading.finalize import record_loaded_states
 from pipelines.loading.open_pickups import OpenPickups
+from pipelines.loading.plan import RunPlan
 from pipelines.loading.privacy import PrivacyFilter
 from pipelines.loading.sightings import SightingRecorder, keep_first_seen
 from pipelines.output import visible
@@ -85,18 +85,18 @@ class AccountRun:
         """Statistics about what has been read so far."""
         return self.receipt.stats
 
-    def configure(self, sections: AccountSections, *, sweep: bool, read_back_to: datetime | None = None) -> None:
+    def configure(self, plan: RunPlan, *, sweep: bool) -> None:
         """Resolves the account's settings and builds its source, before anything is requested or written.
 
         If a setting is invalid, the account fails.
 
         Args:
-            sections: the sections of all configured accounts.
+            plan: the plan of the run.
             sweep: whether to read settled pickups again.
-            read_back_to: see `RunPlan`.
         """
         try:
-            self.settings = resolve_account_settings(self.receipt.account, sections) | {"read_back_to": read_back_to}
+            own = resolve_account_settings(self.receipt.account, plan.sections, plan.key_owners)
+            self.settings = own | {"read_back_to": plan.read_back_to}
             self.part = "sweep" if sweep else "head"
             self.stats.kept_pages = [] if get_setting("pipeline.quick_runs") and not sweep else None
             self.source = build_source(self.settings, self.part, self.stats)

@@ -96,7 +96,7 @@ def _configure(parts: Sequence[AccountRun], plan: RunPlan, *, sweep: bool) -> li
             part.fail(error)
         return []
     for part in parts:
-        part.configure(plan.sections, sweep=sweep, read_back_to=plan.read_back_to)
+        part.configure(plan, sweep=sweep)
     return [part for part in parts if not part.receipt.failure]
 
 

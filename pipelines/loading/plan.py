@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.config.account_settings import KeyOwners, find_key_owners
 from pipelines.config.accounts import AccountSections, configured_accounts, default_account, resolve_account
 
 
@@ -18,6 +19,7 @@ class RunPlan(NamedTuple):
         accounts: the names of the accounts to read, in order.
         configured: the names of all configured accounts.
         sections: the sections of all configured accounts.
+        key_owners: the result of `find_key_owners` for these accounts.
         read_back_to: the booking time (UTC) that the run must reach, even behind the frontier, or None.
     """
 
@@ -25,6 +27,7 @@ class RunPlan(NamedTuple):
     accounts: list[str]
     configured: list[str]
     sections: AccountSections
+    key_owners: KeyOwners
     read_back_to: datetime | None = None
 
 
@@ -45,4 +48,4 @@ def plan_run(
     sections = configured_accounts()
     names = list(sections) or [default_account()]
     wanted = names if accounts is None else [resolve_account(account, sections) for account in dict.fromkeys(accounts)]
-    return RunPlan(project, wanted, names, sections, read_back_to)
+    return RunPlan(project, wanted, names, sections, find_key_owners(sections), read_back_to)

@@ -43,7 +43,7 @@ def predict_run(plan: RunPlan, *, sweep: bool) -> Iterator[dict[str, Any]]:
     known = {one["account"]: one for one in read_status(float("inf"))}
     for account in plan.accounts:
         try:
-            settings = resolve_account_settings(account, plan.sections)
+            settings = resolve_account_settings(account, plan.sections, plan.key_owners)
             build_source(settings, "sweep" if sweep else "head", ReadStats())
             reply = request_first_page(settings)
             version = version_of(settings["api_version"])

@@ -11,13 +11,14 @@ from platform import python_version
 from packaging.version import Version
 
 from pipelines.config.account_settings import api_version_of
-from pipelines.config.accounts import account_names, configured_accounts, resolve_account, unused_credentials_warning
+from pipelines.config.accounts import configured_accounts, unused_credentials_warning
 from pipelines.config.secret_files import secret_file_paths
 from pipelines.config.settings import settings_file, settings_files_read
 from pipelines.config.validation import ignored_settings, validate_settings
 from pipelines.destinations.select import select_backend
 from pipelines.file_access import is_open_to_others
 from pipelines.finding import Finding, error_finding
+from pipelines.loading.plan import plan_run
 from pipelines.operations.preflight_api import api_findings
 from sources.sendcloud.errors import SettingsError
 
@@ -49,7 +50,8 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     yield from _name_findings()
     try:
         validate_settings()
-        names = [resolve_account(account, configured_accounts())] if account else account_names()
+        plan = plan_run(project, [account] if account else None)
+        names = plan.accounts
         backend = select_backend(project)
         read = ", ".join(settings_files_read()) or "the environment and defaults, because there is no file"
         yield Finding("settings", "ok", f"accounts: {', '.join(names)}; read from {read}")
@@ -60,9 +62,9 @@ def preflight_findings(project: Path, account: str | None = None) -> Iterator[Fi
     yield from _access_findings(project, backend.data_dir())
     yield from _secrets_findings()
     for name in names:
-        yield from api_findings(name, str(backend))
+        yield from api_findings(name, plan, str(backend))
     yield from _api_version_findings(names)
-    yield from backend.findings(names if account else account_names())
+    yield from backend.findings(names)
 
 
 def _project_finding(project: Path) -> Finding:

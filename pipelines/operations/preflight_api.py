@@ -12,9 +12,9 @@ from pipelines.config.account_settings import (
     resolve_account_settings,
     with_setting_location,
 )
-from pipelines.config.accounts import configured_accounts
 from pipelines.finding import Finding, error_finding
 from pipelines.loading.dlt_errors import translate_error
+from pipelines.loading.plan import RunPlan
 from pipelines.operations.preflight_versions import version_findings
 from sources.sendcloud import ReadStats, SendcloudCredentials, SendcloudError
 from sources.sendcloud.errors import AuthError, BadResponse, SettingsError
@@ -29,17 +29,18 @@ MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
 CLOCK_ERRORS = ("not yet valid", "has expired")  # TLS errors that a wrong clock causes even with a valid certificate
 
 
-def api_findings(account: str, where: str) -> Iterator[Finding]:
+def api_findings(account: str, plan: RunPlan, where: str) -> Iterator[Finding]:
     """Yields the findings about the account's credentials, the API and the clock. Requires an active project.
 
     If the settings are invalid or the request fails, later checks are skipped.
 
     Args:
         account: the name of the account.
+        plan: a plan with all configured accounts.
         where: the destination, as described in messages.
     """
     try:
-        settings = resolve_account_settings(account, configured_accounts())
+        settings = resolve_account_settings(account, plan.sections, plan.key_owners)
         build_source(settings, "head", ReadStats())  # raises SettingsError for an invalid setting
     except Exception as error:
         what = "settings" if getattr(error, "setting", None) not in (None, "credentials") else "keys"

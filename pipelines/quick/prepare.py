@@ -112,7 +112,7 @@ def _is_good(receipt: Receipt) -> bool:
 def _account_record(
     receipt: Receipt, plan: RunPlan, salt: str, maturities: Mapping[str, datetime]
 ) -> AccountRecord | None:
-    repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections)
+    repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections, plan.key_owners)
     assert repeat and receipt.observed_at  # noqa: S101, PT018  # _is_good
     pair: dict[str, str] = settings["credentials"].pair()
     section = account_section(receipt.account) if receipt.account in plan.sections else SOURCE_SECTION
