@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines import json_logs, lean_imports
-from pipelines.cli import streams
+from pipelines.cli import streams, termination
 from pipelines.cli.run_messages import print_receipts
-from pipelines.quick.command_line import parse_run
+from pipelines.quick.command_line import RunOptions, parse_run
 from pipelines.quick.marks import installation_mark
+
+if TYPE_CHECKING:
+    from pipelines.quick.repeat_run import Unchanged
 
 
 def main(*, own_process: bool = False) -> None:
@@ -41,38 +44,42 @@ def main(*, own_process: bool = False) -> None:
 
 def _run_command(*, own_process: bool) -> None:
     try:
-        if own_process and (exit_code := run_quickly(sys.argv[1:])) is not None:
-            sys.exit(exit_code)
+        options = parse_run(sys.argv[1:]) if own_process else None
+        unchanged = run_quickly(options) if options else None
+        if isinstance(unchanged, int):
+            sys.exit(unchanged)
         from pipelines.cli.app import app
         from pipelines.config.dlt_settings import forget_variables
 
         if own_process:
             streams.keep_log_records_visible()
             forget_variables()
-        app(prog_name="pickups", obj={"own_process": own_process})
+        is_ending = options is not None  # run_quickly has begun to wait for SIGTERM and for the timeout
+        app(prog_name="pickups", obj={"own_process": own_process, "is_ending": is_ending, "unchanged": unchanged})
     finally:
         if own_process:
             streams.check_output()
 
 
-def run_quickly(words: Sequence[str]) -> int | None:
-    """Runs the command and returns its exit code, or returns None if an ordinary run must do it.
+def run_quickly(options: RunOptions) -> int | Unchanged | None:
+    """Runs the command and returns its exit code or, if an ordinary run must do it, what is known about its accounts.
 
-    If the result is None, nothing was printed. Blocks imports, so call it only in a process that executes one command.
+    In the second case, nothing was printed. From now on, SIGTERM and the timeout end the process, and some imports are
+    blocked, so call it only in a process that executes one command.
     """
-    if "run" not in words or not (options := parse_run(words)):
-        return None
+    termination.call_on_timeout(_report_timeout)
+    termination.end_on_sigterm(options.timeout_seconds)
     lean_imports.block_unneeded()
     from pipelines.config.project import find_project
-    from pipelines.quick.repeat_run import repeat_last_run
+    from pipelines.quick.repeat_run import QuickRun, repeat_last_run
 
     try:
         project = Path(options.project_dir).resolve() if options.project_dir else find_project()
         done = repeat_last_run(project, installation_mark(project), options)
     except Exception:  # whatever it is, the ordinary run finds out and reports it
         return None
-    if not done:
-        return None
+    if not isinstance(done, QuickRun):
+        return done
     for receipt in done.receipts:
         json_logs.log_event(receipt.outcome, receipt.account, receipt.run_id, error=receipt.error, **receipt.numbers())
     if done.ping_url:
@@ -80,6 +87,14 @@ def run_quickly(words: Sequence[str]) -> int | None:
     print_receipts(done.receipts, as_json=options.as_json, is_quiet=options.is_quiet)
     json_logs.log_event("ended", exit_code=0)
     return 0
+
+
+def _report_timeout(why: str) -> None:
+    from pipelines.config.project import find_project
+    from pipelines.errors import RunTimedOut
+    from pipelines.operations import alerts
+
+    alerts.notify_failure(alerts.fallback_settings(find_project()), RunTimedOut(why))
 
 
 def _send_ping(url: str) -> None:

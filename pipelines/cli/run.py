@@ -18,6 +18,7 @@ from pipelines.loading.run import execute_plan
 from pipelines.operations import alerts, change_alerts
 from pipelines.quick.marks import installation_mark
 from pipelines.quick.prepare import prepare_quick_run
+from pipelines.quick.repeat_run import Unchanged
 from pipelines.receipt import Receipt
 
 
@@ -39,11 +40,12 @@ class RunRequest(NamedTuple):
     is_quiet: bool
 
 
-def run_and_report(request: RunRequest, *, as_json: bool) -> int:
+def run_and_report(request: RunRequest, unchanged: Unchanged | None = None, *, as_json: bool) -> int:
     """Runs the pipeline and prints a receipt for each account.
 
     Args:
         request: what to run.
+        unchanged: the accounts that need not be read, as a quick run found.
         as_json: whether to print each receipt as a JSON object on one line.
 
     Returns:
@@ -52,7 +54,7 @@ def run_and_report(request: RunRequest, *, as_json: bool) -> int:
     Raises:
         SendcloudError, PipelineError: the whole run stopped, or its only account failed.
     """
-    receipts = _run_with_alerts(request)
+    receipts = _run_with_alerts(request, unchanged)
     print_receipts(receipts, as_json=as_json, is_quiet=request.is_quiet)
     if len(receipts) == 1 and receipts[0].failure:
         raise receipts[0].failure
@@ -63,7 +65,7 @@ def run_and_report(request: RunRequest, *, as_json: bool) -> int:
     return exit_code
 
 
-def _run_with_alerts(request: RunRequest) -> list[Receipt]:
+def _run_with_alerts(request: RunRequest, unchanged: Unchanged | None) -> list[Receipt]:
     """Executes the run, sends alerts and returns the receipts.
 
     Alerts are sent after the run has ended and the project is no longer active, even if the run failed or never began.
@@ -75,8 +77,9 @@ def _run_with_alerts(request: RunRequest) -> list[Receipt]:
             settings = alerts.read_settings(project)
             plan = plan_run(project, [request.account] if request.account else None, request.read_back_to)
             termination.call_on_timeout(partial(_report_timeout, settings, plan))
-            prepare = partial(prepare_quick_run, plan, mark, settings.incident_files)
-            receipts = _execute(plan, prepare, request)
+            unchanged = unchanged if unchanged and unchanged.record.mark == mark else None
+            prepare = partial(prepare_quick_run, plan, mark, settings.incident_files, unchanged)
+            receipts = _execute(plan, unchanged, prepare, request)
     except Exception as error:
         alerts.notify_failure(settings, error, *((plan.accounts, plan.configured) if plan else ()))
         raise
@@ -89,7 +92,9 @@ def _report_timeout(settings: alerts.AlertSettings, plan: RunPlan, why: str) -> 
     alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
 
 
-def _execute(plan: RunPlan, prepare: Callable[[Sequence[Receipt]], None], request: RunRequest) -> list[Receipt]:
+def _execute(
+    plan: RunPlan, unchanged: Unchanged | None, prepare: Callable[[Sequence[Receipt]], None], request: RunRequest
+) -> list[Receipt]:
     if warning := unused_credentials_warning(plan.sections):
         json_logs.print_or_log("warning", warning)
     with show_progress(plan.accounts, is_quiet=request.is_quiet) as on_progress:
@@ -98,6 +103,8 @@ def _execute(plan: RunPlan, prepare: Callable[[Sequence[Receipt]], None], reques
             sweep=request.sweep,
             wait_seconds=request.wait_seconds,
             on_progress=on_progress,
+            unchanged=unchanged.receipts if unchanged else (),
+            is_current=unchanged.check if unchanged else lambda: True,
             before_unlock=prepare,
         )
     for restored in dict.fromkeys(receipt.warehouse_restored for receipt in receipts if receipt.warehouse_restored):

@@ -41,10 +41,23 @@ class Attempt:
     on_progress: ProgressCallback
 
     @classmethod
-    def create(cls, plan: RunPlan, backend: Backend, on_progress: ProgressCallback, *, sweep: bool) -> Attempt:
+    def create(
+        cls,
+        plan: RunPlan,
+        backend: Backend,
+        on_progress: ProgressCallback,
+        unchanged: Sequence[Receipt] = (),
+        *,
+        sweep: bool,
+    ) -> Attempt:
+        """Returns an attempt that reads all accounts of the plan except those with an `unchanged` receipt."""
         write_lock = WriteLock()
         parts = [AccountRun.create(account, backend, write_lock, on_progress) for account in plan.accounts]
-        return cls(parts, _configure(parts, plan, sweep=sweep), backend, write_lock, on_progress)
+        done = {receipt.account: receipt for receipt in unchanged}
+        for part in parts:
+            part.receipt = done.get(part.receipt.account, part.receipt)
+        unread = [part for part in parts if not part.is_over]
+        return cls(parts, _configure(unread, plan, sweep=sweep), backend, write_lock, on_progress)
 
     @property
     def receipts(self) -> list[Receipt]:

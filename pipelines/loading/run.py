@@ -91,6 +91,8 @@ def execute_plan(
     sweep: bool,
     wait_seconds: float,
     on_progress: ProgressCallback,
+    unchanged: Sequence[Receipt] = (),
+    is_current: Callable[[], bool] = lambda: True,
     before_unlock: Callable[[Sequence[Receipt]], object] = lambda _receipts: None,
 ) -> list[Receipt]:
     """Executes the plan. The plan's project must be active.
@@ -100,6 +102,9 @@ def execute_plan(
         sweep: see `run`.
         wait_seconds: see `run`.
         on_progress: see `run`. The callback is never called concurrently.
+        unchanged: the receipts of accounts that need not be read.
+        is_current: returns whether they still need not be read. Called when no other run and no other command can
+            write.
         before_unlock: called with the receipts at the end, while no other run and no other command can write.
 
     Returns:
@@ -115,13 +120,18 @@ def execute_plan(
     """
     backend = select_backend(plan.project)
     on_progress = _serialized(on_progress) if len(plan.accounts) > 1 else on_progress
-    attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
+    attempt = Attempt.create(plan, backend, on_progress, unchanged, sweep=sweep)
     if not attempt.ready and not backend.exists():  # there is nothing to load and nowhere to store a receipt
         return attempt.receipts
     with backend.lock(plan.accounts, wait_seconds):
+        if not is_current() and unchanged:
+            attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
         recovery = backend.recovery(plan.configured, [receipt.run_id for receipt in attempt.receipts])
         try:
-            errors = attempt.execute(restored=recovery.before_run())
+            restored = recovery.before_run()
+            if restored and unchanged:
+                attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
+            errors = attempt.execute(restored=restored)
         except DestinationError as error:
             errors = [error]
             if not (restored := recovery.after_failure(errors)):

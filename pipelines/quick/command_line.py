@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 # All other options of `pickups run` ask for something that only an ordinary run can do.
 FLAGS = ("--json", "--quiet")
-MIN_TIMEOUT_SECONDS = 60  # A quick run takes no longer than this, so it needs no timeout.
 VALUES = ("--account", "--log-format", "--timeout", "--wait")
 
 
@@ -18,13 +17,13 @@ class RunOptions(NamedTuple):
     account: str | None = None
     as_json: bool = False
     is_quiet: bool = False
+    timeout_seconds: int | None = None
 
 
 def parse_run(words: Sequence[str]) -> RunOptions | None:
     """Returns the options, or None if the words are not a command line that a quick run may serve.
 
-    A command line that Typer would reject may be accepted here only if its values don't matter: a quick run neither
-    waits nor runs for long. Every other unexpected word leads to None, so that Typer reports it.
+    Everything that Typer would reject leads to None, so that Typer reports it.
     """
     found: dict[str, str] = {}
     command = ""
@@ -38,11 +37,14 @@ def parse_run(words: Sequence[str]) -> RunOptions | None:
     is_complete = all(found[name] for name in found if name not in FLAGS)
     if not command or not is_complete or found.get("--log-format", "text") not in ("text", "json"):
         return None
-    if not _is_number(found.get("--wait", "0")) or not _is_number(found.get("--timeout", "0")):
+    if not _is_number(found.get("--wait", "0")) or not _is_number(found.get("--timeout", "1")):
         return None
-    if int(found.get("--timeout", MIN_TIMEOUT_SECONDS)) < MIN_TIMEOUT_SECONDS:
+    timeout = int(found["--timeout"]) if "--timeout" in found else None
+    if timeout == 0:
         return None
-    return RunOptions(found.get("--project-dir"), found.get("--account"), "--json" in found, "--quiet" in found)
+    return RunOptions(
+        found.get("--project-dir"), found.get("--account"), "--json" in found, "--quiet" in found, timeout
+    )
 
 
 def _split(words: Sequence[str]) -> Iterator[tuple[str, str]]:

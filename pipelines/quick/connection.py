@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS = 10.0
 # Only the plainest addresses are followed, because parsers disagree about others. Their origin is compared as text.
-ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[::1\])(?::\d{1,5})?")
+ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[::1\])(?::\d{1,5})?(?=[/?#]|$)")
 TARGET = re.compile(r"/[A-Za-z0-9/?&=%._~:+,-]*")
 
 

@@ -21,16 +21,21 @@ HARMLESS = (
     *("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "TERM_PROGRAM", "TERM_SESSION_ID", "TMUX", "TMUX_PANE"),
     *("DBUS_SESSION_BUS_ADDRESS", "INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID"),
     *("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "PYTEST_CURRENT_TEST", "XDG_SESSION_ID"),
+    *("HOSTNAME", "SSH_AUTH_SOCK", "TRIGGER_TIMER_MONOTONIC_USEC", "TRIGGER_TIMER_REALTIME_USEC", "TRIGGER_UNIT"),
 )
 
 
 def installation_mark(project: Path) -> str:
     """Returns a mark of the settings, the environment, the code and its packages.
 
-    The mark contains no secret: it is a digest of the contents of the settings files and the variables.
+    The mark contains no secret: it is a digest of the contents of the settings files and the variables. If something
+    can't be read, no other mark is equal to it.
     """
-    parts: list[object] = [str(project), sys.version, sys.executable, sorted(_environment()), *_settings(project)]
-    parts += sorted(_code())
+    parts: list[object] = [str(project), sys.version, sys.executable, sorted(_environment())]
+    try:
+        parts += [*_settings(project), *sorted(_code())]
+    except OSError:
+        parts.append(os.urandom(16).hex())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -43,16 +48,18 @@ def _environment() -> Iterator[tuple[str, str]]:
 
 
 def _settings(project: Path) -> Iterator[tuple[str, str]]:
-    folder = project / ".dlt"
-    for path in sorted(folder.glob("*.toml")):
-        yield path.name, _digest(path)
+    folder = project / ".dlt"  # besides settings, dlt keeps the name of its profile there
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.is_dir():
+            yield path.name, _digest(path)
 
 
 def _digest(path: Path) -> str:
     try:
         return hashlib.sha256(read_small(path)).hexdigest()
     except OSError as error:
-        return type(error).__name__
+        about = path.stat() if path.exists() else None
+        return f"{type(error).__name__} {about and (about.st_size, about.st_mtime_ns)}"
 
 
 def read_small(path: Path) -> bytes:
@@ -71,7 +78,7 @@ def _code() -> Iterator[tuple[str, int, int]]:
     folders = [PACKAGES / name for name in CODE_FOLDERS]
     while folders:
         for entry in os.scandir(folders.pop()):
-            if entry.is_dir() and entry.name != "__pycache__":
+            if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
                 folders.append(Path(entry.path))
             elif entry.name.endswith(CODE_ENDINGS):
                 about = entry.stat()

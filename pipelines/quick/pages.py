@@ -97,8 +97,8 @@ class _Walk:
             reply = self.connection.request("GET", link, self.headers)
             body = reply.read(MAX_BODY_BYTES + 1)
             if reply.status == 200:
-                clocks = ClockReading(served_at(dict(reply.headers)), machine_time())
-                return _Reply(self._content(reply, body), reply.headers.get("Link", ""), clocks)
+                clocks = ClockReading(served_at({"Date": _header(reply, "Date")}), machine_time())
+                return _Reply(self._content(reply, body), _header(reply, "Link"), clocks)
             if reply.status not in REDIRECTS or reply.headers.get("Retry-After"):
                 break
             link = urljoin(link, reply.headers["Location"])
@@ -116,7 +116,12 @@ class _Walk:
             body = stream.decompress(body, MAX_BODY_BYTES)
             if not stream.eof or stream.unused_data:
                 raise ValueError("an ordinary run decodes this body")
-        link = reply.headers.get("Link", "").encode("latin-1", "replace")
+        link = _header(reply, "Link").encode("latin-1", "replace")
         if not body.startswith(b"{") or self.keys.appear_in(body) or self.keys.appear_in(link):
             raise ValueError("an ordinary run judges this body")
         return body
+
+
+def _header(reply: HTTPResponse, name: str) -> str:
+    """Returns the header's value as `requests` does: regardless of case, and with repeated headers joined."""
+    return ", ".join(reply.headers.get_all(name, []))

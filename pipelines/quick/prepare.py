@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
@@ -20,6 +21,7 @@ from pipelines.file_access import file_identity
 from pipelines.loading.plan import RunPlan
 from pipelines.quick.marks import ENVIRONMENT, installation_mark
 from pipelines.quick.record import AccountRecord, QuickRecord, record_path, write_record
+from pipelines.quick.repeat_run import Unchanged
 from pipelines.quick.settings_again import Place, find_place, find_warehouse
 from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.http.credentials import OAUTH2
@@ -30,6 +32,7 @@ from sources.sendcloud.reading.repeat import Repeat
 SETTING, PING_SETTING = "pipeline.quick_runs", "alerts.ping_url"
 NETWORK_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 REQUESTS_PER_PAGE = 4  # One request, and at most three redirects.
+MAX_SECONDS_READ = 10.0  # If an API is slower, comparing its pages would delay each run with news.
 # The only check whose result depends on the time: a pickup without a tracking number counts from the end of its window.
 # tests/quick/test_time.py runs every check at later times.
 NEXT_MATURITY = """
@@ -38,7 +41,9 @@ NEXT_MATURITY = """
 """
 
 
-def prepare_quick_run(plan: RunPlan, mark: str, incidents: Sequence[Path], receipts: Sequence[Receipt]) -> None:
+def prepare_quick_run(
+    plan: RunPlan, mark: str, incidents: Sequence[Path], unchanged: Unchanged | None, receipts: Sequence[Receipt]
+) -> None:
     """Writes the record for the next run, or removes an older one if the next run must be an ordinary one.
 
     Requires an active project. The caller holds the lock. Otherwise, another command could write before this function
@@ -48,27 +53,36 @@ def prepare_quick_run(plan: RunPlan, mark: str, incidents: Sequence[Path], recei
         plan: the plan of the run.
         mark: the mark of the installation when the run began.
         incidents: the files that would contain incidents.
+        unchanged: the accounts that the run may not have read, and what the run before recorded about them.
         receipts: the receipts of the run.
     """
     with suppress(OSError):
         record_path(find_warehouse(plan.project)).unlink(missing_ok=True)
     with suppress(Exception):
-        if get_setting(SETTING) and (record := _draft(plan, receipts, mark, incidents)):
+        if get_setting(SETTING) and (record := _draft(plan, mark, incidents, unchanged, receipts)):
             _save(record, plan.project)
 
 
-def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Sequence[Path]) -> QuickRecord | None:
+def _draft(
+    plan: RunPlan, mark: str, incidents: Sequence[Path], unchanged: Unchanged | None, receipts: Sequence[Receipt]
+) -> QuickRecord | None:
     backend = select_backend(plan.project)
-    if not isinstance(backend, DuckDBBackend) or not _may_repeat(plan, receipts) or not backend.published.exists():
+    if not isinstance(backend, DuckDBBackend) or not _may_repeat(plan) or not backend.published.exists():
         return None
-    salt = secrets.token_hex(16)
+    salt = unchanged.record.salt if unchanged else secrets.token_hex(16)
     with backend.session() as session:
         maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(NEXT_MATURITY).fetchall()}
-    accounts = [_account_record(receipt, plan, salt, maturities) for receipt in receipts]
+    before = {one.account: one for one in unchanged.record.accounts} if unchanged else {}
+    accounts = [
+        _continued(before[receipt.account], receipt)
+        if receipt.is_quick
+        else _account_record(receipt, plan, salt, maturities)
+        for receipt in filter(_is_good, receipts)
+    ]
     ping_url: str | None = get_setting(PING_SETTING)
     ping = find_place(PING_SETTING, ping_url, plan.project, salt) if ping_url else None
-    known = [one for one in accounts if one]
-    if len(known) < len(accounts) or (ping_url and not ping):
+    known = [one for one in accounts if one] + _not_run(unchanged, receipts)
+    if not known or (ping_url and not ping):
         return None
     files = {"warehouse": str(backend.warehouse), "published": str(backend.published)}
     return QuickRecord(
@@ -77,6 +91,7 @@ def _draft(plan: RunPlan, receipts: Sequence[Receipt], mark: str, incidents: Seq
         **files,
         warehouse_mark="",
         published_mark="",
+        published_through=str(plan.project / Path(get_setting("publish.path").removeprefix("duckdb:///")).expanduser()),
         incidents=list(map(str, incidents)),
         data_schema=backend.names.data,
         published_at=machine_time(),
@@ -95,18 +110,34 @@ def _save(record: QuickRecord, project: Path) -> None:
         write_record(record_path(Path(record.warehouse)), record)
 
 
-def _may_repeat(plan: RunPlan, receipts: Sequence[Receipt]) -> bool:
-    """Returns whether nothing in the settings, and nothing that the run left behind, requires an ordinary run."""
+def _may_repeat(plan: RunPlan) -> bool:
+    """Returns whether nothing in the settings requires an ordinary run."""
     is_timed = get_setting("alerts.on_change") or get_setting("retention.pickups_months")
     is_odd = unused_credentials_warning(plan.sections) is not None
-    return not is_timed and not is_odd and all(map(_is_good, receipts))
+    return not is_timed and not is_odd
 
 
 def _is_good(receipt: Receipt) -> bool:
+    """Returns whether nothing that the run left behind requires that the next run reads the account."""
     difference = abs(receipt.clock_difference_seconds or 0)
     left = (receipt.sweep, receipt.discarded_packages, receipt.warehouse_restored, receipt.open_missing)
     is_timely = difference <= MAX_CLOCK_DIFFERENCE.total_seconds() and receipt.observed_at is not None
-    return receipt.exit_code == 0 and bool(receipt.stats.repeat) and is_timely and not any(left)
+    return receipt.exit_code == 0 and bool(receipt.is_quick or receipt.stats.repeat) and is_timely and not any(left)
+
+
+def _not_run(unchanged: Unchanged | None, receipts: Sequence[Receipt]) -> list[AccountRecord]:
+    """Returns the records of the accounts that were no part of the run."""
+    if not unchanged or not unchanged.is_current or any(receipt.warehouse_restored for receipt in receipts):
+        return []
+    run = {receipt.account for receipt in receipts}
+    return [one for one in unchanged.record.accounts if one.account not in run]
+
+
+def _continued(before: AccountRecord, receipt: Receipt) -> AccountRecord:
+    """Returns the record of an account that the run did not read. It holds no longer than it did before."""
+    assert receipt.observed_at  # noqa: S101  # _is_good
+    found = {"checks_failed": receipt.checks_failed, "unexpected_values": receipt.unexpected_values}
+    return structs.replace(before, observed_at=receipt.observed_at, receipt={**before.receipt, **found})
 
 
 def _account_record(
@@ -118,7 +149,8 @@ def _account_record(
     section = account_section(receipt.account) if receipt.account in plan.sections else SOURCE_SECTION
     keys = [find_place(f"{section}.credentials.{name}", value, plan.project, salt) for name, value in pair.items()]
     places: list[Place] = [place for place in keys if place]
-    is_slow = len(repeat.digests) * REQUESTS_PER_PAGE >= settings["requests_per_minute"]
+    is_limited = len(repeat.digests) * REQUESTS_PER_PAGE >= settings["requests_per_minute"]
+    is_slow = is_limited or receipt.seconds_read > MAX_SECONDS_READ
     token_url: str | None = settings["token_url"] if tuple(pair) == OAUTH2 else None
     addresses = filter(None, [repeat.first_page, token_url])
     if len(places) < len(pair) or is_slow or any(map(_needs_requests, addresses)):

@@ -80,10 +80,14 @@ def _remove(warehouse: Path, runs: str, receipts: Sequence[Receipt]) -> None:
 
 
 def _copy(warehouse: Path, published: Path) -> None:
-    """Copies the file as an ordinary run does (publish.py), and compares it with the file that readers have."""
-    from pipelines.destinations.duckdb.blocks import may_be_damaged
+    """Copies the file as an ordinary run does (publish.py), and compares it with the file that readers have.
+
+    If one of them may be damaged, an ordinary run finds out and reports it.
+    """
+    from pipelines.destinations.duckdb.blocks import find_damages
 
     with replace_atomically(published) as fresh:
         shutil.copyfile(warehouse, fresh)
-        if may_be_damaged(fresh, published, may_be_shorter=True):
-            raise OSError(f"{warehouse} may be damaged")
+        damages = find_damages(fresh, published, may_be_shorter=True)
+        if damages.of_file or damages.of_earlier:
+            raise OSError(f"{warehouse} or {published} may be damaged")

@@ -52,11 +52,12 @@ class QuickRecord(Struct):
     Attributes:
         mark: see `installation_mark`.
         salt: makes the digests of secrets differ from record to record.
-        warehouse: the mark of the warehouse file.
-        published: the mark of the published file.
+        warehouse: the warehouse file, and its mark.
+        published: the published file, and its mark.
+        published_at: when the file was published, according to this machine's clock.
+        published_through: the configured path of the published file, which may lead through links.
         incidents: the files that would contain incidents.
         data_schema: the name of the schema with the tables.
-        published_at: when the file was published, according to this machine's clock.
         max_age_minutes: how old the published file may become before a quick run publishes again.
         configured: the names of all configured accounts.
         ping: where the ping's address is configured, or None.
@@ -69,6 +70,7 @@ class QuickRecord(Struct):
     warehouse_mark: str
     published: str
     published_mark: str
+    published_through: str
     incidents: list[str]
     data_schema: str
     published_at: datetime

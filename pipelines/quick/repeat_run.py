@@ -2,7 +2,8 @@
 
 A quick run is right because the same pages contain the same rows: the ordinary run that would have read them has been
 made in advance (`predict_repeat` in the source). Only the time is different, and the record says until when the result
-does not depend on it. Everything else ends the quick run before it has written anything.
+does not depend on it. Everything else ends the quick run before it has written anything. If only some accounts have the
+same pages, an ordinary run writes their receipts too, and reads the other accounts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,7 @@ from urllib.parse import quote_plus
 from pipelines.destinations.file_lock import lock_if_free
 from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
+from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.quick.command_line import RunOptions
 from pipelines.quick.pages import Listed, list_same_pages
 from pipelines.quick.record import AccountRecord, QuickRecord, read_record, record_path, to_receipt, write_record
@@ -28,7 +31,6 @@ from sources.sendcloud.http.redaction import SecretMask
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE, judge, largest_difference, machine_time
 
 MAX_SECONDS = 30.0  # An ordinary run has more patience with a slow API.
-MAX_ACCOUNTS_AT_ONCE = 4  # As many as an ordinary run reads at once (loading/concurrency.py).
 
 
 class QuickRun(NamedTuple):
@@ -38,10 +40,31 @@ class QuickRun(NamedTuple):
     ping_url: str | None
 
 
-def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun | None:
-    """Returns the result of a quick run, or None if an ordinary run must do it.
+@dataclass
+class Unchanged:
+    """What is known about unchanged accounts, if an ordinary run must read at least one account.
 
-    In that case, nothing was written, unless publishing failed: then a receipt may be left in the warehouse.
+    Attributes:
+        record: what the last run recorded.
+        receipts: the receipts of the accounts that have the same pages.
+        is_current: whether the files were still as the last run left them when the ordinary run took the lock.
+    """
+
+    record: QuickRecord
+    receipts: list[Receipt] = field(default_factory=list)
+    is_current: bool = False
+
+    def check(self) -> bool:
+        """Sets and returns `is_current`. The caller holds the lock."""
+        self.is_current = is_untouched(self.record)
+        return self.is_current
+
+
+def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun | Unchanged | None:
+    """Returns the result of a quick run or, if an ordinary run must do it, what is known about unchanged accounts.
+
+    If an ordinary run must do it, nothing was written, unless publishing failed: then a receipt may be left in the
+    warehouse.
 
     Args:
         project: the project folder.
@@ -52,81 +75,72 @@ def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun |
     record = read_record(record_path(warehouse))
     if not record or record.mark != mark or Path(record.warehouse) != warehouse:
         return None
-    if not (chosen := _chosen(record, options.account)) or not _is_up_to_date(chosen):
-        return None
-    with suppress(PipelineError, OSError), lock_if_free(warehouse):
-        return _repeat(record, chosen, project)
-    return None
+    wanted = [options.account] if options.account else record.configured
+    chosen = [one for one in record.accounts if one.account in wanted and _is_up_to_date(one)]
+    if chosen:
+        with suppress(PipelineError, OSError), lock_if_free(warehouse):
+            return _repeat(record, wanted, chosen, project)
+    return Unchanged(record)
 
 
-def _chosen(record: QuickRecord, account: str | None) -> list[AccountRecord]:
-    """Returns the accounts of the run, or an empty list if the last run did not record all of them."""
-    wanted = [account] if account else record.configured
-    known = {one.account: one for one in record.accounts}
-    return [known[name] for name in wanted] if known.keys() >= {*wanted} else []
-
-
-def _is_up_to_date(chosen: Sequence[AccountRecord]) -> bool:
+def _is_up_to_date(one: AccountRecord) -> bool:
     """Returns whether nothing has changed by the time alone. On each day (UTC), the first run is an ordinary one."""
     now = machine_time()
-    return all(one.machine_at <= now and one.machine_at.date() == now.date() and _holds(one, now) for one in chosen)
+    return one.machine_at <= now and one.machine_at.date() == now.date() and _holds(one, now)
 
 
 def _holds(one: AccountRecord, now: datetime) -> bool:
     return one.unchanged_until is None or now < one.unchanged_until
 
 
-def _repeat(record: QuickRecord, chosen: Sequence[AccountRecord], project: Path) -> QuickRun | None:
-    if not _is_untouched(record):
-        return None
+def _repeat(
+    record: QuickRecord, wanted: Sequence[str], chosen: Sequence[AccountRecord], project: Path
+) -> QuickRun | Unchanged:
+    if not is_untouched(record):
+        return Unchanged(record)
     began = datetime.now(UTC)
     ping_url = read_place(record.ping, project, record.salt) if record.ping else None
     pairs = [[read_place(place, project, record.salt) for place in one.keys] for one in chosen]
     if not all(map(all, pairs)) or (record.ping and not ping_url):
-        return None
+        return Unchanged(record)
     started = time.monotonic()
     listed = _list_all(chosen, pairs, started + MAX_SECONDS)
     receipts = [_receipt(one, pages, began) for one, pages in zip(chosen, listed, strict=False) if pages]
     done = [receipt for receipt in receipts if receipt]
-    if len(done) < len(chosen):
-        return None
     for receipt in done:
         receipt.seconds_read = time.monotonic() - started
-    return _finish(record, done, ping_url)
+    is_all = len(done) == len(wanted) and not _has_incident(record)
+    return _finish(record, done, ping_url) if is_all else Unchanged(record, done)
 
 
-def _is_untouched(record: QuickRecord) -> bool:
-    """Returns whether both files are as the last run left them, and no incident must be reported."""
+def is_untouched(record: QuickRecord) -> bool:
+    """Returns whether both files are as the last run left them."""
     try:
         marks = [file_identity(Path(path)) for path in (record.warehouse, record.published)]
     except OSError:
         return False
     has_log = Path(f"{record.warehouse}.wal").exists()
-    has_incident = any(path.exists() and path.stat().st_size for path in map(Path, record.incidents))
-    return marks == [record.warehouse_mark, record.published_mark] and not has_log and not has_incident
+    is_same_place = Path(record.published_through).resolve() == Path(record.published)
+    return marks == [record.warehouse_mark, record.published_mark] and is_same_place and not has_log
+
+
+def _has_incident(record: QuickRecord) -> bool:
+    """Returns whether an ordinary run must report that an incident is over."""
+    return any(path.exists() and path.stat().st_size for path in map(Path, record.incidents))
 
 
 def _list_all(
     chosen: Sequence[AccountRecord], pairs: Sequence[list[str | None]], ends_at: float
 ) -> list[Listed | None]:
-    differing: list[str] = []
+    listed: dict[int, Listed | None] = {}
 
-    def read(one: AccountRecord, pair: list[str | None]) -> Listed | None:
-        if differing:  # an ordinary run requests the pages of all accounts again
-            return None
-        public, secret = (str(key) for key in pair)
+    def read(number: int) -> None:
+        one, (public, secret) = chosen[number], map(str, pairs[number])
         keys = SecretMask({"public_key": public, "secret_key": secret}, quote_plus if one.token_url else str)
-        listed = list_same_pages(one, keys, ends_at)
-        if not listed:
-            differing.append(one.account)
-        return listed
+        listed[number] = list_same_pages(one, keys, ends_at)
 
-    if len(chosen) == 1:
-        return [read(chosen[0], pairs[0])]
-    from concurrent.futures import ThreadPoolExecutor  # imports logging, which one account does not need
-
-    with ThreadPoolExecutor(MAX_ACCOUNTS_AT_ONCE) as pool:
-        return list(pool.map(read, chosen, pairs))
+    run_concurrently(range(len(chosen)), read, WriteLock())
+    return [listed.get(number) for number in range(len(chosen))]
 
 
 def _receipt(one: AccountRecord, listed: Listed, began: datetime) -> Receipt | None:

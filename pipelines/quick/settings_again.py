@@ -58,8 +58,8 @@ def find_warehouse(project: Path) -> Path:
 
 
 def _candidates(variable: str) -> Iterator[tuple[Literal["variable", "file", "settings"], str]]:
+    yield "file", f"{variable}_FILE"  # first, because a run sets the variable to the content of the file
     yield "variable", variable
-    yield "file", f"{variable}_FILE"
     for name in SETTINGS_FILES:
         yield "settings", name
 

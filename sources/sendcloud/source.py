@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -156,7 +157,8 @@ def sendcloud_source(
         stats.watermark = max(filter(None, [_to_utc(last_value), walked.newest_created_at]), default=None)
         memories[account] = walked.memory
         result = walked
-        stats.repeat = predict_repeat(client, walked.memory, rules._replace(read_back_to=None), span, stats)
+        with suppress(Exception):  # without a prediction, the next run is an ordinary one
+            stats.repeat = predict_repeat(client, walked.memory, rules._replace(read_back_to=None), span, stats)
         yield from _batches(walked.rows)
 
     @dlt.resource(

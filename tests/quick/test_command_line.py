@@ -17,7 +17,7 @@ ACCEPTED = {
     "run --account north": RunOptions(account="north"),
     "run --account=north --json": RunOptions(account="north", as_json=True),
     "--project-dir . run": RunOptions("."),
-    "--project-dir=. run --timeout 600 --wait=30 --log-format json": RunOptions("."),
+    "--project-dir=. run --timeout 600 --wait=30 --log-format json": RunOptions(".", timeout_seconds=600),
 }
 REFUSED = (
     "",
@@ -46,7 +46,7 @@ REFUSED = (
 def test_typer_reads_an_accepted_command_line_in_the_same_way(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: dict[str, Any] = {}
 
-    def note(request: RunRequest, **options: Any) -> int:
+    def note(request: RunRequest, _unchanged: object, **options: Any) -> int:
         taken.update(request._asdict(), **options)
         return 0
 
@@ -57,7 +57,7 @@ def test_typer_reads_an_accepted_command_line_in_the_same_way(line: str, monkeyp
 
     assert parse_run(line.split()) == ACCEPTED[line]
     assert code == 0
-    assert (taken["account"], taken["as_json"], taken["is_quiet"]) == ACCEPTED[line][1:]
+    assert (taken["account"], taken["as_json"], taken["is_quiet"]) == ACCEPTED[line][1:4]
 
 
 @pytest.mark.parametrize("line", REFUSED)

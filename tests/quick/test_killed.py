@@ -19,7 +19,7 @@ MODULES: dict[str, Any] = {
     "digest_page": pages,
     "_insert": receipts,
     "_copy": receipts,
-    "may_be_damaged": blocks,
+    "find_damages": blocks,
     "record_and_publish": receipts,
     "write_record": repeat_run,
 }

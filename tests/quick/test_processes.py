@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
 
-from pipelines.quick import repeat_run
-from pipelines.quick.record import read_record, record_path
-from pipelines.quick.repeat_run import QuickRun
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import configure, serving
-from tests.support.both_ways import ALL, configured
 from tests.support.installation import Installation
 from tests.support.worlds import NOW
 
@@ -66,7 +61,7 @@ def test_a_quick_run_prints_a_receipt_and_sends_the_ping(installation: Installat
     assert installation.rows("select count(*) as runs from sendcloud.pickup_runs where is_quick") == [{"runs": 2}]
 
 
-def test_several_accounts_are_all_quick_or_all_ordinary(installation: Installation) -> None:
+def test_only_the_accounts_with_news_are_read_the_ordinary_way(installation: Installation) -> None:
     worlds = {name: World(clock=NOW) for name in ("north", "south")}
     for world in worlds.values():
         for _ in range(12):
@@ -84,37 +79,8 @@ def test_several_accounts_are_all_quick_or_all_ordinary(installation: Installati
     assert [[one["is_quick"] for one in run] for run in receipts] == [
         [False, False],
         [True, True],
-        [False, False],
+        [True, False],
         [True, True],
     ]
     assert [one["rows_new"] for one in receipts[2]] == [0, 1]
-
-
-def test_no_more_accounts_are_asked_after_one_has_news(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worlds = {name: World(clock=NOW) for name in ("north", "south", "west")}
-    for world in worlds.values():
-        for _ in range(12):
-            world.book()
-    monkeypatch.setattr(repeat_run, "MAX_ACCOUNTS_AT_ONCE", 1)
-    asked: list[list[int]] = []
-
-    def repeat(apis: Mapping[str, Sandbox]) -> QuickRun | None:
-        record = read_record(record_path(installation.warehouse))
-        assert record
-        before = [len(api.requests) for api in apis.values()]
-        with configured(installation, apis["north"]):
-            done = repeat_run.repeat_last_run(installation.folder, record.mark, ALL)
-        asked.append([len(api.requests) - sent for api, sent in zip(apis.values(), before, strict=True)])
-        return done
-
-    with serving(worlds) as apis:
-        configure(installation, apis)
-        assert installation.process("run", api=apis["north"]).returncode == 0
-        without_news = repeat(apis)
-        worlds["south"].book()
-        with_news = repeat(apis)
-
-    assert (without_news is not None, with_news is not None) == (True, False)
-    assert asked == [[1, 1, 1], [1, 1, 0]]
+    assert [one["rows_in_table"] for one in receipts[3]] == [12, 13]

@@ -51,7 +51,8 @@ ALL = RunOptions()
 def quick(installation: Installation, api: Sandbox, options: RunOptions = ALL, **settings: Any) -> QuickRun | None:
     """Returns the result of a quick run in this process, or None if an ordinary run must do it."""
     with configured(installation, api, **settings):
-        return repeat_last_run(installation.folder, mark_of(installation), options)
+        done = repeat_last_run(installation.folder, mark_of(installation), options)
+        return done if isinstance(done, QuickRun) else None
 
 
 def ordinary(installation: Installation, api: Sandbox, **settings: Any) -> Receipt:
@@ -65,7 +66,7 @@ def ordinary(installation: Installation, api: Sandbox, **settings: Any) -> Recei
 def remember(installation: Installation, api: Sandbox, receipt: Receipt, **settings: Any) -> None:
     """Does what `pickups run` does after an ordinary run."""
     with configured(installation, api, **settings), project_context(installation.folder) as project:
-        prepare_quick_run(plan_run(project), mark_of(installation), [], [receipt])
+        prepare_quick_run(plan_run(project), mark_of(installation), [], None, [receipt])
 
 
 def mark_of(installation: Installation) -> str:

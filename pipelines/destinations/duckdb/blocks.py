@@ -59,7 +59,7 @@ class Damages(NamedTuple):
     of_earlier: bool
 
 
-def may_be_damaged(path: Path, verified: Path | None = None, *, may_be_shorter: bool = False) -> bool:
+def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
     """Returns whether the file is incomplete or contains a header or block with a wrong checksum.
 
     A wrong checksum may be in a block that DuckDB has freed, so only a complete read proves that a file is damaged.
@@ -68,23 +68,23 @@ def may_be_damaged(path: Path, verified: Path | None = None, *, may_be_shorter: 
         path: the file. No process may be writing to this file.
         verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because a
             comparison takes only a third as long (2026-11).
-        may_be_shorter: whether the file may end after any block, because DuckDB has just written it in this process.
 
     Raises:
         OSError: the file can't be read.
     """
-    return _find_damages(path, verified, may_be_shorter=may_be_shorter).of_file
+    return _find_damages(path, verified).of_file
 
 
-def find_damages(path: Path, earlier: Path) -> Damages:
+def find_damages(path: Path, earlier: Path, *, may_be_shorter: bool = False) -> Damages:
     """Returns the same as `may_be_damaged`, and whether the earlier copy contains such a header or block.
 
-    In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29).
+    In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29). With
+    `may_be_shorter`, the file may end after any block, because DuckDB has just written it in this process.
 
     Raises:
         OSError: a file can't be read.
     """
-    return _find_damages(path, earlier, judges_earlier=True)
+    return _find_damages(path, earlier, may_be_shorter=may_be_shorter, judges_earlier=True)
 
 
 def _find_damages(
