@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ def run_quickly(options: RunOptions) -> int | Unchanged | None:
     In the second case, nothing was printed. From now on, SIGTERM and the timeout end the process, and some imports are
     blocked, so call it only in a process that executes one command.
     """
-    termination.call_on_timeout(_report_timeout)
+    termination.call_on_timeout(partial(_report_timeout, options.account))
     termination.end_on_sigterm(options.timeout_seconds)
     lean_imports.block_unneeded()
     from pipelines.config.project import find_project
@@ -89,12 +90,15 @@ def run_quickly(options: RunOptions) -> int | Unchanged | None:
     return 0
 
 
-def _report_timeout(why: str) -> None:
-    from pipelines.config.project import find_project
+def _report_timeout(account: str | None, why: str) -> None:
+    from pipelines.config.project import project_context
     from pipelines.errors import RunTimedOut
+    from pipelines.loading.plan import plan_run
     from pipelines.operations import alerts
 
-    alerts.notify_failure(alerts.fallback_settings(find_project()), RunTimedOut(why))
+    with project_context() as project:
+        settings, plan = alerts.read_settings(project), plan_run(project, [account] if account else None)
+    alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
 
 
 def _send_ping(url: str) -> None:

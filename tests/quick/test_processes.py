@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -84,3 +85,22 @@ def test_only_the_accounts_with_news_are_read_the_ordinary_way(installation: Ins
     ]
     assert [one["rows_new"] for one in receipts[2]] == [0, 1]
     assert [one["rows_in_table"] for one in receipts[3]] == [12, 13]
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_timer_with_secrets_in_files_makes_quick_runs(
+    installation: Installation, api: Sandbox, tmp_path: Path
+) -> None:
+    """systemd passes other times to each run. Docker and Kubernetes mount secrets as files."""
+    configure(installation, {"north": api}, keys={"north": None})
+    variables = {}
+    for name, value in (("public_key", api.public_key), ("secret_key", api.secret_key)):
+        (tmp_path / name).write_text(value)
+        variables[f"SOURCES__SENDCLOUD__ACCOUNTS__NORTH__CREDENTIALS__{name.upper()}_FILE"] = str(tmp_path / name)
+
+    runs = [
+        installation.process("run", "--json", api=api, **variables, TRIGGER_TIMER_REALTIME_USEC=str(number))
+        for number in (1, 2)
+    ]
+
+    assert [json.loads(done.stdout)["is_quick"] for done in runs] == [False, True]

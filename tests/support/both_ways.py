@@ -55,11 +55,13 @@ def quick(installation: Installation, api: Sandbox, options: RunOptions = ALL, *
         return done if isinstance(done, QuickRun) else None
 
 
-def ordinary(installation: Installation, api: Sandbox, **settings: Any) -> Receipt:
+def ordinary(
+    installation: Installation, api: Sandbox, clock_error: timedelta | None = timedelta(0), **settings: Any
+) -> Receipt:
     """Makes an ordinary run in this process, and leaves the record for a quick one."""
-    with configured(installation, api, **settings):
+    with configured(installation, api, clock_error, **settings):
         receipt = installation.run(api, **settings)
-    remember(installation, api, receipt, **settings)
+    remember(installation, api, receipt, clock_error=clock_error, **settings)
     return receipt
 
 
