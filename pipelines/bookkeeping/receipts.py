@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -94,6 +95,7 @@ def update_publish_time(connection: Session, receipt: Receipt) -> None:
     )
 
 
+@cache
 def receipt_schema() -> pa.Schema:
     """Returns the column names and Arrow types of `pickup_runs`, derived from the receipt's fields.
 

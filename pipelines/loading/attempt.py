@@ -136,8 +136,8 @@ def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: B
         # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
         # without changes (2026-11).
         with backend.session() as session:
-            for account in accounts:
-                migrate(session.for_account(account))
+            for own in dict.fromkeys(map(session.for_account, accounts)):
+                migrate(own)
             in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
             run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher)
     except (Exception, KeyboardInterrupt) as error:

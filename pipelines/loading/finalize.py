@@ -117,6 +117,18 @@ def _finish_account(session: Session, receipt: Receipt, written: dict[str, dict[
     connection = session.for_account(receipt.account)
     if not connection.has_table("pickups"):
         return False
+    if not receipt.is_quick:  # otherwise, nothing was loaded
+        _complete_tables(connection, receipt)
+    write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
+    written[receipt.run_id] = receipt.as_row()
+    future_times.correct_receipts(connection, receipt.stats)
+    stats = receipt.stats
+    stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
+    connection.publish_account(receipt.account)
+    return True
+
+
+def _complete_tables(connection: Session, receipt: Receipt) -> None:
     status_history.create_tables(connection)
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
@@ -127,13 +139,6 @@ def _finish_account(session: Session, receipt: Receipt, written: dict[str, dict[
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
     ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
-    write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
-    written[receipt.run_id] = receipt.as_row()
-    future_times.correct_receipts(connection, receipt.stats)
-    stats = receipt.stats
-    stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
-    connection.publish_account(receipt.account)
-    return True
 
 
 def _has_new_findings(connection: Session, receipt: Receipt) -> bool:

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +81,13 @@ def _value(place: Place, project: Path) -> object:
 
 
 def _lookup(project: Path, file: str, key: str) -> object:
-    settings: Any = tomllib.loads(read_small(project / ".dlt" / file).decode())
+    settings = _parsed(read_small(project / ".dlt" / file))
     return reduce(lambda section, name: section[name], key.split("."), settings)
+
+
+@lru_cache(maxsize=len(SETTINGS_FILES))  # the keys of a hundred accounts are in the same file
+def _parsed(content: bytes) -> Any:
+    return tomllib.loads(content.decode())
 
 
 def _digest(value: str, salt: str) -> str:
