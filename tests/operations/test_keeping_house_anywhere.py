@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
-from typing import Self
+from datetime import timedelta
 
 import pytest
 
+from pipelines import Receipt
+from pipelines.loading import account_run
 from sources.sendcloud.sandbox import World, serve
 from tests.support.installation import Installation, as_rows
 from tests.support.worlds import NOW
@@ -20,14 +21,8 @@ def test_pruning_removes_old_receipts_and_nothing_else(
     """Three runs are two years old and two are recent. Once a newer receipt exists, no old one is needed."""
     world = World(clock=NOW - timedelta(days=800))
 
-    class Clock(datetime):
-        """This machine's clock, which agrees with the API's."""
-
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(world.clock.timestamp(), tz)
-
-    monkeypatch.setattr("pipelines.receipt.datetime", Clock)
+    # this machine's clock agrees with the API's
+    monkeypatch.setattr(account_run, "Receipt", lambda stats: Receipt(stats, started_at=world.clock))
     with serve(world) as api:
         for _ in range(3):
             world.book()
