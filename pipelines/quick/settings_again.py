@@ -54,7 +54,8 @@ def find_warehouse(project: Path) -> Path:
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = found or _lookup(project, name, key)
     path = found.get("database") if isinstance(found, dict) else found
-    return (project / Path(str(path or "data/warehouse.duckdb")).expanduser()).resolve()
+    name = str(path or "data/warehouse.duckdb").removeprefix("duckdb:///")
+    return (project / Path(name).expanduser()).resolve()
 
 
 def _candidates(variable: str) -> Iterator[tuple[Literal["variable", "file", "settings"], str]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config.project import project_context, warehouse_path
 from pipelines.quick import marks, prepare
 from pipelines.quick.record import record_path
-from pipelines.quick.settings_again import find_place, read_place
+from pipelines.quick.settings_again import find_place, find_warehouse, read_place
 from sources.sendcloud import source
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.quick.test_quick_runs import settled as settled
@@ -103,6 +104,17 @@ def test_a_secret_in_a_file_is_read_from_the_file_again(tmp_path: Path, monkeypa
 
     assert place
     assert read_place(place, tmp_path, "salt") == "the secret"
+
+
+@pytest.mark.parametrize("path", ["data/other.duckdb", "duckdb:///data/other.duckdb", "{folder}/other.duckdb"])
+def test_the_warehouse_is_found_as_dlt_finds_it(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", path.format(folder=installation.folder))
+    with project_context(installation.folder) as project:
+        by_dlt = warehouse_path(project)
+
+    assert find_warehouse(installation.folder) == by_dlt
 
 
 def test_a_prediction_that_fails_costs_only_the_quick_run(
