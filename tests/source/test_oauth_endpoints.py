@@ -42,7 +42,8 @@ def test_a_refused_client_id_and_secret_end_the_run_without_a_retry(
     assert code == 3
     assert f"refused client_id and client_secret: POST {api.token_url} returned" in message
     assert evidence in message
-    assert "Check client_id and client_secret in [sources.sendcloud.credentials] in .dlt/secrets.toml" in message
+    variables = [f"SOURCES__SENDCLOUD__CREDENTIALS__{name}" for name in ("CLIENT_ID", "CLIENT_SECRET")]
+    assert f"Check client_id and client_secret in {' and '.join(variables)} in the environment" in message
     assert asked(api) == [("POST", status)]
 
 
