@@ -62,13 +62,13 @@ def _digest(path: Path) -> str:
         return f"{type(error).__name__} {about and (about.st_size, about.st_mtime_ns)}"
 
 
-def read_small(path: Path) -> bytes:
+def read_small(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Returns the content of an ordinary file.
 
     Raises:
-        OSError: the file can't be read, is larger than MAX_BYTES, or is a pipe or a device, which may have no end.
+        OSError: the file can't be read, is larger than `max_bytes`, or is a pipe or a device, which may have no end.
     """
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+    if not path.is_file() or path.stat().st_size > max_bytes:
         raise FileNotFoundError(path)
     return path.read_bytes()
 

@@ -22,6 +22,7 @@ from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.reading.progress import ReadStats
 
 SUFFIX = ".quick.json"
+MAX_BYTES = 2**26  # A record has 30 bytes for each open pickup, and 1,700 for each account.
 TIMES, COUNTERS = ("observed_at", "watermark", "frontier", "oldest_read_at"), ("unknown_fields", "unreadable_fields")
 
 
@@ -89,7 +90,7 @@ def read_record(path: Path) -> QuickRecord | None:
     """Returns the record, or None if there is none that this version and this user wrote."""
     with suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
         if is_own(path):
-            return msgspec.json.decode(read_small(path), type=QuickRecord)
+            return msgspec.json.decode(read_small(path, MAX_BYTES), type=QuickRecord)
     return None
 
 

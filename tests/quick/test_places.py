@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.config.project import project_context, warehouse_path
 from pipelines.quick import marks, prepare
-from pipelines.quick.record import record_path
+from pipelines.quick.record import read_record, record_path, write_record
 from pipelines.quick.settings_again import find_place, find_warehouse, read_place
 from sources.sendcloud import source
 from sources.sendcloud.sandbox import Sandbox, World
@@ -142,3 +142,19 @@ def test_a_slow_api_is_left_to_ordinary_runs(
     with nothing_is_sent_to(api):
         assert quick(settled, api, page_size=4) is None
     assert Files(settled) == before
+
+
+def test_a_record_of_many_open_pickups_is_read(settled: Installation, api: Sandbox) -> None:
+    """Each open pickup takes 30 bytes, and a settings file may have a megabyte."""
+    path = record_path(settled.warehouse)
+    record = read_record(path)
+    assert record
+    (one,) = record.accounts
+    one.settles_at += [one.settles_at[-1]] * 50_000
+    write_record(path, record)
+
+    done = quick(settled, api)
+
+    assert path.stat().st_size > marks.MAX_BYTES
+    assert done
+    assert done.receipts[0].open_pickups == 11 + 50_000
