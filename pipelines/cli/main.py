@@ -68,7 +68,7 @@ def run_quickly(options: RunOptions) -> int | Unchanged | None:
     In the second case, nothing was printed. From now on, SIGTERM and the timeout end the process, and some imports are
     blocked, so call it only in a process that executes one command.
     """
-    termination.call_on_timeout(partial(_report_timeout, options.account))
+    termination.call_on_timeout(partial(_report_timeout, options))
     termination.end_on_sigterm(options.timeout_seconds)
     lean_imports.block_unneeded()
     from pipelines.config.project import find_project
@@ -90,14 +90,15 @@ def run_quickly(options: RunOptions) -> int | Unchanged | None:
     return 0
 
 
-def _report_timeout(account: str | None, why: str) -> None:
+def _report_timeout(options: RunOptions, why: str) -> None:
     from pipelines.config.project import project_context
     from pipelines.errors import RunTimedOut
     from pipelines.loading.plan import plan_run
     from pipelines.operations import alerts
 
-    with project_context() as project:
-        settings, plan = alerts.read_settings(project), plan_run(project, [account] if account else None)
+    with project_context(options.project_dir) as project:
+        settings = alerts.read_settings(project)
+        plan = plan_run(project, [options.account] if options.account else None)
     alerts.notify_failure(settings, RunTimedOut(why), plan.accounts, plan.configured)
 
 

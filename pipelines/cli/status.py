@@ -60,8 +60,8 @@ def _command_words(command: Holder) -> str:
     if not command.was_killed:
         return f"Under way: {process}."
     return (
-        f"The last command that changed the warehouse was killed ({process}). No data is lost. If it was a run, the "
-        "next run continues its work. Otherwise, run the command again."
+        f"A command was killed while it held the lock ({process}). No data is lost. If it was a run, the next run "
+        "continues its work. Otherwise, run the command again."
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from pipelines.errors import DestinationError, ForeignObject, RunInProgress
 from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, is_own
 
 HOLDER = "process "  # the beginning of a holder file
-MAX_HOLDER = 200
+MAX_HOLDER, HOLDER_TRIES = 200, 100
 
 
 class Holder(NamedTuple):
@@ -116,7 +117,7 @@ def find_holder(warehouse: Path) -> Holder | None:
     process may have the same id by now. On Windows, a killed process is taken for a running one.
     """
     with suppress(OSError, ValueError), warehouse.with_suffix(".holder").open() as file:
-        was_killed, process = _lock_now(file), file.read(MAX_HOLDER)
+        was_killed, process = bool(_lock_now(file)), file.read(MAX_HOLDER)
         return Holder(process, was_killed) if process else None
     return None
 
@@ -130,19 +131,22 @@ def _write_holder(path: Path) -> TextIO:
     try:
         file.write(f"{HOLDER}{os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         file.flush()
-        _lock_now(file)
+        for _ in range(HOLDER_TRIES):  # `find_holder` may be holding the lock for a moment
+            if _lock_now(file) is not False:
+                break
+            time.sleep(0.01)
     except OSError:
         file.close()
         raise
     return file
 
 
-def _lock_now(file: TextIO) -> bool:
-    """Locks the file unless another process has locked it. Returns False if another process has."""
+def _lock_now(file: TextIO) -> bool | None:
+    """Locks the file. Returns False if another process has locked it, and None on Windows, where nothing is locked."""
     try:
         import fcntl
     except ImportError:  # Windows would not let other processes read a locked file
-        return False
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

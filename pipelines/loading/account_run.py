@@ -126,9 +126,13 @@ class AccountRun:
             self.stats.stop_prefetch()
 
     def fail(self, error: BaseException) -> None:
-        """Marks the account as failed with this error, unless the account has already succeeded or failed."""
-        if self.receipt.outcome == "succeeded" or self.receipt.failure:
+        """Marks the account as failed with this error, unless the account has already succeeded or failed.
+
+        An account that was not read fails too, because an error of the run must not be lost.
+        """
+        if (self.receipt.outcome == "succeeded" and not self.receipt.is_quick) or self.receipt.failure:
             return
+        self.receipt.outcome = "failed"
         failure = with_setting_location(translate_error(error, str(self.backend)), self.receipt.account)
         seen: BaseException | None = error
         while seen:  # otherwise, the traceback's frames would keep all rows read so far in memory

@@ -139,7 +139,8 @@ def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: B
             for own in dict.fromkeys(map(session.for_account, accounts)):
                 migrate(own)
             in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
-            run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher)
+            publishes_early = len(parts) > 1
+            run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher if publishes_early else None)
     except (Exception, KeyboardInterrupt) as error:
         write_lock.close()  # the last writer must finish before the run reads the file again
         for part in parts:

@@ -60,9 +60,11 @@ def run_concurrently(
     items: Sequence[Item],
     work: Callable[[Item], None],
     write_lock: WriteLock,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Calls `work` for every item, on up to MAX_CONCURRENT threads. A single item is processed on the calling thread.
+    """Calls `work` for every item, on up to MAX_CONCURRENT threads.
+
+    A single item is processed on the calling thread, unless `meanwhile` is given.
 
     The threads are daemons, so a thread that waits for a response or a retry does not keep the process alive after
     Ctrl-C. If an exception interrupts the calling thread, the write lock is closed and the exception is re-raised.
@@ -74,7 +76,7 @@ def run_concurrently(
         write_lock: the lock that `work` holds while it writes.
         meanwhile: called on the calling thread at least once every JOIN_SECONDS while items are being processed.
     """
-    if len(items) <= 1:
+    if len(items) <= 1 and not meanwhile:
         for item in items:
             work(item)
         return
@@ -89,7 +91,8 @@ def run_concurrently(
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.5)  # on Windows, Ctrl-C can't interrupt a join without a timeout
-                meanwhile()
+                if meanwhile:
+                    meanwhile()
     except BaseException:
         left.clear()
         write_lock.close()

@@ -126,11 +126,13 @@ def execute_plan(
     with backend.lock(plan.accounts, wait_seconds):
         if not is_current() and unchanged:
             attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
-        recovery = backend.recovery(plan.configured, [receipt.run_id for receipt in attempt.receipts])
+        own_runs = [receipt.run_id for receipt in attempt.receipts]
+        recovery = backend.recovery(plan.configured, own_runs)
         try:
             restored = recovery.before_run()
             if restored and unchanged:
                 attempt = Attempt.create(plan, backend, on_progress, sweep=sweep)
+                own_runs += [receipt.run_id for receipt in attempt.receipts]
             errors = attempt.execute(restored=restored)
         except DestinationError as error:
             errors = [error]

@@ -31,6 +31,7 @@ class Connection:
             raise ValueError("an ordinary run reads this address")
         self.origin, parts = found[0], urlsplit(found[0])
         host = parts.hostname or ""
+        self._socket: socket | None = None
         self._end = Timer(max(seconds, 0), self._shut_down)
         self._end.daemon = True
         self._http: HTTPConnection
@@ -48,9 +49,9 @@ class Connection:
         self._http.close()
 
     def _shut_down(self) -> None:
-        if self._http.sock:
+        if self._socket:
             with suppress(OSError):
-                socket.shutdown(self._http.sock, SHUT_RDWR)  # an SSLSocket's own method would forget its state
+                socket.shutdown(self._socket, SHUT_RDWR)  # an SSLSocket's own method would forget its state
 
     def request(self, method: str, address: str, headers: dict[str, str], form: bytes | None = None) -> HTTPResponse:
         """Returns the response to a request for an address of this origin.
@@ -63,6 +64,7 @@ class Connection:
         if target == address or not TARGET.fullmatch(target):
             raise ValueError("an ordinary run judges this address")
         self._http.request(method, target, form, headers)
+        self._socket = self._http.sock  # `_http` forgets it if the server closes the connection after the response
         return self._http.getresponse()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,10 +32,10 @@ def installation_mark(project: Path) -> str:
     The mark contains no secret: it is a digest of the contents of the settings files and the variables. If something
     can't be read, no other mark is equal to it.
     """
-    parts: list[object] = [str(project), sys.version, sys.executable, sorted(_environment())]
+    parts: list[object] = [str(project), sys.version, sys.executable]
     try:
-        parts += [*_settings(project), *sorted(_code())]
-    except OSError:
+        parts += [sorted(_environment()), *_settings(project), *sorted(_code())]
+    except (OSError, ValueError):  # a path with a null byte is a ValueError
         parts.append(os.urandom(16).hex())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -55,11 +56,12 @@ def _settings(project: Path) -> Iterator[tuple[str, str]]:
 
 
 def _digest(path: Path) -> str:
-    try:
+    with suppress(OSError):
         return hashlib.sha256(read_small(path)).hexdigest()
-    except OSError as error:
-        about = path.stat() if path.exists() else None
-        return f"{type(error).__name__} {about and (about.st_size, about.st_mtime_ns)}"
+    with suppress(OSError):
+        about = path.stat()
+        return f"not read, {about.st_size} bytes of {about.st_mtime_ns}"
+    return "not found"
 
 
 def read_small(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,10 +69,13 @@ def _draft(
     backend = select_backend(plan.project)
     if not isinstance(backend, DuckDBBackend) or not _may_repeat(plan) or not backend.published.exists():
         return None
-    salt = unchanged.record.salt if unchanged else secrets.token_hex(16)
+    if any(receipt.seconds_published is None for receipt in receipts):  # readers wait for what was not published
+        return None
+    latest = unchanged.latest if unchanged else None
+    salt = latest.salt if latest else secrets.token_hex(16)
     with backend.session() as session:
         maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(NEXT_MATURITY).fetchall()}
-    before = {one.account: one for one in unchanged.record.accounts} if unchanged else {}
+    before = {one.account: one for one in latest.accounts} if latest else {}
     accounts = [
         _continued(before[receipt.account], receipt)
         if receipt.is_quick
@@ -81,7 +84,7 @@ def _draft(
     ]
     ping_url: str | None = get_setting(PING_SETTING)
     ping = find_place(PING_SETTING, ping_url, plan.project, salt) if ping_url else None
-    known = [one for one in accounts if one] + _not_run(unchanged, receipts)
+    known = [one for one in accounts if one] + _not_run(before.values(), receipts)
     if not known or (ping_url and not ping):
         return None
     files = {"warehouse": str(backend.warehouse), "published": str(backend.published)}
@@ -125,12 +128,11 @@ def _is_good(receipt: Receipt) -> bool:
     return receipt.exit_code == 0 and bool(receipt.is_quick or receipt.stats.repeat) and is_timely and not any(left)
 
 
-def _not_run(unchanged: Unchanged | None, receipts: Sequence[Receipt]) -> list[AccountRecord]:
+def _not_run(before: Iterable[AccountRecord], receipts: Sequence[Receipt]) -> list[AccountRecord]:
     """Returns the records of the accounts that were no part of the run."""
-    if not unchanged or not unchanged.is_current or any(receipt.warehouse_restored for receipt in receipts):
-        return []
     run = {receipt.account for receipt in receipts}
-    return [one for one in unchanged.record.accounts if one.account not in run]
+    is_restored = any(receipt.warehouse_restored for receipt in receipts)
+    return [] if is_restored else [one for one in before if one.account not in run]
 
 
 def _continued(before: AccountRecord, receipt: Receipt) -> AccountRecord:

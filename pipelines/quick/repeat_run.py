@@ -47,17 +47,19 @@ class Unchanged:
     Attributes:
         record: what the last run recorded.
         receipts: the receipts of the accounts that have the same pages.
-        is_current: whether the files were still as the last run left them when the ordinary run took the lock.
+        latest: what the last run before the ordinary run recorded, or None if something has changed since then.
     """
 
     record: QuickRecord
     receipts: list[Receipt] = field(default_factory=list)
-    is_current: bool = False
+    latest: QuickRecord | None = None
 
     def check(self) -> bool:
-        """Sets and returns `is_current`. The caller holds the lock."""
-        self.is_current = is_untouched(self.record)
-        return self.is_current
+        """Returns whether the receipts are still right, and sets `latest`. The caller holds the lock."""
+        latest = read_record(record_path(Path(self.record.warehouse)))
+        is_latest = latest is not None and latest.mark == self.record.mark and is_untouched(latest)
+        self.latest = latest if is_latest else None
+        return is_latest and is_untouched(self.record)
 
 
 def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun | Unchanged | None:
@@ -76,7 +78,8 @@ def repeat_last_run(project: Path, mark: str, options: RunOptions) -> QuickRun |
     if not record or record.mark != mark or Path(record.warehouse) != warehouse:
         return None
     wanted = [options.account] if options.account else record.configured
-    chosen = [one for one in record.accounts if one.account in wanted and _is_up_to_date(one)]
+    known = {one.account: one for one in record.accounts}
+    chosen = [known[name] for name in wanted if name in known and _is_up_to_date(known[name])]
     if chosen:
         with suppress(PipelineError, OSError), lock_if_free(warehouse):
             return _repeat(record, wanted, chosen, project)
@@ -137,7 +140,8 @@ def _list_all(
     def read(number: int) -> None:
         one, (public, secret) = chosen[number], map(str, pairs[number])
         keys = SecretMask({"public_key": public, "secret_key": secret}, quote_plus if one.token_url else str)
-        listed[number] = list_same_pages(one, keys, ends_at)
+        with suppress(Exception):  # whatever it is, an ordinary run finds out and reports it
+            listed[number] = list_same_pages(one, keys, ends_at)
 
     run_concurrently(range(len(chosen)), read, WriteLock())
     return [listed.get(number) for number in range(len(chosen))]

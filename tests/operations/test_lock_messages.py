@@ -118,9 +118,7 @@ def test_status_says_which_command_was_killed_until_the_next_run(shop: Installat
     shop.run(api)
     after_a_run = shop.command("status").stdout
 
-    assert after_the_kill.startswith(
-        f"The last command that changed the warehouse was killed (process {killed} since 20"
-    )
+    assert after_the_kill.startswith(f"A command was killed while it held the lock (process {killed} since 20")
     assert "If it was a run, the next run continues its work." in " ".join(after_the_kill.split())
     assert "killed" not in in_json
     assert after_a_run.startswith("account default")
@@ -138,4 +136,4 @@ def test_status_says_so_too_if_dlt_must_find_the_warehouse(shop: Installation, m
     killed = kill_a_holder(shop.warehouse)
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__DATABASE", "data/warehouse.duckdb")
 
-    assert f"was killed (process {killed} since 20" in shop.command("status").stdout
+    assert f"held the lock (process {killed} since 20" in shop.command("status").stdout

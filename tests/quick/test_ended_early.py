@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 
 import pytest
 
+from pipelines.cli.main import _report_timeout
+from pipelines.quick.command_line import RunOptions
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.accounts import add, configure, serving
 from tests.support.alert_receiver import listening
@@ -92,3 +95,17 @@ def test_ctrl_c_ends_it_while_several_accounts_are_asked(installation: Installat
 
     assert running.returncode == 130
     assert time.monotonic() - began < 45
+
+
+def test_the_timeout_is_reported_by_the_project_of_the_run(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    (other / ".dlt").mkdir(parents=True)
+    monkeypatch.chdir(other)
+    with listening() as chat, listening() as of_other:
+        for folder, hook in ((installation.folder, chat.address), (other, of_other.address)):
+            (folder / ".dlt" / "secrets.toml").write_text(f"[runtime]\nslack_incoming_hook = '{hook}'\n")
+        _report_timeout(RunOptions(project_dir=str(installation.folder)), "after 4 s (--timeout)")
+
+    assert (len(chat.messages), of_other.asked) == (1, [])

@@ -25,3 +25,11 @@ def test_a_device_in_the_place_of_a_secret_is_not_read(tmp_path: Path, monkeypat
     monkeypatch.setitem(marks.ENVIRONMENT, "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY_FILE", "/dev/zero")
 
     assert len(marks.installation_mark(tmp_path)) == 64
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "a\0b", "/no/such/file"])
+def test_a_variable_that_names_no_file_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Other programs have variables whose names end in _FILE, too."""
+    monkeypatch.setitem(marks.ENVIRONMENT, "FOO__BAR_FILE", value)
+
+    assert len(marks.installation_mark(tmp_path)) == 64

@@ -13,7 +13,11 @@ import pytest
 
 from pipelines.quick.connection import Connection
 
-BEGINNINGS = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"]
+BEGINNINGS = [
+    b"",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n",
+]
 
 
 @pytest.fixture

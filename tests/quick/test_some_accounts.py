@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
@@ -13,7 +14,11 @@ from typing import Any
 import pytest
 
 from pipelines.cli.run import RunRequest, run_and_report
+from pipelines.destinations.duckdb import publish
+from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.errors import DestinationError
 from pipelines.file_access import file_identity
+from pipelines.loading.several import early_publishing
 from pipelines.quick.command_line import RunOptions
 from pipelines.quick.record import read_record, record_path, write_record
 from pipelines.quick.repeat_run import QuickRun, Unchanged, repeat_last_run
@@ -189,6 +194,87 @@ def test_a_lost_warehouse_makes_all_accounts_ordinary(
     assert all(receipt["warehouse_restored"] for receipt in receipts)
     assert is_quick(run(installation, apis)) == dict.fromkeys(NAMES, False)
     assert pickups(installation) == len(rows_of_worlds(apis))
+
+
+def test_unchanged_accounts_are_published_while_another_one_is_read(
+    installation: Installation, apis: Apis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_publishing, "GATHER_SECONDS", 0.0)
+    published: list[int] = []
+
+    def look(_api: Sandbox, _number: int) -> None:
+        time.sleep(1)
+        (row,) = installation.rows("select count(*) as runs from sendcloud.pickup_runs where account = 'north'")
+        published.append(row["runs"])
+
+    apis["south"].world.book()
+    apis["south"].on_request = look
+    receipts = run(installation, apis)
+
+    assert is_quick(receipts) == {"north": True, "south": False, "west": True}
+    assert (published[0], published[-1]) == (1, 2)
+
+
+def test_an_error_of_the_run_is_not_lost_if_no_account_has_news(
+    installation: Installation, apis: Apis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open incident makes the run an ordinary one, although it reads no account."""
+    record = read_record(record_path(installation.warehouse))
+    assert record
+    incidents = installation.folder / "data" / "incidents.json"
+    incidents.write_text("{}")
+    record.incidents = [str(incidents)]
+    write_record(record_path(installation.warehouse), record)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DuckDBBackend, "prepare", fail)
+        receipts = run(installation, apis)
+
+    assert [receipt["outcome"] for receipt in receipts] == ["failed"] * 3
+    assert all("No space left on device" in receipt["error"] for receipt in receipts)
+
+
+def test_a_run_that_could_not_publish_leaves_no_record(
+    installation: Installation, apis: Apis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apis["south"].world.book()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "replace_atomically", fail)
+        with pytest.raises(DestinationError):
+            run(installation, apis, "south")
+
+    assert not record_path(installation.warehouse).exists()
+
+
+def test_the_receipts_are_in_the_order_of_the_settings(installation: Installation, apis: Apis) -> None:
+    apis["north"].world.book()
+    run(installation, apis, "north")
+    advance(apis, 15)
+
+    assert [receipt["account"] for receipt in run(installation, apis)] == [*NAMES]
+
+
+def test_a_run_in_between_does_not_lose_its_record(installation: Installation, apis: Apis) -> None:
+    """A run of south waits for the lock while another one loads west."""
+    for name in ("south", "west"):
+        apis[name].world.book()
+    with configured(installation, apis["north"]):
+        found = repeat_last_run(installation.folder, mark_of(installation), RunOptions(account="south"))
+    assert isinstance(found, Unchanged)
+    run(installation, apis, "west")
+    out = io.StringIO()
+    with configured(installation, apis["north"]), redirect_stdout(out), redirect_stderr(out):
+        run_and_report(RunRequest("south", False, None, 0, False), found, as_json=True)
+
+    advance(apis, 15)
+    assert is_quick(run(installation, apis)) == dict.fromkeys(NAMES, True)
 
 
 def test_every_account_is_read_the_ordinary_way_once_a_day(installation: Installation, apis: Apis) -> None:
