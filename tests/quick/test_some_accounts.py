@@ -254,8 +254,8 @@ def test_a_run_that_could_not_publish_leaves_no_record(
 
 
 def test_the_receipts_are_in_the_order_of_the_settings(installation: Installation, apis: Apis) -> None:
-    apis["north"].world.book()
-    run(installation, apis, "north")
+    apis["south"].world.book()
+    run(installation, apis, "south")
     advance(apis, 15)
 
     assert [receipt["account"] for receipt in run(installation, apis)] == [*NAMES]
