@@ -12,6 +12,7 @@ from pipelines.config.project import project_context
 from pipelines.config.settings import OWN_SETTINGS, get_setting
 from pipelines.destinations.file_lock import Holder, find_holder
 from pipelines.errors import NoData
+from pipelines.quick.unpublished import unpublished_runs
 from pipelines.warehouse import reading
 
 _SUCCEEDED = "filter (where outcome = 'succeeded')"
@@ -58,8 +59,9 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
         max_age_hours: the maximum age of the last good run, in hours.
 
     Returns:
-        One dict per account. Timestamps are UTC. `is_configured` says whether the account is configured. `age_hours` is
-        the age of the last good run according to this machine's clock, or None if there has been no good run.
+        One dict per account, which includes quick runs that have not been published yet. Timestamps are UTC.
+        `is_configured` says whether the account is configured. `age_hours` is the age of the last good run according to
+        this machine's clock, or None if there has been no good run.
         `is_stale` is true if the account is configured and its last good run is missing or older than `max_age_hours`.
 
     Raises:
@@ -70,6 +72,15 @@ def read_status(max_age_hours: float) -> list[dict[str, Any]]:
     accounts = {one["account"]: one for one in _read_published()}
     for name in {*names} - accounts.keys():
         accounts[name] = {"account": name, **dict.fromkeys([*_FACTS, "oldest"]), **dict.fromkeys(_COUNTED, 0)}
+    for name, ended_at in unpublished_runs().items():
+        good_run = {
+            "last_outcome": "succeeded",
+            "last_error": None,
+            "last_run_at": ended_at,
+            "last_success_at": ended_at,
+        }
+        if name in accounts:
+            accounts[name] |= good_run
     for name, account in accounts.items():
         account["is_configured"] = is_demo or name in names
         age = _age_hours(account["last_success_at"])

@@ -87,6 +87,8 @@ def _draft(
     known = [one for one in accounts if one] + _not_run(before.values(), receipts)
     if not known or (ping_url and not ping):
         return None
+    for one in known:
+        one.unpublished_at = None
     files = {"warehouse": str(backend.warehouse), "published": str(backend.published)}
     return QuickRecord(
         mark=mark,

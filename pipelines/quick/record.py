@@ -18,10 +18,10 @@ from pipelines.atomic_file import replace_atomically
 from pipelines.file_access import PRIVATE_FILE_MODE, is_own
 from pipelines.quick.marks import read_small
 from pipelines.quick.settings_again import Place
+from pipelines.quick.unpublished import SUFFIX
 from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.reading.progress import ReadStats
 
-SUFFIX = ".quick.json"
 MAX_BYTES = 2**26  # A record has 30 bytes for each open pickup, and 1,700 for each account.
 TIMES, COUNTERS = ("observed_at", "watermark", "frontier", "oldest_read_at"), ("unknown_fields", "unreadable_fields")
 
@@ -45,6 +45,7 @@ class AccountRecord(Struct):
     machine_at: datetime
     receipt: dict[str, Any]
     token_url: str | None = None  # the token endpoint, if the account uses OAuth2
+    unpublished_at: datetime | None = None  # the end of the last quick run (UTC), if its receipt is not published yet
 
 
 class QuickRecord(Struct):

@@ -179,7 +179,10 @@ def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) 
         record.published_at = now
     times = {receipt.account: receipt.observed_at for receipt in receipts}
     for one in record.accounts:
-        one.observed_at = times.get(one.account) or one.observed_at
+        if one.account in times:
+            one.observed_at, one.unpublished_at = times[one.account] or one.observed_at, now
+        if must_publish:
+            one.unpublished_at = None
     record.warehouse_mark, record.published_mark = file_identity(warehouse), file_identity(published)
     with suppress(OSError):
         write_record(record_path(warehouse), record)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from pipelines.destinations.filter import PickupFilter
 from pipelines.output import to_html, to_json, visible
+from pipelines.quick.unpublished import nothing_new_until
 from pipelines.report.commands import filter_options
 from pipelines.report.compute import compute
 from pipelines.report.gather import WHOLE, Choices, find_choices, plain_rates
@@ -49,6 +50,8 @@ def compose_page(
         return judge(own, {name: quarantine.get(name, 0)}, made_at, max_age_hours)
 
     health = judge(runs, quarantine, made_at, max_age_hours)
+    if until := nothing_new_until():
+        health = health._replace(headline=f"{health.headline} Runs until {minute(until)} UTC found nothing new.")
     choices = find_choices(store)
     rows, rates, present, weeks, windows = compute(store, choices, on_progress)
     options, flags = list_options(choices), filter_options(only)

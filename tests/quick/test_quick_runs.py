@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from datetime import timedelta
@@ -299,3 +300,30 @@ def test_a_quick_run_without_fcntl_takes_the_lock_too(
     quick(settled, api)
 
     assert len(refused) == 1
+
+
+def told(installation: Installation, until: str) -> tuple[str, bool, bool]:
+    """Returns the last good run according to `status`, and whether `show` and the report say what runs found."""
+    (account,) = json.loads(installation.command("status", "--json", "--max-age", "1e9").stdout)
+    table = installation.command("show", "carriers").stdout
+    page = installation.folder / "page.html"
+    assert installation.command("report", "--to", str(page)).returncode == 0
+    words = f"uns until {until} UTC found nothing new"
+    return account["last_success_at"], f"r{words}" in " ".join(table.split()), f"R{words}." in page.read_text()
+
+
+def test_unpublished_runs_are_told(
+    settled: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was published a quarter of an hour ago, and then half an hour, which is the limit."""
+    monkeypatch.setenv("PUBLISH__MAX_AGE_MINUTES", "30")
+    ordinary(settled, api, page_size=4)
+    world.advance(minutes=15)
+    assert quick(settled, api)
+    ended_at, until = str(world.clock), f"{world.clock:%Y-%m-%d %H:%M}"
+    unpublished = told(settled, until)
+    world.advance(minutes=15)
+    assert quick(settled, api)
+
+    assert unpublished == (ended_at, True, True)
+    assert told(settled, until)[1:] == (False, False)

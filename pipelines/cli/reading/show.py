@@ -25,9 +25,10 @@ from pipelines.output import (
     print_text,
     visible,
 )
+from pipelines.quick.unpublished import nothing_new_until
 from pipelines.warehouse import reading
 from pipelines.wording.coverage import first_week
-from pipelines.wording.numbers import NONE
+from pipelines.wording.numbers import NONE, minute
 from pipelines.wording.rows import Rows
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
     if grain is None:
         raise typer.BadParameter(_unknown_view(name), param_hint="VIEW")
     query = select_all(SHORT_NAMES.get(name, name))
-    title = [*demo_words(form), _title(name, grain, only)]
+    until = nothing_new_until()
+    before, after = demo_words(form), [f"runs until {minute(until)} UTC found nothing new"] if until else []
+    title = " · ".join([*before, _title(name, grain, only), *after])
     with reading(only=only) as session:
         if form == "csv":
             print_csv(*fetch_rows(session, query))
@@ -72,12 +75,12 @@ def print_view(name: str, form: Form = "table", only: PickupFilter = ALL_PICKUPS
             table = _lay_out(lay_out, name, rows)
             if name == "carriers" and (known := _first_week(session, rows)):
                 table = table._replace(note=known)
-            _print_laid_out(table._replace(title=" · ".join([*title[:-1], table.title])), name, form, only)
+            _print_laid_out(table._replace(title=" · ".join([*before, table.title, *after])), name, form, only)
         elif form == "markdown":
             columns, values = fetch_rows(session, _in_order(session, name, query))
-            print_markdown(" · ".join(title), columns, ([cell_text(value) for value in row] for row in values))
+            print_markdown(title, columns, ([cell_text(value) for value in row] for row in values))
         else:
-            _print_first(session, name, query, " · ".join(title))
+            _print_first(session, name, query, title)
 
 
 def _in_order(session: Session, name: str, query: str) -> str:
