@@ -97,7 +97,8 @@ def _execute(
 ) -> list[Receipt]:
     if warning := unused_credentials_warning(plan.sections):
         json_logs.print_or_log("warning", warning)
-    with show_progress(plan.accounts, is_quiet=request.is_quiet) as on_progress:
+    not_read = [receipt.account for receipt in unchanged.receipts] if unchanged else []
+    with show_progress(plan.accounts, not_read, is_quiet=request.is_quiet) as on_progress:
         receipts = execute_plan(
             plan,
             sweep=request.sweep,

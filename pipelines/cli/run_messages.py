@@ -25,7 +25,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def show_progress(
-    accounts: Sequence[str] = (), *, is_quiet: bool = False
+    accounts: Sequence[str] = (), unchanged: Sequence[str] = (), *, is_quiet: bool = False
 ) -> Iterator[Callable[[str, ReadStats], None]]:
     """Yields a callback that shows the progress of a run on stderr.
 
@@ -35,6 +35,7 @@ def show_progress(
 
     Args:
         accounts: the run's accounts. If there are several accounts, each line names its account.
+        unchanged: the accounts that need not be read, and therefore have no bar.
         is_quiet: whether to suppress the progress display.
 
     Yields:
@@ -56,7 +57,7 @@ def show_progress(
 
     columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as moving:
-        yield _progress_bars(moving, accounts if several else [])
+        yield _progress_bars(moving, [name for name in accounts if name not in unchanged] if several else [])
 
 
 def _progress_bars(moving: Progress, accounts: Sequence[str]) -> Callable[[str, ReadStats], None]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.run import RunRequest, run_and_report
+from pipelines.cli.run_messages import show_progress
 from pipelines.destinations.duckdb import publish
 from pipelines.destinations.duckdb.backend import DuckDBBackend
 from pipelines.errors import DestinationError
@@ -22,6 +23,7 @@ from pipelines.loading.several import early_publishing
 from pipelines.quick.command_line import RunOptions
 from pipelines.quick.record import read_record, record_path, write_record
 from pipelines.quick.repeat_run import QuickRun, Unchanged, repeat_last_run
+from sources.sendcloud import ReadStats
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import configure, rows_of_worlds, serving
 from tests.support.both_ways import Files, configured, differences, left_by_run, mark_of
@@ -316,3 +318,20 @@ def happen(chance: random.Random, api: Sandbox) -> None:
 def pickups(installation: Installation) -> int:
     (row,) = installation.rows("select count(*) as pickups from sendcloud.pickups")
     return int(row["pickups"])
+
+
+def test_only_the_accounts_that_are_read_have_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress(NAMES, ["north", "west"]) as on_progress:
+        on_progress("reading", ReadStats(account="south"))
+
+    shown = terminal.getvalue()
+    assert "south: reading" in shown
+    assert "north" not in shown
+    assert "west" not in shown
