@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from pipelines.atomic_file import replace_atomically
 from pipelines.file_access import PRIVATE_FILE_MODE, is_own
+from pipelines.quick import RECORD_SUFFIX
 from pipelines.quick.marks import read_small
 from pipelines.quick.settings_again import Place
-from pipelines.quick.unpublished import SUFFIX
 from pipelines.receipt import READ_FACTS, Receipt
 from sources.sendcloud.reading.progress import ReadStats
 
@@ -84,7 +84,7 @@ class QuickRecord(Struct):
 
 def record_path(warehouse: Path) -> Path:
     """Returns the path of the record, which is beside the warehouse."""
-    return warehouse.with_suffix(SUFFIX)
+    return warehouse.with_suffix(RECORD_SUFFIX)
 
 
 def read_record(path: Path) -> QuickRecord | None:

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.config.plain_settings import plain_settings
+from pipelines.quick import RECORD_SUFFIX
 
-SUFFIX, FIELD = ".quick.json", b'"unpublished_at":"'
+FIELD = b'"unpublished_at":"'
 
 
 def nothing_new_until() -> datetime | None:
@@ -27,7 +28,7 @@ def unpublished_runs() -> dict[str, datetime]:
     plain = plain_settings()
     warehouse = plain.warehouse_file() if plain else None
     with suppress(OSError):
-        if warehouse and FIELD in warehouse.with_suffix(SUFFIX).read_bytes():
+        if warehouse and FIELD in warehouse.with_suffix(RECORD_SUFFIX).read_bytes():
             return _unpublished(warehouse)
     return {}
 
