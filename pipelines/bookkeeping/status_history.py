@@ -61,6 +61,8 @@ _FIRST_STATES = f"""
 # The query sorts new and recorded states together instead of joining each pickup to its latest state. If the server
 # underestimates the number of rows, a join scans all states for each row. Such a join took 3.4 s for two thousand rows
 # and a hundred times as long for twenty thousand (PostgreSQL 18, 2026-11).
+# A new state is later than the pickup's last one, even if the run before relied on clocks that were ahead, and this run
+# on a clock that is behind.
 _NEW_STATES = f"""
     with touched as (
         select account, id, {_STATE_COLUMNS}, _dlt_load_id
@@ -77,12 +79,13 @@ _NEW_STATES = f"""
         join touched on touched.account = history.account and touched.id = history.id
     ),
     compared as (
-        select *, lag(id) over before as latest_id, {LATEST_STATES}
+        select *, lag(id) over before as latest_id, lag(observed_at) over before as latest_at, {LATEST_STATES}
         from states
         window before as (partition by account, id order by is_touched, observed_at, _dlt_load_id)
     )
     insert into sendcloud.pickup_status_history
-    select account, id, {_STATE_COLUMNS}, $observed_at, _dlt_load_id
+    select account, id, {_STATE_COLUMNS},
+        greatest($observed_at, latest_at + interval 2 microseconds), _dlt_load_id
     from compared
     where is_touched and (latest_id is null or not ({IS_REPEATED}))
 """  # noqa: S608  # the inserted names are constants

@@ -71,6 +71,31 @@ def test_run_with_one_wrong_clock_keeps_reading_open_pickups(
     assert (receipt.rows_changed, installation.pickups()) == (1, as_rows(world.records()))
 
 
+def test_a_new_state_is_later_than_the_last_one_although_the_clock_of_the_run_is_behind(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """The second run takes both clocks at their word, so the third one doesn't know when the first one was.
+
+    No booking is new, so nothing shows the third run that this machine's clock is three hours behind.
+    """
+    world.advance(hours=12)
+    first = installation.run(api)
+    world.advance(minutes=15)
+    ahead = world.clock + timedelta(days=30)
+    with clocks(api, api_says=ahead, machine_says=ahead):
+        installation.run(api)
+    world.advance(minutes=15)
+    world.cancel(ids(world)[0])
+    with clocks(api, machine_says=world.clock - timedelta(hours=3)):
+        behind = installation.run(api)
+
+    assert behind.observed_at < first.observed_at
+    states = installation.rows(STATES.format(ids(world)[0]))
+    assert [state["pickup_status"].lower() for state in states] == ["created", "cancelled"]
+    assert states[0]["observed_at"] == first.observed_at
+    assert states[1]["observed_at"] == first.observed_at + timedelta(microseconds=2)
+
+
 @pytest.mark.skipif(DESTINATION == "delta", reason="on a lake, dlt stores states in files, which stay")
 def test_a_load_made_while_this_machines_clock_was_ahead_does_not_hide_later_states(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
