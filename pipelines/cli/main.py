@@ -65,8 +65,8 @@ def _run_command(*, own_process: bool) -> None:
 def run_quickly(options: RunOptions) -> int | Unchanged | None:
     """Runs the command and returns its exit code or, if an ordinary run must do it, what is known about its accounts.
 
-    In the second case, nothing was printed. From now on, SIGTERM and the timeout end the process, and some imports are
-    blocked, so call it only in a process that executes one command.
+    In the second case, nothing was printed, and the result is None if nothing is known. From now on, SIGTERM and the
+    timeout end the process, and some imports are blocked, so call it only in a process that executes one command.
     """
     termination.call_on_timeout(partial(_report_timeout, options))
     termination.end_on_sigterm(options.timeout_seconds)

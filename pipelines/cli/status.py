@@ -58,7 +58,7 @@ def print_status(*, form: StatusFormat = "text", max_age_hours: float | None = N
 def _command_words(command: Holder) -> str:
     process = visible(with_age(command.process))
     if not command.was_killed:
-        return f"Under way: {process}."
+        return f"A command is under way ({process})."
     return (
         f"A command was killed while it held the lock ({process}). No data is lost. If it was a run, the next run "
         "continues its work. Otherwise, run the command again."

@@ -63,7 +63,8 @@ def find_key_owners(accounts: AccountSections) -> KeyOwners:
             given = _configured_credentials(account)
             keys.update(given) if isinstance(given, dict) else keys.parse_native_representation(given)
         for name in IDENTIFYING_KEYS:
-            owners.setdefault((name, keys[name] or ""), []).append(account)
+            if keys[name]:
+                owners.setdefault((name, keys[name]), []).append(account)
     return owners
 
 
@@ -200,7 +201,7 @@ def _configured_credentials(account: str) -> str | dict[str, str | None]:
 
 def _check_not_shared(credentials: SendcloudCredentials, account: str, owners: KeyOwners) -> None:
     for name in IDENTIFYING_KEYS:
-        for other in owners.get((name, credentials[name]), ()) if credentials[name] else ():
+        for other in owners.get((name, credentials[name]), ()):
             if other != account and _api_origin(account) == _api_origin(other):
                 places = [_keys_location(account_section(one)) for one in (account, other)]
                 raise SettingsError(

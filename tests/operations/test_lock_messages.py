@@ -128,7 +128,7 @@ def test_status_says_that_a_command_is_under_way(shop: Installation) -> None:
     with exclusive_lock(shop.warehouse):
         done = shop.command("status")
 
-    assert done.stdout.startswith(f"Under way: process {os.getpid()} since 20")
+    assert done.stdout.startswith(f"A command is under way (process {os.getpid()} since 20")
     assert done.returncode == 0
 
 

@@ -59,51 +59,48 @@ class Damages(NamedTuple):
     of_earlier: bool
 
 
-def may_be_damaged(path: Path, verified: Path | None = None) -> bool:
+def may_be_damaged(path: Path) -> bool:
     """Returns whether the file is incomplete or contains a header or block with a wrong checksum.
 
     A wrong checksum may be in a block that DuckDB has freed, so only a complete read proves that a file is damaged.
 
     Args:
         path: the file. No process may be writing to this file.
-        verified: an earlier copy of the file. Blocks that are identical in both files are not verified again, because a
-            comparison takes only a third as long (2026-11).
 
     Raises:
         OSError: the file can't be read.
     """
-    return _find_damages(path, verified).of_file
+    return _find_damages(path).of_file
 
 
 def find_damages(path: Path, earlier: Path, *, may_be_shorter: bool = False) -> Damages:
     """Returns the same as `may_be_damaged`, and whether the earlier copy contains such a header or block.
 
+    Blocks that are identical in both files are not verified, because a comparison takes only a third as long (2026-11).
     In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29). With
     `may_be_shorter`, the file may end after any block, because DuckDB has just written it in this process.
 
     Raises:
         OSError: a file can't be read.
     """
-    return _find_damages(path, earlier, may_be_shorter=may_be_shorter, judges_earlier=True)
+    return _find_damages(path, earlier, may_be_shorter=may_be_shorter)
 
 
-def _find_damages(
-    path: Path, verified: Path | None, *, may_be_shorter: bool = False, judges_earlier: bool = False
-) -> Damages:
+def _find_damages(path: Path, earlier_copy: Path | None = None, *, may_be_shorter: bool = False) -> Damages:
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
-        earlier = stack.enter_context(verified.open("rb")) if verified and verified.is_file() else None
+        earlier = stack.enter_context(earlier_copy.open("rb")) if earlier_copy and earlier_copy.is_file() else None
         headers = [file.read(HEADER_BYTES) for _ in range(3)]
         before = [earlier.read(HEADER_BYTES) for _ in range(3)] if earlier else []
         if not all(map(_is_intact, headers)):
             return Damages(of_file=True, of_earlier=False)
-        is_earlier_bad = judges_earlier and not all(map(_is_intact, before))
+        is_earlier_bad = not all(map(_is_intact, before))
         _, blocks, size = HEADER_FIELDS.unpack_from(max(headers[1:], key=_iteration))
         for _ in range(blocks):
             block, old = file.read(size), earlier.read(size) if earlier else None
             if block == old and len(block) == size:
                 continue
-            is_earlier_bad = is_earlier_bad or (judges_earlier and bool(old) and not _is_intact(old or b"", size))
+            is_earlier_bad = is_earlier_bad or (bool(old) and not _is_intact(old or b"", size))
             # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
             if not _is_intact(block, size):
                 return Damages(block != b"" or not (may_be_shorter or old == b""), is_earlier_bad)
