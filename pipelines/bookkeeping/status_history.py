@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pipelines.bookkeeping import findings
 from pipelines.destinations.account_rows import IS_REPEATED, LATEST_STATES, STATE_COLUMNS
 from pipelines.destinations.base import Session
 
@@ -95,6 +96,7 @@ def create_tables(connection: Session) -> None:
     """Creates the tables if they do not exist."""
     connection.execute(_CREATE_HISTORY)
     connection.execute(_CREATE_RECORDED)
+    findings.create_tables(connection)
 
 
 def record_states(connection: Session, account: str, observed_at: datetime) -> None:
@@ -115,6 +117,7 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
     states = _NEW_STATES if connection.execute(_HAS_STATES, between).fetchall() else _FIRST_STATES
     connection.execute(states, {"unseen": list(loads), "observed_at": observed_at})
     connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": list(loads)})
+    findings.note_loads(connection, loads)
 
 
 def _new_loads(connection: Session, account: str) -> list[tuple[str, int, int]]:

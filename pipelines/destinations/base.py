@@ -49,11 +49,16 @@ class Session(Protocol):
     def for_account(self, account: str) -> Session:
         """Returns a session for the account's own tables, or this session if all accounts share their tables."""
 
-    def for_checks(self, accounts: Sequence[str]) -> Session:
+    def for_checks(self, accounts: Sequence[str], only: str | None = None) -> Session:
         """Returns a session with the published tables and the current definitions of the published views.
 
-        The session covers at least these accounts. The session may omit other accounts, because a run checks only its
-        own.
+        The session covers at least these accounts, and may omit others, because a run checks only its own.
+
+        Args:
+            accounts: the accounts of the run.
+            only: the name of a temporary table with the `account` and `id` of some pickups. If given, the session has
+                only these pickups, and only the views that the checks read. Requires an earlier call without `only` in
+                the same transaction, and a destination with transactions.
         """
 
     def publish_account(self, account: str) -> None:
@@ -191,6 +196,9 @@ class Backend(Protocol):
 
         With this guarantee, a run can append new rows without a merge.
         """
+
+    def has_transactions(self) -> bool:
+        """Returns whether changes to several tables take effect together or not at all."""
 
     def account_editor(self) -> AccountEditor:
         """Returns an object that changes the rows of whole accounts."""

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.destinations.account_rows import check_all_again
 from pipelines.destinations.base import Session
 
 _ID = re.compile(r"[1-9][0-9]{0,17}")
@@ -54,6 +55,7 @@ def forget_number(session: Session, account: str, number: str) -> None:
         found += session.execute(_QUARANTINED_IDS, facts).fetchall()
         session.execute(f"delete from {_QUARANTINED}", facts)  # noqa: S608  # a constant
     session.execute(_MASK_PICKUPS, facts | {"mask": MASK})
+    check_all_again(session)
     ids = {int(id_) for (id_,) in found if _ID.fullmatch(str(id_))} - {*forgotten_ids(session, account)}
     if ids:
         session.execute(_NOTE, {"account": account, "ids": sorted(ids), "now": datetime.now(UTC)})
@@ -85,3 +87,4 @@ def delete_expired_pickups(session: Session, account: str, before: datetime) -> 
         old = "delete from sendcloud.pickups_quarantine where account = $account and first_seen_at < $before"
         session.execute(old, facts)
     session.execute(f"delete from sendcloud.pickups where account = $account and {_IS_EXPIRED}", facts)  # noqa: S608  # a constant
+    check_all_again(session)

@@ -19,6 +19,7 @@ ADDED_COLUMNS = {
         "rows_missed": "bigint",
         "rows_unlisted": "bigint",
         "unexpected_values": "text",
+        "rows_in_table": "bigint",
     },
     "pickups_quarantine": {"resolved_at": "timestamptz"},
 }

@@ -14,7 +14,6 @@ import dlt
 from dlt.extract import DltSource
 
 from pipelines.bookkeeping.future_times import forget_later_states
-from pipelines.bookkeeping.receipts import observed_before
 from pipelines.config.account_settings import (
     SourceSettings,
     build_source,
@@ -159,8 +158,6 @@ def _load_packages(one: AccountRun) -> None:
     source = one.source
     with one.write_lock:
         pipeline = create_pipeline(one.backend, one.receipt)
-    with one.writing() as own:  # the source compares these times with the clocks
-        one.stats.last_as_of, one.stats.highest_as_of = observed_before(own, one.receipt.account)
     open_pickups = OpenPickups(one.stats, timedelta(days=one.settings["settle_days"]))
     steps = _Steps(
         ChangeDetector(one.writing, one.stats),

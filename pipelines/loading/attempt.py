@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from pipelines.bookkeeping.last_runs import last_runs
 from pipelines.config.validation import validate_settings
 from pipelines.destinations.base import Backend
 from pipelines.destinations.duckdb.session import DatabaseError
@@ -138,6 +139,10 @@ def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: B
         with backend.session() as session:
             for own in dict.fromkeys(map(session.for_account, accounts)):
                 migrate(own)
+            last = last_runs(map(session.for_account, accounts))
+            for part in ready:  # the source compares these times with the clocks
+                if found := last.get(part.receipt.account):
+                    part.stats.last_as_of, part.stats.highest_as_of = found.observed_at, found.highest_observed_at
             in_order = first_loads_last(ready, session) if len(ready) > 1 else ready
             publishes_early = len(parts) > 1
             run_concurrently(in_order, UnreachableOrigins().load, write_lock, publisher if publishes_early else None)

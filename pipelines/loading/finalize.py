@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.analytics import checks
-from pipelines.bookkeeping import future_times, housekeeping, quarantine, status_history, sweep
+from pipelines.bookkeeping import findings, future_times, housekeeping, quarantine, status_history, sweep
+from pipelines.bookkeeping.last_runs import LastRun, last_runs
 from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
-from pipelines.bookkeeping.run_order import LATEST_FIRST
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError
@@ -20,10 +20,7 @@ from sources.sendcloud import ReadStats
 
 OUTDATED_VIEWS = "outdated_views"  # a finding that the receipt lists with the failed checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
-_LAST_GOOD_RUN = f"""
-    select checks_failed, unexpected_values, coalesce(api_version, 'v2') from {DATASET}.pickup_runs
-    where account = ? and run_id <> ? and outcome = 'succeeded' order by {LATEST_FIRST} limit 1
-"""  # noqa: S608  # as above
+_COUNT_ALL = f"select count(*) from {DATASET}.pickups"  # noqa: S608  # as above
 
 
 def record_loaded_states(backend: Backend, stats: ReadStats, observed_at: datetime) -> None:
@@ -61,12 +58,13 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
     with backend.session() as connection:
         connection.execute("begin")
         written: dict[str, dict[str, Any]] = {}
-        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, written)]
+        last = last_runs(connection.for_account(receipt.account) for receipt in receipts)
+        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, last, written)]
         if loaded:
-            _run_checks(connection.for_checks([receipt.account for receipt in loaded]), receipts)
+            _run_checks(connection, loaded, receipts, keeps=backend.has_transactions())
             _publish_views(connection, receipts)
         for receipt in loaded:
-            receipt.has_new_findings = _has_new_findings(connection.for_account(receipt.account), receipt)
+            receipt.has_new_findings = _has_new_findings(last.get(receipt.account), receipt)
         for receipt in receipts:
             own = connection.for_account(receipt.account)
             if row := written.get(receipt.run_id):
@@ -103,12 +101,15 @@ def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: Desti
             write_receipt(session.for_account(receipt.account), receipt)
 
 
-def _finish_account(session: Session, receipt: Receipt, written: dict[str, dict[str, Any]]) -> bool:
+def _finish_account(
+    session: Session, receipt: Receipt, last: Mapping[str, LastRun], written: dict[str, dict[str, Any]]
+) -> bool:
     """Completes and publishes an account's tables in the open transaction.
 
     Args:
         session: the session with the open transaction.
         receipt: the account's receipt.
+        last: what the last runs of each account recorded.
         written: gets the receipt's row by run id, as it was written for the checks.
 
     Returns:
@@ -118,17 +119,19 @@ def _finish_account(session: Session, receipt: Receipt, written: dict[str, dict[
     if not connection.has_table("pickups"):
         return False
     if not receipt.is_quick:  # otherwise, nothing was loaded
-        _complete_tables(connection, receipt)
+        _complete_tables(connection, receipt, last)
+    if receipt.run_number is None and last:
+        receipt.run_number = last[receipt.account].run_number + 1 if receipt.account in last else 1
     write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
     written[receipt.run_id] = receipt.as_row()
     future_times.correct_receipts(connection, receipt.stats)
     stats = receipt.stats
-    stats.api_version_before = stats.api_version_before or _previous_version(connection, receipt)
+    stats.api_version_before = stats.api_version_before or _previous_version(last.get(receipt.account), receipt)
     connection.publish_account(receipt.account)
     return True
 
 
-def _complete_tables(connection: Session, receipt: Receipt) -> None:
+def _complete_tables(connection: Session, receipt: Receipt, last: Mapping[str, LastRun]) -> None:
     status_history.create_tables(connection)
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
@@ -138,25 +141,41 @@ def _complete_tables(connection: Session, receipt: Receipt) -> None:
     if receipt.observed_at:
         status_history.record_states(connection, receipt.account, receipt.observed_at)
     _finish_sweep(connection, receipt)
-    ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
+    receipt.rows_in_table = _count_rows(connection, receipt, last)
 
 
-def _has_new_findings(connection: Session, receipt: Receipt) -> bool:
+def _count_rows(connection: Session, receipt: Receipt, last: Mapping[str, LastRun]) -> int:
+    """Returns the number of the account's pickups in the table.
+
+    DuckDB knows the number of all rows. If that is the sum of the accounts' last counts and of the new rows, the
+    account's rows need not be counted, which takes 20 ms of CPU for ten million rows (2026-11-29). A sweep counts them.
+    """
+    counts = {account: run.rows_in_table or 0 for account, run in last.items()}
+    counts[receipt.account] = counts.get(receipt.account, 0) + receipt.rows_new
+    if not receipt.sweep and [(sum(counts.values()),)] == connection.execute(_COUNT_ALL).fetchall():
+        return counts[receipt.account]
+    ((number,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
+    return int(number)
+
+
+def _has_new_findings(last: LastRun | None, receipt: Receipt) -> bool:
     """Returns whether a failed check or an unexpected value has appeared since the account's last good run.
 
     Row counts are not compared, because most of them grow with every booking.
     """
-    before = connection.execute(_LAST_GOOD_RUN, [receipt.account, receipt.run_id]).fetchall()
-    if not before:
+    if not last or not last.good:
         return True
-    checks_before, values_before = (json.loads(found or "{}") for found in before[0][:2])
+    checks_before, values_before = (json.loads(found or "{}") for found in last.good[:2])
     known = {(name, value) for name, values in values_before.items() for value in values}
     values = {(name, value) for name, values in receipt.unexpected_values.items() for value in values}
     return not (receipt.checks_failed.keys() <= checks_before.keys() and values <= known)
 
 
-def _run_checks(connection: Session, receipts: Sequence[Receipt]) -> None:
-    results = checks.run_checks(connection)
+def _run_checks(session: Session, loaded: Sequence[Receipt], receipts: Sequence[Receipt], *, keeps: bool) -> None:
+    # a sweep checks all pickups, and correcting times can make a pickup immature again
+    checks_all = any(receipt.sweep or receipt.stats.has_future_times for receipt in loaded)
+    accounts = [receipt.account for receipt in loaded]
+    results = findings.check_pickups(session, accounts, keeps=keeps, checks_all=checks_all)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
         own.sort(key=lambda result: not result.must_pass)  # an alert begins with the checks that made the run fail
@@ -173,16 +192,15 @@ def _publish_views(session: Session, receipts: Sequence[Receipt]) -> None:
             receipt.unexpected_values[OUTDATED_VIEWS] = in_the_way[: checks.MAX_VALUES]
 
 
-def _previous_version(connection: Session, receipt: Receipt) -> str | None:
+def _previous_version(last: LastRun | None, receipt: Receipt) -> str | None:
     """Returns the API version of the account's last good run, or None if it equals this run's version.
 
     A run that switched the version and crashed after loading everything could not report the switch. The next run
     therefore compares its own version with the returned version.
     """
-    if not receipt.observed_at:
+    if not receipt.observed_at or not last or not last.good or last.good[2] == receipt.api_version:
         return None
-    before = connection.execute(_LAST_GOOD_RUN, [receipt.account, receipt.run_id]).fetchall()
-    return next((version for _, _, version in before if version != receipt.api_version), None)
+    return last.good[2]
 
 
 def _finish_sweep(connection: Session, receipt: Receipt) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipelines.bookkeeping.run_order import RUN_ORDER
 from pipelines.config.accounts import account_names, has_credentials, plain_account_names
 from pipelines.config.plain_settings import plain_settings
 from pipelines.config.project import project_context
@@ -15,7 +14,7 @@ from pipelines.errors import NoData
 from pipelines.quick.unpublished import unpublished_runs
 from pipelines.warehouse import reading
 
-_SUCCEEDED = "filter (where outcome = 'succeeded')"
+_SUCCEEDED = "outcome = 'succeeded'"
 # The time at which a run succeeded, by this machine's clock unless that clock was ahead of the API's or far behind it.
 # A time in the future would make the account look up to date until then.
 _SUCCEEDED_AT = """
@@ -25,28 +24,62 @@ _SUCCEEDED_AT = """
         when finished_at <= now() then finished_at
     end
 """
+
+
+class _Fact(NamedTuple):
+    """An expression over the account's newest receipt that meets the condition.
+
+    Unless `may_be_null`, receipts for which the expression is null are skipped. `is_known` tells cheaply which these
+    are. Arithmetic with times in time zones takes 0.4 µs per receipt.
+    """
+
+    expression: str
+    condition: str = "true"
+    may_be_null: bool = False
+    is_known: str = ""
+
+    def is_found(self) -> str:
+        known = "true" if self.may_be_null else self.is_known or f"({self.expression}) is not null"
+        return f"{self.condition} and {known}"
+
+    def latest(self) -> str:
+        function = "arg_max_null" if self.may_be_null else "arg_max"
+        return f"{function}({self.expression}, place) filter (where {self.condition})"
+
+
 _FACTS = {
-    "last_outcome": "arg_max(outcome, place)",
-    "last_error": "arg_max_null(error, place)",
-    "last_run_at": "arg_max(started_at, place)",
-    "last_success_at": f"arg_max({_SUCCEEDED_AT}, place) {_SUCCEEDED}",
-    "open_pickups": f"arg_max(open_pickups, place) {_SUCCEEDED}",
-    "frontier": f"arg_max_null(frontier, place) {_SUCCEEDED}",
-    "newest_created_at": f"arg_max(watermark, place) {_SUCCEEDED}",
-    "history_complete": "arg_max(history_complete, place) filter (where history_complete is not null)",
-    "last_sweep_at": "arg_max(observed_at, place) filter (where sweep = 'complete')",
-    "is_sweep_under_way": "arg_max(sweep, place) = 'incomplete'",
-    "checks_failed": f"arg_max(checks_failed, place) {_SUCCEEDED}",
-    "refused_share": f"arg_max_null(quarantined / nullif(rows_read, 0), place) {_SUCCEEDED}",
-    "run_seconds": "arg_max(epoch(finished_at - started_at), place) filter (where finished_at >= started_at)",
+    "last_outcome": _Fact("outcome"),
+    "last_error": _Fact("error", may_be_null=True),
+    "last_run_at": _Fact("started_at"),
+    "last_success_at": _Fact(_SUCCEEDED_AT, _SUCCEEDED, is_known="(finished_at <= now() or observed_at <= now())"),
+    "open_pickups": _Fact("open_pickups", _SUCCEEDED),
+    "frontier": _Fact("frontier", _SUCCEEDED, may_be_null=True),
+    "newest_created_at": _Fact("watermark", _SUCCEEDED),
+    "history_complete": _Fact("history_complete"),
+    "last_sweep_at": _Fact("observed_at", "sweep = 'complete'"),
+    "is_sweep_under_way": _Fact("sweep = 'incomplete'"),
+    "checks_failed": _Fact("checks_failed", _SUCCEEDED),
+    "refused_share": _Fact("quarantined / nullif(rows_read, 0)", _SUCCEEDED, may_be_null=True),
+    "run_seconds": _Fact("epoch(finished_at - started_at)", "finished_at >= started_at", is_known="true"),
 }
-_COLUMNS = ", ".join(f"{expression} as {name}" for name, expression in _FACTS.items())
+_COLUMNS = ", ".join(f"{fact.latest()} as {name}" for name, fact in _FACTS.items())
+_NUMBERS = ", ".join(dict.fromkeys(f"max(number) filter (where {fact.is_found()})" for fact in _FACTS.values()))
+# Only receipts with the number of one of these facts are sorted. Sorting all took 2 s for a year of 40 accounts
+# (2026-11-29). Old receipts have no number and count as number 0.
 _STATUS_QUERY = f"""
-    select account, {_COLUMNS}
-    from (
-        select *, row_number() over (partition by account order by {{order}}) as place from sendcloud.pickup_runs
-    ) as runs
-    group by account
+    with numbers as (
+        select account, unnest([{_NUMBERS}]) as number
+        from (select *, {{number}} as number from sendcloud.pickup_runs) as runs group by account
+    ),
+    wanted as (select distinct account, number from numbers),
+    placed as (
+        select runs.*, row_number() over (
+            partition by runs.account order by wanted.number, started_at, run_id
+        ) as place
+        from sendcloud.pickup_runs as runs
+        join wanted on wanted.account = runs.account and wanted.number = {{number}}
+    )
+    select account, {_COLUMNS} from placed group by account
 """  # noqa: S608  # the text is a constant
 _OLDEST_QUERY = "select account, min(created_at) from sendcloud.pickups group by account"
 _COUNTED = {"pickups": "pickups", "quarantined": "pickups_quarantine"}
@@ -134,7 +167,7 @@ def _read_published() -> list[dict[str, Any]]:
         with reading() as connection:
             # until the first run after an upgrade, receipts may have no run numbers
             has_numbers = "run_number" in connection.columns("pickup_runs")
-            query = _STATUS_QUERY.format(order=RUN_ORDER if has_numbers else "started_at, run_id")
+            query = _STATUS_QUERY.format(number="coalesce(run_number, 0)" if has_numbers else "0")
             accounts: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
             oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
             for account in accounts:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from pipelines.bookkeeping.findings import due_times
 from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
 from pipelines.config.settings import SOURCE_SECTION, get_setting
@@ -33,12 +34,6 @@ SETTING, PING_SETTING = "pipeline.quick_runs", "alerts.ping_url"
 NETWORK_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 REQUESTS_PER_PAGE = 4  # One request, and at most three redirects.
 MAX_SECONDS_READ = 10.0  # If an API is slower, comparing its pages would delay each run with news.
-# The only check whose result depends on the time: a pickup without a tracking number counts from the end of its window.
-# tests/quick/test_time.py runs every check at later times.
-NEXT_MATURITY = """
-    select account, min(window_ends_at_utc) from analytics.pickups
-    where tracking_number is null and is_kept and not is_mature group by account
-"""
 
 
 def prepare_quick_run(
@@ -74,7 +69,7 @@ def _draft(
     latest = unchanged.latest if unchanged else None
     salt = latest.salt if latest else secrets.token_hex(16)
     with backend.session() as session:
-        maturities = {account: at.replace(tzinfo=UTC) for account, at in session.execute(NEXT_MATURITY).fetchall()}
+        maturities = due_times(session)
     before = {one.account: one for one in latest.accounts} if latest else {}
     accounts = [
         _continued(before[receipt.account], receipt)

@@ -22,10 +22,14 @@ from pipelines.report.sections.lists import to_do_section
 from pipelines.report.sections.rebookings import rebookings_section
 from pipelines.report.sections.runs import health_section
 from pipelines.report.sections.timing import timing_section
-from pipelines.report.store import Store
+from pipelines.report.store import Row, Store
 from pipelines.wording.numbers import day, minute
 
 MOST_BYTES = 2_900_000  # of the page, without its script and style
+RUN_COLUMNS = (
+    "account, run_number, started_at_utc, observed_at_utc, has_succeeded, error, history_complete, must_pass_failed, "
+    "checks_failed"
+)
 NOTE = "This part doesn't follow all of your choices. It includes {}."
 NO_PICTURE = "The picture is hidden, because it shows all pickups of this page."
 
@@ -43,10 +47,13 @@ def compose_page(
         is_demo: whether the tables are those of `pickups demo`.
     """
     made_at = datetime.now(UTC).replace(tzinfo=None)
-    runs, quarantine = store.rows("runs"), _quarantine(store)
+    runs, quarantine = store.rows("runs", columns=RUN_COLUMNS), _quarantine(store)
+    by_account: dict[str, list[Row]] = {}
+    for run in runs:
+        by_account.setdefault(run["account"], []).append(run)
 
     def judge_account(name: str) -> Health:
-        own = [run for run in runs if run["account"] == name]
+        own = by_account.get(name, [])
         return judge(own, {name: quarantine.get(name, 0)}, made_at, max_age_hours)
 
     health = judge(runs, quarantine, made_at, max_age_hours)

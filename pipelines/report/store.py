@@ -30,6 +30,22 @@ PICKUPS = """
         time_slots, api_version
     from sendcloud.pickups
 """
+# The report reads the receipts of RUN_DAYS and each account's newest ones. Copying all receipts of 40 accounts with a
+# year of runs took 17 s and 3 GB of memory (2026-11-29).
+RUN_DAYS = 28
+RECEIPTS = f"""
+    select runs.* from sendcloud.pickup_runs as runs
+    join (
+        select
+            account,
+            max(coalesce(run_number, 0)) as newest,
+            max(case when outcome = 'succeeded' and observed_at is not null then coalesce(run_number, 0) end) as good
+        from sendcloud.pickup_runs group by account
+    ) as numbers on numbers.account = runs.account
+    cross join (select max(started_at) as started_at from sendcloud.pickup_runs) as latest
+    where runs.started_at >= latest.started_at - interval {RUN_DAYS} day
+        or coalesce(runs.run_number, 0) in (numbers.newest, numbers.good)
+"""  # noqa: S608  # a constant
 ADDED = "null::text as tracking_number, null::json as extra, null::text as _dlt_load_id, time_slots::json as time_slots"
 VIEWS = SQL / "views"
 READ_INTERVALS = ("rates", "carrier_cancellations", "carrier_cancellations_weekly", "carrier_expected")
@@ -144,7 +160,7 @@ def copied(published: Session) -> Iterator[Store]:
 
 
 def _copy(published: Session, session: DuckDBSession, table: str) -> None:
-    query = PICKUPS if table == "pickups" else f"select * from sendcloud.{table}"  # noqa: S608  # a constant
+    query = {"pickups": PICKUPS, "pickup_runs": RECEIPTS}.get(table, f"select * from sendcloud.{table}")  # noqa: S608  # a constant
     session.register("copied_rows", published.sql(query).to_arrow_reader(BATCH_ROWS))
     columns = ADDED + ", * exclude (time_slots)" if table == "pickups" else "*"
     session.execute(f"create table sendcloud.{table} as select {columns} from copied_rows")  # noqa: S608  # constants

@@ -248,3 +248,33 @@ def published_account(name: str) -> dict[str, Any]:
     states = {"is_configured": True, "is_stale": False, "history_complete": True, "is_sweep_under_way": False}
     last = {"last_outcome": "succeeded", "last_error": None, "last_sweep_at": None, "checks_failed": "{}"}
     return {"account": name} | counts | instants | states | last
+
+
+def test_each_fact_comes_from_the_newest_receipt_that_knows_it(installation: Installation, api: Sandbox) -> None:
+    """The second good run ended in the future, and its list was empty. Two failed runs follow, one in a sweep."""
+    installation.loaded(api)
+    with duckdb.connect(str(installation.published)) as connection:
+        connection.execute("""
+            create temp table first as select * from sendcloud.pickup_runs;
+            update sendcloud.pickup_runs set
+                run_number = 1, checks_failed = '{"unique_key": 1}', open_pickups = 7, watermark = started_at;
+            insert into sendcloud.pickup_runs by name select * replace (
+                '2' as run_id, 2 as run_number, now() + interval 9 hour as finished_at, null as watermark,
+                now() + interval 9 hour as observed_at, 8 as open_pickups, '{}' as checks_failed
+            ) from first;
+            insert into sendcloud.pickup_runs by name select * replace (
+                '3' as run_id, 3 as run_number, 'failed' as outcome, 'lost' as error, 'incomplete' as sweep
+            ) from first;
+            insert into sendcloud.pickup_runs by name select * replace (
+                '4' as run_id, 4 as run_number, 'failed' as outcome, null as error, null as history_complete
+            ) from first;
+        """)
+        ((ended, started),) = connection.execute("select finished_at, started_at from first").fetchall()
+
+    told = accounts_in(installation.command("status", "--json"))["default"]
+
+    assert datetime.fromisoformat(told["last_success_at"]) == ended
+    assert datetime.fromisoformat(told["newest_created_at"]) == started
+    assert (told["open_pickups"], told["checks_failed"]) == (8, "{}")
+    assert (told["last_outcome"], told["last_error"], told["is_sweep_under_way"]) == ("failed", None, True)
+    assert told["history_complete"] is True

@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipelines.bookkeeping import findings
 from pipelines.destinations.naming import account_dataset
 from pipelines.errors import DestinationError
-from pipelines.loading import finalize
 from pipelines.warehouse import read
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.destinations import POSTGRES
@@ -183,7 +183,9 @@ def test_run_whose_last_transaction_fails_reports_the_error_and_publishes_nothin
     world.book()
     with monkeypatch.context() as patched:
         patched.setattr(
-            finalize, "_run_checks", lambda readers, _: readers.execute("select * from sendcloud.no_such_table")
+            findings,
+            "check_pickups",
+            lambda session, *_, **__: session.execute("select * from sendcloud.no_such_table"),
         )
         with pytest.raises(DestinationError, match="no_such_table"):
             installation.run(api)

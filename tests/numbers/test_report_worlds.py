@@ -42,6 +42,21 @@ def test_account_without_pickups_says_so(published: Published) -> None:
     assert "1 of 1 run in four weeks succeeded." in text
 
 
+def test_account_whose_runs_have_failed_for_months_is_as_of_its_last_good_run(published: Published) -> None:
+    """The report reads the receipts of four weeks, and that one."""
+    runs = [
+        run(run_number=1, observed_at="2026-01-04 08:00Z"),
+        run(run_number=2, observed_at="2026-01-05 08:00Z"),
+        run(run_number=3, observed_at="2026-01-06 08:00Z", outcome="failed"),
+        run(run_number=4, observed_at="2026-04-01 08:00Z", outcome="failed"),
+    ]
+    text = text_of(published(pickup(), pickup(**FUTURE), runs=runs))
+
+    assert "Data as of 2026-01-05 08:00 UTC." in text
+    assert "The last run of account shop failed (2026-04-01 08:00 UTC)." in text
+    assert "0 of 1 run in four weeks succeeded." in text
+
+
 def test_first_week_says_what_is_known_already(published: Published) -> None:
     """Two pickups have windows on 10 April, nine days after the data, and one of them is cancelled."""
     text = text_of(published(pickup(**FUTURE), cancelled(**FUTURE)))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import duckdb
 
-from pipelines.quick.prepare import NEXT_MATURITY
+from pipelines.bookkeeping.findings import TIMED, due_times
+from pipelines.destinations.duckdb.session import DuckDBSession
 from tests.numbers.test_models_checks import WRONG_ROWS, findings
 from tests.support.by_hand import cancelled, pickup, run
 
-TIMED = "missing_tracking_number"
 # before and after the booking, the window and the settling of the everyday pickup, and long after it
 TIMES = [
     f"{day} 12:00Z" for day in ("2026-03-05", "2026-03-07", "2026-03-10", "2026-03-11", "2026-03-18", "2027-04-01")
@@ -45,4 +45,4 @@ def test_a_quick_run_knows_when_the_next_pickup_without_a_tracking_number_counts
     """Of three such pickups, one is cancelled. The window of the next one opens on 16 March, and has no end."""
     con = warehouse(*odd_pickups(), runs=[run(observed_at="2026-03-11 00:00Z")])
 
-    assert con.execute(NEXT_MATURITY).fetchall() == [("shop", datetime.fromisoformat("2026-03-16T09:00:00"))]
+    assert due_times(DuckDBSession(con)) == {"shop": datetime(2026, 3, 16, 9, tzinfo=UTC)}

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.bookkeeping.receipts import observed_before
+from pipelines.bookkeeping.last_runs import last_runs
 from pipelines.destinations.duckdb.session import open_database
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation
@@ -95,7 +95,8 @@ def test_the_last_good_run_is_the_one_that_was_made_last(
     second = installation.run(api)
 
     with open_database(installation.warehouse) as session:
-        assert observed_before(session, "default") == (second.observed_at, second.observed_at)
+        last = last_runs([session])["default"]
+    assert (last.observed_at, last.highest_observed_at) == (second.observed_at, second.observed_at)
 
 
 def test_the_last_good_run_is_dated_by_a_clock_that_was_right(

@@ -30,7 +30,7 @@ from dlt.load import Load
 from filelock import FileLock
 
 from pipelines import atomic_file
-from pipelines.analytics import checks
+from pipelines.bookkeeping import findings
 from pipelines.cli.main import main
 from pipelines.config.project import find_project, warehouse_path
 from pipelines.destinations.duckdb import backend
@@ -50,7 +50,7 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "merge": (SqlLoadJob, "run"),  # entering: the rows are in staging; leaving: they are in the table
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
-    "check": (checks, "run_checks"),  # leaving: inside the transaction of finalize_run, before its commit
+    "check": (findings, "check_pickups"),  # leaving: inside the transaction of finalize_run, before its commit
     "write a receipt": (finalize, "write_receipt"),  # in the same transaction
     "rename": (atomic_file, "set_mode"),  # entering: the copy is complete
     "renamed": (Path, "replace"),  # leaving; only a `.new` file counts

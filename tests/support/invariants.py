@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from pipelines.analytics.checks import check_files, is_per_pickup, run_checks
 from sources.sendcloud.sandbox import World
 from tests.support.installation import Installation, as_rows, rows_of
 
@@ -53,6 +54,14 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
             for (name,) in connection.execute(listed).fetchall()
             for row in connection.sql(f"select * from {name} order by all").to_arrow_table().to_pylist()
         ]
+
+
+def found_in_full(path: Path) -> dict[str, int]:
+    """Returns what the checks of each pickup find in a file, without anything that runs have kept."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        found = run_checks(connection, files=[check for check in check_files() if is_per_pickup(check)])
+        return {result.name: result.rows for result in found}
 
 
 def states_told(path: Path) -> dict[int, list[State]]:

@@ -21,7 +21,7 @@ from sources.sendcloud import SendcloudError
 from sources.sendcloud.sandbox import serve
 from tests.support.damages import is_whole, remove
 from tests.support.installation import Installation, nothing_is_sent_to, rows_of
-from tests.support.invariants import differences_from, published_pickups, states_told
+from tests.support.invariants import differences_from, found_in_full, published_pickups, states_told
 from tests.support.random_account import Account
 from tests.support.strangers import in_the_way
 
@@ -101,6 +101,7 @@ class Installed:
         assert differences_from(self.installation, expected) == []
         assert (receipt.rows_new, receipt.rows_changed) == (len(expected) - len(before), len(changed))
         assert receipt.must_pass_failed == must_fail(receipt)
+        assert receipt.checks_failed.items() >= found_in_full(self.installation.published).items()
         gone = known.keys() & self.account.gone
         assert receipt.rows_unlisted in (None, len(gone), len(gone - swept))
         assert self.account.seen.wrong_in_history(states_told(self.installation.published)) == []

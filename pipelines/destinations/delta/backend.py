@@ -114,6 +114,9 @@ class DeltaBackend(AccountDatasets):
             finally:
                 self._session = None
 
+    def has_transactions(self) -> bool:
+        return False
+
     def account_editor(self) -> DeltaAccountEditor:
         locked = [*map(self._names.of_account, self._locked)]
         return DeltaAccountEditor(self.tables, self._memory_session, self._translate_errors, locked)

@@ -150,7 +150,7 @@ class DeltaSession(DuckDBSession):
         for account in self._accounts.values():
             account.flush(is_between_pages=is_between_pages)
 
-    def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
+    def for_checks(self, accounts: Sequence[str], only: str | None = None) -> DuckDBSession:  # base.py
         """Returns a session with this run's accounts in memory. Other accounts would have to be read from the lake."""
         checked = self.in_catalog("for_checks")
         found: dict[str, list[str]] = {}

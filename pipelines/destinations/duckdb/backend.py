@@ -89,6 +89,9 @@ class DuckDBBackend:
     def session(self) -> AbstractContextManager[DuckDBSession]:
         return open_database(self.warehouse, names=self.names)
 
+    def has_transactions(self) -> bool:
+        return True
+
     def account_editor(self) -> DuckDBAccountEditor:
         return DuckDBAccountEditor(self.session, self.dataset_name(""), self.warehouse, self.publish)
 

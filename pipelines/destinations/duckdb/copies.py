@@ -14,6 +14,7 @@ from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.contents import Contents, first_line, read_contents, salvage_contents
 from pipelines.destinations.duckdb.replacement import replace_warehouse
 from pipelines.destinations.duckdb.session import PUBLISHED_REMEDY, DatabaseError
+from pipelines.destinations.ownership import DERIVED_TABLES
 from pipelines.errors import DestinationError, NoData
 
 USE_ANOTHER = "Nothing was changed. Use another copy, such as an earlier backup."
@@ -109,6 +110,12 @@ def _is_backup_of(path: Path, accounts: Collection[str]) -> bool:
     return found.damage is None and found.is_ours() and bool(found.accounts & {*accounts})
 
 
+def _is_kept(table: str) -> bool:
+    """Returns whether the table is ours, and contains what a run could not compute again."""
+    schema, name = table.split(".", 1)
+    return schema == "sendcloud" and name.startswith("pickup") and name not in DERIVED_TABLES
+
+
 class RestorePlan(NamedTuple):
     """Describes what a restore would do.
 
@@ -127,8 +134,8 @@ class RestorePlan(NamedTuple):
     def losses(self) -> dict[str, int]:
         """Returns how many more rows each table has in the warehouse than in the copy. Skips unreadable tables."""
         old = self.old.rows if self.old else {}
-        more = {table: rows - self.new.rows.get(table, 0) for table, rows in old.items()}
-        return {table: rows for table, rows in more.items() if rows > 0 and table.startswith("sendcloud.pickup")}
+        more = {table: rows - self.new.rows.get(table, 0) for table, rows in old.items() if _is_kept(table)}
+        return {table: rows for table, rows in more.items() if rows > 0}
 
     def execute(self) -> Path | None:
         """Replaces the warehouse and returns the path of the old file. Raises DestinationError on failure."""

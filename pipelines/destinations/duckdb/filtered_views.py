@@ -1,12 +1,14 @@
-"""Creates in-memory views over a subset of the pickups. The published file stays unchanged."""
+"""Creates views or temporary tables over a subset of the pickups. The file stays unchanged."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.analytics.views import create_views
+from pipelines.analytics.checks import check_files
+from pipelines.analytics.views import create_views, query_of, view_files
 from pipelines.destinations.filter import PickupFilter, check_names
 from pipelines.destinations.migrations import STATUS_HISTORY, current_columns
+from pipelines.destinations.schemas import replacements
 
 if TYPE_CHECKING:
     from pipelines.destinations.duckdb.session import DuckDBSession
@@ -33,6 +35,23 @@ def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None
     create_views(connection)
 
 
+def create_checked_tables(connection: DuckDBSession, only: str) -> DuckDBSession:
+    """Returns a session in which temporary tables replace `sendcloud.pickups` and the views that the checks read.
+
+    Args:
+        connection: a session over the warehouse.
+        only: the name of a temporary table with the `account` and `id` of the pickups to include.
+    """
+    connection.execute(_SOME_PICKUPS.format(only=only))
+    words = replacements(f'"{connection.names.data}"', "temp.checked")
+    words |= {"sendcloud.pickups": "temp.some_pickups", "analytics.": "temp.checked_"}
+    found = type(connection)(connection.connection, connection.names, words)
+    for path in view_files(check_files()):  # a view would be planned once for each check
+        connection.execute(f"drop table if exists temp.checked_{path.stem}")
+        found.execute(f"create temp table checked_{path.stem} as\n{query_of(path)}")
+    return found
+
+
 def _create_table_view(connection: DuckDBSession, table: str, only: PickupFilter) -> None:
     described = connection.execute(f'describe published.sendcloud."{table}"').fetchall()
     names = [name for name, *_ in described]
@@ -41,6 +60,11 @@ def _create_table_view(connection: DuckDBSession, table: str, only: PickupFilter
     connection.execute(f'create view sendcloud."{table}" as {selected}')
 
 
+_SOME_PICKUPS = """
+    create or replace temp table some_pickups as
+    select pickups.* from sendcloud.pickups join {only} as wanted
+        on wanted.account = pickups.account and wanted.id = pickups.id
+"""
 _PUBLISHED_TABLES = """
     select table_name from information_schema.tables where table_catalog = 'published' and table_schema = ?
 """

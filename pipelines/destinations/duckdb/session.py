@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import duckdb
 from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
 from pipelines.destinations.duckdb.blocks import read_format
-from pipelines.destinations.duckdb.filtered_views import create_filtered_views
+from pipelines.destinations.duckdb.filtered_views import create_checked_tables, create_filtered_views
 from pipelines.destinations.filter import ALL_PICKUPS, PickupFilter
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_schemas
 from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
@@ -36,8 +36,13 @@ PUBLISHED_REMEDY = "To replace a damaged published file with a copy of the wareh
 class DuckDBSession:
     """Implements Session (destinations/base.py) with a connection to a DuckDB database."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, names: SchemaNames = DEFAULT_NAMES) -> None:
-        self.connection, self.names, self._words = connection, names, names.replacements()
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        names: SchemaNames = DEFAULT_NAMES,
+        words: Mapping[str, str] | None = None,
+    ) -> None:
+        self.connection, self.names, self._words = connection, names, words or names.replacements()
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
         return self.connection.execute(rename_schemas(sql, self._words), parameters)
@@ -87,11 +92,10 @@ class DuckDBSession:
     def for_account(self, account: str) -> DuckDBSession:
         return self
 
-    def for_checks(self, accounts: Sequence[str]) -> DuckDBSession:
-        """Creates the views and returns this session.
-
-        The session covers all accounts, because excluding some would take longer.
-        """
+    def for_checks(self, accounts: Sequence[str], only: str | None = None) -> DuckDBSession:
+        """Creates the views. Returns this session, over all accounts, because excluding some would take longer."""
+        if only:
+            return create_checked_tables(self, only)
         if create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall())):
             comment_on_columns(self)
         return self

@@ -124,6 +124,9 @@ class PostgresBackend(AccountDatasets):
             session, self._session = self._session, None
             session.close()
 
+    def has_transactions(self) -> bool:
+        return True
+
     def account_editor(self) -> PostgresAccountEditor:
         return PostgresAccountEditor(self.session, self._names)
 

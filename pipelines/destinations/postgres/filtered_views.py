@@ -46,6 +46,28 @@ def checked_session(session: PostgresSession, accounts: Sequence[str]) -> Postgr
     return _with_views(session.with_schemas(**own), view_files(check_files()))
 
 
+def session_of_pickups(session: PostgresSession, only: str) -> PostgresSession:
+    """Returns a session with the pickups that the temporary table lists, and the views that the checks read.
+
+    Requires the views of `checked_session`.
+    """
+    session.execute_native("drop table if exists pg_temp.some_pickups")
+    session.execute_native(_SOME_PICKUPS.format(only=only))
+    own = {"sendcloud": "pg_temp.checked_", "pickups": "pg_temp.some_pickups", "analytics": "pg_temp.of_some_"}
+    found = session.with_schemas(**own)
+    for path in view_files(check_files()):
+        session.execute_native(f"drop table if exists pg_temp.of_some_{path.stem}")
+        found.execute(f"create temp table of_some_{path.stem} as\n{query_of(path)}")
+    return found
+
+
+_SOME_PICKUPS = """
+    create temp table some_pickups as
+    select pickups.* from sendcloud.pickups join pg_temp.{only} as wanted
+        on wanted.account = pickups.account and wanted.id = pickups.id
+"""
+
+
 def _with_views(session: PostgresSession, views: Sequence[Path]) -> PostgresSession:
     for path in views:
         session.execute(f"create temp view {path.stem} as\n{query_of(path)}")

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipelines.destinations.postgres import lock
-from pipelines.destinations.postgres.filtered_views import checked_session
+from pipelines.destinations.postgres.filtered_views import checked_session, session_of_pickups
 from pipelines.destinations.postgres.publish import column_types, publish_account
 from pipelines.destinations.postgres.results import Query, Result, configure_types
 from pipelines.destinations.postgres.views import update_views
@@ -93,8 +93,8 @@ class PostgresSession:
         """Returns a session with the published tables and views."""
         return self if self._schema == self.names.data else PostgresSession(self._raw, self._where, self.names)
 
-    def for_checks(self, accounts: Sequence[str]) -> PostgresSession:
-        return checked_session(self.for_readers(), accounts)
+    def for_checks(self, accounts: Sequence[str], only: str | None = None) -> PostgresSession:
+        return session_of_pickups(self.for_readers(), only) if only else checked_session(self.for_readers(), accounts)
 
     def with_schemas(self, **tables: str) -> PostgresSession:
         """Returns a session with these replacements for `sendcloud.`, `sendcloud.pickups` and `analytics.`."""

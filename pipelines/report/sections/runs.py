@@ -11,12 +11,12 @@ from pipelines.report.health import Health
 from pipelines.report.sections.charts import columns
 from pipelines.report.sections.section import Section, answer_of, place_of
 from pipelines.report.sections.tables import Column, Table
-from pipelines.report.store import Row
+from pipelines.report.store import RUN_DAYS, Row
 from pipelines.wording.numbers import NONE, minute, short_day
 from pipelines.wording.receipts import NO_RUN, failed_checks, success
 
 FOLLOWS = (("account",),)
-RUN_DAYS, MOST_CHECKS, MOST_ERRORS = 28, 100, 20
+MOST_CHECKS, MOST_ERRORS = 100, 20
 ABOUT = (
     "Most checks only warn: they count pickups with unusual values, which are loaded and counted. If a must-pass check "
     "fails, the numbers are incomplete. Outlined parts of the columns are failed runs."
@@ -36,8 +36,11 @@ def health_section(choices: Choices, runs: list[Row], health: Health, judge: Cal
     since = newest - timedelta(days=RUN_DAYS - 1) if newest else date.max
     recent = [run for run in runs if run["started_at_utc"].date() >= since]
     finding, *tables = _answer(recent, health)
+    by_account: dict[str, list[Row]] = {}
+    for run in recent:
+        by_account.setdefault(run["account"], []).append(run)
     answers = {
-        place_of(0, account): answer_of(*_answer([run for run in recent if run["account"] == name], judge(name)))
+        place_of(0, account): answer_of(*_answer(by_account.get(name, []), judge(name)))
         for account, name in enumerate(choices.accounts)
         if name
     }

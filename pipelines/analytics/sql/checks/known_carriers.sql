@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups of carriers that v2's documentation doesn't list for pickups. These pickups are loaded, and each new
 -- carrier has its own row in every view that groups by carrier. Check that a new carrier's windows and statuses mean
 -- the same as those of other carriers. The query filters the few distinct names first, because checking row by row

@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups without a country, and pickups in a country whose time zone is not configured. The local columns of
 -- these pickups are in UTC, and the local columns of carrier_windows and carrier_window_grid leave them out.
 -- To fix this, add the country's time zone to pipelines/analytics/sql/views/pickups.sql and the country to this check.

@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups with an undocumented status. v2 documents four statuses, and v3 adds three for cancellations that are
 -- under way or were refused. These pickups are loaded and count as kept, unless they have a cancelled_at. If the check
 -- reports a new status, define its meaning in pipelines/analytics/sql/views/pickups.sql.

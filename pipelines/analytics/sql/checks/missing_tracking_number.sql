@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports accepted pickups that still have no tracking number after their window has ended. The carrier may not know
 -- about these pickups. The check skips announcing and failed pickups, which have no tracking number in the API's
 -- examples either. The check also skips cancelled pickups, and pickups whose window hasn't ended, because the tracking

@@ -3,15 +3,22 @@
 -- have been cut short, so changes to these pickups and to others may be missing. The rows keep the last state that was
 -- read. If only a few pickups are missing and the list continues past their place, they were probably removed. They fail
 -- one run, and no_longer_listed reports them from then on.
-with runs as (
+with newest as (
     select
         account,
-        run_id,
-        open_missing,
-        row_number() over (
-            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
-        ) as runs_ago
+        max(coalesce(run_number, 0)) as run_number
     from sendcloud.pickup_runs
+    group by account
+),
+
+runs as (
+    select
+        runs.account,
+        runs.run_id,
+        runs.open_missing,
+        row_number() over (partition by runs.account order by runs.started_at desc, runs.run_id desc) as runs_ago
+    from sendcloud.pickup_runs as runs
+    join newest on newest.account = runs.account and newest.run_number = coalesce(runs.run_number, 0)
 )
 
 select

@@ -1,4 +1,4 @@
--- severity: must-pass
+-- severity: must-pass, per pickup
 -- Reports rows without a value in a column that every view relies on. Records without these values belong in the
 -- quarantine, so the loader should have rejected every row that this check reports. Empty strings are not reported,
 -- because the API sent them.

@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups that have a cancelled_at although their status is not cancelled. The API's own examples contain such
 -- pickups (dpd, poste). In one example, the detail shows Created while the list shows Cancelled, so the status probably
 -- lags behind. These pickups count as cancelled. If many pickups are affected, or if they are old, ask Sendcloud.

@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups with an optional field that couldn't be read, such as a time without an offset from UTC. The field's
 -- column is null, and extra contains the value as sent. The pickup counts as if the value were missing. For example, a
 -- Created pickup with an unreadable cancelled_at counts as kept. Ask Sendcloud what the value means, and check it against

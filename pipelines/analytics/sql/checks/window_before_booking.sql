@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups whose window opens before they were booked. Sendcloud's documentation shows one such pickup (Failed,
 -- window in 2021, booked in 2022), so the check skips failed pickups. The check looks for time-zone errors in the
 -- loaded data, not for bookings that carriers refused.

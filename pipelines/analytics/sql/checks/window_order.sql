@@ -1,4 +1,4 @@
--- severity: warn
+-- severity: warn, per pickup
 -- Reports pickups whose window ends before it begins, or at the same time. Sendcloud's own example for DHL Parcel
 -- Iberia ends a year before it begins, so the cause is more likely to be Sendcloud's data than this pipeline. The views
 -- ignore the window's length, but they still count the pickup.

@@ -22,10 +22,6 @@ with pickups as (
     select * from sendcloud.pickups
 ),
 
-runs as (
-    select * from sendcloud.pickup_runs
-),
-
 -- Only the few v3 pickups with several slots need their JSON parsed. This CTE reads the table directly. If it read the
 -- CTE above, DuckDB would materialize that CTE with all its columns (2.3 s instead of 0.3 s per two million pickups,
 -- duckdb 1.5.5).
@@ -58,15 +54,24 @@ several as (
     group by account, id
 ),
 
-observing as (
+-- Sorting all receipts would take 0.4 s for a year of 40 accounts (2026-11-29).
+newest as (
     select
         account,
-        observed_at,
-        row_number() over (
-            partition by account order by coalesce(run_number, 0) desc, started_at desc, run_id desc
-        ) as runs_ago
-    from runs
+        max(coalesce(run_number, 0)) as run_number
+    from sendcloud.pickup_runs
     where outcome = 'succeeded' and observed_at is not null
+    group by account
+),
+
+observing as (
+    select
+        runs.account,
+        runs.observed_at,
+        row_number() over (partition by runs.account order by runs.started_at desc, runs.run_id desc) as runs_ago
+    from sendcloud.pickup_runs as runs
+    join newest on newest.account = runs.account and newest.run_number = coalesce(runs.run_number, 0)
+    where runs.outcome = 'succeeded' and runs.observed_at is not null
 ),
 
 observed as (

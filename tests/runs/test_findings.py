@@ -1,0 +1,156 @@
+"""Tests that a run that checks only the pickups that it changed reports the same as one that checks all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.bookkeeping import findings
+from pipelines.errors import PipelineError
+from pipelines.loading import account_run, attempt
+from sources.sendcloud.reading.clocks import simulated_machine_clock
+from sources.sendcloud.sandbox import ABSENT, Sandbox, World
+from tests.support.installation import Installation
+from tests.support.life import Died
+from tests.support.walking import IS_HERE
+from tests.support.worlds import NOW, fifty, twenty
+
+pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
+
+IN_THE_FILE = pytest.mark.skipif(not IS_HERE, reason="the test writes into the DuckDB file")
+FIVE_A_PAGE = {"page_size": 5}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def world() -> World:
+    return twenty()
+
+
+@pytest.fixture(autouse=True)
+def _machine_clock_agrees(api: Sandbox) -> Iterator[None]:
+    """Also in threads that have not asked the API, because the first run of a day checks all pickups."""
+    with simulated_machine_clock(lambda: api.world.clock):
+        yield
+
+
+def changed_by_another_program(installation: Installation, statement: str) -> None:
+    with duckdb.connect(str(installation.warehouse)) as connection:
+        connection.execute(statement)
+
+
+def died(*_: Any, **__: Any) -> None:
+    raise Died
+
+
+def test_a_run_reports_what_earlier_runs_found_until_the_pickup_changes(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    lost, beamed = world.book(pickup_status="Lost"), world.book(pickup_status="Beamed up")
+    first = installation.run(api)
+    world.advance(hours=1)
+    world.book()
+    second = installation.run(api)
+    world.advance(hours=1)
+    world.change(lost, pickup_status="Created")
+    third = installation.run(api)
+    world.change(beamed, pickup_status="Vanished")
+    world.book(pickup_status="Lost")
+    fourth = installation.run(api)
+
+    both = {"known_statuses": ["Beamed up", "Lost"]}
+    assert (first.checks_failed, first.unexpected_values) == ({"known_statuses": 2}, both)
+    assert (second.rows_new, second.checks_failed, second.unexpected_values) == (1, {"known_statuses": 2}, both)
+    assert (third.checks_failed, third.unexpected_values) == ({"known_statuses": 1}, {"known_statuses": ["Beamed up"]})
+    assert fourth.checks_failed == {"known_statuses": 2}
+    assert fourth.unexpected_values == {"known_statuses": ["Lost", "Vanished"]}
+
+
+def test_a_pickup_without_a_tracking_number_counts_when_its_window_ends_although_it_has_not_changed(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    """Of two such pickups, one gets its number before its window ends."""
+    today = {"created_at": NOW, "pickup_from": NOW + HOUR, "pickup_until": NOW + 2 * HOUR}
+    world.book(tracking_number="", **today)
+    late = world.book(tracking_number=ABSENT, **today)
+    found = []
+    for _ in range(4):
+        found.append(installation.run(api).checks_failed)
+        world.advance(hours=1)
+        world.book()
+        if len(found) == 2:
+            world.change(late, tracking_number="1785.0")
+
+    assert found == [{}, {}, {}, {"missing_tracking_number": 1}]
+
+
+@IN_THE_FILE
+@pytest.mark.parametrize("how", ["the next day", "a sweep", "a command", "a new version"])
+def test_another_programs_change_is_found_when_all_pickups_are_checked(
+    installation: Installation, api: Sandbox, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The changed pickup is too old to be read again, and a sweep would restore it, if the API still listed it."""
+    api.world = world = fifty()
+    installation.run(api, **FIVE_A_PAGE)
+    oldest = min(record["id"] for record in world.records())
+    changed_by_another_program(installation, f"update sendcloud.pickups set country = 'CH' where id = {oldest}")
+    world.remove(oldest)
+    world.advance(hours=1)
+    world.book()
+    assert installation.run(api, **FIVE_A_PAGE).checks_failed == {}
+
+    world.advance(hours=12 if how == "the next day" else 1)
+    newest = world.book()
+    if how == "a command":
+        world.change(newest, tracking_number="1785.0")
+        installation.run(api, **FIVE_A_PAGE)
+        installation.command("forget", "1785.0", "--yes", api=api)
+    if how == "a new version":
+        monkeypatch.setattr(findings, "NOT_YET_DUE", findings.NOT_YET_DUE + " and true")
+
+    assert installation.run(api, sweep=how == "a sweep", **FIVE_A_PAGE).checks_failed["known_countries"] == 1
+
+
+@pytest.mark.parametrize("limit", ["MAX_KEPT", "MAX_CHANGED"])
+def test_too_many_findings_or_changes_mean_that_all_pickups_are_checked(
+    installation: Installation, world: World, api: Sandbox, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, limit, 1)
+    for _ in range(2):
+        world.book(pickup_status="Lost", country="CH")
+    world.book(carrier="owl_post")
+    first = installation.run(api)
+    for _ in range(2):
+        world.advance(hours=1)
+        for _ in range(3):
+            world.book(pickup_status="Lost")
+        latest = installation.run(api)
+
+    assert first.checks_failed == {"known_statuses": 2, "known_countries": 2, "known_carriers": 1}
+    assert latest.checks_failed == first.checks_failed | {"known_statuses": 8}
+
+
+@pytest.mark.parametrize("place", [(account_run, "create_pipeline"), (attempt, "finalize_run")])
+def test_what_a_run_loaded_before_it_died_is_checked_by_the_next_run(
+    installation: Installation, world: World, api: Sandbox, place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run dies after its load. The third run dies too, after it has recorded the states of that load."""
+    installation.run(api)
+    world.advance(hours=1)
+    world.book(pickup_status="Lost")
+    with monkeypatch.context() as patched:
+        patched.setattr(attempt, "finalize_run", died)
+        with pytest.raises(Died):
+            installation.run(api)
+    world.book(carrier="owl_post")
+    with monkeypatch.context() as patched:
+        patched.setattr(*place, died)
+        with suppress(Died, PipelineError):
+            installation.run(api)
+
+    assert installation.run(api).checks_failed == {"known_statuses": 1, "known_carriers": 1}
