@@ -17,7 +17,7 @@ from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
 READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
-NOT_STORED = ("stats", "failure", "has_new_findings")
+NOT_STORED = ("stats", "failure", "has_new_findings", "findings_due_at")
 
 
 def program_version() -> str:
@@ -73,6 +73,7 @@ class Receipt:
     version: str = field(default_factory=program_version)
     is_quick: bool = False  # Whether the run only compared the pages with those of the run before.
     has_new_findings: bool = True  # Whether the last good run did not have one of the findings; not stored.
+    findings_due_at: datetime | None = None  # When the time alone will next change a check's result; not stored.
     failure: Exception | None = None  # The exception that `error` describes; not stored in the table.
 
     def __getattr__(self, name: str) -> Any:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
-from pipelines.bookkeeping.findings import due_times
 from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
 from pipelines.config.settings import SOURCE_SECTION, get_setting
@@ -68,13 +66,9 @@ def _draft(
         return None
     latest = unchanged.latest if unchanged else None
     salt = latest.salt if latest else secrets.token_hex(16)
-    with backend.session() as session:
-        maturities = due_times(session)
     before = {one.account: one for one in latest.accounts} if latest else {}
     accounts = [
-        _continued(before[receipt.account], receipt)
-        if receipt.is_quick
-        else _account_record(receipt, plan, salt, maturities)
+        _continued(before[receipt.account], receipt) if receipt.is_quick else _account_record(receipt, plan, salt)
         for receipt in filter(_is_good, receipts)
     ]
     ping_url: str | None = get_setting(PING_SETTING)
@@ -139,9 +133,7 @@ def _continued(before: AccountRecord, receipt: Receipt) -> AccountRecord:
     return structs.replace(before, observed_at=receipt.observed_at, receipt={**before.receipt, **found})
 
 
-def _account_record(
-    receipt: Receipt, plan: RunPlan, salt: str, maturities: Mapping[str, datetime]
-) -> AccountRecord | None:
+def _account_record(receipt: Receipt, plan: RunPlan, salt: str) -> AccountRecord | None:
     repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections, plan.key_owners)
     assert repeat and receipt.observed_at  # noqa: S101, PT018  # _is_good
     pair: dict[str, str] = settings["credentials"].pair()
@@ -154,7 +146,7 @@ def _account_record(
     addresses = filter(None, [repeat.first_page, token_url])
     if len(places) < len(pair) or is_slow or any(map(_needs_requests, addresses)):
         return None
-    times = [at for at in (repeat.unchanged_until, maturities.get(receipt.account)) if at]
+    times = [at for at in (repeat.unchanged_until, receipt.findings_due_at) if at]
     return AccountRecord(
         account=receipt.account,
         api_version=repeat.facts.api_version,
