@@ -18,7 +18,13 @@ from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
 from pipelines.destinations.duckdb.ownership import Files, check_files
-from pipelines.destinations.duckdb.publish import compact, create_database, publish, remove_compaction_files
+from pipelines.destinations.duckdb.publish import (
+    compact,
+    create_database,
+    needs_compaction,
+    publish,
+    remove_compaction_files,
+)
 from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.replacement import restored_path
 from pipelines.destinations.duckdb.session import (
@@ -69,10 +75,18 @@ class DuckDBBackend:
 
     @contextmanager
     def ownership_checked(self, accounts: Sequence[str]) -> Iterator[None]:
-        """Keeps the warehouse open during the block, because opening it again would take time."""
+        """Keeps the warehouse open during the block, because opening it again would take time.
+
+        The open warehouse also tells whether it should be compacted, which replaces the file.
+        """
         opened: AbstractContextManager[DuckDBSession | None] = self.session() if self.exists() else nullcontext()
         with opened as session:
             check_files(Files(self.warehouse, self.published), self.names, session)
+            if not session or not needs_compaction(self.warehouse, session):
+                yield
+                return
+        compact(self.warehouse)
+        with self.session():
             yield
 
     def write_mark(self) -> None:
@@ -122,9 +136,7 @@ class DuckDBBackend:
         return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
 
     def publish(self, *, is_last: bool = True) -> bool:
-        if is_last:  # compacting replaces the file, which an open session would not notice
-            compact(self.warehouse)
-        else:
+        if not is_last:
             self.checkpoint()
         try:
             damage = publish(self.warehouse, self.published)

@@ -16,7 +16,7 @@ from pipelines.config.settings import get_setting
 from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, find_damages, read_format
 from pipelines.destinations.duckdb.contents import find_damage, read_contents
 from pipelines.destinations.duckdb.replacement import log_of
-from pipelines.destinations.duckdb.session import IN_MEMORY, open_database, quote_path
+from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database, quote_path
 from pipelines.errors import DestinationError
 from pipelines.file_access import new_file_mode
 
@@ -76,33 +76,36 @@ def publish(warehouse: Path, published: Path) -> str | None:
         raise PermissionError(f"{error}. {remedy}") from error
 
 
-def compact(warehouse: Path) -> None:
-    """Rewrites the warehouse if its share of free space exceeds `retention.free_share`.
+def needs_compaction(warehouse: Path, session: DuckDBSession) -> bool:
+    """Returns whether the warehouse's share of free space exceeds `retention.free_share`.
 
-    The new file atomically replaces the old file. If the rewrite fails, the warehouse is unchanged and the next run
-    tries again. The caller must hold the lock.
+    A file that DuckDB 1.4 can't open also needs compaction. An older version of this package wrote such files with
+    DuckDB 2.
+    """
+    found = read_format(warehouse)
+    if found and found.version > NEWEST_READABLE:
+        return True
+    if warehouse.stat().st_size <= MIN_FREE_BYTES:
+        return False
+    sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
+    ((free_bytes, share),) = session.execute(sizes).fetchall()
+    return bool(free_bytes > MIN_FREE_BYTES and share > get_setting("retention.free_share"))
+
+
+def compact(warehouse: Path) -> None:
+    """Rewrites the warehouse. The new file atomically replaces the old file.
+
+    If the rewrite fails, the warehouse is unchanged and the next run tries again. The caller must hold the lock.
     """
     # If the disk lacks space for a second file, nothing is lost, and the next run tries again.
     with suppress(OSError, duckdb.Error, DestinationError):
-        found = read_format(warehouse)
-        # an older version of this package, using DuckDB 2, may have written a file that DuckDB 1.4 can't open
-        if (found and found.version > NEWEST_READABLE) or _is_mostly_free(warehouse):
-            rewrite(warehouse)
+        rewrite(warehouse)
 
 
 def remove_compaction_files(warehouse: Path) -> None:
     """Removes the files left behind by a run that crashed during a rewrite."""
     for suffix in ("new", "new.wal"):
         remove_leftovers(warehouse, suffix)
-
-
-def _is_mostly_free(warehouse: Path) -> bool:
-    if warehouse.stat().st_size <= MIN_FREE_BYTES:
-        return False
-    sizes = "select block_size * free_blocks, free_blocks / total_blocks from pragma_database_size()"
-    with open_database(warehouse) as connection:
-        ((free_bytes, share),) = connection.execute(sizes).fetchall()
-    return bool(free_bytes > MIN_FREE_BYTES and share > get_setting("retention.free_share"))
 
 
 def rewrite(warehouse: Path) -> None:
