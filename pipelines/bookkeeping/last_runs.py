@@ -6,7 +6,7 @@ if each of them has a year of receipts (2026-11-29).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -60,18 +60,16 @@ _LAST_RECEIPTS = f"""
 """  # noqa: S608  # the names are constants
 
 
-def last_runs(sessions: Iterable[Session]) -> dict[str, LastRun]:
+def last_runs(session: Session) -> dict[str, LastRun]:
     """Returns what the last runs of each account recorded, by account.
 
     Args:
-        sessions: sessions over accounts' own tables, which `migrate` has updated. The tables may be missing.
+        session: a session over accounts' own tables, which `migrate` has updated. The tables may be missing.
     """
-    found: dict[str, LastRun] = {}
-    for session in dict.fromkeys(sessions):
-        if session.has_table("pickup_runs"):
-            rows = session.execute(_LAST_RECEIPTS).fetchall()
-            found |= {account: _last_run(list(group)) for account, group in groupby(rows, lambda row: row[0])}
-    return found
+    if not session.has_table("pickup_runs"):
+        return {}
+    rows = session.execute(_LAST_RECEIPTS).fetchall()
+    return {account: _last_run(list(group)) for account, group in groupby(rows, lambda row: row[0])}
 
 
 def _last_run(latest_first: Sequence[tuple[Any, ...]]) -> LastRun:

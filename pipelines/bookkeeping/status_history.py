@@ -6,6 +6,7 @@ lost, because the next run records the loaded states before it loads more rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pipelines.bookkeeping import findings
@@ -92,25 +93,30 @@ _NEW_STATES = f"""
 """  # noqa: S608  # the inserted names are constants
 
 
-def create_tables(connection: Session) -> None:
-    """Creates the tables if they do not exist."""
+def unrecorded_loads(connection: Session) -> list[str]:
+    """Returns the ids of loads whose states have not been recorded. Creates the tables if they do not exist."""
     connection.execute(_CREATE_HISTORY)
     connection.execute(_CREATE_RECORDED)
     findings.create_tables(connection)
+    return [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]
 
 
-def record_states(connection: Session, account: str, observed_at: datetime) -> None:
+def record_states(connection: Session, account: str, observed_at: datetime, unrecorded: Sequence[str]) -> None:
     """Adds a row for each of the account's pickups that has a new status, cancellation or window.
 
-    Only rows from loads that have not been recorded yet are compared. The `sendcloud.pickups` table must exist.
+    Each load belongs to a single account. If another account's run crashed, that account's next run records its loads,
+    because only that run knows the time to record.
 
     Args:
         connection: a session that can access the account's tables.
         account: the name of the account.
         observed_at: the time at which the account was read, in UTC, taken from the API's clock.
+        unrecorded: the result of `unrecorded_loads`, which may be older than the recording of another account's loads.
     """
-    create_tables(connection)
-    if not (own := _new_loads(connection, account)):
+    if not unrecorded:
+        return
+    of_account = {"unseen": list(unrecorded), "account": account}
+    if not (own := connection.execute(_LOADS_OF_ACCOUNT, of_account).fetchall()):
         return
     loads, lowest, highest = zip(*own, strict=True)
     between = {"account": account, "lowest": min(lowest), "highest": max(highest)}
@@ -118,13 +124,3 @@ def record_states(connection: Session, account: str, observed_at: datetime) -> N
     connection.execute(states, {"unseen": list(loads), "observed_at": observed_at})
     connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": list(loads)})
     findings.note_loads(connection, loads)
-
-
-def _new_loads(connection: Session, account: str) -> list[tuple[str, int, int]]:
-    """Returns the ids of the account's unrecorded loads, each with its lowest and highest pickup id.
-
-    Each load belongs to a single account. If another account's run crashed, that account's next run records its
-    loads, because only that run knows the time to record.
-    """
-    unseen = [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]
-    return connection.execute(_LOADS_OF_ACCOUNT, {"unseen": unseen, "account": account}).fetchall() if unseen else []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from pipelines.bookkeeping.last_runs import last_runs
+from pipelines.bookkeeping.last_runs import LastRun, last_runs
 from pipelines.config.validation import validate_settings
 from pipelines.destinations.base import Backend
 from pipelines.destinations.duckdb.session import DatabaseError
@@ -137,9 +137,10 @@ def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: B
         # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
         # without changes (2026-11).
         with backend.session() as session:
+            last: dict[str, LastRun] = {}
             for own in dict.fromkeys(map(session.for_account, accounts)):
                 migrate(own)
-            last = last_runs(map(session.for_account, accounts))
+                last |= last_runs(own)
             for part in ready:  # the source compares these times with the clocks
                 if found := last.get(part.receipt.account):
                     part.stats.last_as_of, part.stats.highest_as_of = found.observed_at, found.highest_observed_at

@@ -8,8 +8,10 @@ from pathlib import Path
 import dlt
 
 from pipelines.destinations.base import Backend
+from pipelines.destinations.ownership import PIPELINE_PREFIX
 from pipelines.dlt_workarounds import cache_capabilities, unsafe_character
 from pipelines.file_access import PRIVATE_FOLDER_MODE, create_folder, foreign_owner
+from pipelines.quick.marks import left_packages
 from pipelines.receipt import Receipt
 from sources.sendcloud.errors import SettingsError
 
@@ -30,11 +32,10 @@ def create_pipeline(backend: Backend, receipt: Receipt) -> dlt.Pipeline:
     Raises:
         SettingsError: dlt can't work in the folder because of its path.
     """
-    name, folder = f"sendcloud_pickups_{receipt.account}", backend.working_dir()
+    name, folder = PIPELINE_PREFIX + receipt.account, backend.working_dir()
     _check_path(folder)
     _check_owner(folder)
-    left = [*folder.glob(f"{name}/normalize/extracted/*"), *folder.glob(f"{name}/load/normalized/*")]
-    if left:
+    if left := left_packages(folder / name):
         receipt.discarded_packages = len({package.name for package in left})
         receipt.discarded_dir = _set_aside(folder / name)
     shutil.rmtree(folder / name, ignore_errors=True)

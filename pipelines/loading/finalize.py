@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.analytics import checks
 from pipelines.bookkeeping import findings, future_times, housekeeping, quarantine, status_history, sweep
-from pipelines.bookkeeping.last_runs import LastRun, last_runs
+from pipelines.bookkeeping.known_facts import KnownFacts, read_known_facts
+from pipelines.bookkeeping.last_runs import LastRun
 from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
@@ -20,7 +21,6 @@ from sources.sendcloud import ReadStats
 
 OUTDATED_VIEWS = "outdated_views"  # a finding that the receipt lists with the failed checks
 _COUNT = f"select count(*) from {DATASET}.pickups where account = ?"  # noqa: S608  # the dataset name is a constant
-_COUNT_ALL = f"select count(*) from {DATASET}.pickups"  # noqa: S608  # as above
 
 
 def record_loaded_states(backend: Backend, stats: ReadStats, observed_at: datetime) -> None:
@@ -38,7 +38,8 @@ def record_loaded_states(backend: Backend, stats: ReadStats, observed_at: dateti
         if connection.has_table("pickups"):
             connection.execute("begin")
             future_times.correct_tables(connection, stats)
-            status_history.record_states(connection, stats.account, observed_at)
+            loads = status_history.unrecorded_loads(connection)
+            status_history.record_states(connection, stats.account, observed_at, loads)
             connection.execute("commit")
 
 
@@ -58,13 +59,13 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
     with backend.session() as connection:
         connection.execute("begin")
         written: dict[str, dict[str, Any]] = {}
-        last = last_runs(connection.for_account(receipt.account) for receipt in receipts)
-        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, last, written)]
+        known = read_known_facts(connection, receipts)
+        loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, known, written)]
         if loaded:
             _run_checks(connection, loaded, receipts, keeps=backend.has_transactions())
             _publish_views(connection, receipts)
         for receipt in loaded:
-            receipt.has_new_findings = _has_new_findings(last.get(receipt.account), receipt)
+            receipt.has_new_findings = _has_new_findings(known.last.get(receipt.account), receipt)
         for receipt in receipts:
             own = connection.for_account(receipt.account)
             if row := written.get(receipt.run_id):
@@ -106,15 +107,13 @@ def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: Desti
             write_receipt(session.for_account(receipt.account), receipt)
 
 
-def _finish_account(
-    session: Session, receipt: Receipt, last: Mapping[str, LastRun], written: dict[str, dict[str, Any]]
-) -> bool:
+def _finish_account(session: Session, receipt: Receipt, known: KnownFacts, written: dict[str, dict[str, Any]]) -> bool:
     """Completes and publishes an account's tables in the open transaction.
 
     Args:
         session: the session with the open transaction.
         receipt: the account's receipt.
-        last: what the last runs of each account recorded.
+        known: facts about all accounts.
         written: gets the receipt's row by run id, as it was written for the checks.
 
     Returns:
@@ -124,43 +123,32 @@ def _finish_account(
     if not connection.has_table("pickups"):
         return False
     if not receipt.is_quick:  # otherwise, nothing was loaded
-        _complete_tables(connection, receipt, last)
-    if receipt.run_number is None and last:
-        receipt.run_number = last[receipt.account].run_number + 1 if receipt.account in last else 1
+        _complete_tables(connection, receipt, known)
+    last = known.last.get(receipt.account)
+    if receipt.run_number is None and known.last:
+        receipt.run_number = last.run_number + 1 if last else 1
     write_receipt(connection, receipt)  # the `unique_key` check reads this receipt
     written[receipt.run_id] = receipt.as_row()
     future_times.correct_receipts(connection, receipt.stats)
     stats = receipt.stats
-    stats.api_version_before = stats.api_version_before or _previous_version(last.get(receipt.account), receipt)
+    stats.api_version_before = stats.api_version_before or _previous_version(last, receipt)
     connection.publish_account(receipt.account)
     return True
 
 
-def _complete_tables(connection: Session, receipt: Receipt, last: Mapping[str, LastRun]) -> None:
-    status_history.create_tables(connection)
+def _complete_tables(connection: Session, receipt: Receipt, known: KnownFacts) -> None:
     quarantine.add_resolved_column(connection)
     quarantine.mark_superseded(connection)
     sweep.create_tables(connection)
     future_times.correct_tables(connection, receipt.stats)
     # without a page, the API's time is unknown, and this machine's clock must not be used to date states
     if receipt.observed_at:
-        status_history.record_states(connection, receipt.account, receipt.observed_at)
+        loads = known.unrecorded[connection]
+        status_history.record_states(connection, receipt.account, receipt.observed_at, loads)
     _finish_sweep(connection, receipt)
-    receipt.rows_in_table = _count_rows(connection, receipt, last)
-
-
-def _count_rows(connection: Session, receipt: Receipt, last: Mapping[str, LastRun]) -> int:
-    """Returns the number of the account's pickups in the table.
-
-    DuckDB knows the number of all rows. If that is the sum of the accounts' last counts and of the new rows, the
-    account's rows need not be counted, which takes 20 ms of CPU for ten million rows (2026-11-29). A sweep counts them.
-    """
-    counts = {account: run.rows_in_table or 0 for account, run in last.items()}
-    counts[receipt.account] = counts.get(receipt.account, 0) + receipt.rows_new
-    if not receipt.sweep and [(sum(counts.values()),)] == connection.execute(_COUNT_ALL).fetchall():
-        return counts[receipt.account]
-    ((number,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
-    return int(number)
+    receipt.rows_in_table = known.counts.get(receipt.account)
+    if receipt.rows_in_table is None:
+        ((receipt.rows_in_table,),) = connection.execute(_COUNT, [receipt.account]).fetchall()
 
 
 def _has_new_findings(last: LastRun | None, receipt: Receipt) -> bool:

@@ -75,6 +75,18 @@ def read_small(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return path.read_bytes()
 
 
+def left_packages(pipeline_dir: Path) -> list[Path]:
+    """Returns the load packages that a crashed run left in the working folder of dlt's pipeline.
+
+    Such a run may have changed neither the warehouse nor the published file.
+    """
+    found: list[Path] = []
+    for part in ("normalize/extracted", "load/normalized"):
+        with suppress(FileNotFoundError):
+            found += [Path(entry.path) for entry in os.scandir(pipeline_dir / part)]
+    return found
+
+
 def _code() -> Iterator[tuple[str, int, int]]:
     """Yields the name, size and time of change of each file, and of the folders where pip installs other packages."""
     folders = [PACKAGES / name for name in CODE_FOLDERS]

@@ -15,6 +15,7 @@ from pipelines.config.account_settings import resolve_account_settings
 from pipelines.config.accounts import account_section, unused_credentials_warning
 from pipelines.config.settings import SOURCE_SECTION, get_setting
 from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.destinations.ownership import PIPELINE_PREFIX
 from pipelines.destinations.select import select_backend
 from pipelines.file_access import file_identity
 from pipelines.loading.plan import RunPlan
@@ -68,7 +69,9 @@ def _draft(
     salt = latest.salt if latest else secrets.token_hex(16)
     before = {one.account: one for one in latest.accounts} if latest else {}
     accounts = [
-        _continued(before[receipt.account], receipt) if receipt.is_quick else _account_record(receipt, plan, salt)
+        _continued(before[receipt.account], receipt)
+        if receipt.is_quick
+        else _account_record(receipt, plan, salt, backend.working_dir())
         for receipt in filter(_is_good, receipts)
     ]
     ping_url: str | None = get_setting(PING_SETTING)
@@ -133,7 +136,7 @@ def _continued(before: AccountRecord, receipt: Receipt) -> AccountRecord:
     return structs.replace(before, observed_at=receipt.observed_at, receipt={**before.receipt, **found})
 
 
-def _account_record(receipt: Receipt, plan: RunPlan, salt: str) -> AccountRecord | None:
+def _account_record(receipt: Receipt, plan: RunPlan, salt: str, working_dir: Path) -> AccountRecord | None:
     repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections, plan.key_owners)
     assert repeat and receipt.observed_at  # noqa: S101, PT018  # _is_good
     pair: dict[str, str] = settings["credentials"].pair()
@@ -160,6 +163,7 @@ def _account_record(receipt: Receipt, plan: RunPlan, salt: str) -> AccountRecord
         observed_at=receipt.observed_at,
         machine_at=machine_time(),
         receipt=_receipt_values(receipt, repeat),
+        pipeline_dir=str(working_dir / f"{PIPELINE_PREFIX}{receipt.account}"),
         token_url=token_url,
     )
 

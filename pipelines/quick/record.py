@@ -44,6 +44,7 @@ class AccountRecord(Struct):
     observed_at: datetime
     machine_at: datetime
     receipt: dict[str, Any]
+    pipeline_dir: str  # the working folder of dlt's pipeline
     token_url: str | None = None  # the token endpoint, if the account uses OAuth2
     unpublished_at: datetime | None = None  # the end of the last quick run (UTC), if its receipt is not published yet
 

@@ -23,6 +23,7 @@ from pipelines.errors import PipelineError
 from pipelines.file_access import file_identity
 from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.quick.command_line import RunOptions
+from pipelines.quick.marks import left_packages
 from pipelines.quick.pages import Listed, list_same_pages
 from pipelines.quick.record import AccountRecord, QuickRecord, read_record, record_path, to_receipt, write_record
 from pipelines.quick.settings_again import find_warehouse, read_place
@@ -117,14 +118,16 @@ def _repeat(
 
 
 def is_untouched(record: QuickRecord) -> bool:
-    """Returns whether both files are as the last run left them."""
+    """Returns whether both files are as the last run left them, and no later run has crashed while it loaded."""
     try:
         marks = [file_identity(Path(path)) for path in (record.warehouse, record.published)]
     except OSError:
         return False
     has_log = Path(f"{record.warehouse}.wal").exists()
     is_same_place = Path(record.published_through).resolve() == Path(record.published)
-    return marks == [record.warehouse_mark, record.published_mark] and is_same_place and not has_log
+    has_crashed = any(left_packages(Path(one.pipeline_dir)) for one in record.accounts)
+    is_same = marks == [record.warehouse_mark, record.published_mark] and is_same_place
+    return is_same and not has_log and not has_crashed
 
 
 def _has_incident(record: QuickRecord) -> bool:

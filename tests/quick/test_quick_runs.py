@@ -205,6 +205,16 @@ def test_another_program_that_wrote_to_the_files_is_noticed(settled: Installatio
         assert quick(settled, api) is None
 
 
+@pytest.mark.parametrize("part", ["normalize/extracted", "load/normalized"])
+def test_a_package_that_a_crashed_run_left_is_noticed(settled: Installation, api: Sandbox, part: str) -> None:
+    """The run may have changed neither of the files, but the next receipt says where its package is."""
+    (package,) = [path / part / "1795990593.65" for path in settled.folder.glob("data/.dlt-pipelines/*/*_default")]
+    package.mkdir(parents=True)
+
+    assert quick(settled, api) is None
+    assert ordinary(settled, api).discarded_packages == 1
+
+
 def test_changed_settings_are_noticed(settled: Installation, api: Sandbox) -> None:
     config = settled.folder / ".dlt" / "config.toml"
     config.write_text(f"{config.read_text() if config.exists() else ''}\n# a comment\n")

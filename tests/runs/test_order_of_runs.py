@@ -95,7 +95,7 @@ def test_the_last_good_run_is_the_one_that_was_made_last(
     second = installation.run(api)
 
     with open_database(installation.warehouse) as session:
-        last = last_runs([session])["default"]
+        last = last_runs(session)["default"]
     assert (last.observed_at, last.highest_observed_at) == (second.observed_at, second.observed_at)
 
 

@@ -191,6 +191,7 @@ def test_local_clock_that_is_set_back_hides_no_state() -> None:
                 f"null::timestamptz as pickup_until, '{load}' as _dlt_load_id"
             )
             for _ in range(2):  # the second call changes nothing
-                status_history.record_states(connection, "default", NOW + timedelta(hours=200 - int(load)))
+                loads = status_history.unrecorded_loads(connection)
+                status_history.record_states(connection, "default", NOW + timedelta(hours=200 - int(load)), loads)
         told = connection.execute("select pickup_status from sendcloud.pickup_status_history order by observed_at")
         assert [status for (status,) in told.fetchall()] == ["Created", "Cancelled", "Created"]
