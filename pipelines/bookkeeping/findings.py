@@ -41,15 +41,17 @@ _CREATE_TABLES = """
     create table if not exists sendcloud.pickup_checks (
         check_name text not null, checks_digest text not null, checked_all_at timestamptz not null
     );
-    create table if not exists sendcloud.pickup_loads_unchecked (_dlt_load_id text not null);
+    create table if not exists sendcloud.pickup_loads_checked (_dlt_load_id text not null);
 """
 _KEPT = "select check_name, checked_all_at from sendcloud.pickup_checks where checks_digest = $digest"
-_UNCHECKED = "select distinct _dlt_load_id from sendcloud.pickup_loads_unchecked"
+# `drop table` would drop a table of the user if no temporary table has the name yet.
 _CREATE_TEMPORARY = """
-    drop table if exists changed_pickups;
-    create temp table changed_pickups (account text, id bigint);
-    drop table if exists found_pickups;
-    create temp table found_pickups (account text, id bigint, check_name text, new_word text, due_at timestamptz);
+    create temp table if not exists changed_pickups (account text, id bigint);
+    delete from changed_pickups;
+    create temp table if not exists found_pickups (
+        account text, id bigint, check_name text, new_word text, due_at timestamptz
+    );
+    delete from found_pickups;
 """
 _NOTE_CHANGED = """
     insert into changed_pickups
@@ -61,7 +63,13 @@ _DELETE_CHANGED = """
     delete from sendcloud.pickup_findings as outdated using changed_pickups as changed
     where outdated.account = changed.account and outdated.id = changed.id
 """
-_DELETE_ALL = "delete from sendcloud.pickup_findings; delete from sendcloud.pickup_checks"
+_DELETE_ALL = """
+    delete from sendcloud.pickup_findings;
+    delete from sendcloud.pickup_checks;
+    delete from sendcloud.pickup_loads_checked;
+"""
+_NOTE_ALL = "insert into sendcloud.pickup_loads_checked select distinct _dlt_load_id from sendcloud.pickups"
+_NOTE_LOADS = "insert into sendcloud.pickup_loads_checked select unnest($loads)"
 _INSERT_FOUND = """
     insert into sendcloud.pickup_findings select account, id, check_name, new_word, due_at from found_pickups
 """
@@ -70,6 +78,7 @@ _NOTE_KEPT = "insert into sendcloud.pickup_checks select unnest($kept), $digest,
 _FIND_NOT_YET_DUE = f"""
     insert into found_pickups
     select account, id, '{TIMED}', cast(null as text), due_at from ({NOT_YET_DUE}) as waiting
+    where account is not null and id is not null
 """  # noqa: S608  # constants
 _COUNTS = """
     select check_name, account, new_word, count(*) from sendcloud.pickup_findings
@@ -83,36 +92,37 @@ def create_tables(connection: Session) -> None:
     connection.execute(_CREATE_TABLES)
 
 
-def note_loads(connection: Session, loads: Sequence[str]) -> None:
-    """Records that the pickups of these loads must be checked, in the transaction that records their states."""
-    connection.execute("insert into sendcloud.pickup_loads_unchecked select unnest($loads)", {"loads": list(loads)})
-
-
-def check_pickups(session: Session, accounts: Sequence[str], *, keeps: bool, checks_all: bool) -> list[CheckResult]:
+def check_pickups(
+    session: Session, accounts: Sequence[str], unchecked: Mapping[Session, Sequence[str]] | None, *, checks_all: bool
+) -> list[CheckResult]:
     """Runs every check in the open transaction and returns the findings by account.
 
     Args:
         session: the session with the open transaction.
         accounts: the accounts to check.
-        keeps: whether findings may be kept, because the destination has transactions.
+        unchecked: the loads that are not in `sendcloud.pickup_loads_checked`, by session. If None, nothing is kept,
+            because the destination has no transactions.
         checks_all: whether to check all pickups, even those that have not changed.
 
     Returns:
         One result for each check and account with wrong rows.
     """
     everything = session.for_checks(accounts)
-    if not keeps:
+    if unchecked is None:
         return run_checks(everything)
     own = _by_session(session, accounts)
     everything.execute(_CREATE_TEMPORARY)
-    kept = frozenset[str]() if checks_all else frozenset.intersection(*map(_kept_checks, own))
-    changed = _note_changed(everything, own) if kept else None
+    kept = frozenset[str]() if checks_all else frozenset.intersection(*map(kept_checks, own))
+    changed = _note_changed(everything, own, unchecked) if kept else None
     if changed is None or changed > MAX_CHANGED:
         results = run_checks(everything)
         _keep_all(everything, own, results)
         return results
     if changed:
         _keep_changed(session.for_checks(accounts, "changed_pickups"), own, kept)
+    for one in own:
+        if unchecked[one]:
+            one.execute(_NOTE_LOADS, {"loads": list(unchecked[one])})
     results = run_checks(everything, files=[path for path in check_files() if path.stem not in kept])
     results += [result for one in own for result in _kept_results(one, kept)]
     return sorted(results, key=lambda result: (result.name, result.account or ""))
@@ -120,7 +130,7 @@ def check_pickups(session: Session, accounts: Sequence[str], *, keeps: bool, che
 
 def due_times(session: Session) -> dict[str, datetime]:
     """Returns, by account, when the time alone will next change the result of a check."""
-    if TIMED in _kept_checks(session):
+    if TIMED in kept_checks(session):
         return dict(session.execute(_DUE).fetchall())
     found = f"select account, min(due_at) from ({NOT_YET_DUE}) as waiting group by account"  # noqa: S608  # a constant
     return dict(session.execute(found).fetchall())
@@ -134,7 +144,7 @@ def _by_session(session: Session, accounts: Sequence[str]) -> dict[Session, list
     return own
 
 
-def _kept_checks(session: Session) -> frozenset[str]:
+def kept_checks(session: Session) -> frozenset[str]:
     """Returns the checks whose findings are complete, except for pickups that have changed since."""
     if not session.has_table("pickup_checks"):
         return frozenset()
@@ -144,7 +154,8 @@ def _kept_checks(session: Session) -> frozenset[str]:
 
 
 def _checks_digest() -> str:
-    texts = [query_of(path) for path in [*_per_pickup(), SQL / "views" / "pickups.sql"]]
+    files = [*_per_pickup(), SQL / "views" / "pickups.sql"]
+    texts = [text for path in files for text in (path.stem, query_of(path))]
     return sha256("\0".join([*texts, NOT_YET_DUE]).encode()).hexdigest()[:16]
 
 
@@ -152,14 +163,13 @@ def _per_pickup() -> list[Path]:
     return [path for path in check_files() if is_per_pickup(path)]
 
 
-def _note_changed(everything: Session, own: Iterable[Session]) -> int:
+def _note_changed(everything: Session, own: Iterable[Session], unchecked: Mapping[Session, Sequence[str]]) -> int:
     """Lists the pickups whose findings may have changed in `changed_pickups`, and returns their number.
 
     Time alone can change the findings of pickups that are due later, so these are always checked again.
     """
     for one in own:
-        loads = [load_id for (load_id,) in one.execute(_UNCHECKED).fetchall()]
-        one.execute(f"{_NOTE_CHANGED} limit {MAX_CHANGED + 1}", {"loads": loads})
+        one.execute(f"{_NOTE_CHANGED} limit {MAX_CHANGED + 1}", {"loads": list(unchecked[one])})
     return _count(everything, "changed_pickups")
 
 
@@ -180,6 +190,7 @@ def _keep_all(everything: Session, own: Mapping[Session, Sequence[str]], results
     kept = [path.stem for path in _per_pickup() if _find_all(everything, path, results)]
     for one in own:
         one.execute(_DELETE_ALL)
+        one.execute(_NOTE_ALL)
         one.execute(_NOTE_KEPT, {"kept": kept, "digest": _checks_digest(), "now": machine_time()})
     _insert_found(own)
 
@@ -214,13 +225,12 @@ def _found_by(path: Path) -> str:
 
 
 def _insert_found(own: Mapping[Session, Sequence[str]]) -> None:
-    """Stores the rows of `found_pickups`, and notes that every load has been checked."""
+    """Stores the rows of `found_pickups`."""
     for one, accounts in own.items():
         if len(own) == 1:  # in a file that all accounts share, accounts that are no part of the run are checked too
             one.execute(_INSERT_FOUND)
         else:
             one.execute(_INSERT_FOUND + _OF_ACCOUNTS, {"accounts": list(accounts)})
-        one.execute("delete from sendcloud.pickup_loads_unchecked")
 
 
 def _kept_results(session: Session, kept: Collection[str]) -> Iterator[CheckResult]:
@@ -228,7 +238,7 @@ def _kept_results(session: Session, kept: Collection[str]) -> Iterator[CheckResu
     found = [row for row in session.execute(_COUNTS).fetchall() if row[0] in kept]
     for (name, account), group in groupby(found, key=lambda row: row[:2]):
         words, counts = zip(*(row[2:] for row in group), strict=True)
-        values = sorted(word for word in words if word is not None)[:MAX_VALUES]
+        values = [word for word in words if word is not None][:MAX_VALUES]  # in the order of the database
         yield CheckResult(name, account, sum(counts), name in must_pass, values)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from pipelines.bookkeeping import findings
 from pipelines.destinations.account_rows import IS_REPEATED, LATEST_STATES, STATE_COLUMNS
 from pipelines.destinations.base import Session
 
@@ -93,11 +92,15 @@ _NEW_STATES = f"""
 """  # noqa: S608  # the inserted names are constants
 
 
-def unrecorded_loads(connection: Session) -> list[str]:
-    """Returns the ids of loads whose states have not been recorded. Creates the tables if they do not exist."""
+def create_tables(connection: Session) -> None:
+    """Creates the tables if they do not exist."""
     connection.execute(_CREATE_HISTORY)
     connection.execute(_CREATE_RECORDED)
-    findings.create_tables(connection)
+
+
+def unrecorded_loads(connection: Session) -> list[str]:
+    """Returns the ids of loads whose states have not been recorded. Creates the tables if they do not exist."""
+    create_tables(connection)
     return [load_id for (load_id,) in connection.execute(_NEW_LOADS).fetchall()]
 
 
@@ -123,4 +126,3 @@ def record_states(connection: Session, account: str, observed_at: datetime, unre
     states = _NEW_STATES if connection.execute(_HAS_STATES, between).fetchall() else _FIRST_STATES
     connection.execute(states, {"unseen": list(loads), "observed_at": observed_at})
     connection.execute("insert into sendcloud.pickup_states_recorded select unnest($unseen)", {"unseen": list(loads)})
-    findings.note_loads(connection, loads)

@@ -66,8 +66,9 @@ _SWEPT_ROWS = """
 """
 # a listed record that can't be loaded is in quarantine and still counts as listed
 _FIND_UNLISTED = f"""
-    drop table if exists not_listed;
-    create temp table not_listed as
+    create temp table if not exists not_listed (account text, id bigint, unlisted_since timestamptz);
+    delete from not_listed;
+    insert into not_listed
     select pickups.account, pickups.id, about.began_at as unlisted_since
     from about
     join sendcloud.pickups on pickups.account = about.account

@@ -22,7 +22,7 @@ TABLE_COLUMNS = {
     "pickup_status_history": {"account", "id", "pickup_status", "observed_at", "_dlt_load_id"},
     "pickup_states_recorded": {"_dlt_load_id"},
     "pickup_loads_shown": {"_dlt_load_id"},
-    "pickup_loads_unchecked": {"_dlt_load_id"},
+    "pickup_loads_checked": {"_dlt_load_id"},
     "pickup_findings": {"account", "id", "check_name"},
     "pickup_checks": {"check_name", "checks_digest"},
     "pickups_quarantine_resolved": {"account", "record_hash"},  # in a lake only
@@ -35,7 +35,7 @@ TABLE_COLUMNS = {
     "_dlt_version": {"version_hash", "schema_name"},
     "_dlt_pipeline_state": {"pipeline_name", "_dlt_load_id"},
 }
-DERIVED_TABLES = ("pickup_findings", "pickup_checks", "pickup_loads_unchecked")  # A run can compute them again.
+DERIVED_TABLES = ("pickup_findings", "pickup_checks", "pickup_loads_checked")  # A run can compute them again.
 VIEWS = tuple(path.stem for path in view_files())
 GRAIN = "One row per "  # In every version, each view's comment begins with these words.
 PIPELINE_PREFIX = "sendcloud_pickups_"  # The names of this package's dlt pipelines begin with this prefix.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from pipelines.bookkeeping import findings, future_times, housekeeping, quaranti
 from pipelines.bookkeeping.known_facts import KnownFacts, read_known_facts
 from pipelines.bookkeeping.last_runs import LastRun
 from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
+from pipelines.destinations.account_rows import check_all_again
 from pipelines.destinations.base import DATASET, Backend, Session
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.errors import DestinationError
@@ -62,7 +63,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         known = read_known_facts(connection, receipts)
         loaded = [receipt for receipt in receipts if _finish_account(connection, receipt, known, written)]
         if loaded:
-            _run_checks(connection, loaded, receipts, keeps=backend.has_transactions())
+            _run_checks(connection, loaded, receipts, known.unchecked if backend.has_transactions() else None)
             _publish_views(connection, receipts)
         for receipt in loaded:
             receipt.has_new_findings = _has_new_findings(known.last.get(receipt.account), receipt)
@@ -104,7 +105,9 @@ def record_failure(backend: Backend, receipts: Sequence[Receipt], failure: Desti
             receipt.error = f"{type(failure).__name__}: {failure}"
     with suppress(OSError, DatabaseError, DestinationError), backend.session() as session:
         for receipt in receipts:
-            write_receipt(session.for_account(receipt.account), receipt)
+            own = session.for_account(receipt.account)
+            write_receipt(own, receipt)
+            check_all_again(own)  # the checks used this run's time
 
 
 def _finish_account(session: Session, receipt: Receipt, known: KnownFacts, written: dict[str, dict[str, Any]]) -> bool:
@@ -164,11 +167,16 @@ def _has_new_findings(last: LastRun | None, receipt: Receipt) -> bool:
     return not (receipt.checks_failed.keys() <= checks_before.keys() and values <= known)
 
 
-def _run_checks(session: Session, loaded: Sequence[Receipt], receipts: Sequence[Receipt], *, keeps: bool) -> None:
+def _run_checks(
+    session: Session,
+    loaded: Sequence[Receipt],
+    receipts: Sequence[Receipt],
+    unchecked: Mapping[Session, Sequence[str]] | None,
+) -> None:
     # a sweep checks all pickups, and correcting times can make a pickup immature again
     checks_all = any(receipt.sweep or receipt.stats.has_future_times for receipt in loaded)
     accounts = [receipt.account for receipt in loaded]
-    results = findings.check_pickups(session, accounts, keeps=keeps, checks_all=checks_all)
+    results = findings.check_pickups(session, accounts, unchecked, checks_all=checks_all)
     for receipt in receipts:
         own = [result for result in results if result.account in (receipt.account, None)]
         own.sort(key=lambda result: not result.must_pass)  # an alert begins with the checks that made the run fail

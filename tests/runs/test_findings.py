@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -10,11 +11,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.analytics.checks import run_checks
 from pipelines.bookkeeping import findings
-from pipelines.errors import PipelineError
+from pipelines.destinations.duckdb import backend
+from pipelines.errors import DestinationError, PipelineError
 from pipelines.loading import account_run, attempt
+from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.reading.clocks import simulated_machine_clock
-from sources.sendcloud.sandbox import ABSENT, Sandbox, World
+from sources.sendcloud.sandbox import ABSENT, Sandbox, World, faults
 from tests.support.installation import Installation
 from tests.support.life import Died
 from tests.support.walking import IS_HERE
@@ -46,6 +50,15 @@ def changed_by_another_program(installation: Installation, statement: str) -> No
 
 def died(*_: Any, **__: Any) -> None:
     raise Died
+
+
+def cannot_publish(*_: Any, **__: Any) -> None:
+    raise OSError("disk full")
+
+
+def last_findings(installation: Installation) -> Any:
+    (row,) = installation.rows("select checks_failed from sendcloud.pickup_runs order by run_number desc limit 1")
+    return json.loads(row["checks_failed"])
 
 
 def test_a_run_reports_what_earlier_runs_found_until_the_pickup_changes(
@@ -154,3 +167,89 @@ def test_what_a_run_loaded_before_it_died_is_checked_by_the_next_run(
             installation.run(api)
 
     assert installation.run(api).checks_failed == {"known_statuses": 1, "known_carriers": 1}
+
+
+def test_what_a_crashed_run_loaded_is_checked_although_the_api_is_down(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.run(api)
+    world.advance(hours=1)
+    world.book(pickup_status="Lost")
+    with monkeypatch.context() as patched:
+        patched.setattr(attempt, "finalize_run", died)
+        with pytest.raises(Died):
+            installation.run(api)
+    api.fault(faults.status(503), times=99)
+    with pytest.raises(Unavailable):
+        installation.run(api)
+
+    assert last_findings(installation) == {"known_statuses": 1}
+
+
+def test_what_an_older_version_loaded_is_checked(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older version runs all checks, and keeps nothing."""
+    installation.run(api)
+    world.advance(hours=1)
+    world.book(pickup_status="Lost")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            findings, "check_pickups", lambda session, accounts, *_, **__: run_checks(session.for_checks(accounts))
+        )
+        assert installation.run(api).checks_failed == {"known_statuses": 1}
+    world.advance(hours=1)
+    world.book()
+
+    assert installation.run(api).checks_failed == {"known_statuses": 1}
+
+
+@IN_THE_FILE
+def test_after_a_publication_that_failed_the_time_of_the_run_before_counts_again(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that failed found a pickup without a tracking number. By the time of the good run, it is too early."""
+    world.book(tracking_number="", created_at=NOW, pickup_from=NOW + HOUR, pickup_until=NOW + 2 * HOUR)
+    installation.run(api)
+    world.advance(hours=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "publish", cannot_publish)
+        with pytest.raises(DestinationError):
+            installation.run(api)
+    api.fault(faults.status(503), times=99)
+    with pytest.raises(Unavailable):
+        installation.run(api)
+
+    assert last_findings(installation) == {}
+
+
+@IN_THE_FILE
+def test_a_pickup_without_an_account_is_reported_although_its_finding_cannot_be_kept(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    installation.run(api)
+    changed_by_another_program(
+        installation,
+        "alter table sendcloud.pickups alter column account drop not null; "
+        "insert into sendcloud.pickups select * replace (null as account, null as tracking_number, "
+        "'2030-01-01 12:00:00+00'::timestamptz as pickup_until) from sendcloud.pickups limit 1",
+    )
+    for days in (1, 1, 0):
+        world.advance(days=days, hours=1)
+        world.book()
+        assert installation.run(api).checks_failed["required_columns"] == 1
+
+
+@pytest.mark.parametrize("kind", ["table", "view"])
+@pytest.mark.parametrize("name", ["changed_pickups", "found_pickups", "some_pickups", "not_listed"])
+@IN_THE_FILE
+def test_an_object_with_the_name_of_a_temporary_table_stays(
+    installation: Installation, world: World, api: Sandbox, name: str, kind: str
+) -> None:
+    installation.run(api)
+    changed_by_another_program(installation, f"create {kind} {name} as select 1 as mine")
+    world.book()
+
+    assert installation.run(api).rows_new == 1
+    assert installation.run(api, sweep=True).rows_unlisted == 0
+    assert installation.rows(f"select * from {name}") == [{"mine": 1}]
