@@ -97,6 +97,22 @@ def test_next_run_reports_a_row_that_another_program_duplicated(
     assert receipt.exit_code == 1
 
 
+@pytest.mark.parametrize("kind", ["table", "view"])
+def test_an_object_with_the_name_of_a_temporary_table_stays(
+    installation: Installation, world: World, api: Sandbox, ask: Any, kind: str
+) -> None:
+    names = ("changed_pickups", "found_pickups", "some_pickups", "not_listed", "listed")
+    world.book()
+    installation.run(api)
+    for name in names:
+        ask(f"create {kind} public.{name} as select 1 as mine")
+    world.book()
+
+    assert installation.run(api).rows_new == 1
+    assert installation.run(api, sweep=True).rows_unlisted == 0
+    assert [ask(f"select mine from public.{name}") for name in names] == [[(1,)]] * len(names)
+
+
 def test_rows_views_and_receipt_become_visible_together(
     installation: Installation, world: World, api: Sandbox, address: str
 ) -> None:
