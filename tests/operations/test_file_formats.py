@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.destinations.duckdb import publish
+from pipelines.destinations.duckdb import backend
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import REPOSITORY, Installation, as_rows
 
@@ -50,7 +50,7 @@ def test_duckdb_1_4_opens_every_file_that_a_run_writes(
 ) -> None:
     world.book()
     installation.run(api)
-    monkeypatch.setattr(publish, "_is_mostly_free", lambda _: True)
+    monkeypatch.setattr(backend, "needs_compaction", lambda *_: True)
     world.book()
     assert installation.run(api).outcome == "succeeded"  # compacts the warehouse
     assert installation.command("backup", "--to", str(installation.folder / "backup")).returncode == 0
@@ -69,7 +69,7 @@ def test_new_and_rewritten_files_have_small_blocks(
     rewrite(installation.warehouse, "v1.0.0")
     assert block_bytes(installation.warehouse) == 262_144
 
-    monkeypatch.setattr(publish, "_is_mostly_free", lambda _: True)
+    monkeypatch.setattr(backend, "needs_compaction", lambda *_: True)
     assert installation.run(api).outcome == "succeeded"
 
     assert block_bytes(installation.warehouse) == block_bytes(installation.published) == 65_536
