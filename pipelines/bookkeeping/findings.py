@@ -68,8 +68,11 @@ _DELETE_ALL = """
     delete from sendcloud.pickup_checks;
     delete from sendcloud.pickup_loads_checked;
 """
-_NOTE_ALL = "insert into sendcloud.pickup_loads_checked select distinct _dlt_load_id from sendcloud.pickups"
-_NOTE_LOADS = "insert into sendcloud.pickup_loads_checked select unnest($loads)"
+# On PostgreSQL, readers and checks see a load only if its states are recorded (destinations/postgres/publish.py).
+_NOTE_ALL = """
+    insert into sendcloud.pickup_loads_checked select distinct _dlt_load_id from sendcloud.pickup_states_recorded
+"""
+_NOTE_LOADS = f"{_NOTE_ALL} where _dlt_load_id in (select unnest($loads))"
 _INSERT_FOUND = """
     insert into sendcloud.pickup_findings select account, id, check_name, new_word, due_at from found_pickups
 """
