@@ -12,15 +12,8 @@ from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 
-from pipelines.analytics.checks import (
-    MAX_VALUES,
-    WORD,
-    CheckResult,
-    check_files,
-    is_must_pass,
-    is_per_pickup,
-    run_checks,
-)
+from pipelines.analytics import checks
+from pipelines.analytics.checks import CheckResult, check_files, run_checks
 from pipelines.analytics.views import SQL, query_of
 from pipelines.destinations.base import Session
 from sources.sendcloud.reading.clocks import machine_time
@@ -115,14 +108,16 @@ def check_pickups(
         return run_checks(everything)
     own = _by_session(session, accounts)
     everything.execute(_CREATE_TEMPORARY)
-    kept = frozenset[str]() if checks_all else frozenset.intersection(*map(kept_checks, own))
+    kept_by_session = [frozenset[str]() if checks_all else kept_checks(one) for one in own]
+    kept = frozenset.intersection(*kept_by_session)
     changed = _note_changed(everything, own, unchecked) if kept else None
     if changed is None or changed > MAX_CHANGED:
         results = run_checks(everything)
         _keep_all(everything, own, results)
         return results
     if changed:
-        _keep_changed(session.for_checks(accounts, "changed_pickups"), own, kept)
+        # a check that only some sessions keep is run for all pickups, but must stay up to date in these sessions
+        _keep_changed(session.for_checks(accounts, "changed_pickups"), own, frozenset.union(*kept_by_session))
     for one in own:
         if unchecked[one]:
             one.execute(_NOTE_LOADS, {"loads": list(unchecked[one])})
@@ -163,7 +158,7 @@ def _checks_digest() -> str:
 
 
 def _per_pickup() -> list[Path]:
-    return [path for path in check_files() if is_per_pickup(path)]
+    return [path for path in check_files() if checks.is_per_pickup(path)]
 
 
 def _note_changed(everything: Session, own: Iterable[Session], unchecked: Mapping[Session, Sequence[str]]) -> int:
@@ -219,7 +214,7 @@ def _find_all(everything: Session, path: Path, results: Sequence[CheckResult]) -
 
 def _found_by(path: Path) -> str:
     sql = query_of(path)
-    word = "cast(new_word as text)" if WORD in sql else "cast(null as text)"
+    word = "cast(new_word as text)" if checks.WORD in sql else "cast(null as text)"
     return f"""
         insert into found_pickups
         select account, id, '{path.stem}', {word}, cast(null as timestamptz) from ({sql}
@@ -237,11 +232,11 @@ def _insert_found(own: Mapping[Session, Sequence[str]]) -> None:
 
 
 def _kept_results(session: Session, kept: Collection[str]) -> Iterator[CheckResult]:
-    must_pass = {path.stem for path in _per_pickup() if is_must_pass(path)}
+    must_pass = {path.stem for path in _per_pickup() if checks.is_must_pass(path)}
     found = [row for row in session.execute(_COUNTS).fetchall() if row[0] in kept]
     for (name, account), group in groupby(found, key=lambda row: row[:2]):
         words, counts = zip(*(row[2:] for row in group), strict=True)
-        values = [word for word in words if word is not None][:MAX_VALUES]  # in the order of the database
+        values = [word for word in words if word is not None][: checks.MAX_VALUES]  # in the order of the database
         yield CheckResult(name, account, sum(counts), name in must_pass, values)
 
 

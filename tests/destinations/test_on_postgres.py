@@ -16,11 +16,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipelines import run, run_accounts
 from pipelines.bookkeeping import findings
 from pipelines.destinations.naming import account_dataset
 from pipelines.errors import DestinationError
 from pipelines.warehouse import read
+from sources.sendcloud.reading.clocks import simulated_machine_clock
 from sources.sendcloud.sandbox import Sandbox, World, serve
+from tests.support.accounts import configure, serving
 from tests.support.destinations import POSTGRES
 from tests.support.installation import Installation, as_rows
 from tests.support.postgres_database import address as address
@@ -95,6 +98,29 @@ def test_next_run_reports_a_row_that_another_program_duplicated(
 
     assert receipt.checks_failed["unique_key"] == 1
     assert receipt.exit_code == 1
+
+
+def test_a_check_that_only_one_account_keeps_stays_up_to_date(
+    installation: Installation, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a check finds more than one pickup of an account, its findings for that account are not kept."""
+    monkeypatch.setattr(findings, "MAX_KEPT", 1)
+    worlds = {name: World(clock=NOW) for name in ("north", "south")}
+    for status in ("Lost", "Found"):
+        worlds["north"].book(pickup_status=status)
+    worlds["south"].book()
+    with serving(worlds) as apis, simulated_machine_clock(lambda: NOW):
+        configure(installation, apis)
+        for name in worlds:
+            run(installation.folder, account=name)
+        kept = "select count(*) from sendcloud_of_{}.pickup_checks"
+        assert ask(kept.format("south"))[0][0] == ask(kept.format("north"))[0][0] + 1
+        worlds["south"].book(pickup_status="Lost")
+        together = {receipt.account: receipt.checks_failed for receipt in run_accounts(installation.folder)}
+        worlds["south"].book()
+
+        assert together == {"north": {"known_statuses": 2}, "south": {"known_statuses": 1}}
+        assert run(installation.folder, account="south").checks_failed == {"known_statuses": 1}
 
 
 @pytest.mark.parametrize("kind", ["table", "view"])
