@@ -162,7 +162,7 @@ def test_damage_in_rows_that_no_run_reads_is_never_published(shop: Installation,
 
 
 def test_a_file_that_another_program_holds_is_not_taken_for_damaged(shop: Installation, api: Sandbox) -> None:
-    hold = f"import duckdb, sys; c = duckdb.connect({str(shop.warehouse)!r}); print(); sys.stdin.read()"
+    hold = f"import duckdb, sys; c = duckdb.connect({str(shop.warehouse)!r}); print(flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout
