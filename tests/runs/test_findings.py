@@ -53,6 +53,18 @@ def died(*_: Any, **__: Any) -> None:
     raise Died
 
 
+def load_a_lost_pickup_and_die(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.run(api)
+    world.advance(hours=1)
+    world.book(pickup_status="Lost")
+    with monkeypatch.context() as patched:
+        patched.setattr(attempt, "finalize_run", died)
+        with pytest.raises(Died):
+            installation.run(api)
+
+
 def cannot_publish(*_: Any, **__: Any) -> None:
     raise OSError("disk full")
 
@@ -158,13 +170,7 @@ def test_what_a_run_loaded_before_it_died_is_checked_by_the_next_run(
     installation: Installation, world: World, api: Sandbox, place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run dies after its load. The third run dies too, after it has recorded the states of that load."""
-    installation.run(api)
-    world.advance(hours=1)
-    world.book(pickup_status="Lost")
-    with monkeypatch.context() as patched:
-        patched.setattr(attempt, "finalize_run", died)
-        with pytest.raises(Died):
-            installation.run(api)
+    load_a_lost_pickup_and_die(installation, world, api, monkeypatch)
     world.book(carrier="owl_post")
     with monkeypatch.context() as patched:
         patched.setattr(*place, died)
@@ -178,13 +184,7 @@ def test_what_a_crashed_run_loaded_is_checked_although_the_api_is_down(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL, readers see the pickup only after the next run that receives a page."""
-    installation.run(api)
-    world.advance(hours=1)
-    world.book(pickup_status="Lost")
-    with monkeypatch.context() as patched:
-        patched.setattr(attempt, "finalize_run", died)
-        with pytest.raises(Died):
-            installation.run(api)
+    load_a_lost_pickup_and_die(installation, world, api, monkeypatch)
     api.fault(faults.status(503))
     with pytest.raises(Unavailable):
         installation.run(api, request_max_attempts=1)

@@ -6,9 +6,9 @@
 -- Grouping ten million keys takes a second and a gigabyte of memory, so the check skips an account whose counts add up.
 -- The counts add up if the previous run left no duplicates, and this run's count is the previous run's count plus this
 -- run's new keys. The rows are counted by account only if the last counts of all accounts don't add up to the number of
--- rows in the table, which DuckDB knows without reading any row. After a sweep, the check always groups the keys. The check also groups the keys after a
--- crashed run that had loaded rows, because then the counts don't add up. Runs are ordered by run number, which doesn't
--- depend on any clock.
+-- rows in the table, which DuckDB knows without reading any row. After a sweep, the check always groups the keys. The
+-- check also groups the keys after a crashed run that had loaded rows, because then the counts don't add up. Runs are
+-- ordered by run number, which doesn't depend on any clock.
 with newest as (
     select
         account,
