@@ -89,6 +89,14 @@ def test_no_page_tells_to_delete_the_data(page: Path) -> None:
     assert {words.lower() for words in advice} <= {"never delete"}
 
 
+def test_every_page_is_in_the_contents_of_the_built_documentation() -> None:
+    contents = re.findall(r"```\{toctree\}\n(.*?)```", TEXT[DOCS / "index.md"], re.DOTALL)
+    listed = [line for block in contents for line in block.splitlines() if line and not line.startswith(":")]
+    pages = [str(page.relative_to(DOCS).with_suffix("")) for page in DOCS.rglob("*.md")]
+
+    assert sorted(listed) == sorted(page for page in pages if page != "index")
+
+
 def test_the_readme_is_short() -> None:
     readme = TEXT[ROOT / "README.md"]
     assert len(readme.splitlines()) <= 120
