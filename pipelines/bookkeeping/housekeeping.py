@@ -20,6 +20,7 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
+_EARLIER_RECEIPT = "select 1 from sendcloud.pickup_runs where run_id not in (select unnest($these)) limit 1"
 # A receipt is as old as the later of its two times or, if that is still to come, as the receipts before it.
 # Some receipts are kept even if they are older than a year. They are needed for `pickups status`, the `as_of` of the
 # views and the comparison of API versions (loading/finalize.py).
@@ -106,9 +107,11 @@ def _prune_old_rows(connection: Session, receipts: Sequence[Receipt], now: datet
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     this_day = {"day": day, "next_day": day + timedelta(days=1)}
     ((receipts_of_the_day,),) = connection.execute(_RECEIPTS_OF_DAY, this_day).fetchall()
+    these = [receipt.run_id for receipt in receipts]
     if receipts_of_the_day > len(receipts):  # this query adds 1 ms to every run; pruning adds 75 ms once a day
         return
-    these = [receipt.run_id for receipt in receipts]
+    if not connection.execute(_EARLIER_RECEIPT, {"these": these}).fetchall():
+        return
     receipts_from = now - timedelta(days=get_setting("retention.receipt_days"))
     bookkeeping_from = now - timedelta(days=get_setting("retention.bookkeeping_days"))
     connection.execute("begin")

@@ -1,11 +1,13 @@
-"""Tests when existing views count as current: the same digest, or the views of a later version of this package."""
+"""Tests how views are created, and when existing ones count as current: by their digest, or as a later version's."""
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from pipelines.analytics import views
 from pipelines.dialects import DUCKDB
+from tests.support.by_hand import TABLES
 
 DIGEST = views._current_digest(DUCKDB)
 
@@ -35,3 +37,24 @@ def test_views_of_a_later_version_are_current_and_a_candidate_comes_before_its_r
 
 def test_views_without_a_version_are_not_current() -> None:
     assert not views.views_are_current({path.stem: "One row per pickup." for path in views.view_files()}, DUCKDB)
+
+
+def test_no_placeholder_is_left_and_every_view_is_the_one_that_its_file_defines() -> None:
+    in_order, ours = duckdb.connect(), duckdb.connect()
+    for connection in (in_order, ours):
+        connection.execute(TABLES)
+    in_order.execute("create schema analytics")
+    for path in views.view_files():
+        in_order.execute(f"create view analytics.{path.stem} as {views.query_of(path)}")
+
+    views.create_views(ours)
+
+    assert _definitions(ours) == _definitions(in_order)
+
+
+def _definitions(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
+    found = "select view_name, sql from duckdb_views() where schema_name = 'analytics' order by view_name"
+    kinds = (
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'analytics' order by all"
+    )
+    return connection.execute(found).fetchall() + connection.execute(kinds).fetchall()

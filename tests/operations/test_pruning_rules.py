@@ -119,18 +119,29 @@ def test_a_run_never_prunes_its_own_receipt(session: DuckDBSession) -> None:
 
 def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:
     """dlt restores the state of the completed load with the highest id, for each pipeline."""
-    old = NOW - timedelta(days=90)
+    add_states(session, ("north", "1", 0), ("north", "2", 0), ("south", "3", 0), ("south", "4", 1))  # 4: not completed
 
-    def add(pipeline: str, load: str, status: int, at: datetime) -> None:
-        session.execute("insert into sendcloud._dlt_loads values (?, ?, ?, 'hash')", [at, load, status])
-        session.execute("insert into sendcloud._dlt_pipeline_state values (?, ?, ?)", [at, pipeline, load])
+    prune_after(session, receipt("yesterday", 1), receipt("now", 0))
 
-    add("north", "1", 0, old)
-    add("north", "2", 0, old)
-    add("south", "3", 0, old)
-    add("south", "4", 1, old)  # not completed
+    assert states(session) == ["2", "3"]
+
+
+def test_the_first_run_of_all_prunes_nothing(session: DuckDBSession) -> None:
+    add_states(session, ("north", "1", 0), ("north", "2", 0))
 
     prune_after(session, receipt("now", 0))
 
-    loads = session.execute("select _dlt_load_id from sendcloud._dlt_pipeline_state order by 1").fetchall()
-    assert loads == [("2",), ("3",)]
+    assert states(session) == ["1", "2"]
+
+
+def add_states(session: DuckDBSession, *pipelines_loads_and_statuses: tuple[str, str, int]) -> None:
+    """Adds states that dlt stored ninety days ago, and their loads."""
+    old = NOW - timedelta(days=90)
+    for pipeline, load, status in pipelines_loads_and_statuses:
+        session.execute("insert into sendcloud._dlt_loads values (?, ?, ?, 'hash')", [old, load, status])
+        session.execute("insert into sendcloud._dlt_pipeline_state values (?, ?, ?)", [old, pipeline, load])
+
+
+def states(session: DuckDBSession) -> list[str]:
+    found = session.execute("select _dlt_load_id from sendcloud._dlt_pipeline_state order by 1").fetchall()
+    return [load for (load,) in found]

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from pipelines.analytics.views import create_views
 from pipelines.destinations.delta.tables import DeltaTables
 from pipelines.destinations.duckdb.session import DuckDBSession
 from pipelines.destinations.migrations import current_columns
@@ -159,7 +160,8 @@ class DeltaSession(DuckDBSession):
                 if account.has_table(name):
                     found.setdefault(name, []).append(f'select * from "{dataset}".sendcloud.{name}')  # noqa: S608
         _create_views(checked, found)
-        return checked.for_checks(accounts)
+        create_views(checked)
+        return checked
 
 
 def attach_published(connection: DuckDBSession, tables: DeltaTables) -> None:
