@@ -105,19 +105,24 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
 VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
 EARLIER = ", ".join(f"{name} - to_hours(number // 1000) - interval 1100 days as {name}" for name in INSTANTS)
+# As a schedule leaves them: the pickups of each hour were loaded by a run of their own.
+HOURLY_LOADS = "cast(1700000000 - number // 1000 * 3600 as text) || '.5' as _dlt_load_id"
 GROW = f"""
     begin;
     create temp table kinds as
         select *, row_number() over () - 1 as place from sendcloud.pickups limit 1000;
     create temp table grown as
         select kinds.* exclude (place) replace (
-            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, {EARLIER}
+            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, {EARLIER}, {HOURLY_LOADS}
         )
         from range($rows) as numbers(number) join kinds on place = number % 1000;
     insert into sendcloud.pickups by name select * from grown;
     insert into sendcloud.pickup_status_history
         select account, id, pickup_status, cancelled_at, pickup_from, pickup_until, created_at, _dlt_load_id
         from grown;
+    insert into sendcloud.pickup_states_recorded
+        select distinct _dlt_load_id from grown
+        where _dlt_load_id not in (select _dlt_load_id from sendcloud.pickup_states_recorded);
     update sendcloud.pickup_runs set rows_in_table = rows_in_table + $rows;
     drop table grown;
     drop table kinds;

@@ -1,4 +1,4 @@
-"""Tests that `read` returns the newest rows, whatever connections to the published file the process keeps open."""
+"""Tests reads and runs in a process that keeps connections to the files open: reads return the newest rows."""
 
 from __future__ import annotations
 
@@ -97,3 +97,24 @@ def test_a_reader_can_not_write(installation: Installation, world: World, api: S
 
     with reading(installation.published) as connection, pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("delete from sendcloud.pickups")
+
+
+def test_a_run_uses_one_thread_and_leaves_a_connection_of_the_process_as_it_was(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    world.book()
+    installation.loaded(api)
+    during: list[int] = []
+
+    def threads() -> int:
+        ((number,),) = own.execute("select current_setting('threads')").fetchall()
+        return int(number)
+
+    with duckdb.connect(str(installation.warehouse)) as own:
+        own.execute("set threads = 3")
+        world.book()
+        installation.run(api, on_progress=lambda *_: during.append(threads()))
+        after = threads()
+
+    assert set(during) == {1}
+    assert after == 3
