@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from types import ModuleType
 
@@ -14,6 +15,8 @@ UNNEEDED = (
     "pyarrow.dataset",  # Imported by duckdb to test whether an Arrow table is a dataset.
     "tornado",  # Imported by tenacity to support retries in tornado coroutines.
 )
+
+_exit_codes: list[int] = []
 
 
 class _Blocker:
@@ -34,24 +37,28 @@ def unblock() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Blocker)]
 
 
-def skip_collections_at_exit() -> None:
-    """Keeps Python from searching all objects for reference cycles when the process ends.
+def skip_teardown() -> None:
+    """Makes the process end without freeing its objects, if `note_exit_code` is called before the end.
 
-    Python would search the 80,000 objects of the imported modules several times, which took 0.8 s of CPU of the 3.9 s
-    of a run without changes (2026-11-29). Everything that must be written is closed before the exit.
+    Freeing the 80,000 objects of the imported modules takes Python 25 ms, and searching them for reference cycles took
+    0.8 s of CPU of the 3.9 s of a run without changes (2026-11-29). Everything that must be written is closed before
+    the exit. Functions that are registered with `atexit` after this call still run, and so do threads that Python waits
+    for.
     """
-    atexit.register(_freeze_objects)
+    atexit.register(_end)
 
 
-def _freeze_objects() -> None:
-    """Excludes all objects from the searches at exit, unless DuckDB's native module depends on them (2026-11-29).
+def note_exit_code(code: object) -> None:
+    """Keeps the exit code for `_end`. Python itself prints a code that is no number, and ends with code 1."""
+    if code is None or isinstance(code, int):
+        _exit_codes.append(code or 0)
 
-    Without the searches, DuckDB 1.5 releases its objects after Python has ended. Python 3.14 then aborts the process
-    with SIGABRT, although the command succeeded (duckdb-python, issue 531). DuckDB 2.0.0 prints `nanobind: leaked …`.
-    """
-    duckdb = sys.modules.get("_duckdb")
-    if duckdb is None or (sys.version_info < (3, 14) and duckdb.__version__.startswith("1.")):
-        gc.freeze()
+
+def _end() -> None:
+    if _exit_codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_codes[-1] & 0xFF)
 
 
 def block_unneeded() -> None:

@@ -33,14 +33,19 @@ def main(*, own_process: bool = False) -> None:
     """
     if own_process:
         streams.prepare_streams()
-        lean_imports.skip_collections_at_exit()
-    with json_logs.log_format(sys.argv):
-        try:
-            _run_command(own_process=own_process)
-        except (Exception, KeyboardInterrupt) as error:
-            from pipelines.cli.run_messages import report_error
+        lean_imports.skip_teardown()
+    try:
+        with json_logs.log_format(sys.argv):
+            try:
+                _run_command(own_process=own_process)
+            except (Exception, KeyboardInterrupt) as error:
+                from pipelines.cli.run_messages import report_error
 
-            sys.exit(report_error(error))
+                sys.exit(report_error(error))
+    except SystemExit as end:
+        if own_process:
+            lean_imports.note_exit_code(end.code)
+        raise
 
 
 def _run_command(*, own_process: bool) -> None:

@@ -1,34 +1,50 @@
-"""Tests how a command's process ends: Python's last searches may be skipped only where DuckDB allows it."""
+"""Tests how a command's process ends: at once, but not before everything that must still happen."""
 
 from __future__ import annotations
 
-import gc
+import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from pipelines import lean_imports
 from sources.sendcloud.sandbox import Sandbox, World
 from tests.support.installation import Installation
 
+ENDING = """
+import atexit, sys, threading, time
+from pipelines import lean_imports
+
+class Kept:
+    def __del__(self):
+        print("freed")
+
+def wait_and_print():
+    time.sleep(0.1)
+    print("the thread has ended")
+
+lean_imports.skip_teardown()
+atexit.register(print, "a library's function was called")
+threading.Thread(target=wait_and_print).start()
+kept = Kept()
+try:
+    sys.exit({code!r})
+except SystemExit as end:
+    lean_imports.note_exit_code(end.code)
+    raise
+"""
+HAPPENED = "the thread has ended\na library's function was called\n"
+
 
 @pytest.mark.parametrize(
-    ("python", "duckdb", "is_skipped"),
-    [((3, 13), "1.5.5", True), ((3, 14), "1.5.5", False), ((3, 13), "2.0.0", False), ((3, 14), None, True)],
-    ids=["DuckDB 1", "Python 3.14 aborts", "DuckDB 2.0.0 prints leaks", "no DuckDB"],
+    ("code", "exit_code", "stdout", "stderr"),
+    [(3, 3, HAPPENED, ""), (None, 0, HAPPENED, ""), ("no number", 1, f"{HAPPENED}freed\n", "no number\n")],
 )
-def test_objects_are_searched_at_exit_if_duckdb_needs_it(
-    monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], duckdb: str | None, is_skipped: bool
+def test_a_process_frees_no_objects_but_waits_for_threads_and_for_what_libraries_registered(
+    code: int | str | None, exit_code: int, stdout: str, stderr: str
 ) -> None:
-    calls: list[str] = []
-    monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
-    monkeypatch.setattr(sys, "version_info", python)
-    monkeypatch.setitem(sys.modules, "_duckdb", SimpleNamespace(__version__=duckdb) if duckdb else None)
+    done = subprocess.run([sys.executable, "-c", ENDING.format(code=code)], capture_output=True, text=True, check=False)
 
-    lean_imports._freeze_objects()
-
-    assert calls == ["freeze"] * is_skipped
+    assert (done.returncode, done.stdout, done.stderr) == (exit_code, stdout, stderr)
 
 
 @pytest.mark.slow
