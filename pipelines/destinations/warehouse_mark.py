@@ -71,13 +71,16 @@ def read_mark(session: Session, where: str) -> WarehouseMark | None:
     Raises:
         NewerLayout: a newer version of this program wrote the tables.
     """
-    if not {"layout_version", "program_version"} <= set(session.columns(MARK_TABLE)):
+    columns = session.columns(MARK_TABLE)
+    if not {"layout_version", "program_version"} <= set(columns):
         return None  # the table is missing or belongs to somebody else; the ownership check reports the second case
+    known = [name for name in _COLUMNS if name in columns]
     for layout, program in session.execute(_LAYOUT).fetchall():
         if layout > LAYOUT_VERSION:
             raise NewerLayout(where, layout, LAYOUT_VERSION, program)
-        (facts,) = session.sql(f"select * from sendcloud.{MARK_TABLE}").to_arrow_table().to_pylist()  # noqa: S608
-        return WarehouseMark(**{name: value for name, value in facts.items() if name in _COLUMNS})
+        # an Arrow table would be shorter, but importing Arrow takes 18 ms of each command that reads (2026-11-30)
+        (facts,) = session.execute(f"select {', '.join(known)} from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608  # the names are constants
+        return WarehouseMark(**dict(zip(known, facts, strict=True)))
     return None
 
 
