@@ -86,8 +86,8 @@ _PRUNE_RECORDED = """
 def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
     """Deletes unneeded rows that are older than `[retention]` allows, once a day and in a separate transaction.
 
-    Does nothing if the run received no page from the API. If pruning fails, nothing is deleted, and the first run on
-    the next day tries again.
+    Does nothing if the run received no page from the API, or if there are no earlier receipts. If pruning fails,
+    nothing is deleted, and the first run on the next day tries again.
 
     Args:
         connection: a session that can access the tables of the accounts in `receipts`.
