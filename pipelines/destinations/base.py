@@ -35,7 +35,7 @@ class Session(Protocol):
         """
 
     def sql(self, query: str, /) -> Any:
-        """Returns the query's result, which has `to_arrow_table()` and, for large results, `to_arrow_reader(rows)`."""
+        """Returns a result with `to_arrow_table()`, and `to_arrow_reader(rows)`, to be read before anything else."""
 
     def register(self, name: str, rows: Any, /) -> Any:
         """Makes an Arrow table available to statements by name until the name is registered again."""

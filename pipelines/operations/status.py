@@ -168,16 +168,17 @@ def _read_published() -> list[dict[str, Any]]:
             # until the first run after an upgrade, receipts may have no run numbers
             has_numbers = "run_number" in connection.columns("pickup_runs")
             query = _STATUS_QUERY.format(number="coalesce(run_number, 0)" if has_numbers else "0")
-            accounts: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
+            names, rows = ["account", *_FACTS], connection.execute(query).fetchall()  # importing Arrow takes 18 ms
+            accounts: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
             oldest = dict(connection.execute(_OLDEST_QUERY).fetchall())
             for account in accounts:
                 account["oldest"] = oldest.get(account["account"])
             for name, table in _COUNTED.items():
                 count = f"select account, count(*) from sendcloud.{table} group by account"  # noqa: S608  # a constant
                 is_there = connection.columns(table)  # in a lake, the tables are views
-                rows = dict(connection.execute(count).fetchall()) if is_there else {}
+                counted = dict(connection.execute(count).fetchall()) if is_there else {}
                 for account in accounts:
-                    account[name] = rows.get(account["account"], 0)
+                    account[name] = counted.get(account["account"], 0)
             return accounts
     except NoData:
         return []

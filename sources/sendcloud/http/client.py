@@ -119,7 +119,7 @@ class Client:
 
         A server behind a proxy often does not know that clients use https, and returns links that begin with http.
         """
-        if not url.lstrip().lower().startswith("http:"):
+        if self._origin.startswith("http:") or not url.lstrip().lower().startswith("http:"):
             return url  # normalizing every link took 2 % of a first load of a million pickups (2026-11-29)
         secure = secure_link(normalize_url(url), self._origin)
         self.links_by_https += bool(secure)
