@@ -58,7 +58,8 @@ def forget_later_states(connection: Session, pipeline: str, load_id: str) -> Non
     """Deletes the pipeline's states with a later load id than the load that has just been completed.
 
     Such a state was stored while this machine's clock was ahead. dlt restores the state with the highest load id.
-    If it stayed, every run would start from that outdated state and read too much until the clock caught up.
+    Without the deletion, every run would restore this outdated state and read more than necessary, until the machine's
+    clock has passed the time of that load.
 
     dlt stores a state only if it has changed. If the completed load contains none, the latest state is still current,
     and nothing is deleted.

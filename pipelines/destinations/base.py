@@ -35,7 +35,7 @@ class Session(Protocol):
         """
 
     def sql(self, query: str, /) -> Any:
-        """Returns a result with `to_arrow_table()`, and `to_arrow_reader(rows)`, to be read before anything else."""
+        """Returns the result, with `to_arrow_table()` and `to_arrow_reader(rows)`; read it before the next query."""
 
     def register(self, name: str, rows: Any, /) -> Any:
         """Makes an Arrow table available to statements by name until the name is registered again."""

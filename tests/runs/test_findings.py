@@ -53,12 +53,17 @@ def died(*_: Any, **__: Any) -> None:
     raise Died
 
 
-def load_a_lost_pickup_and_die(
-    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_and_lose_a_pickup(installation: Installation, world: World, api: Sandbox) -> None:
+    """Runs once. An hour later, the API lists one more pickup, with a status that is not known."""
     installation.run(api)
     world.advance(hours=1)
     world.book(pickup_status="Lost")
+
+
+def load_a_lost_pickup_and_die(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_and_lose_a_pickup(installation, world, api)
     with monkeypatch.context() as patched:
         patched.setattr(attempt, "finalize_run", died)
         with pytest.raises(Died):
@@ -197,9 +202,7 @@ def test_what_an_older_version_loaded_is_checked(
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older version runs all checks, and keeps nothing."""
-    installation.run(api)
-    world.advance(hours=1)
-    world.book(pickup_status="Lost")
+    run_and_lose_a_pickup(installation, world, api)
     with monkeypatch.context() as patched:
         patched.setattr(
             findings, "check_pickups", lambda session, accounts, *_, **__: run_checks(session.for_checks(accounts))
