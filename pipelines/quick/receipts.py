@@ -6,7 +6,6 @@ requesting all pages.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -85,10 +84,9 @@ def _copy(warehouse: Path, published: Path) -> None:
 
     If one of them may be damaged, an ordinary run finds out and reports it.
     """
-    from pipelines.destinations.duckdb.blocks import find_damages
+    from pipelines.destinations.duckdb.blocks import copy_and_verify
 
     with replace_atomically(published) as fresh:
-        shutil.copyfile(warehouse, fresh)
-        damages = find_damages(fresh, published, may_be_shorter=True)
+        damages = copy_and_verify(warehouse, fresh, published, may_be_shorter=True)
         if damages.of_file or damages.of_earlier:
             raise OSError(f"{warehouse} or {published} may be damaged")

@@ -30,15 +30,20 @@ def test_a_checksum_is_the_one_worked_out_by_hand(checksum: Callable[[memoryview
     assert checksum(words(2**64 - 1)) == (2**64 - 0xBF58476D1CE4E5B9) ^ 0x1505  # -1 times the factor
 
 
+def filled(file: Path) -> Path:
+    """Creates a file with several blocks."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{file}' as filled ({blocks.NEW_FILE})")
+        connection.execute("create table filled.numbers as select hash(range) as number from range(60000)")
+        connection.execute("checkpoint filled")
+    return file
+
+
 @pytest.mark.parametrize("without_arrow", quick([False, True]))
 def test_each_changed_byte_of_a_file_of_duckdb_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_arrow: bool
 ) -> None:
-    file = tmp_path / "filled.duckdb"
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{file}' as filled ({blocks.NEW_FILE})")
-        connection.execute("create table filled.numbers as select hash(range) as number from range(20000)")
-        connection.execute("checkpoint filled")
+    file = filled(tmp_path / "filled.duckdb")
     if without_arrow:
         monkeypatch.delitem(sys.modules, "pyarrow")
     content = file.read_bytes()
@@ -47,3 +52,35 @@ def test_each_changed_byte_of_a_file_of_duckdb_is_found(
     for place in (3 * blocks.HEADER_BYTES + 9, 3 * blocks.HEADER_BYTES + blocks.BLOCK_BYTES + 40_000):
         file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         assert blocks.may_be_damaged(file)
+
+
+PLACES = [4096 + 9, 3 * blocks.HEADER_BYTES + 9, 3 * blocks.HEADER_BYTES + 5 * blocks.BLOCK_BYTES + 40_000]
+
+
+@pytest.mark.parametrize("place", quick(PLACES))
+def test_a_copy_is_complete_and_tells_which_file_is_damaged(tmp_path: Path, place: int) -> None:
+    good, damaged, copy = filled(tmp_path / "good.duckdb"), tmp_path / "damaged.duckdb", tmp_path / "copy"
+    content = good.read_bytes()
+    damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+
+    for source, earlier, found in (
+        (good, good, (False, False)),
+        (good, tmp_path / "missing", (False, False)),
+        (good, damaged, (False, True)),
+        (damaged, tmp_path / "missing", (True, False)),
+    ):
+        assert blocks.copy_and_verify(source, copy, earlier) == found
+        assert copy.read_bytes() == source.read_bytes()
+    assert blocks.copy_and_verify(damaged, copy, good).of_file
+    assert copy.read_bytes() == damaged.read_bytes()
+
+
+def test_a_copy_is_complete_if_the_file_ends_within_the_blocks(tmp_path: Path) -> None:
+    whole, cut, copy = filled(tmp_path / "whole.duckdb"), tmp_path / "cut.duckdb", tmp_path / "copy"
+    cut.write_bytes(whole.read_bytes()[: 3 * blocks.HEADER_BYTES + 2 * blocks.BLOCK_BYTES])
+
+    assert blocks.copy_and_verify(cut, copy, whole).of_file
+    assert blocks.copy_and_verify(cut, copy, whole, may_be_shorter=True) == (False, False)
+    assert copy.read_bytes() == cut.read_bytes()
+    assert blocks.copy_and_verify(whole, copy, cut) == (False, False)
+    assert copy.read_bytes() == whole.read_bytes()

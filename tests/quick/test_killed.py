@@ -19,7 +19,7 @@ MODULES: dict[str, Any] = {
     "digest_page": pages,
     "_insert": receipts,
     "_copy": receipts,
-    "find_damages": blocks,
+    "copy_and_verify": blocks,
     "record_and_publish": receipts,
     "write_record": repeat_run,
 }

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from pipelines import atomic_file
 from pipelines.bookkeeping import findings
 from pipelines.cli.main import main
 from pipelines.config.project import find_project, warehouse_path
-from pipelines.destinations.duckdb import backend
+from pipelines.destinations.duckdb import backend, blocks, publish
 from pipelines.loading import account_run, attempt, finalize
 
 PHASES: dict[str, tuple[Any, str]] = {
@@ -83,7 +82,8 @@ OF_THE_END = [
 def happen_at(instant: str, number: int, what: Callable[[], object], patch: Callable[..., object] = setattr) -> None:
     """Calls `what` when the run reaches `instant` for the `number`-th time (from 1), or every time if `number` is 0."""
     if instant == HALF:
-        patch(shutil, "copyfile", lambda source, target: _half_a_copy(Path(source), Path(target), what))
+        for module in (blocks, publish):
+            patch(module, "copy_and_verify", partial(_half_a_copy, what, blocks.copy_and_verify))
         return
     side, name = instant.split(" ", 1)
     owner, attribute = (PHASES | DEEPER)[name]
@@ -105,11 +105,13 @@ def happen_at(instant: str, number: int, what: Callable[[], object], patch: Call
     patch(owner, attribute, watched)
 
 
-def _half_a_copy(source: Path, target: Path, what: Callable[[], object]) -> None:
+def _half_a_copy(
+    what: Callable[[], object], original: Callable[..., Any], source: Path, target: Path, *words: Any, **named: Any
+) -> Any:
     whole = source.read_bytes()
     target.write_bytes(whole[: len(whole) // 2])
     what()
-    target.write_bytes(whole)
+    return original(source, target, *words, **named)
 
 
 def die() -> None:

@@ -5,10 +5,14 @@ DuckDB itself verifies a block only when a statement reads it, so a run could pu
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
-from contextlib import ExitStack
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import cache, reduce
+from io import FileIO
 from operator import xor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +31,7 @@ HEADER_BYTES, WORD, WORD_BITS = 4096, struct.Struct("<Q"), 64
 # A file begins with three headers. In the last two headers, these fields follow the checksum.
 HEADER_FIELDS = struct.Struct("<8xQ16xQQ")
 MAGIC, VERSION_AT, WRITER_AT = b"DUCK", 12, 52
+CHUNK_BYTES = 262_144  # Copying 64 KiB at once takes a tenth longer (2026-11-30).
 FEW_WORDS = 64  # Calling Arrow takes longer than going through so few words in Python.
 FACTOR, SEED = 0xBF58476D1CE4E5B9, 5381  # DuckDB's checksum, unchanged from 1.0 to 2.0
 
@@ -69,41 +74,92 @@ def may_be_damaged(path: Path) -> bool:
     Raises:
         OSError: the file can't be read.
     """
-    return _find_damages(path).of_file
+    with path.open("rb", buffering=0) as file:
+        return _find_damages(file).of_file
 
 
-def find_damages(path: Path, earlier: Path, *, may_be_shorter: bool = False) -> Damages:
-    """Returns the same as `may_be_damaged`, and whether the earlier copy contains such a header or block.
+def copy_and_verify(source: Path, target: Path, earlier: Path, *, may_be_shorter: bool = False) -> Damages:
+    """Copies the file. Returns the same as `may_be_damaged`, and whether the earlier copy has such a header or block.
 
-    Blocks that are identical in both files are not verified, because a comparison takes only a third as long (2026-11).
-    In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29). With
-    `may_be_shorter`, the file may end after any block, because DuckDB has just written it in this process.
+    Blocks that are identical in the earlier copy are not verified, because a comparison takes only a third as long
+    (2026-11). In the earlier copy, only what differs from the file is verified, because that takes 1 ms (2026-11-29).
+
+    Args:
+        source: the file to copy. No process may be writing to this file.
+        target: the copy. It is complete even if the file is damaged.
+        earlier: an earlier copy, which may be missing.
+        may_be_shorter: whether the file may end after any block, because DuckDB has just written it in this process.
 
     Raises:
-        OSError: a file can't be read.
+        OSError: a file can't be read or written.
     """
-    return _find_damages(path, earlier, may_be_shorter=may_be_shorter)
-
-
-def _find_damages(path: Path, earlier_copy: Path | None = None, *, may_be_shorter: bool = False) -> Damages:
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
-        earlier = stack.enter_context(earlier_copy.open("rb")) if earlier_copy and earlier_copy.is_file() else None
-        headers = [file.read(HEADER_BYTES) for _ in range(3)]
-        before = [earlier.read(HEADER_BYTES) for _ in range(3)] if earlier else []
-        if not all(map(_is_intact, headers)):
-            return Damages(of_file=True, of_earlier=False)
-        is_earlier_bad = not all(map(_is_intact, before))
-        _, blocks, size = HEADER_FIELDS.unpack_from(max(headers[1:], key=_iteration))
-        for _ in range(blocks):
-            block, old = file.read(size), earlier.read(size) if earlier else None
-            if block == old and len(block) == size:
-                continue
-            is_earlier_bad = is_earlier_bad or (bool(old) and not _is_intact(old or b"", size))
-            # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
-            if not _is_intact(block, size):
-                return Damages(block != b"" or not (may_be_shorter or old == b""), is_earlier_bad)
-        return Damages(of_file=False, of_earlier=is_earlier_bad)
+        file = stack.enter_context(source.open("rb", buffering=0))
+        old = stack.enter_context(earlier.open("rb", buffering=0)) if earlier.is_file() else None
+        with target.open("wb", buffering=0) as copy:
+            changed = _copy(file, copy, old)
+        return _find_damages(file, old, changed, may_be_shorter=may_be_shorter)
+
+
+def _copy(file: FileIO, copy: FileIO, earlier: FileIO | None) -> list[int]:
+    """Copies the file. Returns the offsets of all chunks that are not in the earlier copy too, and of the last chunk.
+
+    Copying and comparing in one pass, into space that is reserved and through buffers that are used again, takes 0.15 s
+    for ten million pickups (450 MB). `shutil.copyfile` and a comparison take 0.24 s (2026-11-30).
+    """
+    content, old, changed, offset = bytearray(CHUNK_BYTES), bytearray(CHUNK_BYTES), [], 0
+    with suppress(AttributeError, OSError):  # not every system can reserve space; writing reports a full disk
+        os.posix_fallocate(copy.fileno(), 0, os.fstat(file.fileno()).st_size)
+    while (size := file.readinto(content)) == CHUNK_BYTES:
+        _write(copy, memoryview(content))
+        if not (earlier and earlier.readinto(old) == size and content == old):
+            changed.append(offset)
+        offset += size
+    _write(copy, memoryview(content)[:size])
+    return [*changed, offset]
+
+
+def _write(file: FileIO, content: memoryview) -> None:
+    while content:
+        content = content[file.write(content) :]
+
+
+def _find_damages(
+    file: FileIO, earlier: FileIO | None = None, changed: Sequence[int] | None = None, *, may_be_shorter: bool = False
+) -> Damages:
+    """Returns what `copy_and_verify` returns. If `changed` is given, all other chunks are as in the earlier copy."""
+    headers = [_read(file, number * HEADER_BYTES) for number in range(3)]
+    before = [_read(earlier, number * HEADER_BYTES) for number in range(3)] if earlier else []
+    if not all(map(_is_intact, headers)):
+        return Damages(of_file=True, of_earlier=False)
+    is_earlier_bad = not all(map(_is_intact, before))
+    _, blocks, size = HEADER_FIELDS.unpack_from(max(headers[1:], key=_iteration))
+    for start in _starts_of_blocks(file, blocks, size, changed):
+        block, old = _read(file, start, size), _read(earlier, start, size) if earlier else b""
+        if block == old and len(block) == size:
+            continue
+        is_earlier_bad = is_earlier_bad or (bool(old) and not _is_intact(old, size))
+        # DuckDB truncates free blocks at the end of the file, but does not update the block count in the header
+        if not _is_intact(block, size):
+            return Damages(block != b"" or not (may_be_shorter or old == b""), is_earlier_bad)
+    return Damages(of_file=False, of_earlier=is_earlier_bad)
+
+
+def _starts_of_blocks(file: FileIO, blocks: int, size: int, changed: Sequence[int] | None) -> list[int]:
+    """Returns the offsets of the blocks in the changed chunks, or of all blocks, and of the first missing block."""
+    starts, end = range(3 * HEADER_BYTES, 3 * HEADER_BYTES + blocks * size, size), os.fstat(file.fileno()).st_size
+    number = bisect_left(starts, end)
+    present, missing = starts[:number], starts[number : number + 1]
+    if changed is None:
+        return [*present, *missing]
+    chunks = {offset // CHUNK_BYTES for offset in changed}
+    in_them = [one for one in present if one // CHUNK_BYTES in chunks or (one + size - 1) // CHUNK_BYTES in chunks]
+    return [*in_them, *missing]
+
+
+def _read(file: FileIO, start: int, size: int = HEADER_BYTES) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _iteration(header: bytes) -> int:

@@ -5,7 +5,6 @@ DuckDB lets either one process write to a file or several processes read it. Not
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import duckdb
 
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
-from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, find_damages, read_format
+from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, copy_and_verify, read_format
 from pipelines.destinations.duckdb.contents import find_damage, read_contents
 from pipelines.destinations.duckdb.replacement import log_of
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database, quote_path
@@ -64,9 +63,7 @@ def publish(warehouse: Path, published: Path) -> str | None:
             connection.execute("checkpoint")
     try:
         with replace_atomically(published) as fresh:
-            # copyfile lets the kernel copy the data; reading and writing it would take four times as long (2026-11)
-            shutil.copyfile(warehouse, fresh)
-            damages = find_damages(fresh, published)
+            damages = copy_and_verify(warehouse, fresh, published)
             if damages.of_file:  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
             return find_damage(published) if damages.of_earlier and published.stat().st_size else None
