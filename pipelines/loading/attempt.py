@@ -133,10 +133,10 @@ def _load_all(ready: Sequence[AccountRun], publisher: EarlyPublisher, backend: B
     accounts = [part.receipt.account for part in parts]
     try:
         backend.prepare(accounts)
-        backend.write_mark()
         # The whole run shares one connection. Opening a connection 8 times would take a tenth of the time of a run
         # without changes (2026-11).
         with backend.session() as session:
+            backend.write_mark()
             last: dict[str, LastRun] = {}
             for own in dict.fromkeys(map(session.for_account, accounts)):
                 migrate(own)

@@ -13,7 +13,9 @@ from pipelines.destinations.base import DATASET, Session
 from pipelines.errors import IdMismatch
 from pipelines.loading.concurrency import OpenSession
 from sources.sendcloud import ReadStats
-from sources.sendcloud.records.tables import INSTANT, ROW_SCHEMA
+from sources.sendcloud.records.tables import INSTANT, ROW_SCHEMA, are_descending
+
+MIN_ROWS_TO_LOOK_UP = 10_000
 
 
 class ListedRows(NamedTuple):
@@ -78,12 +80,24 @@ class ChangeDetector:
             own.register("listed", rows)
             if self.stats.api_version_before:
                 _check_ids(own, self.stats)
-            found = own.sql(_CHANGED_ROWS).to_arrow_table()
+            found = own.sql(_CHANGED_ROWS if _may_be_stored(own, rows) else _NEW_ROWS).to_arrow_table()
         self.new += _count_ids(found.filter(found["is_new"]))
         self.changed += found["is_new"].to_pylist().count(False)
         self.unchanged += rows.num_rows - found.num_rows
         self.cancelled += _count_cancelled(found, self.stats.new_from)
         return ListedRows(rows, found.select(["id"]), creates_table=False)
+
+
+def _may_be_stored(connection: Session, rows: pa.Table) -> bool:
+    """Returns False if the table has none of the listed pickups, as for every package of a first load.
+
+    The comparison takes 60 ms for 200,000 new rows, and this query 10 ms (2026-11-30). Few rows are not looked up,
+    because most of an ordinary run's rows are stored.
+    """
+    if rows.num_rows < MIN_ROWS_TO_LOOK_UP:
+        return True
+    ((is_stored,),) = connection.execute(_IS_ANY_STORED).fetchall()
+    return bool(is_stored)
 
 
 def _check_ids(connection: Session, stats: ReadStats) -> None:
@@ -111,7 +125,10 @@ def _count_ids(rows: pa.Table) -> int:
     """Returns the number of distinct ids.
 
     If an id occurs twice, the table gains more rows than this count. The `unique_key` check detects the difference.
+    Counting 100,000 distinct ids takes 19 ms, and finding out that they are in order 0.4 ms (2026-11-30).
     """
+    if are_descending(rows["id"]):
+        return int(rows.num_rows)
     return int(pc.count_distinct(rows["id"]).as_py())
 
 
@@ -148,6 +165,16 @@ _ID_MISMATCHES = f"""
         )
     limit 1
 """  # noqa: S608  # the inserted names are constants
+_IS_ANY_STORED = f"""
+    select exists (
+        select 1 from listed join {DATASET}.pickups as stored
+            on stored.account = listed.account and stored.id = listed.id
+    )
+"""  # noqa: S608  # the inserted name is a constant
+_NEW_ROWS = f"""
+    select id, created_at, true as is_new, {_IS_CANCELLED.format("listed")} as newly_cancelled
+    from listed
+"""  # noqa: S608  # as above
 _CHANGED_ROWS = f"""
     select listed.id,
            listed.created_at,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.loading import change_detection
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.installation import Installation, as_rows, as_sent
 from tests.support.walking import walked, walked_here
@@ -57,6 +58,27 @@ def test_a_pickup_cancelled_between_two_runs_becomes_cancelled(
 
     assert [row["pickup_status"] for row in installation.pickups()] == [as_sent("Cancelled")]
     assert (receipt.rows_new, receipt.rows_changed, receipt.rows_cancelled) == (0, 1, 1)
+
+
+def test_packages_of_only_new_pickups_are_not_compared_with_the_table(
+    installation: Installation, api: Sandbox, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison would fail in the first run, whose second package is looked up in the table of the first one."""
+    pickups = [world.book(created_at=NOW - days(20 - number)) for number in range(20)]
+    world.cancel(pickups[0])
+    monkeypatch.setattr(change_detection, "MIN_ROWS_TO_LOOK_UP", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(change_detection, "_CHANGED_ROWS", "select * from sendcloud.no_such_table")
+        first = installation.run(api, page_size=5, pages_per_package=2)
+    assert (first.rows_new, first.rows_changed, first.rows_unchanged, first.rows_cancelled) == (20, 0, 0, 0)
+    world.advance(hours=1)
+    world.cancel(pickups[-1])
+    world.cancel(world.book())
+
+    second = installation.run(api, page_size=5, pages_per_package=2)
+
+    assert (second.rows_new, second.rows_changed, second.rows_cancelled) == (1, 1, 2)
+    assert installation.pickups() == as_rows(world.records())
 
 
 def test_change_to_a_cancelled_pickup_does_not_count_as_a_new_cancellation(

@@ -135,14 +135,16 @@ def keep_latest(tables: Sequence[pa.Table]) -> pa.Table:
     A merge needs unique rows: dlt's upsert strategy keeps all duplicates in a batch, and the delete-insert strategy
     keeps an arbitrary duplicate.
     """
-    rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
-    if _are_descending(rows["id"]):  # as in a list without shifts, so the ids need not be collected
+    # Comparing and writing 200,000 rows in 400 chunks takes 45 ms longer; combining the chunks takes 5 ms (2026-11-30).
+    rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables]).combine_chunks()
+    if are_descending(rows["id"]):  # as in a list without shifts, so the ids need not be collected
         return rows
     last = dict(zip(rows["id"].to_pylist(), range(rows.num_rows), strict=True))
     return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
 
 
-def _are_descending(ids: pa.ChunkedArray) -> bool:
+def are_descending(ids: pa.ChunkedArray) -> bool:
+    """Returns whether each id is lower than the one before it."""
     every = ids.combine_chunks()
     return len(every) < 2 or pc.all(pc.greater(every[:-1], every[1:])).as_py()
 
