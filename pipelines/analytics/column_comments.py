@@ -1,4 +1,4 @@
-"""Describes the columns of the views inside the database, where SQL clients and BI tools show them."""
+"""Describes the views and their columns inside the database, where SQL clients and BI tools show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.analytics.views import SqlConnection
+from pipelines.analytics.views import SqlConnection, comment_on_view, view_comments
+from pipelines.dialects import DUCKDB
 
 DESCRIPTIONS = Path(__file__).parent / "columns.toml"
 
@@ -15,6 +16,21 @@ def column_descriptions() -> dict[str, dict[str, str]]:
     """Returns the description of each column, by view and column."""
     with DESCRIPTIONS.open("rb") as file:
         return tomllib.load(file)
+
+
+def describe_views(connection: SqlConnection) -> None:
+    """Describes all views in a DuckDB database, and their columns, in one transaction for each view.
+
+    Until a transaction ends, DuckDB keeps a copy of the view for each comment. In a single transaction, the comments
+    take 0.1 s and 40 MB; this way, they take half the time (duckdb 1.5.5, 2026-11-30). The comment on the view comes
+    last. If a run is killed before it, the views don't count as current, and the next run creates them again.
+    """
+    described = column_descriptions()
+    for view, comment in view_comments(DUCKDB).items():
+        connection.execute("begin")
+        comment_on_columns(connection, [(view, column) for column in described[view]])
+        comment_on_view(connection, view, comment)
+        connection.execute("commit")
 
 
 def comment_on_columns(connection: SqlConnection, columns: Iterable[tuple[str, str]] | None = None) -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipelines.analytics.column_comments import comment_on_columns
+from pipelines.analytics.column_comments import describe_views
 from pipelines.analytics.views import create_views, select_all
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database, quote_path
@@ -41,7 +41,7 @@ class Snapshot:
             self._session = stack.enter_context(open_database(IN_MEMORY))
             _copy_tables(source, self._session)
             create_views(self._session)
-            comment_on_columns(self._session)
+            describe_views(self._session)
             _close_doors(self._session, folder)
             self._stack = stack.pop_all()
 

@@ -2,11 +2,14 @@
 
 import pytest
 
-from pipelines.analytics.column_comments import column_descriptions, comment_on_columns
+from pipelines.analytics.column_comments import column_descriptions, comment_on_columns, describe_views
+from pipelines.analytics.views import views_are_current
+from pipelines.dialects import DUCKDB
 from tests.support.by_hand import pickup
 
 pytestmark = pytest.mark.duckdb2
 
+COMMENTS = "select view_name, comment from duckdb_views() where schema_name = 'analytics'"
 FOUND = "select table_name, column_name, comment from duckdb_columns() where schema_name = 'analytics'"
 
 
@@ -22,6 +25,16 @@ def test_descriptions_become_the_columns_comments(warehouse):
 
     described = column_descriptions()
     assert [row for row in con.execute(FOUND).fetchall() if row[2] != described[row[0]][row[1]]] == []
+
+
+def test_a_view_counts_as_current_only_after_its_columns_are_described(warehouse):
+    con = warehouse(pickup())
+    assert not views_are_current(dict(con.execute(COMMENTS).fetchall()), DUCKDB)
+
+    describe_views(con)
+
+    assert views_are_current(dict(con.execute(COMMENTS).fetchall()), DUCKDB)
+    assert con.execute(f"from ({FOUND}) where comment is null").fetchall() == []
 
 
 def test_only_the_given_columns_are_described_and_unknown_ones_are_left_out(warehouse):

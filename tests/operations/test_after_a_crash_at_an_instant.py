@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.analytics.column_comments import column_descriptions
+from pipelines.analytics.views import views_are_current
+from pipelines.dialects import DUCKDB
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick
-from tests.support.destinations import DESTINATION, ELSEWHERE
-from tests.support.installation import Installation, as_rows
+from tests.support.destinations import DESTINATION, ELSEWHERE, of_files
+from tests.support.installation import Installation, as_rows, rows_of
 from tests.support.instants import OF_EACH_PACKAGE, OF_THE_END
 from tests.support.invariants import differences, published_pickups, state_of, states_told
 from tests.support.templates import PAGES_OF_TEN, Templates
@@ -81,6 +84,23 @@ def test_next_run_recovers_a_first_load_killed_at_this_instant(
 
     assert differences(installation, world) == []
     assert states_told(installation.published) == expected_states(as_rows(world.records()))
+
+
+@of_files
+def test_next_run_describes_the_views_of_a_first_load_killed_before_it_did(
+    installation: Installation, world: World, api: Sandbox
+) -> None:
+    kill_at(installation, api, "entering describe the views")
+
+    installation.run(api, **PAGES_OF_TEN)
+
+    assert differences(installation, world) == []
+    ask = "select comment from duckdb_columns() where schema_name = 'analytics' and comment is not null"
+    described = [text for texts in column_descriptions().values() for text in texts.values()]
+    assert sorted(row["comment"] for row in rows_of(installation.published, ask)) == sorted(described)
+    ask = "select view_name, comment from duckdb_views() where schema_name = 'analytics'"
+    comments = {row["view_name"]: row["comment"] for row in rows_of(installation.published, ask)}
+    assert views_are_current(comments, DUCKDB)
 
 
 @pytest.mark.parametrize("instant", quick([*OF_A_PACKAGE, *AT_THE_END], only=(4, 7, 11)))

@@ -50,6 +50,7 @@ DEEPER: dict[str, tuple[Any, str]] = {
     "mark the package complete": (Load, "complete_package"),
     "put the package away": (LoadStorage, "complete_load_package"),  # entering: it is complete in the warehouse
     "check": (findings, "check_pickups"),  # leaving: inside the transaction of finalize_run, before its commit
+    "describe the views": (backend, "describe_views"),  # entering: the transaction of finalize_run is committed
     "write a receipt": (finalize, "write_receipt"),  # in the same transaction
     "rename": (atomic_file, "set_mode"),  # entering: the copy is complete
     "renamed": (Path, "replace"),  # leaving; only a `.new` file counts

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pipelines import atomic_file
+from pipelines.analytics.column_comments import describe_views
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.diagnose import file_findings
@@ -104,6 +105,8 @@ class DuckDBBackend:
     def session(self) -> Iterator[DuckDBSession]:
         with open_database(self.warehouse, names=self.names) as session, _one_thread(session):
             yield session
+            if session.has_new_views:  # not within the run's transaction, because that would take twice as long
+                describe_views(session)
 
     def has_transactions(self) -> bool:
         return True

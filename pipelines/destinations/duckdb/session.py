@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pipelines.analytics.column_comments import comment_on_columns
 from pipelines.analytics.views import create_views
 from pipelines.destinations.duckdb.blocks import read_format
 from pipelines.destinations.duckdb.filtered_views import create_checked_tables, create_filtered_views
@@ -43,6 +42,7 @@ class DuckDBSession:
         words: Mapping[str, str] | None = None,
     ) -> None:
         self.connection, self.names, self._words = connection, names, words or names.replacements()
+        self.has_new_views = False  # whether `for_checks` has created views, which lack their descriptions
 
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
         return self.connection.execute(rename_schemas(sql, self._words), parameters)
@@ -96,8 +96,8 @@ class DuckDBSession:
         """Creates the views. Returns this session, over all accounts, because excluding some would take longer."""
         if only:
             return create_checked_tables(self, only)
-        if create_views(self, existing=dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall())):
-            comment_on_columns(self)
+        existing = dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall())
+        self.has_new_views = create_views(self, existing=existing) or self.has_new_views
         return self
 
     def publish_account(self, account: str) -> None:
