@@ -104,27 +104,34 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
 
 VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
-EARLIER = ", ".join(f"{name} - to_hours(number // 1000) - interval 1100 days as {name}" for name in INSTANTS)
-# As a schedule leaves them: the pickups of each hour were loaded by a run of their own.
-HOURLY_LOADS = "cast(1700000000 - number // 1000 * 3600 as text) || '.5' as _dlt_load_id"
+# As a schedule leaves them: each 1,000 pickups were booked at any time of an hour, and loaded by a run at its end.
+SHIFTED = ", ".join(f"booked_at + (kinds.{name} - kinds.created_at) as {name}" for name in INSTANTS)
 GROW = f"""
     begin;
     create temp table kinds as
         select *, row_number() over () - 1 as place from sendcloud.pickups limit 1000;
+    create temp table places as
+        select number, number % 1000 as place,
+            newest_at - to_hours(number // 1000) as loaded_at,
+            loaded_at - to_microseconds(cast(hash(number) % 3600000000 as bigint)) as booked_at,
+            cast(1700000000 - number // 1000 * 3600 as text) || '.5' as load_id
+        from range($rows) as numbers(number)
+        cross join (select min(created_at) - interval 1100 days as newest_at from sendcloud.pickups);
     create temp table grown as
-        select kinds.* exclude (place) replace (
-            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, {EARLIER}, {HOURLY_LOADS}
-        )
-        from range($rows) as numbers(number) join kinds on place = number % 1000;
-    insert into sendcloud.pickups by name select * from grown;
+        select kinds.* exclude (place, {", ".join(INSTANTS)}) replace (
+            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, load_id as _dlt_load_id
+        ), {SHIFTED}, loaded_at
+        from places join kinds on kinds.place = places.place order by number;
+    insert into sendcloud.pickups by name select * exclude (loaded_at) from grown;
     insert into sendcloud.pickup_status_history
-        select account, id, pickup_status, cancelled_at, pickup_from, pickup_until, created_at, _dlt_load_id
+        select account, id, pickup_status, cancelled_at, pickup_from, pickup_until, loaded_at, _dlt_load_id
         from grown;
     insert into sendcloud.pickup_states_recorded
         select distinct _dlt_load_id from grown
         where _dlt_load_id not in (select _dlt_load_id from sendcloud.pickup_states_recorded);
     update sendcloud.pickup_runs set rows_in_table = rows_in_table + $rows;
     drop table grown;
+    drop table places;
     drop table kinds;
     commit;
 """
