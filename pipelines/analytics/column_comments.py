@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipelines.analytics.views import SqlConnection, comment_on_view, view_comments
@@ -28,25 +28,28 @@ def describe_views(connection: SqlConnection) -> None:
     described = column_descriptions()
     for view, comment in view_comments(DUCKDB).items():
         connection.execute("begin")
-        comment_on_columns(connection, [(view, column) for column in described[view]])
+        _comment(connection, {(view, column): text for column, text in described[view].items()})
         comment_on_view(connection, view, comment)
         connection.execute("commit")
 
 
-def comment_on_columns(connection: SqlConnection, columns: Iterable[tuple[str, str]] | None = None) -> None:
-    """Stores the descriptions as comments on the columns.
+def comment_on_columns(connection: SqlConnection, columns: Iterable[tuple[str, str]]) -> None:
+    """Stores the descriptions of these columns as their comments. Columns without a description are left out.
 
     Args:
         connection: a connection to the database. Its views exist.
-        columns: the views and columns to describe. By default, all of them. Columns without a description are left out.
+        columns: the views and columns to describe.
     """
     described = {
         (view, column): text for view, texts in column_descriptions().items() for column, text in texts.items()
     }
-    chosen = described if columns is None else [column for column in columns if column in described]
+    _comment(connection, {column: described[column] for column in columns if column in described})
+
+
+def _comment(connection: SqlConnection, texts: Mapping[tuple[str, str], str]) -> None:
     statements = [
-        f"comment on column analytics.{view}.{column} is '{described[view, column].replace(chr(39), chr(39) * 2)}'"
-        for view, column in chosen
+        f"comment on column analytics.{view}.{column} is '{text.replace(chr(39), chr(39) * 2)}'"
+        for (view, column), text in texts.items()
     ]
     if statements:
         connection.execute("; ".join(statements))

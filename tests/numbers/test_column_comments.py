@@ -21,7 +21,7 @@ def test_every_column_of_every_view_has_a_description_and_no_other_has(warehouse
 
 def test_descriptions_become_the_columns_comments(warehouse):
     con = warehouse(pickup())
-    comment_on_columns(con)
+    describe_views(con)
 
     described = column_descriptions()
     assert [row for row in con.execute(FOUND).fetchall() if row[2] != described[row[0]][row[1]]] == []
