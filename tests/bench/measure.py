@@ -23,6 +23,7 @@ WITH_PANDAS = " + pandas"
 NEEDS_PANDAS = ("pandas_by_hand",)
 ORDINARY = "ours, no quick runs"
 HOURLY = "ours, published hourly"
+INSTALLED_SCRIPT = "from pipelines.__main__ import start; start()"  # what `pickups` does after it is installed
 SETTINGS = {
     "SOURCES__SENDCLOUD__CREDENTIALS__PUBLIC_KEY": "public",
     "SOURCES__SENDCLOUD__CREDENTIALS__SECRET_KEY": "secret",
@@ -75,7 +76,7 @@ def words_of(contender: str, folder: Path, command: Sequence[str] = ("run",)) ->
     name, *options = contender.removesuffix(WITH_PANDAS).split()
     python = str(interpreter_of(contender))
     if name.startswith("ours"):
-        return [python, "-m", "pipelines", "--project-dir", str(folder), *command]
+        return [python, "-c", INSTALLED_SCRIPT, "--project-dir", str(folder), *command]
     return [python, str(CONTENDERS / f"{name}.py"), str(folder), *options]
 
 
