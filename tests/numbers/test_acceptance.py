@@ -50,6 +50,14 @@ def test_time_to_acceptance_is_from_the_booking_to_the_first_observation_of_an_a
     assert only(con, columns, "acceptance_times", OF_CARRIERS) == (close(3), close(6.8), close(7.88), 4, 4, 4)
 
 
+def test_times_count_in_whole_minutes(warehouse):
+    """119.99 minutes count as 119, and so do 119: the median of 1, 119, 119 and 300 minutes is 119."""
+    con = with_history(warehouse, *map(accepted, (1.999 / 60, 119.99 / 60, 119 / 60, 5), [0.01] * 4))
+
+    columns = "median_hours_to_acceptance, p99_hours_to_acceptance"
+    assert only(con, columns, "acceptance_times", OF_CARRIERS) == (close(119 / 60), close((119 + 0.97 * 181) / 60))
+
+
 def test_pickup_accepted_at_its_first_observation_counts_with_the_time_to_it(warehouse):
     con = with_history(warehouse, in_states((0.5, "CREATED")), accepted(1.5), in_states((-0.1, "Created")))
 

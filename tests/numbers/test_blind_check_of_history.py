@@ -38,7 +38,8 @@ def observed(tables: Tables) -> pd.DataFrame:
     first_run = history.groupby("account")["observed_at"].min()
     booked = pickups["created_at_utc"]
     pickups["watched"] = (booked >= pickups["account"].map(first_run)) & (pickups["first"] - booked <= 24 * HOUR)
-    pickups["hours"] = ((pickups["accepted"] - booked) / HOUR).clip(lower=0).where(pickups["watched"])
+    minutes = (pickups["accepted"] - booked).clip(lower=0 * HOUR).dt.floor("min")
+    pickups["hours"] = (minutes / HOUR).where(pickups["watched"])
     return pickups
 
 

@@ -5,8 +5,8 @@
 -- watched counts pickups that were booked after the account's first run and first observed within 24 hours. The hours
 -- cover those of them that were accepted. A pickup that was already accepted when it was first observed counts with the
 -- time to that observation (accepted_at_first_observation).
--- The other watched pickups failed, were cancelled, or are still pending without an observed acceptance. p90 and p99
--- interpolate between the two nearest pickups.
+-- The other watched pickups failed, were cancelled, or are still pending without an observed acceptance. Each pickup counts
+-- with whole minutes, rounded down. The median, p90 and p99 interpolate between the two nearest pickups.
 
 with pickups as (
     select * from analytics.pickups
@@ -74,31 +74,91 @@ observed as (
         coalesce(observations.accepted_us = observations.first_us, false) as is_accepted_at_first,
         case
             when observations.accepted_us > booked.created_us
-                then cast(observations.accepted_us - booked.created_us as double) / 3600000000
+                then observations.accepted_us - booked.created_us
+                - (observations.accepted_us - booked.created_us) % 60000000
             when observations.accepted_us is not null then 0
-        end as hours_to_acceptance
+        end as us_to_acceptance
     from booked
     left join observations
         on observations.account = booked.account and observations.pickup_id = booked.pickup_id
     left join first_runs on first_runs.account = booked.account
 ),
 
-counts as (
+-- Whole minutes leave a few thousand rows, from which the percentiles follow at once. Computing them from all pickups took
+-- 1.9 of 5.5 s of CPU per ten million pickups (duckdb 1.5.5, 2026-11-30).
+parts as (
+    select
+        account,
+        carrier,
+        case when is_watched then us_to_acceptance end as us_to_acceptance,
+        count(*) as pickups,
+        count(*) filter (where is_watched) as watched,
+        count(*) filter (where is_watched and us_to_acceptance is null and is_failed) as failed,
+        count(*) filter (where is_watched and us_to_acceptance is null and is_cancelled) as cancelled,
+        count(*) filter (where is_watched and us_to_acceptance is null and is_pending) as pending,
+        count(*) filter (where is_watched and is_accepted_at_first) as accepted_at_first_observation
+    from observed
+    group by account, carrier, case when is_watched then us_to_acceptance end
+),
+
+times as (
     select
         coalesce(account, 'all') as account,
         grouping(account) = 1 as is_every_account,
         case when grouping(carrier) = 1 then 'all' else coalesce(carrier, 'unknown') end as carrier,
         grouping(carrier) = 1 as is_every_carrier,
-        count(*) as pickups,
-        count(*) filter (where is_watched) as watched,
-        count(hours_to_acceptance) filter (where is_watched) as accepted,
-        count(*) filter (where is_watched and hours_to_acceptance is null and is_failed) as failed,
-        count(*) filter (where is_watched and hours_to_acceptance is null and is_cancelled) as cancelled,
-        count(*) filter (where is_watched and hours_to_acceptance is null and is_pending) as pending,
-        count(*) filter (where is_watched and is_accepted_at_first) as accepted_at_first_observation,
-        quantile_cont(case when is_watched then hours_to_acceptance end, [0.5, 0.9, 0.99]) as hours_p50_p90_p99
-    from observed
-    group by grouping sets ((), (carrier), (account), (account, carrier))
+        us_to_acceptance,
+        cast(sum(pickups) as bigint) as pickups,
+        cast(case when us_to_acceptance is null then 0 else sum(pickups) end as bigint) as accepted,
+        cast(sum(watched) as bigint) as watched,
+        cast(sum(failed) as bigint) as failed,
+        cast(sum(cancelled) as bigint) as cancelled,
+        cast(sum(pending) as bigint) as pending,
+        cast(sum(accepted_at_first_observation) as bigint) as accepted_at_first_observation
+    from parts
+    group by grouping sets (
+        (us_to_acceptance),
+        (us_to_acceptance, carrier),
+        (us_to_acceptance, account),
+        (us_to_acceptance, account, carrier)
+    )
+),
+
+-- up_to counts the pickups that were accepted in at most this time, and last_place is the place of the slowest of all
+-- accepted pickups, counted from 0.
+placed as (
+    select
+        *,
+        sum(accepted) over (
+            partition by account, is_every_account, carrier, is_every_carrier order by us_to_acceptance
+        ) as up_to,
+        cast(sum(accepted) over (partition by account, is_every_account, carrier, is_every_carrier) - 1 as double)
+            as last_place
+    from times
+),
+
+counts as (
+    select
+        account,
+        is_every_account,
+        carrier,
+        is_every_carrier,
+        last_place,
+        cast(sum(pickups) as bigint) as pickups,
+        cast(sum(watched) as bigint) as watched,
+        cast(sum(accepted) as bigint) as accepted,
+        cast(sum(failed) as bigint) as failed,
+        cast(sum(cancelled) as bigint) as cancelled,
+        cast(sum(pending) as bigint) as pending,
+        cast(sum(accepted_at_first_observation) as bigint) as accepted_at_first_observation,
+        min(us_to_acceptance) filter (where up_to > floor(0.5 * last_place)) as median_before_us,
+        min(us_to_acceptance) filter (where up_to > ceil(0.5 * last_place)) as median_after_us,
+        min(us_to_acceptance) filter (where up_to > floor(0.9 * last_place)) as p90_before_us,
+        min(us_to_acceptance) filter (where up_to > ceil(0.9 * last_place)) as p90_after_us,
+        min(us_to_acceptance) filter (where up_to > floor(0.99 * last_place)) as p99_before_us,
+        min(us_to_acceptance) filter (where up_to > ceil(0.99 * last_place)) as p99_after_us
+    from placed
+    group by account, is_every_account, carrier, is_every_carrier, last_place
 ),
 
 final as (
@@ -115,11 +175,13 @@ final as (
         pending,
         accepted_at_first_observation,
         cast(accepted_at_first_observation as double) / nullif(accepted, 0) as accepted_at_first_observation_share,
-        hours_p50_p90_p99[1] as median_hours_to_acceptance,
-        hours_p50_p90_p99[2] as p90_hours_to_acceptance,
-        hours_p50_p90_p99[3] as p99_hours_to_acceptance
+        (median_before_us + (median_after_us - median_before_us) * (0.5 * last_place - floor(0.5 * last_place)))
+        / 3600000000 as median_hours_to_acceptance,
+        (p90_before_us + (p90_after_us - p90_before_us) * (0.9 * last_place - floor(0.9 * last_place)))
+        / 3600000000 as p90_hours_to_acceptance,
+        (p99_before_us + (p99_after_us - p99_before_us) * (0.99 * last_place - floor(0.99 * last_place)))
+        / 3600000000 as p99_hours_to_acceptance
     from counts
-    where pickups > 0
 )
 
 select * from final

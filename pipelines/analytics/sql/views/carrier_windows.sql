@@ -29,23 +29,85 @@ windows as (
     from pickups
 ),
 
-counts as (
+-- Windows have few different lengths, so their percentiles follow from a few rows. Computing them from all pickups took
+-- 0.6 of 3.5 s of CPU per ten million pickups (duckdb 1.5.5, 2026-11-30).
+parts as (
     select
-        coalesce(account, 'all') as account,
-        grouping(account) = 1 as is_every_account,
+        account,
         carrier,
+        window_hours,
         count(*) as pickups,
         count(*) filter (where has_window) as with_window,
         count(*) filter (where is_open_ended) as open_ended,
         count(*) filter (where is_window_invalid) as invalid,
-        count(window_hours) as windows_measured,
-        quantile_cont(window_hours, [0.1, 0.5, 0.9]) as window_hours_p10_p50_p90,
         count(*) filter (where is_window_before_booking) as windows_before_booking,
-        count(lead_time_hours) as lead_times_measured,
-        quantile_cont(lead_time_hours, [0.1, 0.5, 0.9]) as lead_time_hours_p10_p50_p90,
         count(*) filter (where not has_local_time) as pickups_without_zone,
         count(hour_local) as windows_with_zone,
         count(*) filter (where isodow_local in (6, 7)) as weekend_windows
+    from windows
+    group by account, carrier, window_hours
+),
+
+lengths as (
+    select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
+        carrier,
+        window_hours,
+        sum(pickups) as pickups,
+        case when window_hours is null then 0 else sum(pickups) end as windows_measured,
+        sum(with_window) as with_window,
+        sum(open_ended) as open_ended,
+        sum(invalid) as invalid,
+        sum(windows_before_booking) as windows_before_booking,
+        sum(pickups_without_zone) as pickups_without_zone,
+        sum(windows_with_zone) as windows_with_zone,
+        sum(weekend_windows) as weekend_windows
+    from parts
+    group by grouping sets ((window_hours, carrier), (window_hours, account, carrier))
+),
+
+-- up_to counts the windows that are at most this long, and last_place is the place of the longest, counted from 0.
+placed as (
+    select
+        *,
+        sum(windows_measured) over (partition by account, is_every_account, carrier order by window_hours) as up_to,
+        cast(sum(windows_measured) over (partition by account, is_every_account, carrier) - 1 as double) as last_place
+    from lengths
+),
+
+counts as (
+    select
+        account,
+        is_every_account,
+        carrier,
+        last_place,
+        cast(sum(pickups) as bigint) as pickups,
+        cast(sum(with_window) as bigint) as with_window,
+        cast(sum(open_ended) as bigint) as open_ended,
+        cast(sum(invalid) as bigint) as invalid,
+        cast(sum(windows_measured) as bigint) as windows_measured,
+        cast(sum(windows_before_booking) as bigint) as windows_before_booking,
+        cast(sum(pickups_without_zone) as bigint) as pickups_without_zone,
+        cast(sum(windows_with_zone) as bigint) as windows_with_zone,
+        cast(sum(weekend_windows) as bigint) as weekend_windows,
+        min(window_hours) filter (where up_to > floor(0.1 * last_place)) as p10_before,
+        min(window_hours) filter (where up_to > ceil(0.1 * last_place)) as p10_after,
+        min(window_hours) filter (where up_to > floor(0.5 * last_place)) as median_before,
+        min(window_hours) filter (where up_to > ceil(0.5 * last_place)) as median_after,
+        min(window_hours) filter (where up_to > floor(0.9 * last_place)) as p90_before,
+        min(window_hours) filter (where up_to > ceil(0.9 * last_place)) as p90_after
+    from placed
+    group by account, is_every_account, carrier, last_place
+),
+
+lead_times as (
+    select
+        coalesce(account, 'all') as account,
+        grouping(account) = 1 as is_every_account,
+        carrier,
+        count(lead_time_hours) as lead_times_measured,
+        quantile_cont(lead_time_hours, [0.1, 0.5, 0.9]) as hours_p10_p50_p90
     from windows
     group by grouping sets ((carrier), (account, carrier))
 ),
@@ -95,20 +157,27 @@ final as (
         counts.invalid,
         cast(counts.open_ended as double) / nullif(counts.with_window, 0) as open_ended_share,
         counts.windows_measured,
-        counts.window_hours_p10_p50_p90[2] as median_window_hours,
-        counts.window_hours_p10_p50_p90[1] as p10_window_hours,
-        counts.window_hours_p10_p50_p90[3] as p90_window_hours,
+        counts.median_before
+        + (counts.median_after - counts.median_before) * (0.5 * counts.last_place - floor(0.5 * counts.last_place))
+            as median_window_hours,
+        counts.p10_before
+        + (counts.p10_after - counts.p10_before) * (0.1 * counts.last_place - floor(0.1 * counts.last_place))
+            as p10_window_hours,
+        counts.p90_before
+        + (counts.p90_after - counts.p90_before) * (0.9 * counts.last_place - floor(0.9 * counts.last_place))
+            as p90_window_hours,
         counts.windows_before_booking,
-        counts.lead_times_measured,
-        counts.lead_time_hours_p10_p50_p90[2] as median_lead_time_hours,
-        counts.lead_time_hours_p10_p50_p90[1] as p10_lead_time_hours,
-        counts.lead_time_hours_p10_p50_p90[3] as p90_lead_time_hours,
+        lead_times.lead_times_measured,
+        lead_times.hours_p10_p50_p90[2] as median_lead_time_hours,
+        lead_times.hours_p10_p50_p90[1] as p10_lead_time_hours,
+        lead_times.hours_p10_p50_p90[3] as p90_lead_time_hours,
         counts.pickups_without_zone,
         counts.windows_with_zone,
         most_common.hour_local as most_common_opening_hour_local,
         cast(most_common.opened as double) / counts.windows_with_zone as most_common_opening_hour_share,
         cast(counts.weekend_windows as double) / nullif(counts.windows_with_zone, 0) as weekend_share
     from counts
+    left join lead_times using (account, is_every_account, carrier)
     left join most_common using (account, is_every_account, carrier)
 )
 
