@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pipelines.cli import streams
 from pipelines.destinations.base import Session
+from pipelines.destinations.duckdb.session import DuckDBSession
 
 BATCH_ROWS = 20_000
 Row = dict[str, Any]
@@ -25,10 +26,10 @@ class Rows(NamedTuple):
 
 def fetch_rows(session: Session, query: str) -> Rows:
     """Returns the rows of a query. If the reader of stdout goes away, such as `head`, the rows end early."""
-    found = session.sql(query)
-    if hasattr(found, "fetchmany"):  # from DuckDB, which takes 20 % less than through Arrow (2026-11-30)
-        return Rows([name for name, *_ in found.description], _fetched(found))
-    reader = found.to_arrow_reader(BATCH_ROWS)
+    if isinstance(session, DuckDBSession):  # takes 20 % less than through Arrow (2026-11-30)
+        found = session.execute(query)
+        return Rows([name for name, *_ in found.description or ()], _fetched(found))
+    reader = session.sql(query).to_arrow_reader(BATCH_ROWS)
     return Rows(list(reader.schema.names), _values(reader))
 
 

@@ -26,8 +26,7 @@ IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog n
 HELD_HERE = ("Unique file handle conflict", "different configuration than existing connections")
 NEWER_FORMAT = "database file with version number"
 IN_USE, NOT_PERMITTED = ("Could not set lock", "being used by another process"), "Permission denied"
-# DuckDB verifies a block when it reads it, so even a query in an open file may find damage
-DAMAGED = ("Corrupt database file", "Could not read enough bytes")
+DAMAGED = ("Corrupt database file", "Could not read enough bytes")  # found by queries, too, when they read a block
 WAREHOUSE_REMEDY = "If the file is damaged, keep it. To find out what the next run would do, run: pickups check"
 PUBLISHED_REMEDY = "To replace a damaged published file with a copy of the warehouse, run: pickups run"
 
@@ -47,8 +46,10 @@ class DuckDBSession:
     def execute(self, sql: str, parameters: Any = None, /) -> duckdb.DuckDBPyConnection:
         return self.connection.execute(rename_schemas(sql, self._words), parameters)
 
-    def sql(self, query: str, /) -> duckdb.DuckDBPyConnection:
-        return self.execute(query)  # a relation plans it twice: 27 ms for carrier_cancellations (2026-11-30)
+    def sql(self, query: str, /) -> Any:
+        # a relation of DuckDB 1.5 plans twice (27 ms for carrier_cancellations); DuckDB 2 copies a result for Arrow
+        run = self.connection.sql if duckdb.__version__ >= "2" else self.connection.execute
+        return run(rename_schemas(query, self._words))
 
     def register(self, name: str, rows: Any, /) -> None:
         self.connection.register(name, rows)
@@ -96,8 +97,8 @@ class DuckDBSession:
         """Creates the views. Returns this session, over all accounts, because excluding some would take longer."""
         if only:
             return create_checked_tables(self, only)
-        existing = dict(self.connection.execute(_VIEWS, [self.names.analytics]).fetchall())
-        self.has_new_views = create_views(self, existing=existing) or self.has_new_views
+        existing = self.connection.execute(_VIEWS, [self.names.analytics]).fetchall()
+        self.has_new_views |= create_views(self, existing=dict(existing))
         return self
 
     def publish_account(self, account: str) -> None:
@@ -229,8 +230,7 @@ def _reporting_damage(published: Path) -> Iterator[None]:
 
 
 def _has_other_views(connection: DuckDBSession, published: Path) -> bool:
-    """Returns whether another version of this program wrote the file. The views in this file may lack columns until the
-    next run."""
+    """Returns whether another version of this program wrote the file. Its views may lack columns until the next run."""
     mark = read_mark(connection, str(published))
     return connection.has_table("pickup_runs") and (mark is None or mark.program_version != program_version())
 
