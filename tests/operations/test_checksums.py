@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -73,6 +75,22 @@ def test_a_copy_is_complete_and_tells_which_file_is_damaged(tmp_path: Path, plac
         assert copy.read_bytes() == source.read_bytes()
     assert blocks.copy_and_verify(damaged, copy, good).of_file
     assert copy.read_bytes() == damaged.read_bytes()
+
+
+class Hesitant(FileIO):
+    """A file of which each read returns at most 5,000 bytes, as some network file systems do."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        return super().readinto(memoryview(buffer)[:5000])
+
+
+def test_a_copy_is_complete_if_the_file_system_returns_less_than_was_asked_for(tmp_path: Path) -> None:
+    file, copy = filled(tmp_path / "filled.duckdb"), tmp_path / "copy"
+    with Hesitant(file) as hesitant, copy.open("wb", buffering=0) as written:
+        blocks._copy(hesitant, written, None)
+        assert not blocks._find_damages(hesitant).of_file
+
+    assert copy.read_bytes() == file.read_bytes()
 
 
 def test_a_copy_is_complete_if_the_file_ends_within_the_blocks(tmp_path: Path) -> None:

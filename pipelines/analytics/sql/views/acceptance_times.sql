@@ -5,8 +5,8 @@
 -- watched counts pickups that were booked after the account's first run and first observed within 24 hours. The hours
 -- cover those of them that were accepted. A pickup that was already accepted when it was first observed counts with the
 -- time to that observation (accepted_at_first_observation).
--- The other watched pickups failed, were cancelled, or are still pending without an observed acceptance. Each pickup counts
--- with whole minutes, rounded down. The median, p90 and p99 interpolate between the two nearest pickups.
+-- The other watched pickups failed, were cancelled, or are still pending without an observed acceptance.
+-- Times are rounded down to whole minutes. The median, p90 and p99 interpolate between the two nearest pickups.
 
 with pickups as (
     select * from analytics.pickups
