@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipelines.file_access import create_folder, set_mode
+from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, set_mode
 
 DAY_SECONDS = 86_400  # Writing or reading a file never takes a day, so an older temporary file is a leftover.
 WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open.
@@ -40,16 +39,19 @@ def replace_atomically(target: Path) -> Iterator[Path]:
         OSError: the file can't be written or renamed.
     """
     create_folder(target.parent)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
-    fresh = Path(name)
+    fresh = target.with_name(f".{target.name}.{os.urandom(8).hex()}.new")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(fresh, "xb", opener=_open_private) as file:
             yield fresh
             os.fsync(file.fileno())
         set_mode(fresh, target)
         _replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE_MODE)
 
 
 def _replace(fresh: Path, target: Path) -> None:

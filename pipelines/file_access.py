@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def new_file_mode(folder: Path) -> int:
 
 def temporary_folder(name: str) -> Path:
     """Returns the path of a folder in the system's temporary folder, with this user's id in the folder's name."""
+    import tempfile  # takes 2 ms, and a quick run needs no such folder
+
     return Path(tempfile.gettempdir()) / (f"{name}-{os.getuid()}" if hasattr(os, "getuid") else name)
 
 

@@ -7,12 +7,10 @@ formula, and a browser would run a script.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
@@ -102,6 +100,8 @@ def print_json(value: object) -> None:
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints rows as CSV for a spreadsheet to stdout, below a line with the columns' names."""
+    import csv  # 0.5 ms, as traceback takes 1.5 ms; runs need neither
+
     cells = csv.writer(sys.stdout, lineterminator="\n")
     cells.writerow(map(csv_cell, columns))
     cells.writerows(map(csv_cell, row) for row in rows)
@@ -164,6 +164,8 @@ def print_styled(*parts: tuple[object, str]) -> None:
 
 def print_traceback(error: BaseException) -> None:
     """Prints the traceback of an error to stderr."""
+    import traceback
+
     print_text("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
 
 

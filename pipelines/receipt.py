@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from pipelines.errors import EXIT_CHECK_FAILED, exit_code_of
 from pipelines.output import to_json
 from sources.sendcloud.reading.clocks import MAX_CLOCK_DIFFERENCE
 from sources.sendcloud.reading.progress import ReadFacts, ReadStats
 
-READ_FACTS = tuple(fact.name for fact in fields(ReadFacts))
+READ_FACTS = ReadFacts.__struct_fields__
 NOT_STORED = ("stats", "failure", "has_new_findings", "findings_due_at")
 
 
@@ -30,8 +31,7 @@ def program_version() -> str:
         return "unknown"
 
 
-@dataclass
-class Receipt:
+class Receipt(Struct):
     """The result of one run for one account.
 
     All timestamps are UTC. `stats` describes what was read, with timestamps from the API's clock; the other fields
@@ -108,7 +108,7 @@ class Receipt:
         return to_json(self._facts(), default=datetime.isoformat)
 
     def _facts(self) -> dict[str, Any]:
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_STORED}
+        own = {name: getattr(self, name) for name in self.__struct_fields__ if name not in NOT_STORED}
         return {name: getattr(self.stats, name) for name in READ_FACTS} | own
 
     def __str__(self) -> str:

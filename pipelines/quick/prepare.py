@@ -119,7 +119,8 @@ def _is_good(receipt: Receipt) -> bool:
     difference = abs(receipt.clock_difference_seconds or 0)
     left = (receipt.sweep, receipt.discarded_packages, receipt.warehouse_restored, receipt.open_missing)
     is_timely = difference <= MAX_CLOCK_DIFFERENCE.total_seconds() and receipt.observed_at is not None
-    return receipt.exit_code == 0 and bool(receipt.is_quick or receipt.stats.repeat) and is_timely and not any(left)
+    is_stored = receipt.exit_code == 0 and bool(receipt.run_number)
+    return is_stored and bool(receipt.is_quick or receipt.stats.repeat) and is_timely and not any(left)
 
 
 def _not_run(before: Iterable[AccountRecord], receipts: Sequence[Receipt]) -> list[AccountRecord]:
@@ -131,14 +132,19 @@ def _not_run(before: Iterable[AccountRecord], receipts: Sequence[Receipt]) -> li
 
 def _continued(before: AccountRecord, receipt: Receipt) -> AccountRecord:
     """Returns the record of an account that the run did not read. It holds no longer than it did before."""
-    assert receipt.observed_at  # noqa: S101  # _is_good
+    assert receipt.observed_at and receipt.run_number  # noqa: S101, PT018  # _is_good
     found = {"checks_failed": receipt.checks_failed, "unexpected_values": receipt.unexpected_values}
-    return structs.replace(before, observed_at=receipt.observed_at, receipt={**before.receipt, **found})
+    return structs.replace(
+        before,
+        observed_at=receipt.observed_at,
+        run_number=receipt.run_number,
+        receipt={**before.receipt, **found},
+    )
 
 
 def _account_record(receipt: Receipt, plan: RunPlan, salt: str, working_dir: Path) -> AccountRecord | None:
     repeat, settings = receipt.stats.repeat, resolve_account_settings(receipt.account, plan.sections, plan.key_owners)
-    assert repeat and receipt.observed_at  # noqa: S101, PT018  # _is_good
+    assert repeat and receipt.observed_at and receipt.run_number  # noqa: S101, PT018  # _is_good
     pair: dict[str, str] = settings["credentials"].pair()
     section = account_section(receipt.account) if receipt.account in plan.sections else SOURCE_SECTION
     keys = [find_place(f"{section}.credentials.{name}", value, plan.project, salt) for name, value in pair.items()]
@@ -162,6 +168,7 @@ def _account_record(receipt: Receipt, plan: RunPlan, salt: str, working_dir: Pat
         settles_at=repeat.settles_at,
         observed_at=receipt.observed_at,
         machine_at=machine_time(),
+        run_number=receipt.run_number,
         receipt=_receipt_values(receipt, repeat),
         pipeline_dir=str(working_dir / f"{PIPELINE_PREFIX}{receipt.account}"),
         token_url=token_url,

@@ -43,6 +43,7 @@ class AccountRecord(Struct):
     settles_at: list[datetime]
     observed_at: datetime
     machine_at: datetime
+    run_number: int  # the number of the account's last receipt
     receipt: dict[str, Any]
     pipeline_dir: str  # the working folder of dlt's pipeline
     token_url: str | None = None  # the token endpoint, if the account uses OAuth2

@@ -12,11 +12,12 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
+
+from msgspec import Struct, field
 
 from pipelines.destinations.file_lock import lock_if_free
 from pipelines.errors import PipelineError
@@ -41,8 +42,7 @@ class QuickRun(NamedTuple):
     ping_url: str | None
 
 
-@dataclass
-class Unchanged:
+class Unchanged(Struct):
     """What is known about unchanged accounts, if an ordinary run must read at least one account.
 
     Attributes:
@@ -177,14 +177,17 @@ def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) 
     warehouse, published = Path(record.warehouse), Path(record.published)
     now = machine_time()
     must_publish = not _is_recent(record, now)
+    known = {one.account: one for one in record.accounts}
+    for receipt in receipts:
+        receipt.run_number = known[receipt.account].run_number + 1
     record_and_publish(warehouse, published if must_publish else None, record.data_schema, receipts)
+    for receipt in receipts:
+        one = known[receipt.account]
+        one.observed_at, one.unpublished_at = receipt.observed_at or one.observed_at, now
+        one.run_number += 1
     if must_publish:
         record.published_at = now
-    times = {receipt.account: receipt.observed_at for receipt in receipts}
-    for one in record.accounts:
-        if one.account in times:
-            one.observed_at, one.unpublished_at = times[one.account] or one.observed_at, now
-        if must_publish:
+        for one in record.accounts:
             one.unpublished_at = None
     record.warehouse_mark, record.published_mark = file_identity(warehouse), file_identity(published)
     with suppress(OSError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache, reduce
@@ -88,6 +87,8 @@ def _lookup(project: Path, file: str, key: str) -> object:
 
 @lru_cache(maxsize=len(SETTINGS_FILES))  # the keys of a hundred accounts are in the same file
 def _parsed(content: bytes) -> Any:
+    import tomllib  # takes 1 ms, and settings may all be in variables
+
     return tomllib.loads(content.decode())
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from sources.sendcloud.sandbox import Sandbox, World
+from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.accounts import configure, serving
-from tests.support.installation import Installation
+from tests.support.installation import REPOSITORY, Installation, environment
 from tests.support.worlds import NOW
 
 pytestmark = pytest.mark.slow
@@ -32,6 +36,26 @@ def test_the_second_run_is_quick_unless_the_command_forbids_it(installation: Ins
     assert [done.returncode for done in (first, again, no_quick)] == [0, 0, 0], again.stderr
     assert [json.loads(done.stdout)["is_quick"] for done in (first, again, no_quick)] == [False, True, False]
     assert again.stderr == ""
+
+
+def test_a_quick_run_imports_only_what_it_needs(installation: Installation) -> None:
+    """The run needs the real clock, because the module that replaces the clock imports the modules in question."""
+    world = World(clock=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1))
+    world.book()
+    world.advance(minutes=1)
+    with serve(world) as api:
+        variables = {**os.environ, **environment(api), "PYTHONPROFILEIMPORTTIME": "1", "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-m", "pipelines", "--project-dir", str(installation.folder), "run", "--json"]
+        runs = [
+            subprocess.run(command, env=variables, cwd=installation.folder, capture_output=True, text=True, check=True)
+            for _ in range(2)
+        ]
+
+    imported = {line.rpartition("|")[2].strip() for line in runs[1].stderr.splitlines()}
+    assert [json.loads(done.stdout)["is_quick"] for done in runs] == [False, True]
+    assert {"http.client", "msgspec", "_duckdb"} <= imported
+    heavy = {"dlt", "duckdb", "pyarrow", "requests", "logging", "dataclasses", "inspect", "tempfile", "tomllib", "csv"}
+    assert imported & heavy == set()
 
 
 @pytest.mark.usefixtures("busy")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from dlt.common.configuration.providers import environ
 
+from pipelines.atomic_file import replace_atomically
 from pipelines.operations import incidents
 from pipelines.operations.incidents import Incident, fallback_path, read_incidents, write_incidents
 from sources.sendcloud.sandbox import Sandbox, World
@@ -79,6 +80,17 @@ def test_new_files_are_as_open_as_their_folder_and_the_umask(
 
     assert (mode(data), mode(installation.published), mode(installation.warehouse)) == (folder, file, file)
     assert mode(data / "warehouse.lock") == 0o600
+
+
+@of_files
+def test_a_file_is_private_until_it_is_complete(tmp_path: Path) -> None:
+    """Otherwise, others could read the new content although the file that it replaces is closed to them."""
+    tmp_path.chmod(0o755)
+    with replace_atomically(tmp_path / "new.txt") as fresh:
+        fresh.write_text("content")
+        assert mode(fresh) == 0o600
+        assert [path.name.startswith(".new.txt.") for path in tmp_path.iterdir()] == [True]
+    assert [(path.name, mode(path)) for path in tmp_path.iterdir()] == [("new.txt", 0o644)]
 
 
 @of_files

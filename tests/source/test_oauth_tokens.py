@@ -14,6 +14,7 @@ import pytest
 
 from sources.sendcloud.errors import AuthError
 from sources.sendcloud.http.oauth import Tokens
+from sources.sendcloud.reading.progress import ReadStats
 from sources.sendcloud.sandbox import ABSENT, Sandbox, World, faults, serve
 from tests.support.clock import Clock
 from tests.support.installation import SECRET, Installation, as_rows
@@ -181,6 +182,7 @@ def test_two_accounts_with_one_token_cache_do_not_share_a_token(api: Sandbox, wo
         assert (tokens_asked_for(api), tokens_asked_for(other)) == (1, 1)
         assert api.access_token not in {str(request.authorization)[7:] for request in other.requests}
     assert api.access_token not in repr(tokens.values())
+    assert "another-client-secret" not in repr(ReadStats(account="shop", tokens=tokens))
 
 
 def test_a_token_for_one_api_is_not_sent_to_another_api_of_the_same_client(api: Sandbox, world: World) -> None:

@@ -166,8 +166,10 @@ def _starts_of_blocks(file: FileIO, blocks: int, size: int, changed: Sequence[in
 
 def _read(file: FileIO, start: int, size: int = HEADER_BYTES) -> bytes:
     file.seek(start)
-    buffer = bytearray(size)
-    return bytes(buffer[: _fill(buffer, file)])
+    content = file.read(size)
+    while len(content) < size and (more := file.read(size - len(content))):
+        content += more
+    return content
 
 
 def _iteration(header: bytes) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from .clocks import ClockReading, is_after
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from .repeat import Repeat
 
 
-@dataclass
-class ReadFacts:
+class ReadFacts(Struct):
     """Facts about how one account was read. All times are in UTC and come from the API's clock."""
 
     account: str = ""
@@ -51,7 +51,6 @@ class ReadFacts:
     oldest_read_at: datetime | None = None  # The oldest booking time read so far.
 
 
-@dataclass
 class ReadStats(ReadFacts):
     """The facts that walks record while reading, and the state that all walks of a run share.
 
@@ -62,7 +61,7 @@ class ReadStats(ReadFacts):
     last_as_of: datetime | None = None  # From the caller: the time at which the last good run observed the list.
     highest_as_of: datetime | None = None  # From the caller: the latest time that any run recorded.
     # The clock readings for each page of the first walk.
-    clocks: list[ClockReading] = field(default_factory=list, repr=False)
+    clocks: list[ClockReading] = field(default_factory=list)
     is_window: bool = False  # Whether only a scheduler's time window is read.
     settled_by: datetime | None = None  # The earlier plausible clock, or None until the first walk is complete.
     latest_clock: datetime | None = None  # The later plausible clock, or None if no clock is plausible.
@@ -78,16 +77,20 @@ class ReadStats(ReadFacts):
     consecutive_empty_pages: int = 0
     resumes_unsorted: bool = False  # Whether an earlier run stopped in the middle of an unsorted list.
     on_page: Callable[[ReadStats], None] | None = None
-    sent_at: deque[float] = field(default_factory=deque, repr=False)  # Request times, for the rate limit of the run.
-    tokens: Tokens = field(default_factory=dict, repr=False)  # Shared by all packages of the run.
-    history_links_read: set[str] = field(default_factory=set, repr=False)  # Links at which history packages started.
-    budget: TimeBudget | None = field(default=None, repr=False)  # Shared by all packages of the run.
-    cut_short_by: Unavailable | None = field(default=None, repr=False)  # The error that ended a package early.
-    prefetcher: Prefetcher[Any] | None = field(default=None, repr=False)  # Reads the next package during loading.
+    sent_at: deque[float] = field(default_factory=deque)  # Request times, for the rate limit of the run.
+    tokens: Tokens = field(default_factory=dict)  # Shared by all packages of the run.
+    history_links_read: set[str] = field(default_factory=set)  # Links at which history packages started.
+    budget: TimeBudget | None = None  # Shared by all packages of the run.
+    cut_short_by: Unavailable | None = None  # The error that ended a package early.
+    prefetcher: Prefetcher[Any] | None = None  # Reads the next package during loading.
     # The pages of the walk if the caller wants a prediction of the next walk, else None (repeat.py).
-    kept_pages: list[ListedPage] | None = field(default=None, repr=False)
-    replayed_pages: Iterator[ListedPage] | None = field(default=None, repr=False)  # Read in place of the API's pages.
-    repeat: Repeat | None = field(default=None, repr=False)  # The next walk if the list stays the same, if predictable.
+    kept_pages: list[ListedPage] | None = None
+    replayed_pages: Iterator[ListedPage] | None = None  # Read in place of the API's pages.
+    repeat: Repeat | None = None  # The next walk if the list stays the same, if predictable.
+
+    def __repr__(self) -> str:
+        """Returns only the account, because `tokens` contains secrets."""
+        return f"{type(self).__name__}(account={self.account!r})"
 
     @property
     def has_future_times(self) -> bool:

@@ -7,7 +7,6 @@ what to read and when to stop therefore exist only once.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import datetime
 from typing import NamedTuple
 
@@ -88,7 +87,7 @@ def predict_repeat(client: Client, memory: Memory, rules: Rules, span: Span, sta
         booked,
         _first_change(memory, open_now),
         settles_at,
-        ReadFacts(**{fact.name: getattr(again, fact.name) for fact in fields(ReadFacts)}),
+        ReadFacts(**{name: getattr(again, name) for name in ReadFacts.__struct_fields__}),
         bool(again.history_complete),
     )
 
