@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# DuckDB 1.4 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
-STORAGE_VERSION, NEWEST_READABLE = "v1.0.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
+# DuckDB 1.2 and later can read this format. By default, DuckDB 2 writes files that no 1.x version can open (2026-11).
+# Compared with DuckDB's own default, v1.0.0, the statistics of a column take 0.1 instead of 3 KB. A quick run rewrites
+# those of 53 columns and takes 6 % less CPU, and a file of 100,000 pickups is 17 % smaller (2026-11-30).
+STORAGE_VERSION, NEWEST_READABLE = "v1.2.0", 67  # 67 is the newest format that DuckDB 1.4 reads.
 # DuckDB writes at least one block for each changed column, by default of 256 KiB. With blocks of 64 KiB, a run that
 # found nothing took 148 instead of 161 ms of CPU and 85 instead of 112 MB, and a file of 100,000 pickups had 4.5
 # instead of 7.1 MB. Over ten million pickups, the file was as large and the views were as fast (2026-11-29).
