@@ -60,12 +60,6 @@ def _run_command(*, own_process: bool) -> None:
         if own_process:
             streams.keep_log_records_visible()
             forget_variables()
-        if options:
-            # Python 3.11 allocates call frames in chunks of 16 KiB, and frees a chunk as soon as it is empty. dlt's
-            # imports nest so deeply that this happens 5,000 times. Importing dlt here, rather than inside typer's
-            # calls, saves 20 ms (2026-11-30).
-            import dlt  # noqa: F401
-
         is_ending = options is not None  # run_quickly has begun to wait for SIGTERM and for the timeout
         app(prog_name="pickups", obj={"own_process": own_process, "is_ending": is_ending, "unchanged": unchanged})
     finally:

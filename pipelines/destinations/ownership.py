@@ -108,8 +108,11 @@ def _is_own_view(one: CatalogObject, names: SchemaNames) -> bool:
 
     If the comment contains our digest, the query is not examined.
     """
-    comment = one.comment or ""
     tables, views = "|".join(TABLE_COLUMNS), "|".join(VIEWS)
     reads = rf'\b"?{names.data}"?\."?({tables})\b|\b"?{names.analytics}"?\."?({views})\b'
-    is_digested = bool(DIGEST_IN_COMMENT.search(comment))
-    return comment.startswith(GRAIN) and (is_digested or bool(re.search(reads, one.definition)))
+    return (one.comment or "").startswith(GRAIN) and (has_digest(one) or bool(re.search(reads, one.definition)))
+
+
+def has_digest(one: CatalogObject) -> bool:
+    """Returns whether the object's comment contains the digest of our views."""
+    return bool(DIGEST_IN_COMMENT.search(one.comment or ""))

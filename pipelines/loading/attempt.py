@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -173,7 +174,7 @@ def _finish(
         receipts: the receipts to write.
         backend: the run's destination.
         is_last: whether nothing is left to be loaded.
-        close: closes the warehouse before it is published, and after an error.
+        close: closes the warehouse, which stays open otherwise, because opening it again would take time.
     """
     if not backend.exists():  # the destination could not be created, and a receipt would leave it incomplete
         return
@@ -184,7 +185,8 @@ def _finish(
         if not finalize_run(backend, receipts):
             return
         delete_expired(backend, receipts)
-        close()
+        if os.name == "nt":  # Windows lets nothing else open a file that DuckDB has open
+            close()
         started = time.monotonic()
         if not backend.publish(is_last=is_last):
             return

@@ -87,7 +87,7 @@ def _copy(warehouse: Path, published: Path) -> None:
     """
     from pipelines.destinations.duckdb.blocks import copy_and_verify
 
-    with replace_atomically(published) as fresh:
-        damages = copy_and_verify(warehouse, fresh, published, may_be_shorter=True)
+    with replace_atomically(published) as fresh, warehouse.open("rb", buffering=0) as file:
+        damages = copy_and_verify(file, fresh, published, may_be_shorter=True)
         if damages.of_file or damages.of_earlier:
             raise OSError(f"{warehouse} or {published} may be damaged")

@@ -14,6 +14,7 @@ import pytest
 
 from pipelines import atomic_file
 from pipelines.atomic_file import remove_leftovers
+from pipelines.destinations.duckdb.backend import DuckDBBackend
 from pipelines.destinations.duckdb.publish import publish
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.errors import RunInProgress
@@ -156,7 +157,7 @@ os._exit(9)
     subprocess.run([sys.executable, "-c", die], check=False)
     assert warehouse.with_name("w.duckdb.wal").exists()
 
-    publish(warehouse, published)
+    DuckDBBackend(warehouse, published, published).publish()
 
     assert rows_of(published, "select answer from t") == [{"answer": 42}]
 
@@ -324,5 +325,8 @@ def test_a_file_that_cannot_be_replaced_for_another_reason_is_not_reported_as_op
     duckdb.connect(str(tmp_path / "w.duckdb")).close()
     monkeypatch.setattr(Path, "replace", refuse)
 
-    with pytest.raises(PermissionError, match="Operation not permitted"):
-        publish(tmp_path / "w.duckdb", tmp_path / "p.duckdb")
+    with (
+        (tmp_path / "w.duckdb").open("rb", buffering=0) as warehouse,
+        pytest.raises(PermissionError, match="Operation not permitted"),
+    ):
+        publish(warehouse, tmp_path / "p.duckdb")

@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,10 @@ def happen_at(instant: str, number: int, what: Callable[[], object], patch: Call
 
 
 def _half_a_copy(
-    what: Callable[[], object], original: Callable[..., Any], source: Path, target: Path, *words: Any, **named: Any
+    what: Callable[[], object], original: Callable[..., Any], source: FileIO, target: Path, *words: Any, **named: Any
 ) -> Any:
-    whole = source.read_bytes()
+    whole = source.read()
+    source.seek(0)
     target.write_bytes(whole[: len(whole) // 2])
     what()
     return original(source, target, *words, **named)

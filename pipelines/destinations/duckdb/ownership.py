@@ -17,6 +17,7 @@ from pipelines.destinations.ownership import (
     VIEWS,
     CatalogObject,
     check_objects,
+    has_digest,
     is_recognized,
 )
 from pipelines.destinations.schemas import SchemaNames
@@ -81,7 +82,7 @@ def check_files(files: Files, names: SchemaNames, session: DuckDBSession | None)
 def check_warehouse(warehouse: Path, names: SchemaNames, session: DuckDBSession) -> WarehouseMark | None:
     """Returns the warehouse's mark, or None if an older version wrote the warehouse or the warehouse is empty."""
     mark = read_mark(session, str(warehouse))
-    objects = [CatalogObject(*row) for row in session.execute(_OBJECTS, _parameters(names)).fetchall()]
+    objects = _our_names(names, session)
     is_ours = mark is not None or is_recognized(objects, names.data) or _has_own_pipeline(session, objects, names.data)
     if not is_ours:
         _check_other_schema(warehouse, names, session)
@@ -89,13 +90,22 @@ def check_warehouse(warehouse: Path, names: SchemaNames, session: DuckDBSession)
     return mark
 
 
-def _parameters(names: SchemaNames) -> dict[str, object]:
-    return {
+def _our_names(names: SchemaNames, session: DuckDBSession) -> list[CatalogObject]:
+    """Returns the objects that have one of our names. A view's query is only read if a view has no digest of ours.
+
+    DuckDB writes a query anew from its syntax tree. For all views, this takes 4 ms (2026-11-30).
+    """
+    parameters = {
         "data": [names.data, names.staging],
         "analytics": names.analytics,
         "tables": list(TABLE_COLUMNS),
         "views": list(VIEWS),
     }
+    found = session.execute(_OBJECTS.format(query="''"), parameters).fetchall()
+    objects = [CatalogObject(*row) for row in found]
+    if all(one.kind == "table" or has_digest(one) for one in objects):
+        return objects
+    return [CatalogObject(*row) for row in session.execute(_OBJECTS.format(query="sql"), parameters).fetchall()]
 
 
 # DuckDB ignores the case of names, and a table's `sql` contains the column names
@@ -104,7 +114,7 @@ _OBJECTS = """
         select schema_name, table_name as name, 'table' as kind, comment, sql
         from duckdb_tables() where database_name = current_database()
         union all
-        select schema_name, view_name, 'view', comment, sql
+        select schema_name, view_name, 'view', comment, {query}
         from duckdb_views() where database_name = current_database() and not internal
     )
     where (lower(schema_name) in (select unnest($data)) and lower(name) in (select unnest($tables)))

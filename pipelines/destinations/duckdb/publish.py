@@ -6,13 +6,14 @@ DuckDB lets either one process write to a file or several processes read it. Not
 from __future__ import annotations
 
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import duckdb
 
 from pipelines.atomic_file import FileInUse, remove_leftovers, replace_atomically
 from pipelines.config.settings import get_setting
-from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, copy_and_verify, read_format
+from pipelines.destinations.duckdb.blocks import NEW_FILE, NEWEST_READABLE, FileFormat, copy_and_verify
 from pipelines.destinations.duckdb.contents import find_damage, read_contents
 from pipelines.destinations.duckdb.replacement import log_of
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database, quote_path
@@ -44,10 +45,14 @@ def create_database(warehouse: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def publish(warehouse: Path, published: Path) -> str | None:
-    """Copies the closed warehouse to a file beside `published`, then renames the copy to `published`.
+def publish(warehouse: FileIO, published: Path) -> str | None:
+    """Copies the warehouse to a file beside `published`, then renames the copy to `published`.
 
     Readers see either the old file or the new file.
+
+    Args:
+        warehouse: the warehouse after a checkpoint, open for reading. Nothing may write to it.
+        published: the file that people read.
 
     Returns:
         The evidence that the old file was damaged, or None if it was intact or missing.
@@ -55,12 +60,6 @@ def publish(warehouse: Path, published: Path) -> str | None:
     Raises:
         OSError, duckdb.Error: the warehouse can't be copied or is damaged. The published file is unchanged.
     """
-    if log_of(warehouse).exists():
-        # A writer that crashed or ran out of disk space leaves data in the log. The checkpoint moves that data into the
-        # file. Closing the connection also moves the data, but does not report a failure (duckdb 1.5.5 on a full disk),
-        # so the copy could be inconsistent.
-        with duckdb.connect(str(warehouse)) as connection:
-            connection.execute("checkpoint")
     try:
         with replace_atomically(published) as fresh:
             damages = copy_and_verify(warehouse, fresh, published)
@@ -73,13 +72,17 @@ def publish(warehouse: Path, published: Path) -> str | None:
         raise PermissionError(f"{error}. {remedy}") from error
 
 
-def needs_compaction(warehouse: Path, session: DuckDBSession) -> bool:
+def needs_compaction(warehouse: Path, found: FileFormat | None, session: DuckDBSession) -> bool:
     """Returns whether the warehouse's share of free space exceeds `retention.free_share`.
 
     A file that DuckDB 1.4 can't open also needs compaction. An older version of this package wrote such files with
     DuckDB 2.
+
+    Args:
+        warehouse: the file that runs write to.
+        found: its storage format. The caller reads it before opening the session, see `DuckDBBackend.session`.
+        session: an open session over the file.
     """
-    found = read_format(warehouse)
     if found and found.version > NEWEST_READABLE:
         return True
     if warehouse.stat().st_size <= MIN_FREE_BYTES:
