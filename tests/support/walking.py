@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from msgspec import structs
 
 from sources.sendcloud import ReadStats, SendcloudCredentials
 from sources.sendcloud.http.client import Client
@@ -68,7 +69,7 @@ class Walking:
                 if done := walk(client, part, memory, rules, Span(None, None), reading):
                     counts += self._load(account, done)
                 if not reading.has_more:
-                    return SimpleNamespace(**vars(reading) | dict(counts))
+                    return SimpleNamespace(**structs.asdict(reading) | dict(counts))
                 part = "history"
         finally:
             reading.stop_prefetch()
