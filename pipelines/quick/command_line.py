@@ -17,6 +17,7 @@ class RunOptions(NamedTuple):
     account: str | None = None
     as_json: bool = False
     is_quiet: bool = False
+    wait_seconds: int = 0
     timeout_seconds: int | None = None
 
 
@@ -43,7 +44,12 @@ def parse_run(words: Sequence[str]) -> RunOptions | None:
     if timeout == 0:
         return None
     return RunOptions(
-        found.get("--project-dir"), found.get("--account"), "--json" in found, "--quiet" in found, timeout
+        found.get("--project-dir"),
+        found.get("--account"),
+        "--json" in found,
+        "--quiet" in found,
+        int(found.get("--wait", "0")),
+        timeout,
     )
 
 
