@@ -45,8 +45,11 @@ def replace_with_an_empty_database(file: Path) -> None:
     duckdb.connect(str(file)).close()
 
 
-def zero_the_first_block(file: Path) -> None:
-    write_at(file, HEADERS, bytes(BLOCK))
+def zero_the_catalog(file: Path) -> None:
+    """Zeroes the first block that describes tables and views. An earlier block may be free."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        ((block,),) = connection.execute("select min(block_id) from pragma_metadata_info()").fetchall()
+    write_at(file, HEADERS + block * BLOCK, bytes(BLOCK))
 
 
 def zero_the_blocks_of_pickups(file: Path) -> None:
@@ -77,10 +80,10 @@ DAMAGES = [
     overwrite_all_headers,
     overwrite_with_zeros,
     cut_off_the_end,
-    zero_the_first_block,
+    zero_the_catalog,
 ]
 # DuckDB opens a file with such damage
-SHOWN_BY_READING = [zero_the_blocks_of_pickups, zero_the_first_block, cut_off_the_end]
+SHOWN_BY_READING = [zero_the_blocks_of_pickups, zero_the_catalog, cut_off_the_end]
 
 
 def is_whole(file: Path) -> bool:
