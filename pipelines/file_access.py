@@ -14,6 +14,7 @@ from pathlib import Path
 FOLDER_MODE = 0o750
 PRIVATE_FOLDER_MODE, PRIVATE_FILE_MODE = 0o700, 0o600
 OTHERS_WRITE = 0o002
+CAN_READ_OPEN_DATABASES = os.name != "nt"  # Windows lets no one else open a file that DuckDB has open for writing.
 
 
 def create_folder(folder: Path, mode: int = FOLDER_MODE) -> None:

@@ -220,7 +220,7 @@ class Backend(Protocol):
 
         If `is_last` is false, the run's session is still open, and the run continues with other accounts.
 
-        Returns False if the run's session has already published everything.
+        Returns False if the run's session has already published everything, or if only the end of a run can publish.
         """
 
     def note_published(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from pipelines.destinations.base import Backend
 from pipelines.destinations.duckdb.session import DatabaseError
 from pipelines.destinations.migrations import migrate
 from pipelines.errors import EXIT_BUG, EXIT_CODES, DestinationError, exit_code_of
+from pipelines.file_access import CAN_READ_OPEN_DATABASES
 from pipelines.loading.account_run import AccountRun, ProgressCallback
 from pipelines.loading.concurrency import WriteLock, run_concurrently
 from pipelines.loading.dlt_errors import translate_error
@@ -185,7 +185,7 @@ def _finish(
         if not finalize_run(backend, receipts):
             return
         delete_expired(backend, receipts)
-        if os.name == "nt":  # Windows lets nothing else open a file that DuckDB has open
+        if not CAN_READ_OPEN_DATABASES:
             close()
         started = time.monotonic()
         if not backend.publish(is_last=is_last):

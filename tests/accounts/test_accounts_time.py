@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from pipelines import run_accounts
+from pipelines.destinations.duckdb import backend
+from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.loading import attempt
 from pipelines.loading.several import early_publishing
 from sources.sendcloud.errors import Unavailable
 from sources.sendcloud.sandbox import Sandbox, World, faults
 from tests.support.accounts import configure, rows_of_worlds, serving
+from tests.support.destinations import of_files
 from tests.support.installation import Installation
 from tests.support.three_accounts import apis as apis
 from tests.support.worlds import NOW
@@ -46,6 +50,35 @@ def test_accounts_that_are_ready_are_published_while_another_is_still_read(
     assert seen[3] == ["east", "north"]
     assert {one.outcome for one in receipts} == {"succeeded"}
     assert [one.finished_at is not None and one.seconds_published is not None for one in receipts] == [True] * 3
+    assert installation.pickups() == rows_of_worlds(apis)
+    assert len(installation.rows("select 1 from sendcloud.pickup_runs")) == 3
+
+
+@of_files
+def test_no_account_is_published_early_if_an_open_warehouse_cannot_be_copied(
+    installation: Installation, apis: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows lets no one else open a file that DuckDB has open for writing."""
+    for module in (attempt, backend):
+        monkeypatch.setattr(module, "CAN_READ_OPEN_DATABASES", False)
+    monkeypatch.setattr(early_publishing, "GATHER_SECONDS", 0.0)
+    configure(installation, apis, common=SMALL)
+    apis["south"].on_request = lambda _api, number: time.sleep(1 if number == 4 else 0)
+    published: list[tuple[bool, bool]] = []  # whether the file was copied, and whether DuckDB had it open
+    publish = DuckDBBackend.publish
+
+    def noting(self: DuckDBBackend, *, is_last: bool = True) -> bool:
+        is_open = bool(self._sessions)
+        published.append((publish(self, is_last=is_last), is_open))
+        return published[-1][0]
+
+    monkeypatch.setattr(DuckDBBackend, "publish", noting)
+
+    receipts = run_accounts(installation.folder)
+
+    assert len(published) > 1
+    assert published == [(False, True)] * (len(published) - 1) + [(True, False)]
+    assert {one.outcome for one in receipts} == {"succeeded"}
     assert installation.pickups() == rows_of_worlds(apis)
     assert len(installation.rows("select 1 from sendcloud.pickup_runs")) == 3
 

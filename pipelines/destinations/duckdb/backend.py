@@ -41,7 +41,7 @@ from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
-from pipelines.file_access import file_identity
+from pipelines.file_access import CAN_READ_OPEN_DATABASES, file_identity
 from pipelines.json_logs import print_or_log
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class DuckDBBackend:
         return self.warehouse.parent / ".dlt-pipelines" / self.warehouse.stem
 
     def publish(self, *, is_last: bool = True) -> bool:
+        if not is_last and not CAN_READ_OPEN_DATABASES:
+            return False  # the end of the run publishes these accounts, too
         try:
             # An open session, or a writer that crashed or ran out of disk space, leaves data in the log. The checkpoint
             # moves the data into the file. Closing also does, but does not report a full disk (duckdb 1.5.5).
