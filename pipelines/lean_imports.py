@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 from types import ModuleType
-from typing import Any
 
 # commands import these packages but do not use them (dlt 1.31, duckdb 1.5.5, pyarrow 26; 2026-11)
 UNNEEDED = (
@@ -70,10 +69,9 @@ def _import_msgspec() -> None:
 
     In a quick run, this saves 4 ms, most of them for inspect, which typing_extensions imports (2026-11-30).
     """
-    missing: Any = None  # Python then raises ModuleNotFoundError
     if "typing_extensions" in sys.modules:
         return
-    sys.modules["typing_extensions"] = missing
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # Python then raises ModuleNotFoundError
     try:
         import msgspec  # noqa: F401
     finally:

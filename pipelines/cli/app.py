@@ -109,14 +109,13 @@ def run(
     from pipelines.cli import termination
 
     if context.obj["own_process"]:
-        if not context.obj.get("is_ending"):
-            termination.end_on_sigterm(timeout)
+        termination.end_on_sigterm(timeout)
     elif timeout:
         raise typer.BadParameter("a timeout requires a process that executes only this run", param_hint="--timeout")
     from pipelines.cli.run import RunRequest, run_and_report
 
     options = RunRequest(account, sweep, parse_day("back-to", back_to), wait, quiet)
-    raise typer.Exit(run_and_report(options, context.obj.get("unchanged"), as_json=json))
+    raise typer.Exit(run_and_report(options, as_json=json))
 
 
 @app.command()

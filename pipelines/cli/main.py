@@ -64,17 +64,16 @@ def _run_command(*, own_process: bool) -> None:
             sys.exit(run_without_typer(options, unchanged))
         from pipelines.cli.app import app
 
-        is_ending = options is not None  # run_quickly has begun to wait for SIGTERM and for the timeout
-        app(prog_name="pickups", obj={"own_process": own_process, "is_ending": is_ending, "unchanged": unchanged})
+        app(prog_name="pickups", obj={"own_process": own_process})
     finally:
         if own_process:
             streams.check_output()
 
 
 def _has_project(options: RunOptions) -> bool:
-    """Returns whether the project folder exists. Otherwise, Typer reports that it doesn't."""
+    """Returns whether the project folder can be read. Otherwise, Typer reports the problem."""
     named = options.project_dir or os.environ.get("DLT_PROJECT_DIR")
-    return not named or Path(named).is_dir()
+    return not named or (Path(named).is_dir() and os.access(named, os.R_OK))
 
 
 def run_without_typer(options: RunOptions, unchanged: Unchanged | None) -> int:

@@ -1,17 +1,17 @@
-"""Recognizes the command lines that a quick run may serve."""
+"""Recognizes plain command lines of `pickups run`, which are executed without Typer and may lead to a quick run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-# All other options of `pickups run` ask for something that only an ordinary run can do.
+# Typer reads all other options of `pickups run`. They ask for something that only an ordinary run can do.
 FLAGS = ("--json", "--quiet")
 VALUES = ("--account", "--log-format", "--timeout", "--wait")
 
 
 class RunOptions(NamedTuple):
-    """The options of `pickups run` that matter to a quick run."""
+    """The options of a plain `pickups run`."""
 
     project_dir: str | None = None
     account: str | None = None
@@ -22,7 +22,7 @@ class RunOptions(NamedTuple):
 
 
 def parse_run(words: Sequence[str]) -> RunOptions | None:
-    """Returns the options, or None if the words are not a command line that a quick run may serve.
+    """Returns the options, or None if the words are not a plain `pickups run`.
 
     Everything that Typer would reject leads to None, so that Typer reports it.
     """

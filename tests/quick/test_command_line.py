@@ -50,7 +50,7 @@ REFUSED = (
 def test_typer_reads_an_accepted_command_line_in_the_same_way(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[Any, ...]] = []
 
-    def note(request: RunRequest, unchanged: object, *, as_json: bool) -> int:
+    def note(request: RunRequest, unchanged: object = None, *, as_json: bool) -> int:
         taken.append((request, unchanged, as_json, os.environ.pop("DLT_PROJECT_DIR", None)))
         return 0
 
