@@ -23,7 +23,8 @@ _CREATE_HISTORY = """
         pickup_from timestamp with time zone,
         pickup_until timestamp with time zone,
         observed_at timestamp with time zone not null,
-        _dlt_load_id text not null
+        _dlt_load_id text not null,
+        is_first boolean
     )
 """
 # This table lists the loads whose states have been recorded. A load that changed no state has no row in the history.
@@ -53,9 +54,12 @@ _HAS_STATES = """
     select 1 from sendcloud.pickup_status_history
     where account = $account and id between $lowest and $highest limit 1
 """
+_INSERT = f"""
+    insert into sendcloud.pickup_status_history (account, id, {_STATE_COLUMNS}, observed_at, _dlt_load_id, is_first)
+"""
 _FIRST_STATES = f"""
-    insert into sendcloud.pickup_status_history
-    select account, id, {_STATE_COLUMNS}, $observed_at, _dlt_load_id
+    {_INSERT}
+    select account, id, {_STATE_COLUMNS}, $observed_at, _dlt_load_id, true
     from sendcloud.pickups
     where _dlt_load_id in (select unnest($unseen))
 """  # noqa: S608  # The inserted names are constants.
@@ -84,9 +88,9 @@ _NEW_STATES = f"""
         from states
         window before as (partition by account, id order by is_touched, observed_at, _dlt_load_id)
     )
-    insert into sendcloud.pickup_status_history
+    {_INSERT}
     select account, id, {_STATE_COLUMNS},
-        greatest($observed_at, latest_at + interval 2 microseconds), _dlt_load_id
+        greatest($observed_at, latest_at + interval 2 microseconds), _dlt_load_id, latest_id is null
     from compared
     where is_touched and (latest_id is null or not ({IS_REPEATED}))
 """  # noqa: S608  # the inserted names are constants

@@ -68,6 +68,16 @@ _DELETE_REPEATED_STATES = f"""
     where repeated.account = $new and repeated.id = found.id and repeated.observed_at = found.observed_at
         and repeated._dlt_load_id = found._dlt_load_id
 """  # noqa: S608  # the names are constants
+_MARK_FIRST_STATES = """
+    update sendcloud.pickup_status_history as history set is_first = found.is_first
+    from (
+        select account, id, observed_at, _dlt_load_id,
+            row_number() over (partition by account, id order by observed_at, _dlt_load_id) = 1 as is_first
+        from sendcloud.pickup_status_history where account = coalesce($account, account)
+    ) as found
+    where history.account = found.account and history.id = found.id and history.observed_at = found.observed_at
+        and history._dlt_load_id = found._dlt_load_id and history.is_first is distinct from found.is_first
+"""
 _COMPARED = """
     select count(*), count(*) filter (where old.created_at = new.created_at)
     from sendcloud.pickups as old join sendcloud.pickups as new on new.id = old.id
@@ -143,8 +153,18 @@ def rename_rows(session: Session, schema: str, names: Renaming) -> None:
         session.execute(f"update sendcloud.{table} set account = $new where account = $old", names.parameters())  # noqa: S608  # from the catalog
     if "pickup_status_history" in tables:
         session.execute(_DELETE_REPEATED_STATES, {"new": names.new})
+        mark_first_states(session, names.new)
     rename_position(session, names)
     check_all_again(session)
+
+
+def mark_first_states(session: Session, account: str | None = None) -> None:
+    """Sets `is_first` of each state in the history, of all accounts by default.
+
+    Does nothing if the table has no such column. The next run adds the column.
+    """
+    if "is_first" in session.columns("pickup_status_history"):
+        session.execute(_MARK_FIRST_STATES, {"account": account})
 
 
 def has_pickups(session: Session, tables: list[str], account: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.destinations.account_rows import mark_first_states
 from pipelines.destinations.base import Session
 
 # Columns and types by table. dlt adds new columns only with the next load, and a run without new rows loads nothing.
@@ -22,6 +23,7 @@ ADDED_COLUMNS = {
         "rows_in_table": "bigint",
     },
     "pickups_quarantine": {"resolved_at": "timestamptz"},
+    "pickup_status_history": {"is_first": "boolean"},
 }
 # columns that were renamed in 2026-11, from old name to new name, by table
 RENAMED_COLUMNS = {
@@ -37,16 +39,21 @@ RENAMED_COLUMNS = {
 STATUS_HISTORY = """
     create table if not exists sendcloud.pickup_status_history (
         account text, id bigint, pickup_status text, cancelled_at timestamptz, pickup_from timestamptz,
-        pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text
+        pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text, is_first boolean
     )
 """
 
 
 def migrate(session: Session) -> None:
-    """Adds missing columns and renames old ones. Each statement takes effect on its own, so a crash loses nothing."""
+    """Adds missing columns and renames old ones. Each statement takes effect on its own, so a crash loses nothing.
+
+    If a crash leaves `is_first` empty, the views find out themselves which states came first. That takes longer.
+    """
     for table, columns in ADDED_COLUMNS.items():
         for name in missing_columns(session.columns(table), table):
             session.execute(f"alter table sendcloud.{table} add column {name} {columns[name]}")
+            if name == "is_first":
+                mark_first_states(session)
     for table in RENAMED_COLUMNS:
         rename_columns(session, table)
 

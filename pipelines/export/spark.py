@@ -48,7 +48,7 @@ TABLE_COLUMNS = {
     "pickups_unlisted": "account string, id bigint, unlisted_since timestamp",
     "pickup_status_history": (
         "account string, id bigint, pickup_status string, cancelled_at timestamp, pickup_from timestamp, "
-        "pickup_until timestamp, observed_at timestamp, _dlt_load_id string"
+        "pickup_until timestamp, observed_at timestamp, _dlt_load_id string, is_first boolean"
     ),
 }
 _QUARANTINE = """

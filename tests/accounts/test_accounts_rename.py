@@ -34,6 +34,16 @@ def rename(installation: Installation, *options: str) -> Any:
     return installation.command("accounts", "rename", "south", "west", *options)
 
 
+def first_states(installation: Installation, account: str) -> list[tuple[Any, ...]]:
+    """Returns the states of pickups with several states, with whether each is marked as the first."""
+    rows = installation.rows(
+        "select id, pickup_status, is_first, count(*) over (partition by id) as states"
+        f" from sendcloud.pickup_status_history where account = '{account}' order by id, pickup_status"
+    )
+    assert all(row["is_first"] for row in rows if row["states"] == 1)
+    return [(row["id"], row["pickup_status"], row["is_first"]) for row in rows if row["states"] > 1]
+
+
 def cancelled_in_south(apis: dict[str, Sandbox]) -> int:
     apis["south"].world.advance(hours=1)
     pickup = oldest(apis["south"])
@@ -88,6 +98,7 @@ def test_account_renamed_one_run_late_has_every_pickup_and_every_state_once(
     states = loaded.rows(STATES.format("west"))
     assert len(states) == 5
     assert [row["pickup_status"] for row in states if row["id"] == cancelled] == ["Cancelled", "Created"]
+    assert first_states(loaded, "west") == [(cancelled, "Cancelled", False), (cancelled, "Created", True)]
     assert len(loaded.rows("select 1 from sendcloud.pickup_runs where account = 'west'")) == 2
     receipts = {one.account: one for one in run_accounts(loaded.folder)}
     assert (receipts["west"].rows_new, receipts["west"].is_first_read, receipts["west"].must_pass_failed) == (

@@ -104,7 +104,8 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
 
 VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
-# As a schedule leaves them: each 1,000 pickups were booked at any time of an hour, and loaded by a run at its end.
+# As a schedule leaves them: each 1,000 pickups were booked at any time of an hour, and loaded by a run at its end. The
+# first run after a cancellation loaded that pickup again, and observed its second state.
 SHIFTED = ", ".join(f"booked_at + (kinds.{name} - kinds.created_at) as {name}" for name in INSTANTS)
 GROW = f"""
     begin;
@@ -113,22 +114,38 @@ GROW = f"""
     create temp table places as
         select number, number % 1000 as place,
             newest_at - to_hours(number // 1000) as loaded_at,
-            loaded_at - to_microseconds(cast(hash(number) % 3600000000 as bigint)) as booked_at,
-            cast(1700000000 - number // 1000 * 3600 as text) || '.5' as load_id
+            loaded_at - to_microseconds(cast(hash(number) % 3600000000 as bigint)) as booked_at
         from range($rows) as numbers(number)
         cross join (select min(created_at) - interval 1100 days as newest_at from sendcloud.pickups);
     create temp table grown as
-        select kinds.* exclude (place, {", ".join(INSTANTS)}) replace (
-            number + 1000000000 + (select count(*) from sendcloud.pickups) as id, load_id as _dlt_load_id
-        ), {SHIFTED}, loaded_at
-        from places join kinds on kinds.place = places.place order by number;
-    insert into sendcloud.pickups by name select * exclude (loaded_at) from grown;
+        with shifted as (
+            select kinds.* exclude (place, _dlt_load_id, {", ".join(INSTANTS)}) replace (
+                number + 1000000000 + (select count(*) from sendcloud.pickups) as id
+            ), {SHIFTED}, number, loaded_at
+            from places join kinds on kinds.place = places.place
+        ), loaded as (
+            select *, case when cancelled_at > loaded_at
+                then loaded_at + to_hours(1 + (epoch_us(cancelled_at) - epoch_us(loaded_at)) // 3600000000)
+            end as loaded_again_at
+            from shifted
+        )
+        select *, cast(epoch(loaded_at) as bigint) || '.5' as first_load_id,
+            cast(epoch(coalesce(loaded_again_at, loaded_at)) as bigint) || '.5' as _dlt_load_id
+        from loaded order by number;
+    insert into sendcloud.pickups by name
+        select * exclude (number, loaded_at, loaded_again_at, first_load_id) from grown;
     insert into sendcloud.pickup_status_history
-        select account, id, pickup_status, cancelled_at, pickup_from, pickup_until, loaded_at, _dlt_load_id
+        select account, id,
+            case when loaded_again_at is null then pickup_status else 'Created' end,
+            case when loaded_again_at is null then cancelled_at end,
+            pickup_from, pickup_until, loaded_at, first_load_id, true
         from grown;
+    insert into sendcloud.pickup_status_history
+        select account, id, pickup_status, cancelled_at, pickup_from, pickup_until, loaded_again_at, _dlt_load_id, false
+        from grown where loaded_again_at is not null;
     insert into sendcloud.pickup_states_recorded
-        select distinct _dlt_load_id from grown
-        where _dlt_load_id not in (select _dlt_load_id from sendcloud.pickup_states_recorded);
+        select first_load_id from grown union select _dlt_load_id from grown
+        except select _dlt_load_id from sendcloud.pickup_states_recorded;
     update sendcloud.pickup_runs set rows_in_table = rows_in_table + $rows;
     drop table grown;
     drop table places;

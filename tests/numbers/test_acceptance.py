@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.by_hand import FUTURE, close, instant, only, pickup, rows, run, state
+from tests.support.by_hand import FUTURE, close, instant, mark_first_states, only, pickup, rows, run, state
 
 pytestmark = pytest.mark.duckdb2
 
@@ -16,6 +16,21 @@ BOOKED = instant("2026-03-06 09:00Z")
 EARLIER = pickup(id=1, carrier="first", created_at="2026-03-05 09:00Z")
 FIRST = state(EARLIER, "2026-03-06 08:00Z")
 OF_CARRIERS = "is_every_account and not is_every_carrier and carrier <> 'first'"
+
+
+@pytest.fixture(params=["true", "false", "id % 2 = 0", "observed_at > timestamptz '2026-03-06 10:00:00Z'"])
+def warehouse(warehouse, request):
+    """Returns a function that creates a warehouse in which all, none or some of the states are marked as first or not.
+
+    Rows from older versions are not marked.
+    """
+
+    def make(*pickups, **named):
+        con = warehouse(*pickups, **named)
+        mark_first_states(con, request.param)
+        return con
+
+    return make
 
 
 def after(hours):

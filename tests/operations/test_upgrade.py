@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines.analytics.views import view_files
@@ -164,6 +165,26 @@ def test_the_upgrade_fills_the_status_history_from_the_table_and_then_from_the_r
     states = upgraded.rows("select id, pickup_status from sendcloud.pickup_status_history order by id, _dlt_load_id")
     assert len(states) == 32 + 1 + 1
     assert [state["pickup_status"] for state in states if state["id"] == OPEN] == ["Created", "Cancelled"]
+
+
+def test_the_upgrade_marks_the_first_state_of_each_pickup(installation: Installation) -> None:
+    """Older versions did not mark it. OPEN has two states before the upgrade, and a third one after it."""
+    world = world_of_first_version()
+    with serve(world) as api:
+        installation.run(api)
+        world.change(OPEN, pickup_until=NOW + days(7))
+        installation.run(api)
+        for path in (installation.warehouse, installation.published):
+            with duckdb.connect(str(path)) as connection:
+                connection.execute("alter table sendcloud.pickup_status_history drop column is_first")
+        world.cancel(OPEN)
+
+        installation.run(api)
+
+    query = "select id, is_first from sendcloud.pickup_status_history order by id, observed_at"
+    marked = [(row["id"], row["is_first"]) for row in installation.rows(query)]
+    others = [(7_000_000 + number, True) for number in range(30) if 7_000_000 + number != OPEN]
+    assert marked == sorted([*others, (OPEN, True), (OPEN, False), (OPEN, False)], key=lambda row: row[0])
 
 
 @pytest.mark.usefixtures("world")

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.duckdb2, pytest.mark.v3, pytest.mark.places]
 
 
 def states(installation: Installation) -> list[tuple[Any, ...]]:
-    columns = "id, pickup_status, cancelled_at, observed_at"
+    columns = "id, pickup_status, cancelled_at, observed_at, is_first"
     query = f"select {columns} from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id"
     return [tuple(row.values()) for row in installation.rows(query)]
 
@@ -29,12 +29,15 @@ def test_history_holds_every_observed_state_with_its_observation_time(
 ) -> None:
     """The pickup is Announcing at first, accepted an hour later, and cancelled two hours after that.
 
+    The second run finds a first state together with a later one.
+
     Runs in between add no state.
     """
     pickup = world.book(pickup_status="Announcing")
     installation.run(api)
     world.advance(hours=1)
     world.change(pickup, pickup_status="Created")
+    other = world.book()
     installation.run(api)
     world.advance(hours=1)
     installation.run(api)
@@ -45,9 +48,10 @@ def test_history_holds_every_observed_state_with_its_observation_time(
 
     hours = [NOW + timedelta(hours=number) for number in (0, 1, 3)]
     assert states(installation) == [
-        (pickup, as_sent("Announcing"), None, hours[0]),
-        (pickup, as_sent("Created"), None, hours[1]),
-        (pickup, as_sent("Cancelled"), hours[2], hours[2]),
+        (pickup, as_sent("Announcing"), None, hours[0], True),
+        (pickup, as_sent("Created"), None, hours[1], False),
+        (pickup, as_sent("Cancelled"), hours[2], hours[2], False),
+        (other, as_sent("Created"), None, hours[1], True),
     ]
 
 

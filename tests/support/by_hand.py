@@ -63,7 +63,7 @@ create table sendcloud.pickups_quarantine (
 create table sendcloud.pickups_unlisted (account text, id bigint, unlisted_since timestamptz);
 create table sendcloud.pickup_status_history (
     account text, id bigint, pickup_status text, cancelled_at timestamptz, pickup_from timestamptz,
-    pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text
+    pickup_until timestamptz, observed_at timestamptz, _dlt_load_id text, is_first boolean
 );
 """
 
@@ -140,6 +140,17 @@ def insert(con, pickups, runs=None, session_zone="UTC", history=()):
             con.execute(f"insert into sendcloud.{table} by name from told")
             con.unregister("told")
     return con
+
+
+def mark_first_states(con, condition="true"):
+    """Sets `is_first`, as runs do, of the states that meet the condition. It stays unknown for the others."""
+    con.execute(f"""
+        update sendcloud.pickup_status_history as marked set is_first = not exists (
+            select 1 from sendcloud.pickup_status_history as earlier
+            where earlier.account = marked.account and earlier.id = marked.id
+                and (earlier.observed_at, earlier.rowid) < (marked.observed_at, marked.rowid)
+        ) where {condition}
+    """)
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def state_of(row: dict[str, Any]) -> State:
 def _of_the_history(installation: Installation, expected: list[dict[str, Any]]) -> list[str]:
     told = states_told(installation.published)
     found = [f"history of {id_} tells a state twice: {states}" for id_, states in told.items() if _repeats(states)]
+    found += _wrong_first_states(installation)
     if told.keys() != {row["id"] for row in expected}:
         found.append("history and world don't have the same pickups")
     for row in expected:
@@ -85,6 +86,16 @@ def _of_the_history(installation: Installation, expected: list[dict[str, Any]]) 
         if states[-1] != state_of(row):
             found.append(f"history of {row['id']} ends with {states[-1]}, the world says {state_of(row)}")
     return found
+
+
+def _wrong_first_states(installation: Installation) -> list[str]:
+    """Returns a message for each pickup whose earliest state is not the only one that is marked as first."""
+    query = "select id, is_first from sendcloud.pickup_status_history order by id, observed_at, _dlt_load_id::double"
+    marks: dict[int, list[bool]] = {}
+    for row in rows_of(installation.published, query):
+        marks.setdefault(row["id"], []).append(row["is_first"])
+    right = {id_: [True, *[False] * (len(found) - 1)] for id_, found in marks.items()}
+    return [f"first states of {id_}: {found}" for id_, found in marks.items() if found != right[id_]]
 
 
 def _repeats(states: list[State]) -> bool:

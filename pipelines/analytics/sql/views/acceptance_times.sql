@@ -12,31 +12,55 @@ with pickups as (
     select * from analytics.pickups
 ),
 
-history as (
-    select * from sendcloud.pickup_status_history
+-- Most pickups have a single state, so only the others are grouped. is_first is null if it isn't known.
+changed as (
+    select distinct
+        account,
+        id
+    from sendcloud.pickup_status_history
+    where is_first is not true
 ),
 
-states as (
+-- Each CTE reads the table again, because DuckDB stores a CTE that is read twice.
+single_states as (
     select
-        account,
-        id as pickup_id,
-        observed_at,
-        pickup_status in ('Created', 'CREATED')
-        or lower(pickup_status) not in ('announcing', 'failed', 'cancelled') as is_accepted
-    from history
+        history.account,
+        history.id as pickup_id,
+        epoch_us(history.observed_at) as observed_us,
+        history.pickup_status in ('Created', 'CREATED')
+        or lower(history.pickup_status) not in ('announcing', 'failed', 'cancelled') as is_accepted
+    from sendcloud.pickup_status_history as history
+    left join changed on changed.account = history.account and changed.id = history.id
+    where changed.id is null
+),
+
+several_states as (
+    select
+        history.account,
+        history.id as pickup_id,
+        epoch_us(history.observed_at) as observed_us,
+        lower(history.pickup_status) not in ('announcing', 'failed', 'cancelled') as is_accepted
+    from sendcloud.pickup_status_history as history
+    inner join changed on changed.account = history.account and changed.id = history.id
 ),
 
 observations as (
     select
         account,
         pickup_id,
-        min(epoch_us(observed_at)) as first_us,
-        min(case when is_accepted then epoch_us(observed_at) end) as accepted_us
-    from states
+        observed_us as first_us,
+        case when is_accepted then observed_us end as accepted_us
+    from single_states
+    union all
+    select
+        account,
+        pickup_id,
+        min(observed_us),
+        min(case when is_accepted then observed_us end)
+    from several_states
     group by account, pickup_id
 ),
 
--- This reads the table, because DuckDB stores a CTE that is read twice.
 first_runs as (
     select
         account,
@@ -72,16 +96,18 @@ observed as (
             false
         ) as is_watched,
         coalesce(observations.accepted_us = observations.first_us, false) as is_accepted_at_first,
-        case
-            when observations.accepted_us > booked.created_us
-                then observations.accepted_us - booked.created_us
-                - (observations.accepted_us - booked.created_us) % 60000000
-            when observations.accepted_us is not null then 0
-        end as us_to_acceptance
+        observations.accepted_us - booked.created_us as waited_us
     from booked
     left join observations
         on observations.account = booked.account and observations.pickup_id = booked.pickup_id
     left join first_runs on first_runs.account = booked.account
+),
+
+rounded as (
+    select
+        *,
+        cast(waited_us > 0 as int) * (waited_us - waited_us % 60000000) as us_to_acceptance
+    from observed
 ),
 
 -- Whole minutes leave a few thousand rows, from which the percentiles follow at once. Computing them from all pickups took
@@ -97,7 +123,7 @@ parts as (
         count(*) filter (where is_watched and us_to_acceptance is null and is_cancelled) as cancelled,
         count(*) filter (where is_watched and us_to_acceptance is null and is_pending) as pending,
         count(*) filter (where is_watched and is_accepted_at_first) as accepted_at_first_observation
-    from observed
+    from rounded
     group by account, carrier, case when is_watched then us_to_acceptance end
 ),
 

@@ -22,9 +22,9 @@ final as (
         count(*) filter (where is_mature and is_failed) as mature_failed,
         count(*) filter (where is_mature and not is_pending) as failure_n,
         count(*) filter (
-            where created_at_utc <= as_of_utc - interval 48 hours and is_cancelled and hours_to_cancel <= 48
+            where epoch_us(created_at_utc) <= epoch_us(as_of_utc) - 172800000000 and is_cancelled and hours_to_cancel <= 48
         ) as cancelled_within_48_hours,
-        count(*) filter (where created_at_utc <= as_of_utc - interval 48 hours) as watched_48_hours
+        count(*) filter (where epoch_us(created_at_utc) <= epoch_us(as_of_utc) - 172800000000) as watched_48_hours
     from pickups
     group by account, carrier, coalesce(country, 'unknown'), booked_day_local
 )
