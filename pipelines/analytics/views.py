@@ -24,6 +24,7 @@ from pipelines.dialects.translate import translate
 
 SQL = Path(__file__).parent / "sql"
 TRANSLATED_DIGEST = Path(__file__).parents[1] / "dialects" / "translated.json"
+QUERY_CALL = "from query("
 VIEW_REFERENCE, SQL_COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
 
 
@@ -100,14 +101,29 @@ def create_views(
         _create_placeholders(connection, files)
         files.reverse()
     for path in files:
-        connection.execute(f"create or replace view analytics.{path.stem} as\n{translate(query_of(path), dialect)}")
+        query = _as_text(query_of(path)) if dialect == DUCKDB else translate(query_of(path), dialect)
+        connection.execute(f"create or replace view analytics.{path.stem} as\n{query}")
         comment_on_view(connection, path.stem, comments[path.stem])
     return True
 
 
+def _as_text(query: str) -> str:
+    """Returns a query that reads `query` from a string, so that DuckDB stores it as it is written here.
+
+    DuckDB stores a view as a syntax tree without the comments. It reads the trees of all views when it opens a file, and
+    writes them at each checkpoint. For these views, that takes 11 ms of CPU of a quick run (duckdb 1.5.5, 2026-11-30).
+    """
+    return f"{QUERY_CALL}{quote(query)})"
+
+
+def quote(text: str) -> str:
+    """Returns an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def comment_on_view(connection: SqlConnection, view: str, comment: str) -> None:
     """Stores the comment of an `analytics` view."""
-    connection.execute(f"comment on view analytics.{view} is '{comment.replace(chr(39), chr(39) * 2)}'")
+    connection.execute(f"comment on view analytics.{view} is {quote(comment)}")
 
 
 def _create_placeholders(connection: SqlConnection, files: Sequence[Path]) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pipelines.analytics.views import QUERY_CALL, quote
 from pipelines.config.settings import get_setting, setting_location
 from pipelines.destinations.base import ANALYTICS, DATASET
 from pipelines.destinations.naming import ACCOUNT_INFIX, STAGING_SUFFIX, account_dataset
@@ -63,7 +64,13 @@ def replacements(data: str, analytics: str) -> dict[str, str]:
 
 def rename_schemas(sql: str, words: Mapping[str, str]) -> str:
     """Returns the statements with the schema names replaced. Without replacements, returns the statements unchanged."""
-    return _OWN_SCHEMAS.sub(lambda found: found[1] or words.get(found[0], found[0]), sql) if words else sql
+
+    def replaced(found: re.Match[str]) -> str:
+        if found[1] and sql.endswith(QUERY_CALL, 0, found.start()):  # the string is the query of a view
+            return quote(rename_schemas(found[1][1:-1].replace("''", "'"), words))
+        return found[1] or words.get(found[0], found[0])
+
+    return _OWN_SCHEMAS.sub(replaced, sql) if words else sql
 
 
 def create_if_missing(sql: str) -> str:
