@@ -110,8 +110,8 @@ def create_views(
 def _as_text(query: str) -> str:
     """Returns a query that reads `query` from a string, so that DuckDB stores it as it is written here.
 
-    Otherwise, DuckDB stores a syntax tree without the comments. It reads the trees of all views when it opens a file, and
-    writes them at each checkpoint. In a quick run, this takes 11 ms of CPU (duckdb 1.5.5, 2026-11-30).
+    Otherwise, DuckDB stores a syntax tree without the comments. It reads the trees of all views when it opens a file,
+    and writes them at each checkpoint. In a quick run, this takes 11 ms of CPU (duckdb 1.5.5, 2026-11-30).
     """
     return f"{QUERY_CALL}{quote(query)})"
 
