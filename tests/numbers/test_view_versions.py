@@ -46,11 +46,21 @@ def test_no_placeholder_is_left_and_every_view_is_the_one_that_its_file_defines(
     in_order.execute("create schema analytics")
     for path in views.view_files():
         query = views.query_of(path).replace("'", "''")
-        in_order.execute(f"create view analytics.{path.stem} as from query('{query}')")
+        in_order.execute(f"create view analytics.{path.stem} as from system.main.query('{query}')")
 
     views.create_views(ours)
 
     assert _definitions(ours) == _definitions(in_order)
+
+
+def test_a_persons_macro_that_is_called_query_changes_no_view() -> None:
+    connection = duckdb.connect()
+    connection.execute(TABLES)
+    views.create_views(connection)
+    for name in ("macro main.query", "macro analytics.query", "temp macro query"):
+        connection.execute(f"create {name}(text) as table select 7 as seven")
+
+    assert connection.execute("select pickup_id from analytics.pickups").fetchall() == []
 
 
 def _definitions(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
