@@ -20,7 +20,6 @@ from pipelines.errors import DestinationError
 from pipelines.receipt import Receipt
 
 _RECEIPTS_OF_DAY = "select count(*) from sendcloud.pickup_runs where observed_at >= $day and observed_at < $next_day"
-_EARLIER_RECEIPT = "select 1 from sendcloud.pickup_runs where run_id not in (select unnest($these)) limit 1"
 # A receipt is as old as the later of its two times or, if that is still to come, as the receipts before it.
 # Some receipts are kept even if they are older than a year. They are needed for `pickups status`, the `as_of` of the
 # views and the comparison of API versions (loading/finalize.py).
@@ -82,12 +81,24 @@ _PRUNE_RECORDED = """
     where _dlt_load_id not in (select distinct _dlt_load_id from sendcloud.pickups)
 """
 
+# On most days, there is nothing to prune. Finding that out takes 1 ms, and the statements above 7 ms (2026-11-30).
+_TO_PRUNE = """
+    select exists (select 1 from sendcloud.pickup_runs where greatest(observed_at, started_at) < $receipts_from),
+        exists (select 1 from sendcloud._dlt_pipeline_state where created_at < $bookkeeping_from)
+        or exists (select 1 from sendcloud._dlt_loads where inserted_at < $bookkeeping_from)
+        or exists (select 1 from sendcloud._dlt_version where inserted_at < $bookkeeping_from),
+        exists (
+            select 1 from sendcloud.pickup_states_recorded
+            where _dlt_load_id not in (select distinct _dlt_load_id from sendcloud.pickups)
+        )
+"""
+
 
 def prune(connection: Session, receipts: Sequence[Receipt]) -> None:
     """Deletes unneeded rows that are older than `[retention]` allows, once a day and in a separate transaction.
 
-    Does nothing if the run received no page from the API, or if there are no earlier receipts. If pruning fails,
-    nothing is deleted, and the first run on the next day tries again.
+    Does nothing if the run received no page from the API. If pruning fails, nothing is deleted, and the first run on
+    the next day tries again.
 
     Args:
         connection: a session that can access the tables of the accounts in `receipts`.
@@ -107,17 +118,21 @@ def _prune_old_rows(connection: Session, receipts: Sequence[Receipt], now: datet
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     this_day = {"day": day, "next_day": day + timedelta(days=1)}
     ((receipts_of_the_day,),) = connection.execute(_RECEIPTS_OF_DAY, this_day).fetchall()
-    these = [receipt.run_id for receipt in receipts]
-    if receipts_of_the_day > len(receipts):  # this query adds 1 ms to every run; pruning adds 75 ms once a day
-        return
-    if not connection.execute(_EARLIER_RECEIPT, {"these": these}).fetchall():
+    if receipts_of_the_day > len(receipts):  # this query adds 1 ms to every run; pruning adds up to 75 ms once a day
         return
     receipts_from = now - timedelta(days=get_setting("retention.receipt_days"))
     bookkeeping_from = now - timedelta(days=get_setting("retention.bookkeeping_days"))
+    ages = {"receipts_from": receipts_from, "bookkeeping_from": bookkeeping_from}
+    ((receipts_to_prune, bookkeeping_to_prune, loads_to_prune),) = connection.execute(_TO_PRUNE, ages).fetchall()
+    if not (receipts_to_prune or bookkeeping_to_prune or loads_to_prune):
+        return
     connection.execute("begin")
-    connection.execute(_PRUNE_RECEIPTS, {"now": now, "receipts_from": receipts_from, "these": these})
-    for old in (_PRUNE_STATES, _PRUNE_LOADS, _PRUNE_SCHEMAS):
-        connection.execute(old, {"bookkeeping_from": bookkeeping_from})
+    if receipts_to_prune:
+        these = [receipt.run_id for receipt in receipts]
+        connection.execute(_PRUNE_RECEIPTS, {"now": now, "receipts_from": receipts_from, "these": these})
+    if bookkeeping_to_prune:
+        for old in (_PRUNE_STATES, _PRUNE_LOADS, _PRUNE_SCHEMAS):
+            connection.execute(old, {"bookkeeping_from": bookkeeping_from})
     connection.execute(_PRUNE_RECORDED)
     for receipt in receipts:
         connection.publish_account(receipt.account)

@@ -126,17 +126,32 @@ def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:
     assert states(session) == ["2", "3"]
 
 
-def test_the_first_run_of_all_prunes_nothing(session: DuckDBSession) -> None:
-    add_states(session, ("north", "1", 0), ("north", "2", 0))
+@pytest.mark.parametrize("age_days, kept", [(29.9, ["1", "2"]), (30.1, ["2"])])
+def test_the_loads_of_thirty_days_stay_with_their_states(session: DuckDBSession, age_days: float, kept: list[str]) -> None:
+    """The other tables have nothing to prune."""
+    add_states(session, ("north", "1", 0), ("north", "2", 0), days_ago=age_days)
 
     prune_after(session, receipt("now", 0))
 
-    assert states(session) == ["1", "2"]
+    assert states(session) == kept
+    assert session.execute("select load_id from sendcloud._dlt_loads order by 1").fetchall() == [(one,) for one in kept]
 
 
-def add_states(session: DuckDBSession, *pipelines_loads_and_statuses: tuple[str, str, int]) -> None:
-    """Adds states that dlt stored ninety days ago, and their loads."""
-    old = NOW - timedelta(days=90)
+def test_loads_without_pickups_are_no_longer_listed_as_recorded(session: DuckDBSession) -> None:
+    """The other tables have nothing to prune."""
+    session.execute("insert into sendcloud.pickup_states_recorded values ('1'), ('2')")
+    session.execute("insert into sendcloud.pickups values ('2')")
+
+    prune_after(session, receipt("now", 0))
+
+    assert session.execute("from sendcloud.pickup_states_recorded").fetchall() == [("2",)]
+
+
+def add_states(
+    session: DuckDBSession, *pipelines_loads_and_statuses: tuple[str, str, int], days_ago: float = 90
+) -> None:
+    """Adds states that dlt stored so long ago, and their loads."""
+    old = NOW - timedelta(days=days_ago)
     for pipeline, load, status in pipelines_loads_and_statuses:
         session.execute("insert into sendcloud._dlt_loads values (?, ?, ?, 'hash')", [old, load, status])
         session.execute("insert into sendcloud._dlt_pipeline_state values (?, ?, ?)", [old, pipeline, load])

@@ -55,16 +55,23 @@ class DuckDBSession:
         self.connection.register(name, rows)
 
     def has_table(self, name: str) -> bool:
-        return (name,) in self.connection.execute(_TABLES, [self.names.data]).fetchall()
+        return self._table(name) is not None
 
     def columns(self, table: str) -> list[str]:
+        if found := self._table(table):
+            return list(found.columns)
         # duckdb_columns() plans every view of the database: ten calls took 3 % of a run without changes (2026-11-29)
-        for (catalog,) in self.connection.execute(_CATALOG_OF_TABLE, [self.names.data, table]).fetchall():
-            names = ".".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in (catalog, self.names.data, table))
-            found = self.connection.execute(f"select * from {names} limit 0")  # noqa: S608  # the names are quoted
-            found.fetchall()  # otherwise, the transaction stays open, and no other connection can write a checkpoint
-            return [name for name, *_ in found.description or ()]
         return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
+
+    def _table(self, name: str) -> duckdb.DuckDBPyRelation | None:
+        """Returns the table, or None if it doesn't exist. A query of the catalog would take 0.5 ms (2026-11-30)."""
+        ((catalogue,),) = self.connection.execute("select current_database()").fetchall()
+        # A file's name may contain quotes, for which this function has no escape (duckdb 1.5.5). A schema's may not.
+        path = [self.names.data, name] if '"' in catalogue else [catalogue, self.names.data, name]
+        try:
+            return self.connection.table(".".join(f'"{part}"' for part in path))
+        except duckdb.CatalogException:
+            return None
 
     def attach(self, file: Path, catalogue: str) -> None:
         """Attaches the file read-only, so that statements can read its tables as `catalogue.schema.table`."""
@@ -110,9 +117,7 @@ class DuckDBSession:
 
 
 _IN_SCHEMA = "database_name = current_database() and schema_name = ?"
-_TABLES = f"select table_name from duckdb_tables() where {_IN_SCHEMA}"  # noqa: S608  # the condition is a constant
-_CATALOG_OF_TABLE = f"select database_name from duckdb_tables() where {_IN_SCHEMA} and table_name = ?"  # noqa: S608  # as above
-_COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # as above
+_COLUMNS = f"select column_name from duckdb_columns() where {_IN_SCHEMA} and table_name = ? order by column_index"  # noqa: S608  # a constant
 _VIEWS = f"select view_name, comment from duckdb_views() where {_IN_SCHEMA}"  # noqa: S608  # as above
 _MARKED_SCHEMA = f"""
     select schema_name from duckdb_tables()
