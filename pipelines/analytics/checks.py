@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.analytics.views import SQL, SqlConnection, query_of
+from pipelines.analytics.views import SQL, SqlConnection, query_of, text_of
 from pipelines.dialects import DUCKDB
 from pipelines.dialects.translate import translate
 
@@ -37,14 +37,14 @@ def check_files() -> list[Path]:
 
 def is_must_pass(path: Path) -> bool:
     """Returns whether wrong rows make a run fail, according to the severity in the check's first line."""
-    severity = SEVERITY.match(path.read_text(encoding="utf-8"))
+    severity = SEVERITY.match(text_of(path))
     assert severity, f"{path.name} must begin with its severity"  # noqa: S101  # the file belongs to this package
     return severity[1] == "must-pass"
 
 
 def is_per_pickup(path: Path) -> bool:
     """Returns whether each result of the check depends on a single pickup, according to the check's first line."""
-    severity = SEVERITY.match(path.read_text(encoding="utf-8"))
+    severity = SEVERITY.match(text_of(path))
     return bool(severity and severity[2])
 
 

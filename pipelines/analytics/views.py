@@ -56,9 +56,15 @@ def view_files(read_by: Sequence[Path] | None = None) -> list[Path]:
     return [files[name] for name in TopologicalSorter(reads).static_order() if name in wanted]
 
 
-@cache  # a run asks several times, and reading all files takes 2 ms (2026-11-30)
+@cache
 def _views_read_by(path: Path) -> frozenset[str]:
-    return frozenset(VIEW_REFERENCE.findall(SQL_COMMENT.sub("", path.read_text(encoding="utf-8"))))
+    return frozenset(VIEW_REFERENCE.findall(SQL_COMMENT.sub("", text_of(path))))
+
+
+@cache  # a run asks several times, and reading all files takes 2 ms (2026-11-30)
+def text_of(path: Path) -> str:
+    """Returns the text of one of this package's SQL files."""
+    return path.read_text(encoding="utf-8")
 
 
 def select_all(view: str) -> str:
@@ -71,7 +77,7 @@ def select_all(view: str) -> str:
 
 def grain_of(path: Path) -> str:
     """Returns the view's grain, such as "One row per carrier.", which is the first sentence of the file's comment."""
-    lines = takewhile(lambda line: line.startswith("--"), path.read_text(encoding="utf-8").splitlines())
+    lines = takewhile(lambda line: line.startswith("--"), text_of(path).splitlines())
     return re.split(r"(?<=\.)\s", " ".join(line.removeprefix("--").strip() for line in lines), maxsplit=1)[0]
 
 
@@ -181,4 +187,4 @@ def _current_digest(dialect: str) -> str:
 
 def query_of(path: Path) -> str:
     """Returns the query in the file, with its comments and without the closing semicolon."""
-    return path.read_text(encoding="utf-8").rstrip().rstrip(";")
+    return text_of(path).rstrip().rstrip(";")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pipelines.analytics.views import DIGEST_IN_COMMENT, view_files
+from pipelines.analytics.views import DIGEST_IN_COMMENT, SQL
 from pipelines.destinations.schemas import SchemaNames
 from pipelines.destinations.warehouse_mark import MARK_TABLE
 from pipelines.errors import ForeignObject
@@ -36,7 +36,7 @@ TABLE_COLUMNS = {
     "_dlt_pipeline_state": {"pipeline_name", "_dlt_load_id"},
 }
 DERIVED_TABLES = ("pickup_findings", "pickup_checks", "pickup_loads_checked")  # A run can compute them again.
-VIEWS = tuple(path.stem for path in view_files())
+VIEWS = tuple(sorted(path.stem for path in (SQL / "views").glob("*.sql")))
 GRAIN = "One row per "  # In every version, each view's comment begins with these words.
 PIPELINE_PREFIX = "sendcloud_pickups_"  # The names of this package's dlt pipelines begin with this prefix.
 SCHEMA_REMEDY = "Set another schema name ([schemas] {setting} in .dlt/config.toml), or use another database."

@@ -126,8 +126,10 @@ def test_each_accounts_newest_state_stays(session: DuckDBSession) -> None:
     assert states(session) == ["2", "3"]
 
 
-@pytest.mark.parametrize("age_days, kept", [(29.9, ["1", "2"]), (30.1, ["2"])])
-def test_the_loads_of_thirty_days_stay_with_their_states(session: DuckDBSession, age_days: float, kept: list[str]) -> None:
+@pytest.mark.parametrize(("age_days", "kept"), [(29.9, ["1", "2"]), (30.1, ["2"])])
+def test_the_loads_of_thirty_days_stay_with_their_states(
+    session: DuckDBSession, age_days: float, kept: list[str]
+) -> None:
     """The other tables have nothing to prune."""
     add_states(session, ("north", "1", 0), ("north", "2", 0), days_ago=age_days)
 

@@ -33,7 +33,6 @@ from pipelines.destinations.duckdb.replacement import log_of, restored_path
 from pipelines.destinations.duckdb.session import (
     DatabaseError,
     DuckDBSession,
-    dlt_destination,
     open_database,
     open_published,
 )
@@ -140,7 +139,9 @@ class DuckDBBackend:
             connection.execute("checkpoint")
 
     def dlt_destination(self) -> Destination[Any, Any]:
-        return dlt_destination(self.warehouse)
+        import dlt
+
+        return dlt.destinations.duckdb(str(self.warehouse))
 
     def adapt_source(self, source: DltSource) -> None:
         """Does nothing, because the source's own settings apply."""
@@ -240,4 +241,6 @@ def _one_thread(session: DuckDBSession, *, wanted: bool) -> Iterator[None]:
         yield
     finally:
         with suppress(DatabaseError):  # after a fatal error, only closing the file is left
-            session.execute(f"set threads = {threads}")
+            ((connections,),) = session.execute("from duckdb_connection_count()").fetchall()
+            if connections > 1:  # a user of the package keeps the file open; starting the threads takes 3 ms
+                session.execute(f"set threads = {threads}")

@@ -95,20 +95,18 @@ def _our_names(names: SchemaNames, session: DuckDBSession) -> list[CatalogObject
 
     DuckDB writes a query anew from its syntax tree. For all views, this takes 4 ms (2026-11-30).
     """
-    parameters = {
-        "data": [names.data, names.staging],
-        "analytics": names.analytics,
-        "tables": list(TABLE_COLUMNS),
-        "views": list(VIEWS),
-    }
-    found = session.execute(_OBJECTS.format(query="''"), parameters).fetchall()
-    objects = [CatalogObject(*row) for row in found]
-    if all(one.kind == "table" or has_digest(one) for one in objects):
-        return objects
-    return [CatalogObject(*row) for row in session.execute(_OBJECTS.format(query="sql"), parameters).fetchall()]
+    ours = {names.data: TABLE_COLUMNS, names.staging: TABLE_COLUMNS, names.analytics: VIEWS}
+
+    def find(query: str) -> list[CatalogObject]:
+        found = session.execute(_OBJECTS.format(query=query), list(ours)).fetchall()
+        return [one for one in map(CatalogObject._make, found) if one.name in ours[one.schema.lower()]]
+
+    objects = find("''")
+    return objects if all(one.kind == "table" or has_digest(one) for one in objects) else find("sql")
 
 
-# DuckDB ignores the case of names, and a table's `sql` contains the column names
+# DuckDB ignores the case of names, and a table's `sql` contains the column names. Comparing names with lists would take
+# 4 ms longer (2026-11-30).
 _OBJECTS = """
     select schema_name, lower(name), kind, comment, sql from (
         select schema_name, table_name as name, 'table' as kind, comment, sql
@@ -117,9 +115,7 @@ _OBJECTS = """
         select schema_name, view_name, 'view', comment, {query}
         from duckdb_views() where database_name = current_database() and not internal
     )
-    where (lower(schema_name) in (select unnest($data)) and lower(name) in (select unnest($tables)))
-        or (lower(schema_name) = $analytics and lower(name) in (select unnest($views)))
-    order by schema_name, name
+    where lower(schema_name) in (?, ?, ?) order by schema_name, name
 """
 _OTHER_SCHEMAS = """
     select schema_name from duckdb_tables()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
@@ -17,9 +17,6 @@ from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames, rename_sc
 from pipelines.destinations.warehouse_mark import MARK_TABLE, read_mark
 from pipelines.errors import DestinationError, NoData
 from pipelines.receipt import program_version
-
-if TYPE_CHECKING:
-    from dlt.common.destination import Destination
 
 DatabaseError = duckdb.Error
 IN_MEMORY, ATTACHED = Path(":memory:"), "published"  # ATTACHED is the catalog name of an attached file.
@@ -195,13 +192,6 @@ def _file_error(path: Path, error: duckdb.Error, remedy: str) -> DestinationErro
 def is_damage(error: duckdb.Error) -> bool:
     """Returns whether a query failed because it read a damaged block."""
     return any(words in str(error) for words in DAMAGED)
-
-
-def dlt_destination(path: Path) -> Destination[Any, Any]:
-    """Returns dlt's destination object for the file."""
-    import dlt
-
-    return dlt.destinations.duckdb(str(path))
 
 
 @contextmanager
