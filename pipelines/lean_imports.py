@@ -59,8 +59,7 @@ class _TypeObjects(SourceFileLoader):
         try:
             super().exec_module(module)
         finally:
-            for names in (_sqltypes, module.sqltypes):
-                names.DuckDBPyType = constructor  # type: ignore[misc]
+            _sqltypes.DuckDBPyType = module.sqltypes.DuckDBPyType = constructor  # type: ignore[misc]
 
 
 class _NamedType:

@@ -99,15 +99,14 @@ def test_only_the_listed_modules_depend_on_the_api_version() -> None:
 def test_only_the_duckdb_package_imports_duckdb() -> None:
     """All other code uses any Backend (destinations/base.py). `read` is the public way to a backend.
 
-    A quick run has no time to import a backend, so it writes its receipts itself. lean_imports.py makes importing
-    DuckDB cheaper.
+    A quick run has no time to import a backend, so it writes its receipts itself.
     """
     knowing = {
         path.relative_to(ROOT / "pipelines").as_posix()
         for path, code in code_in("pipelines")
         if "duckdb" in imports_of(code, ("pipelines",)) or "duckdb_" in code or "dlt.destinations.duckdb" in code
     }
-    assert knowing == {"quick/receipts.py", "lean_imports.py"} | {
+    assert knowing == {"quick/receipts.py"} | {
         f"destinations/duckdb/{name}.py"
         for name in ("backend", "session", "publish", "ownership", "contents", "recovery")
     }
