@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import dlt
 import pytest
+
+from pipelines import lean_imports
 
 TYPES = """
 import os, duckdb
@@ -31,6 +36,17 @@ found = {
     "summaries": {name: one.__doc__.split(chr(10))[0] for name, one in functions.items()},
     "result": pc.sum(pa.array([1, None, 2]), skip_nulls=False).as_py(),
     "sorted": pc.sort_indices(pa.array([3, 1, 2]), sort_keys=[("", "descending")]).to_pylist(),
+}
+"""
+DESTINATIONS = """
+import sys, dlt
+from dlt.common.destination.reference import Destination
+from dlt.destinations import adapters  # a module beside the names
+began = [name.split(".")[-2] for name in sys.modules if name.endswith(".factory")]
+found = {
+    "modules": {name: getattr(dlt.destinations, name).__module__ for name in dlt.destinations.__all__},
+    "by name": [str(Destination.from_reference(name)) for name in ("postgres", "dlt.destinations.filesystem")],
+    "unknown": hasattr(dlt.destinations, "warehouse"),
 }
 """
 
@@ -63,3 +79,22 @@ def test_arrows_functions_are_made_without_their_options_docstrings() -> None:
     assert not has_parser
     assert found == imported(FUNCTIONS, is_lean=False)[1]
     assert (found["result"], found["sorted"]) == (None, [0, 2, 1])
+
+
+@pytest.mark.versions
+def test_dlts_destinations_are_imported_when_they_are_used() -> None:
+    loaded, found = imported(DESTINATIONS, is_lean=True)
+
+    assert set(loaded) <= {"destination", "athena", "clickhouse", "databricks", "bigquery", "synapse"}  # by adapters
+    assert found == imported(DESTINATIONS, is_lean=False)[1]
+
+
+@pytest.mark.parametrize("more", ["", "duckdb.register()", "from os import path", "__version__ = 2"])
+def test_a_module_that_does_more_than_import_destinations_is_executed(tmp_path: Path, more: str) -> None:
+    file, module = tmp_path / "changed.py", ModuleType("changed")
+    file.write_text(f'from dlt.destinations.impl.duckdb.factory import duckdb\n{more}\n__all__ = ["duckdb"]\n')
+
+    lean_imports._Destinations("changed", str(file)).exec_module(module)
+
+    assert ("duckdb" in vars(module)) == bool(more)
+    assert module.duckdb is dlt.destinations.duckdb
