@@ -34,7 +34,7 @@ def main(*, own_process: bool = False) -> None:
     """
     if own_process:
         streams.prepare_streams()
-        lean_imports.skip_teardown()
+        termination.skip_teardown()
     try:
         with json_logs.log_format(sys.argv):
             try:
@@ -45,7 +45,7 @@ def main(*, own_process: bool = False) -> None:
                 sys.exit(report_error(error))
     except SystemExit as end:
         if own_process:
-            lean_imports.note_exit_code(end.code)
+            termination.note_exit_code(end.code)
         raise
 
 

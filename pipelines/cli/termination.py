@@ -1,13 +1,14 @@
-"""Ends `pickups run` immediately on SIGTERM or when `--timeout` expires, as a crash would.
+"""Ends a command's process without freeing its objects, and `pickups run` immediately on SIGTERM or `--timeout`.
 
-No clean-up is needed because the next run recovers from a crash (docs/explanation/crash-safety.md). The main thread
-could not clean up quickly anyway, because it may be executing a long query. In addition, while normalizing and loading,
-dlt 1.31 installs signal handlers that wait for the current step to end. Separate threads therefore wait for the signal
-and the timeout.
+On SIGTERM or a timeout, the run ends as in a crash. No clean-up is needed because the next run recovers from a crash
+(docs/explanation/crash-safety.md). The main thread could not clean up quickly anyway, because it may be executing a
+long query. In addition, while normalizing and loading, dlt 1.31 installs signal handlers that wait for the current step
+to end. Separate threads therefore wait for the signal and the timeout.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -26,6 +27,31 @@ SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # A progress bar hides the cursor.
 
 
 _on_timeout: list[Callable[[str], object]] = []
+_exit_codes: list[int] = []
+
+
+def skip_teardown() -> None:
+    """Makes the process end without freeing its objects, if `note_exit_code` is called before the end.
+
+    Freeing the 80,000 objects of the imported modules takes Python 25 ms, and searching them for reference cycles took
+    0.8 s of CPU of the 3.9 s of a run without changes (2026-11-29). Everything that must be written is closed before
+    the exit. Functions that are registered with `atexit` after this call still run, and Python still waits for threads
+    that are not daemons.
+    """
+    atexit.register(_end)
+
+
+def note_exit_code(code: object) -> None:
+    """Keeps the exit code for `_end`. Python itself prints a code that is no number, and ends with code 1."""
+    if code is None or isinstance(code, int):
+        _exit_codes.append(code or 0)
+
+
+def _end() -> None:
+    if _exit_codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_codes[-1] & 0xFF)
 
 
 def call_on_timeout(report: Callable[[str], object]) -> None:

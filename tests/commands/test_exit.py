@@ -12,7 +12,7 @@ from tests.support.installation import Installation
 
 ENDING = """
 import atexit, sys, threading, time
-from pipelines import lean_imports
+from pipelines.cli import termination
 
 class Kept:
     def __del__(self):
@@ -22,14 +22,14 @@ def wait_and_print():
     time.sleep(0.1)
     print("the thread has ended")
 
-lean_imports.skip_teardown()
+termination.skip_teardown()
 atexit.register(print, "a library's function was called")
 threading.Thread(target=wait_and_print).start()
 kept = Kept()
 try:
     sys.exit({code!r})
 except SystemExit as end:
-    lean_imports.note_exit_code(end.code)
+    termination.note_exit_code(end.code)
     raise
 """
 HAPPENED = "the thread has ended\na library's function was called\n"
