@@ -55,7 +55,7 @@ class DuckDBSession:
         return self._table(name) is not None
 
     def columns(self, table: str) -> list[str]:
-        if found := self._table(table):
+        if (found := self._table(table)) is not None:  # a table without rows is false
             return list(found.columns)
         # duckdb_columns() plans every view of the database: ten calls took 3 % of a run without changes (2026-11-29)
         return [name for (name,) in self.connection.execute(_COLUMNS, [self.names.data, table]).fetchall()]
