@@ -49,10 +49,10 @@ _KEEP_FIRST_SEEN = """
 STATE_COLUMNS = ("pickup_status", "cancelled_at", "pickup_from", "pickup_until")
 _STATES = ", ".join(STATE_COLUMNS)
 # a different spelling is not a different state: v2 sends Created, v3 sends CREATED
-_COMPARED = ("replace(lower({}), ' ', '_')", "{}", "{}", "{}")
+_NORMALIZED = ("replace(lower({}), ' ', '_')", "{}", "{}", "{}")
 IS_REPEATED = " and ".join(
     f"{compared.format(state)} is not distinct from {compared.format(f'latest_{state}')}"
-    for compared, state in zip(_COMPARED, STATE_COLUMNS, strict=True)
+    for compared, state in zip(_NORMALIZED, STATE_COLUMNS, strict=True)
 )
 LATEST_STATES = ", ".join(f"lag({state}) over before as latest_{state}" for state in STATE_COLUMNS)
 # the first observation under the new name repeats the last state under the old name, unless the pickup has changed
