@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from pipelines.file_access import PRIVATE_FILE_MODE, create_folder, set_mode
 
 DAY_SECONDS = 86_400  # Writing or reading a file never takes a day, so an older temporary file is a leftover.
+FICLONE = 0x40049409  # linux/fs.h
 WINDOWS_IN_USE = (5, 32)  # Windows returns these codes when a program has the target file open.
 # `pipelines.warehouse.read` closes the published file in less than the sum of these delays.
 RETRY_DELAYS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -65,6 +68,25 @@ def _replace(fresh: Path, target: Path) -> None:
             if wait is None:
                 raise FileInUse(f"the file can't be replaced while a program has it open ({error.strerror})") from error
             time.sleep(wait)
+
+
+def clone(file: FileIO, copy: FileIO) -> bool:
+    """Gives an empty file the content of another one, if the file system can let both share the disk blocks.
+
+    XFS and Btrfs can do so on Linux. The files share each block until one of them changes it.
+
+    Returns:
+        Whether the content is now the same. If not, the file is still empty, and the caller copies the content.
+    """
+    if sys.platform != "linux":
+        return False
+    from fcntl import ioctl
+
+    try:
+        ioctl(copy.fileno(), FICLONE, file.fileno())
+    except OSError:  # the file system can't, or it is not the same one for both files
+        return False
+    return True
 
 
 def remove_leftovers(target: Path, suffix: str = "new", *, older_than_seconds: float = 0) -> None:

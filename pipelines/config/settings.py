@@ -72,6 +72,7 @@ OWN_SETTINGS = {
     "publish.max_age_minutes": Setting(
         float, 0.0, "0 (publish after every run) to 60", lambda minutes: 0 <= minutes <= 60
     ),
+    "publish.share_blocks": Setting(bool, False),
     "publish.views": _choice("computed", "built"),
     "status.max_age_hours": Setting(float, 2.0, "more than 0", lambda hours: hours > 0),
     "alerts.ping_url": ADDRESS_SETTING,

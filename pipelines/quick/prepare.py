@@ -93,6 +93,7 @@ def _draft(
         data_schema=backend.names.data,
         published_at=machine_time(),
         max_age_minutes=get_setting("publish.max_age_minutes"),
+        share_blocks=get_setting("publish.share_blocks"),
         configured=list(plan.configured),
         ping=ping,
         accounts=known,

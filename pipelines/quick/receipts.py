@@ -26,7 +26,9 @@ else:
 WITHOUT_FSST = "set disabled_compression_methods = 'fsst'"
 
 
-def record_and_publish(warehouse: Path, published: Path | None, schema: str, receipts: Sequence[Receipt]) -> None:
+def record_and_publish(
+    warehouse: Path, published: Path | None, schema: str, receipts: Sequence[Receipt], *, may_share: bool
+) -> None:
     """Adds the receipts to `pickup_runs` and, if `published` is given, publishes the warehouse.
 
     The caller holds the lock, and both files are as the last run left them. If publishing fails, the receipts are
@@ -37,6 +39,7 @@ def record_and_publish(warehouse: Path, published: Path | None, schema: str, rec
         published: the file that people read, or None if it is recent enough.
         schema: the name of the schema with the tables.
         receipts: the receipts, which get the time at which the run ended.
+        may_share: whether the published file may share disk blocks with the warehouse.
 
     Raises:
         OSError, duckdb.Error: a file can't be written. The published file is unchanged.
@@ -50,7 +53,7 @@ def record_and_publish(warehouse: Path, published: Path | None, schema: str, rec
             connection.execute("commit")
             connection.execute("checkpoint")  # unlike closing, this reports a full disk
         if published:
-            _copy(warehouse, published)
+            _copy(warehouse, published, may_share=may_share)
     except (OSError, duckdb.Error):
         with suppress(OSError, duckdb.Error):
             _remove(warehouse, runs, receipts)
@@ -80,7 +83,7 @@ def _remove(warehouse: Path, runs: str, receipts: Sequence[Receipt]) -> None:
         connection.execute(f"delete from {runs} where run_id in ({', '.join('?' * len(ids))})", ids)  # noqa: S608  # as above
 
 
-def _copy(warehouse: Path, published: Path) -> None:
+def _copy(warehouse: Path, published: Path, *, may_share: bool) -> None:
     """Copies the file as an ordinary run does (publish.py), and compares it with the file that readers have.
 
     If one of them may be damaged, an ordinary run finds out and reports it.
@@ -88,6 +91,6 @@ def _copy(warehouse: Path, published: Path) -> None:
     from pipelines.destinations.duckdb.blocks import copy_and_verify
 
     with replace_atomically(published) as fresh, warehouse.open("rb", buffering=0) as file:
-        damages = copy_and_verify(file, fresh, published, may_be_shorter=True)
+        damages = copy_and_verify(file, fresh, published, may_be_shorter=True, may_share=may_share)
         if damages.of_file or damages.of_earlier:
             raise OSError(f"{warehouse} or {published} may be damaged")

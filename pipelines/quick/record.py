@@ -63,6 +63,7 @@ class QuickRecord(Struct):
         incidents: the files that would contain incidents.
         data_schema: the name of the schema with the tables.
         max_age_minutes: how old the published file may become before a quick run publishes again.
+        share_blocks: whether the published file may share disk blocks with the warehouse.
         configured: the names of all configured accounts.
         ping: where the ping's address is configured, or None.
         accounts: the accounts of the run.
@@ -79,6 +80,7 @@ class QuickRecord(Struct):
     data_schema: str
     published_at: datetime
     max_age_minutes: float
+    share_blocks: bool
     configured: list[str]
     ping: Place | None
     accounts: list[AccountRecord]

@@ -180,7 +180,8 @@ def _finish(record: QuickRecord, receipts: list[Receipt], ping_url: str | None) 
     known = {one.account: one for one in record.accounts}
     for receipt in receipts:
         receipt.run_number = known[receipt.account].run_number + 1
-    record_and_publish(warehouse, published if must_publish else None, record.data_schema, receipts)
+    file = published if must_publish else None
+    record_and_publish(warehouse, file, record.data_schema, receipts, may_share=record.share_blocks)
     for receipt in receipts:
         one = known[receipt.account]
         one.observed_at, one.unpublished_at = receipt.observed_at or one.observed_at, now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from io import FileIO
@@ -11,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines import atomic_file
 from pipelines.destinations.duckdb import blocks
 from tests.support.cases import quick
 
@@ -56,16 +59,35 @@ def test_each_changed_byte_of_a_file_of_duckdb_is_found(
         assert blocks.may_be_damaged(file)
 
 
-def copied(source: Path, copy: Path, earlier: Path, *, may_be_shorter: bool = False) -> blocks.Damages:
+def copied(
+    source: Path, copy: Path, earlier: Path, *, may_be_shorter: bool = False, may_share: bool = False
+) -> blocks.Damages:
     with source.open("rb", buffering=0) as file:
-        return blocks.copy_and_verify(file, copy, earlier, may_be_shorter=may_be_shorter)
+        return blocks.copy_and_verify(file, copy, earlier, may_be_shorter=may_be_shorter, may_share=may_share)
 
 
 PLACES = [4096 + 9, 3 * blocks.HEADER_BYTES + 9, 3 * blocks.HEADER_BYTES + 5 * blocks.BLOCK_BYTES + 40_000]
 
 
+def copy_as_ioctl(target: int, request: int, source: int) -> int:
+    """Does what XFS does for FICLONE, except that the two files don't share the blocks."""
+    assert request == atomic_file.FICLONE
+    assert os.fstat(target).st_size == 0
+    os.pwrite(target, os.pread(source, 2**30, 0), 0)
+    return 0
+
+
+def refuse(*_: int) -> int:
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+
+@pytest.mark.parametrize("ioctl", quick([copy_as_ioctl, refuse], only=(0, 1)))
 @pytest.mark.parametrize("place", quick(PLACES))
-def test_a_copy_is_complete_and_tells_which_file_is_damaged(tmp_path: Path, place: int) -> None:
+def test_a_copy_is_complete_and_tells_which_file_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, ioctl: Callable[[int, int, int], int]
+) -> None:
+    if sys.platform == "linux":
+        monkeypatch.setattr("fcntl.ioctl", ioctl)
     good, damaged, copy = filled(tmp_path / "good.duckdb"), tmp_path / "damaged.duckdb", tmp_path / "copy"
     content = good.read_bytes()
     damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
@@ -76,10 +98,32 @@ def test_a_copy_is_complete_and_tells_which_file_is_damaged(tmp_path: Path, plac
         (good, damaged, (False, True)),
         (damaged, tmp_path / "missing", (True, False)),
     ):
-        assert copied(source, copy, earlier) == found
+        assert copied(source, copy, earlier, may_share=True) == found
         assert copy.read_bytes() == source.read_bytes()
-    assert copied(damaged, copy, good).of_file
+    assert copied(damaged, copy, good, may_share=True).of_file
     assert copy.read_bytes() == damaged.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't clone files")
+def test_nothing_is_written_to_a_cloned_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing to the clone would give it disk blocks of its own."""
+    good, copy = filled(tmp_path / "good.duckdb"), tmp_path / "copy"
+    monkeypatch.setattr("fcntl.ioctl", copy_as_ioctl)
+    monkeypatch.setattr(blocks, "_write", lambda *_: pytest.fail("wrote"))
+    monkeypatch.setattr("os.posix_fallocate", lambda *_: pytest.fail("reserved space"))
+
+    assert copied(good, copy, tmp_path / "missing", may_share=True) == (False, False)
+    assert copy.read_bytes() == good.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't clone files")
+def test_a_file_is_not_cloned_unless_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a disk block is damaged, the other file must still have the data."""
+    good, copy = filled(tmp_path / "good.duckdb"), tmp_path / "copy"
+    monkeypatch.setattr("fcntl.ioctl", lambda *_: pytest.fail("cloned"))
+
+    assert copied(good, copy, tmp_path / "missing") == (False, False)
+    assert copy.read_bytes() == good.read_bytes()
 
 
 class Hesitant(FileIO):

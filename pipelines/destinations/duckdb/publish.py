@@ -62,7 +62,7 @@ def publish(warehouse: FileIO, published: Path) -> str | None:
     """
     try:
         with replace_atomically(published) as fresh:
-            damages = copy_and_verify(warehouse, fresh, published)
+            damages = copy_and_verify(warehouse, fresh, published, may_share=get_setting("publish.share_blocks"))
             if damages.of_file:  # otherwise, a damaged copy would replace the only good one
                 read_contents(fresh)
             return find_damage(published) if damages.of_earlier and published.stat().st_size else None
