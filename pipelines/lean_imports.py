@@ -22,10 +22,10 @@ UNNEEDED = (
     "tornado",  # Imported by tenacity to support retries in tornado coroutines.
 )
 
-_DOCSTRINGS = "pyarrow.vendored.docscrape"
+DOCSTRINGS = "pyarrow.vendored.docscrape"
 # the file `dlt/destinations/__init__.py` contains nothing but these imports and a list of their names
-_IMPORTED = r"from (dlt\.destinations\.impl\.\w+\.factory) import (\w+)\n"
-_LISTED = r'\s*__all__ = \[[\w\s",]*\]\s*'
+IMPORTED = r"from (dlt\.destinations\.impl\.\w+\.factory) import (\w+)\n"
+LISTED = r'\s*__all__ = \[[\w\s",]*\]\s*'
 
 
 class _Blocker:
@@ -38,25 +38,40 @@ class _Blocker:
     def find_spec(name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None) -> ModuleSpec | None:
         if name in UNNEEDED:
             raise ModuleNotFoundError(f"{name} is blocked because a run does not need it", name=name)
-        return _spec_with(_LOADERS[name], name, path) if name in _LOADERS else None
+        if not (loader := _LOADERS.get(name)) or not (found := PathFinder.find_spec(name, path)):
+            return None
+        if isinstance(found.loader, SourceFileLoader):
+            found.loader = loader(name, found.loader.path)
+        return found
 
 
-def _spec_with(loader: type[SourceFileLoader], name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    found = PathFinder.find_spec(name, path)
-    if found and isinstance(found.loader, SourceFileLoader):
-        found.loader = loader(name, found.loader.path)
-    return found
-
-
-class _Destinations(SourceFileLoader):
-    """Imports dlt's destinations when they are used. Importing all of them takes 22 ms (dlt 1.31, 2026-11-30)."""
+class _CheapLoader(SourceFileLoader):
+    """Executes a module in a cheaper way or, if that fails because the package has changed, as it is."""
 
     def exec_module(self, module: ModuleType) -> None:
+        before = dict(vars(module))
+        try:
+            self.exec_cheaply(module)
+        except Exception:
+            vars(module).clear()
+            vars(module).update(before)
+            self.exec_as_it_is(module)
+
+    def exec_as_it_is(self, module: ModuleType) -> None:
+        super().exec_module(module)
+
+    def exec_cheaply(self, module: ModuleType) -> None:
+        raise NotImplementedError
+
+
+class _Destinations(_CheapLoader):
+    """Imports dlt's destinations when they are used. Importing all of them takes 22 ms (dlt 1.31, 2026-11-30)."""
+
+    def exec_cheaply(self, module: ModuleType) -> None:
         text = self.get_source(module.__name__) or ""
-        modules = {name: factory for factory, name in re.findall(_IMPORTED, text)}
-        if not re.fullmatch(_LISTED, re.sub(_IMPORTED, "", text)):
-            super().exec_module(module)  # another version of dlt does more than these imports
-            return
+        modules = {name: factory for factory, name in re.findall(IMPORTED, text)}
+        if not re.fullmatch(LISTED, re.sub(IMPORTED, "", text)):
+            raise ImportError("the module does more than to import destinations")
 
         def import_factory(name: str) -> object:
             if name not in modules:
@@ -69,28 +84,25 @@ class _Destinations(SourceFileLoader):
         module.__getattr__ = import_factory  # type: ignore[method-assign]
 
 
-class _TypeObjects(SourceFileLoader):
+class _TypeObjects(_CheapLoader):
     """Imports DuckDB's module of DB-API types without creating a database.
 
     To find out what "DECIMAL" means, the module creates a database in memory. That takes 12 ms of CPU, a tenth of a
     quick run (duckdb 1.5.5, 2026-11-30). With this loader, it is only created when somebody compares types.
     """
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_cheaply(self, module: ModuleType) -> None:
         from _duckdb import _sqltypes
 
         constructor = _sqltypes.DuckDBPyType
         _sqltypes.DuckDBPyType = _NamedType  # type: ignore[assignment,misc]
         try:
-            super().exec_module(module)
+            self.exec_as_it_is(module)
         finally:
-            _sqltypes.DuckDBPyType = module.sqltypes.DuckDBPyType = constructor  # type: ignore[misc]
-
-
-_LOADERS: dict[str, type[SourceFileLoader]] = {
-    "dlt.destinations": _Destinations,
-    "duckdb._dbapi_type_object": _TypeObjects,
-}
+            for types in filter(None, (_sqltypes, sys.modules.get("duckdb.sqltypes"))):
+                types.DuckDBPyType = constructor  # type: ignore[attr-defined,misc]
+        if _NamedType in vars(module).values():
+            raise ImportError("the module has another name for the constructor")
 
 
 class _NamedType:
@@ -108,13 +120,40 @@ class _NamedType:
         return hash(self._name)
 
 
+class _Functions(_CheapLoader):
+    """Makes pyarrow describe its compute functions without their options.
+
+    Parsing the options' docstrings takes 10 ms of CPU whenever pyarrow.compute is imported (pyarrow 26, 2026-11-30).
+    """
+
+    def exec_cheaply(self, module: ModuleType) -> None:
+        parser = ModuleType(DOCSTRINGS)
+        parser.NumpyDocString = _NoParser  # type: ignore[attr-defined]
+        earlier = sys.modules.get(DOCSTRINGS)
+        sys.modules[DOCSTRINGS] = parser
+        try:
+            self.exec_as_it_is(module)
+        finally:
+            if earlier:
+                sys.modules[DOCSTRINGS] = earlier
+            else:
+                del sys.modules[DOCSTRINGS]
+
+
 class _NoParser:
-    """Finds no descriptions of options in a docstring, in place of the parser that pyarrow imports."""
+    """Finds no descriptions in a docstring."""
 
     def __init__(self, docstring: str) -> None: ...
 
     def __getitem__(self, section: str) -> list[str]:
         return []
+
+
+_LOADERS: dict[str, type[_CheapLoader]] = {
+    "dlt.destinations": _Destinations,
+    "duckdb._dbapi_type_object": _TypeObjects,
+    "pyarrow.compute": _Functions,
+}
 
 
 def unblock() -> None:
@@ -123,8 +162,6 @@ def unblock() -> None:
     The Delta backend calls this function, because dlt 1.31 writes and reads Delta tables with pyarrow.dataset.
     """
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Blocker)]
-    if getattr(sys.modules.get(_DOCSTRINGS), "NumpyDocString", None) is _NoParser:
-        del sys.modules[_DOCSTRINGS]
 
 
 def _import_msgspec() -> None:
@@ -139,16 +176,6 @@ def _import_msgspec() -> None:
         import msgspec  # noqa: F401
     finally:
         del sys.modules["typing_extensions"]
-
-
-def _leave_out_docstrings() -> None:
-    """Makes pyarrow describe its compute functions without their options.
-
-    Parsing the options' docstrings takes 10 ms of CPU whenever pyarrow.compute is imported (pyarrow 26, 2026-11-30).
-    """
-    parser = ModuleType(_DOCSTRINGS)
-    parser.NumpyDocString = _NoParser  # type: ignore[attr-defined]
-    sys.modules.setdefault(_DOCSTRINGS, parser)
 
 
 def block_unneeded() -> None:
@@ -168,4 +195,3 @@ def block_unneeded() -> None:
     if hasattr(sys, "setdlopenflags"):
         sys.setdlopenflags(os.RTLD_LAZY)
     _import_msgspec()
-    _leave_out_docstrings()

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 
 from pipelines import lean_imports
@@ -98,3 +99,24 @@ def test_a_module_that_does_more_than_import_destinations_is_executed(tmp_path: 
 
     assert ("duckdb" in vars(module)) == bool(more)
     assert module.duckdb is dlt.destinations.duckdb
+
+
+@pytest.mark.parametrize(
+    ("loader", "text"),
+    [
+        (lean_imports._TypeObjects, 'from duckdb.sqltypes import DuckDBPyType\nfound = DuckDBPyType("DECIMAL")\n'),
+        (lean_imports._TypeObjects, 'from _duckdb._sqltypes import DuckDBPyType as T\nfound = T("DECIMAL")\n'),
+        (lean_imports._Functions, f"from {lean_imports.DOCSTRINGS} import FunctionDoc as found\n"),
+        (lean_imports._Functions, f"import {lean_imports.DOCSTRINGS} as d\nfound = d.NumpyDocString('a').keys()\n"),
+    ],
+)
+def test_a_module_that_has_changed_is_executed_as_it_is(
+    tmp_path: Path, loader: type[lean_imports._CheapLoader], text: str
+) -> None:
+    file, module = tmp_path / "changed.py", ModuleType("changed")
+    file.write_text(text)
+
+    loader("changed", str(file)).exec_module(module)
+
+    assert not isinstance(module.found, lean_imports._NamedType)
+    assert duckdb.sqltypes.DuckDBPyType is not lean_imports._NamedType
