@@ -87,8 +87,8 @@ class _Destinations(_CheapLoader):
 class _TypeObjects(_CheapLoader):
     """Imports DuckDB's module of DB-API types without creating a database.
 
-    To find out what "DECIMAL" means, the module creates a database in memory. That takes 12 ms of CPU, a tenth of a
-    quick run (duckdb 1.5.5, 2026-11-30). With this loader, it is only created when somebody compares types.
+    To find out what "DECIMAL" means, the module creates a database in memory, which takes 12 ms of CPU (duckdb 1.5.5,
+    2026-11-30). With this loader, it is only created when somebody compares types.
     """
 
     def exec_cheaply(self, module: ModuleType) -> None:
@@ -100,7 +100,7 @@ class _TypeObjects(_CheapLoader):
             self.exec_as_it_is(module)
         finally:
             for types in filter(None, (_sqltypes, sys.modules.get("duckdb.sqltypes"))):
-                types.DuckDBPyType = constructor  # type: ignore[attr-defined,misc]
+                types.DuckDBPyType = constructor  # type: ignore[attr-defined]
         if _NamedType in vars(module).values():
             raise ImportError("the module has another name for the constructor")
 
