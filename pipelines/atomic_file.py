@@ -76,7 +76,7 @@ def clone(file: FileIO, copy: FileIO) -> bool:
     XFS and Btrfs can do so on Linux. The files share each block until one of them changes it.
 
     Returns:
-        Whether the content is now the same. If not, the file is still empty, and the caller copies the content.
+        Whether the content is now the same. If not, the caller must copy the content.
     """
     if sys.platform != "linux":
         return False

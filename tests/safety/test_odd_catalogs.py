@@ -1,0 +1,49 @@
+"""Tests that our tables are found in a file of any name, and are not confused with other tables and views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.destinations.duckdb.session import open_database, quote_path
+from pipelines.destinations.schemas import SchemaNames
+
+
+@pytest.mark.duckdb2
+@pytest.mark.parametrize("file_name", ["pickups", "a.b", "north south", 'ware"house', "it's", "main"])
+def test_tables_are_found_in_a_file_of_any_name(tmp_path: Path, file_name: str) -> None:
+    other = tmp_path / "sendcloud.duckdb"
+    with open_database(tmp_path / f"{file_name}.duckdb") as session:
+        session.execute("create schema sendcloud")
+        session.execute("create table sendcloud.pickups (id bigint, carrier text)")
+        session.execute("create view sendcloud.seen as select id from sendcloud.pickups")
+        session.execute("create table pickup_runs (id bigint)")
+        session.connection.execute(f"attach '{quote_path(other)}' as elsewhere")
+        session.connection.execute("create schema elsewhere.sendcloud")
+        session.connection.execute("create table elsewhere.sendcloud.pickups_quarantine (id bigint)")
+
+        found = {name: session.has_table(name) for name in ("pickups", "seen", "pickup_runs", "pickups_quarantine")}
+
+        assert found == {"pickups": True, "seen": False, "pickup_runs": False, "pickups_quarantine": False}
+        assert session.columns("pickups") == ["id", "carrier"]
+        assert session.columns("seen") == ["id"]
+        assert session.columns("pickups_quarantine") == []
+
+
+@pytest.mark.duckdb2
+def test_looking_up_a_table_leaves_no_transaction_open(tmp_path: Path) -> None:
+    """An open transaction would keep other connections from writing a checkpoint."""
+    with open_database(tmp_path / "warehouse.duckdb", names=SchemaNames("logistics")) as session:
+        session.connection.execute("create schema logistics")
+        session.connection.execute("create table logistics.pickups as select range as id from range(10)")
+
+        assert session.has_table("pickups")
+        assert not session.has_table("pickup_runs")
+        with open_database(tmp_path / "warehouse.duckdb") as another:
+            another.connection.execute("delete from logistics.pickups")
+            another.connection.execute("checkpoint")
+        session.connection.execute("begin")
+        assert not session.has_table("pickup_runs")
+        assert session.columns("pickups") == ["id"]
+        session.connection.execute("commit")
