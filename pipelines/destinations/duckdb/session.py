@@ -66,9 +66,10 @@ class DuckDBSession:
         # A file's name may contain quotes, for which this function has no escape (duckdb 1.5.5). A schema's may not.
         path = [self.names.data, name] if '"' in catalogue else [catalogue, self.names.data, name]
         try:
-            return self.connection.table(".".join(f'"{part}"' for part in path))
+            found = self.connection.table(".".join(f'"{part}"' for part in path))
         except duckdb.CatalogException:
             return None
+        return found if found.type == "TABLE_RELATION" else None  # DuckDB 2 also finds views
 
     def attach(self, file: Path, catalogue: str) -> None:
         """Attaches the file read-only, so that statements can read its tables as `catalogue.schema.table`."""
