@@ -52,16 +52,17 @@ class _CheapLoader(SourceFileLoader):
         before = dict(vars(module))
         try:
             self.exec_cheaply(module)
-        except Exception:
+        except Exception:  # whatever it is, this version of the package is not the one that the loader was written for
             vars(module).clear()
             vars(module).update(before)
             self.exec_as_it_is(module)
 
+    def exec_cheaply(self, module: ModuleType) -> None:
+        """Each loader has its own way. It may raise any exception."""
+        raise NotImplementedError
+
     def exec_as_it_is(self, module: ModuleType) -> None:
         super().exec_module(module)
-
-    def exec_cheaply(self, module: ModuleType) -> None:
-        raise NotImplementedError
 
 
 class _Destinations(_CheapLoader):
