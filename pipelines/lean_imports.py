@@ -89,7 +89,7 @@ class _TypeObjects(_CheapLoader):
     """Imports DuckDB's module of DB-API types without creating a database.
 
     To find out what "DECIMAL" means, the module creates a database in memory, which takes 12 ms of CPU (duckdb 1.5.5,
-    2026-11-30). With this loader, it is only created when somebody compares types.
+    2026-11-30). With this loader, only a comparison of types creates it.
     """
 
     def exec_cheaply(self, module: ModuleType) -> None:

@@ -24,7 +24,7 @@ from pipelines.dialects.translate import translate
 
 SQL = Path(__file__).parent / "sql"
 TRANSLATED_DIGEST = Path(__file__).parents[1] / "dialects" / "translated.json"
-QUERY_CALL = "from system.main.query("  # somebody may have a macro of their own that is called query
+QUERY_CALL = "from system.main.query("  # a user may have defined a macro named query
 VIEW_REFERENCE, SQL_COMMENT = re.compile(r"\banalytics\.(\w+)"), re.compile(r"--.*")
 
 
