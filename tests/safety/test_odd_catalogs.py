@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipelines.destinations.duckdb.session import open_database, quote_path
 from pipelines.destinations.schemas import SchemaNames
+from sources.sendcloud.sandbox import Sandbox, World
+from tests.support.installation import Installation
 
 
 @pytest.mark.duckdb2
@@ -47,3 +50,26 @@ def test_looking_up_a_table_leaves_no_transaction_open(tmp_path: Path) -> None:
         assert not session.has_table("pickup_runs")
         assert session.columns("pickups") == ["id"]
         session.connection.execute("commit")
+
+
+@pytest.mark.duckdb2
+@pytest.mark.parametrize("schema", ["analyt\u0130cs", "SENDCLOUD_STAG\u0130NG"])
+def test_a_schema_whose_name_differs_by_a_letter_outside_ascii_is_left_alone(
+    installation: Installation, world: World, api: Sandbox, schema: str
+) -> None:
+    """DuckDB's `lower` turns this letter, a capital I with a dot, into an i, but Python's does not."""
+    world.book()
+    installation.loaded(api)
+    with duckdb.connect(str(installation.warehouse)) as connection:
+        connection.execute(f'create schema "{schema}"')
+        connection.execute(f'create table "{schema}".pickups as select 7 as number')
+        connection.execute(f'create table "{schema}".rates as select 8 as number')
+
+    world.book()
+    receipt = installation.run(api)
+
+    assert (receipt.outcome, receipt.rows_new) == ("succeeded", 1)
+    assert installation.rows(f'from "{schema}".pickups union all from "{schema}".rates') == [
+        {"number": 7},
+        {"number": 8},
+    ]

@@ -99,7 +99,9 @@ def _our_names(names: SchemaNames, session: DuckDBSession) -> list[CatalogObject
 
     def find(query: str) -> list[CatalogObject]:
         found = session.execute(_OBJECTS.format(query=query), list(ours)).fetchall()
-        return [one for one in map(CatalogObject._make, found) if one.name in ours[one.schema.lower()]]
+        # only DuckDB's `lower` turns other letters into ASCII; as names of schemas, they differ
+        in_ascii = (one for one in map(CatalogObject._make, found) if one.schema.isascii())
+        return [one for one in in_ascii if one.name in ours[one.schema.lower()]]
 
     objects = find("''")
     return objects if all(one.kind == "table" or has_digest(one) for one in objects) else find("sql")
