@@ -83,7 +83,7 @@ def left_packages(pipeline_dir: Path) -> list[Path]:
     found: list[Path] = []
     for part in ("normalize/extracted", "load/normalized"):
         with suppress(FileNotFoundError):
-            found += [Path(entry.path) for entry in os.scandir(pipeline_dir / part)]
+            found += (pipeline_dir / part).iterdir()
     return found
 
 
@@ -91,12 +91,13 @@ def _code() -> Iterator[tuple[str, int, int]]:
     """Yields the name, size and time of change of each file, and of the folders where pip installs other packages."""
     folders = [PACKAGES / name for name in CODE_FOLDERS]
     while folders:
-        for entry in os.scandir(folders.pop()):
-            if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
-                folders.append(Path(entry.path))
-            elif entry.name.endswith(CODE_ENDINGS):
-                about = entry.stat()
-                yield entry.path, about.st_size, about.st_mtime_ns
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
+                    folders.append(Path(entry.path))
+                elif entry.name.endswith(CODE_ENDINGS):
+                    about = entry.stat()
+                    yield entry.path, about.st_size, about.st_mtime_ns
     for name in ("dlt", "duckdb"):
         spec = find_spec(name)
         installed = Path(spec.origin).parents[1] if spec and spec.origin else Path()

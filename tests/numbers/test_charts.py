@@ -44,7 +44,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("pickups", quick([*UNUSUAL.values()], only=(0, 3, 4)), ids=[*UNUSUAL])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # other tests' objects can be freed during this one
 def test_every_chart_sentence_and_table_is_made_over_unusual_pickups(
     warehouse: Warehouse, pickups: list[dict[str, Any]]
 ) -> None:

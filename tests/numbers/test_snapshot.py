@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from pipelines.analytics.views import view_files
+from pipelines.destinations.snapshot import Snapshot
 from pipelines.warehouse import connect, read
 from tests.support.by_hand import cancelled, insert, many, pickup, run
 from tests.support.cases import quick
@@ -16,12 +18,20 @@ from tests.support.cases import quick
 pytestmark = [pytest.mark.versions, pytest.mark.duckdb2]
 
 Published = Callable[..., Path]
+Connected = Callable[..., Snapshot]
 COUNT = "select count(*) as n from analytics.pickups"
 
 
-def test_a_snapshot_answers_like_read_and_keeps_its_state(published: Published) -> None:
+@pytest.fixture
+def connected() -> Iterator[Connected]:
+    """Does what `connect` does, and closes the snapshots after the test."""
+    with ExitStack() as stack:
+        yield lambda path, **filters: stack.enter_context(connect(path, **filters))
+
+
+def test_a_snapshot_answers_like_read_and_keeps_its_state(published: Published, connected: Connected) -> None:
     path = published(*many(pickup, 3), cancelled(), pickup(carrier="ups", country="DE"))
-    data = connect(path)
+    data = connected(path)
     before = {view.stem: read(view.stem, path) for view in view_files()}
 
     with duckdb.connect(path) as con:  # possible, because the snapshot has let go of the file
@@ -33,7 +43,7 @@ def test_a_snapshot_answers_like_read_and_keeps_its_state(published: Published) 
         assert (seen.dtypes == frame.dtypes).all(), view
         assert sorted(map(str, seen.to_numpy().tolist())) == sorted(map(str, frame.to_numpy().tolist())), view
     assert data.sql(COUNT)["n"].tolist() == [5]
-    assert connect(path).sql(COUNT)["n"].tolist() == [6]
+    assert connected(path).sql(COUNT)["n"].tolist() == [6]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +61,7 @@ def test_a_snapshot_answers_like_read_and_keeps_its_state(published: Published) 
     ),
 )
 def test_filters_select_what_they_select_for_read(
-    published: Published, filters: dict[str, object], pickups: int
+    published: Published, connected: Connected, filters: dict[str, object], pickups: int
 ) -> None:
     runs = [run("north"), run("south")]
     early = pickup(account="south", created_at="2026-03-05 09:00Z")
@@ -59,7 +69,7 @@ def test_filters_select_what_they_select_for_read(
         *many(pickup, 2, account="north"), pickup(account="north", carrier="ups", country="DE"), early, runs=runs
     )
 
-    data = connect(path, **filters)  # type: ignore[arg-type]
+    data = connected(path, **filters)
 
     assert data.sql(COUNT)["n"].tolist() == [pickups]
     assert data.sql("select count(*) as n from sendcloud.pickups")["n"].tolist() == [pickups]
@@ -80,8 +90,8 @@ def test_filters_select_what_they_select_for_read(
         "",
     ],
 )
-def test_only_a_single_query_is_executed(published: Published, query: str) -> None:
-    data = connect(published(pickup()))
+def test_only_a_single_query_is_executed(published: Published, connected: Connected, query: str) -> None:
+    data = connected(published(pickup()))
 
     with pytest.raises(ValueError, match="sql executes one query"):
         data.sql(query)
@@ -98,9 +108,11 @@ def test_only_a_single_query_is_executed(published: Published, query: str) -> No
         "explain analyze insert into sendcloud.pickups select * from sendcloud.pickups",
     ],
 )
-def test_a_query_reads_no_files_and_writes_nothing(published: Published, tmp_path: Path, query: str) -> None:
+def test_a_query_reads_no_files_and_writes_nothing(
+    published: Published, connected: Connected, tmp_path: Path, query: str
+) -> None:
     (tmp_path / "secret.csv").write_text("key\nvalue\n")
-    data = connect(published(pickup()))
+    data = connected(published(pickup()))
 
     with pytest.raises(duckdb.Error):
         data.sql(query.format(file=tmp_path / "secret.csv"))
@@ -119,6 +131,6 @@ def test_a_snapshot_describes_its_views_and_can_be_closed(published: Published) 
         data.sql("select 1")
 
 
-def test_an_unknown_view_is_named_with_those_that_exist(published: Published) -> None:
+def test_an_unknown_view_is_named_with_those_that_exist(published: Published, connected: Connected) -> None:
     with pytest.raises(ValueError, match="unknown view 'carriers'; available views: acceptance_times"):
-        connect(published(pickup())).read("carriers")
+        connected(published(pickup())).read("carriers")

@@ -200,7 +200,7 @@ with exclusive_lock(Path({str(warehouse)!r})):
         pass
 
     holder.kill()
-    holder.wait()
+    holder.communicate()
 
     with exclusive_lock(warehouse):
         pass
@@ -217,7 +217,8 @@ def test_a_run_can_wait_until_another_run_ends(installation: Installation, world
             waiting.wait(3)
         assert api.requests == []
 
-    assert waiting.wait(60) == 0
+    waiting.communicate(60)
+    assert waiting.returncode == 0
     assert installation.pickups() == as_rows(world.records())
 
 

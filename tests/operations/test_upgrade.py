@@ -102,9 +102,9 @@ def test_readers_need_no_run_after_an_upgrade(installation: Installation, commit
     assert (sum(row["pickups"] for row in every_country), len(every_country)) == (pickups, carriers)
     assert sum(account["pickups"] for account in told) == pickups
     assert len(read_rows("pickups", installation.published)) == pickups
-    data = connect(installation.published)  # creates the views once, while every `read_rows` creates them again
-    for view in view_files():
-        assert [*data.read(view.stem).columns]
+    with connect(installation.published) as data:  # creates the views once, while every `read_rows` creates them again
+        for view in view_files():
+            assert [*data.read(view.stem).columns]
 
 
 @pytest.fixture

@@ -26,15 +26,16 @@ def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
-            with suppress(OSError):
-                connection, _ = server.accept()
+            with suppress(OSError), server.accept()[0] as connection:
                 connection.sendall(request.param)
                 while True:
                     connection.sendall(b"H")
                     time.sleep(0.1)
 
-        threading.Thread(target=drip, daemon=True).start()
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
 
 
 @pytest.mark.parametrize("dripping", BEGINNINGS, indirect=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,7 +34,10 @@ def certificate(tmp_path: Path) -> Path:
 
 @contextmanager
 def by_https(api: Sandbox, certificate: Path) -> Iterator[str]:
-    """Yields the address of the API behind a server that speaks TLS and passes everything on."""
+    """Yields the address of the API behind a server that speaks TLS and passes everything on.
+
+    At the end, every thread has ended and every socket is closed.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -45,21 +48,32 @@ def by_https(api: Sandbox, certificate: Path) -> Iterator[str]:
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
+    def connect(plain: socket.socket) -> None:
+        with (
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as secure,
+            socket.create_connection((host, int(port))) as onward,
+            ThreadPoolExecutor() as both,
+        ):
+            open_sockets.update((secure, onward))
+            both.submit(pass_on, secure, onward)
+            both.submit(pass_on, onward, secure)
+
     def serve() -> None:
         with suppress(OSError):
             while True:
-                plain, _ = listener.accept()
-                with suppress(ssl.SSLError):
-                    secure = context.wrap_socket(plain, server_side=True)
-                    host, port = api.origin.removeprefix("http://").split(":")
-                    onward = socket.create_connection((host, int(port)))
-                    for ends in ((secure, onward), (onward, secure)):
-                        threading.Thread(target=pass_on, args=ends, daemon=True).start()
+                threads.submit(connect, listener.accept()[0])
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}/api/{API_VERSION}"
-        listener.shutdown(socket.SHUT_RDWR)
+    host, port = api.origin.removeprefix("http://").split(":")
+    open_sockets: set[socket.socket] = set()
+    with ThreadPoolExecutor() as threads, socket.create_server(("127.0.0.1", 0)) as listener:
+        threads.submit(serve)
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}/api/{API_VERSION}"
+        finally:
+            for open_socket in (listener, *open_sockets):
+                with suppress(OSError):
+                    open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_trusted_server_is_read_the_quick_way(

@@ -57,7 +57,7 @@ def test_a_warehouse_that_another_program_has_open_exits_6_and_names_the_process
         code, message = outcome(loaded.command("run", api=api))
     finally:
         holder.kill()
-        holder.wait()
+        holder.communicate()
 
     assert code == 6
     assert "The destination failed" in message
