@@ -24,6 +24,7 @@ HARMLESS = (
     *("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "PYTEST_CURRENT_TEST", "XDG_SESSION_ID"),
     *("HOSTNAME", "SSH_AUTH_SOCK", "TRIGGER_TIMER_MONOTONIC_USEC", "TRIGGER_TIMER_REALTIME_USEC", "TRIGGER_UNIT"),
 )
+HARMLESS_PREFIX = "AIRFLOW_CTX_"  # Airflow's names for the task, its run and its try
 
 
 def installation_mark(project: Path) -> str:
@@ -42,7 +43,7 @@ def installation_mark(project: Path) -> str:
 
 def _environment() -> Iterator[tuple[str, str]]:
     for name, value in ENVIRONMENT.items():
-        if name not in HARMLESS:
+        if name not in HARMLESS and not name.startswith(HARMLESS_PREFIX):
             yield name, value
         if name.endswith("_FILE") and "__" in name:  # the content is the setting (config/secret_files.py)
             yield f"{name} content", _digest(Path(value))

@@ -47,6 +47,18 @@ def test_every_file_beside_the_settings_is_part_of_the_mark(tmp_path: Path, name
     assert len({*found}) == 3
 
 
+@pytest.mark.parametrize("name", ["INVOCATION_ID", "AIRFLOW_CTX_DAG_RUN_ID", "LANG"])
+def test_variables_that_schedulers_set_for_each_run_are_not_part_of_the_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    found = set()
+    for value in ("scheduled__2026-11-30T18:00", "scheduled__2026-11-30T18:15"):
+        monkeypatch.setitem(marks.ENVIRONMENT, name, value)
+        found.add(marks.installation_mark(tmp_path))
+
+    assert len(found) == (2 if name == "LANG" else 1)
+
+
 def test_a_change_in_a_huge_settings_file_is_noticed(tmp_path: Path) -> None:
     (tmp_path / ".dlt").mkdir()
     config = tmp_path / ".dlt" / "config.toml"
