@@ -45,15 +45,20 @@ STATUS_HISTORY = """
 
 
 def migrate(session: Session) -> None:
-    """Adds missing columns and renames old ones. Each statement takes effect on its own, so a crash loses nothing.
+    """Adds missing columns and renames old ones. If a crash interrupts this, the next run does the rest.
 
-    If a crash leaves `is_first` empty, the views find out themselves which states came first. That takes longer.
+    Each table's columns are added in one transaction, along with the values of `is_first`.
     """
     for table, columns in ADDED_COLUMNS.items():
-        for name in missing_columns(session.columns(table), table):
+        missing = missing_columns(session.columns(table), table)
+        if not missing:
+            continue
+        session.execute("begin")
+        for name in missing:
             session.execute(f"alter table sendcloud.{table} add column {name} {columns[name]}")
-            if name == "is_first":
-                mark_first_states(session)
+        if "is_first" in missing:
+            mark_first_states(session)
+        session.execute("commit")
     for table in RENAMED_COLUMNS:
         rename_columns(session, table)
 

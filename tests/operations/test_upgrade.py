@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from pipelines.analytics.views import view_files
+from pipelines.destinations import migrations
 from pipelines.warehouse import connect, read_rows
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.cases import quick
@@ -185,6 +186,26 @@ def test_the_upgrade_marks_the_first_state_of_each_pickup(installation: Installa
     marked = [(row["id"], row["is_first"]) for row in installation.rows(query)]
     others = [(7_000_000 + number, True) for number in range(30) if 7_000_000 + number != OPEN]
     assert marked == sorted([*others, (OPEN, True), (OPEN, False), (OPEN, False)], key=lambda row: row[0])
+
+
+def test_an_upgrade_that_ends_before_the_first_states_are_marked_is_repeated_by_the_next_run(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
+
+    installation.run(api)
+    for path in (installation.warehouse, installation.published):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("alter table sendcloud.pickup_status_history drop column is_first")
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "mark_first_states", fail)
+        assert installation.command("run", api=api).returncode == 6
+
+    installation.run(api)
+
+    query = "select distinct is_first from sendcloud.pickup_status_history"
+    assert installation.rows(query) == [{"is_first": True}]
 
 
 @pytest.mark.usefixtures("world")
