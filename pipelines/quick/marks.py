@@ -24,7 +24,8 @@ HARMLESS = (
     *("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "PYTEST_CURRENT_TEST", "XDG_SESSION_ID"),
     *("HOSTNAME", "SSH_AUTH_SOCK", "TRIGGER_TIMER_MONOTONIC_USEC", "TRIGGER_TIMER_REALTIME_USEC", "TRIGGER_UNIT"),
 )
-HARMLESS_PREFIX = "AIRFLOW_CTX_"  # Airflow's names for the task, its run and its try
+# Airflow sets these for each run of a task. Their values change no result, but dlt asks whether they exist.
+VALUES_VARY = "AIRFLOW_CTX_"
 
 
 def installation_mark(project: Path) -> str:
@@ -43,8 +44,8 @@ def installation_mark(project: Path) -> str:
 
 def _environment() -> Iterator[tuple[str, str]]:
     for name, value in ENVIRONMENT.items():
-        if name not in HARMLESS and not name.startswith(HARMLESS_PREFIX):
-            yield name, value
+        if name not in HARMLESS:
+            yield name, "" if name.startswith(VALUES_VARY) else value
         if name.endswith("_FILE") and "__" in name:  # the content is the setting (config/secret_files.py)
             yield f"{name} content", _digest(Path(value))
 

@@ -59,6 +59,14 @@ def test_variables_that_schedulers_set_for_each_run_are_not_part_of_the_mark(
     assert len(found) == (2 if name == "LANG" else 1)
 
 
+def test_a_run_by_airflow_and_one_by_hand_have_different_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a task of Airflow, dlt works differently (dlt/common/runtime/exec_info.py)."""
+    by_hand = marks.installation_mark(tmp_path)
+    monkeypatch.setitem(marks.ENVIRONMENT, "AIRFLOW_CTX_TASK_ID", "load")
+
+    assert marks.installation_mark(tmp_path) != by_hand
+
+
 def test_a_change_in_a_huge_settings_file_is_noticed(tmp_path: Path) -> None:
     (tmp_path / ".dlt").mkdir()
     config = tmp_path / ".dlt" / "config.toml"
