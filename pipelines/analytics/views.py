@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from packaging.version import Version
 
+from pipelines.analytics.kept_columns import TYPES, reading_kept_columns
 from pipelines.dialects import DUCKDB
 from pipelines.dialects.translate import translate
 
@@ -103,14 +104,21 @@ def create_views(
         return False
     files = view_files()
     comments = {path.stem: grain_of(path) for path in files} if dialect == DUCKDB else view_comments(dialect)
+    queries = {path: query_of(path) for path in files}
     if dialect == DUCKDB:
         _create_placeholders(connection, files)
         files.reverse()
+        if _has_kept_columns(connection):
+            queries = {path: reading_kept_columns(query) for path, query in queries.items()}
     for path in files:
-        query = _as_text(query_of(path)) if dialect == DUCKDB else translate(query_of(path), dialect)
+        query = _as_text(queries[path]) if dialect == DUCKDB else translate(queries[path], dialect)
         connection.execute(f"create or replace view analytics.{path.stem} as\n{query}")
         comment_on_view(connection, path.stem, comments[path.stem])
     return True
+
+
+def _has_kept_columns(connection: SqlConnection) -> bool:
+    return TYPES.keys() <= {name for name, *_ in connection.execute("describe sendcloud.pickups").fetchall()}
 
 
 def _as_text(query: str) -> str:
@@ -181,7 +189,8 @@ def _current_digest(dialect: str) -> str:
     if dialect != DUCKDB:
         mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
         return mark
-    statements = [SQL_COMMENT.sub("", query_of(path)) for path in sorted((SQL / "views").glob("*.sql"))]
+    queries = [reading_kept_columns(query_of(path)) for path in sorted((SQL / "views").glob("*.sql"))]
+    statements = [SQL_COMMENT.sub("", query) for query in queries]
     return sha256("\0".join(statements).encode()).hexdigest()[:8]
 
 

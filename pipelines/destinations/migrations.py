@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.analytics import kept_columns
 from pipelines.destinations.account_rows import mark_first_states
 from pipelines.destinations.base import Session
+from pipelines.destinations.warehouse_mark import MARK_TABLE, note_kept_digest
 
 # Columns and types by table. dlt adds new columns only with the next load, and a run without new rows loads nothing.
 ADDED_COLUMNS = {
@@ -61,6 +63,25 @@ def migrate(session: Session) -> None:
         session.execute("commit")
     for table in RENAMED_COLUMNS:
         rename_columns(session, table)
+
+
+def add_kept_columns(session: Session) -> None:
+    """Adds the kept columns (analytics/kept_columns.py) to a DuckDB warehouse that lacks them. Call it after the mark.
+
+    The run fills them in (bookkeeping/kept_columns.py). If there is no table yet, dlt creates it with these columns, so
+    the mark says at once that no row lacks them.
+    """
+    existing = session.columns("pickups")
+    if kept_columns.TYPES.keys() <= set(existing):
+        return
+    session.execute("begin")
+    session.execute(f"alter table sendcloud.{MARK_TABLE} add column if not exists kept_columns text")
+    if existing:
+        for name, kind in kept_columns.TYPES.items():
+            session.execute(f"alter table sendcloud.pickups add column if not exists {name} {kind}")
+    else:
+        note_kept_digest(session, kept_columns.digest_of_rules())
+    session.execute("commit")
 
 
 def rename_columns(session: Session, table: str) -> None:

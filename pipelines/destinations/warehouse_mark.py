@@ -38,6 +38,7 @@ class WarehouseMark:
         warehouse_path: the DuckDB file that runs write, or None on a server.
         published_path: the DuckDB file that people read, or None on a server.
         published_file: identifies the version of that file that the last run published, or None on a server.
+        kept_columns: the digest of the rules for the kept columns (analytics/kept_columns.py), or None on a server.
     """
 
     warehouse_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -48,6 +49,7 @@ class WarehouseMark:
     warehouse_path: str | None = None
     published_path: str | None = None
     published_file: str | None = None
+    kept_columns: str | None = None
 
 
 _COLUMNS = [column.name for column in fields(WarehouseMark)]
@@ -55,10 +57,10 @@ _CREATE = f"""
     create table if not exists sendcloud.{MARK_TABLE} (
         warehouse_id text not null, layout_version bigint not null, program_version text not null,
         created_at timestamptz not null, analytics_schema text not null, warehouse_path text, published_path text,
-        published_file text
+        published_file text, kept_columns text
     )
 """
-_INSERT = f"insert into sendcloud.{MARK_TABLE} ({', '.join(_COLUMNS)}) values (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
+_INSERT = f"insert into sendcloud.{MARK_TABLE} ({', '.join(_COLUMNS)}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # as above
 
 
 def read_mark(session: Session, where: str) -> WarehouseMark | None:
@@ -124,6 +126,17 @@ def store_mark(session: Session, mark: WarehouseMark) -> None:
 def note_published_file(session: Session, identity: str) -> None:
     """Stores the identity of the published file, so that the next run can recognize the file without opening it."""
     session.execute(f"update sendcloud.{MARK_TABLE} set published_file = ?", [identity])  # noqa: S608  # as above
+
+
+def kept_digest(session: Session) -> str | None:
+    """Returns the digest of the rules by which the kept columns were derived. The mark must exist."""
+    ((digest,),) = session.execute(f"select kept_columns from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608  # as above
+    return str(digest) if digest else None
+
+
+def note_kept_digest(session: Session, digest: str) -> None:
+    """Stores the digest of the rules by which the kept columns of all rows have been derived."""
+    session.execute(f"update sendcloud.{MARK_TABLE} set kept_columns = ?", [digest])  # noqa: S608  # as above
 
 
 def mark_from_json(text: str, where: str) -> WarehouseMark | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.analytics import checks
 from pipelines.bookkeeping import findings, future_times, housekeeping, quarantine, status_history, sweep
+from pipelines.bookkeeping.kept_columns import compare_kept_columns, fill_kept_columns
 from pipelines.bookkeeping.known_facts import KnownFacts, read_known_facts
 from pipelines.bookkeeping.last_runs import LastRun
 from pipelines.bookkeeping.receipts import update_publish_time, update_receipt, write_receipt
@@ -58,6 +59,7 @@ def finalize_run(backend: Backend, receipts: Sequence[Receipt]) -> bool:
         OSError, DatabaseError, DestinationError: the destination can't be written to.
     """
     with backend.session() as connection:
+        fill_kept_columns(connection)
         connection.execute("begin")
         written: dict[str, dict[str, Any]] = {}
         known = read_known_facts(connection, receipts)
@@ -211,3 +213,5 @@ def _finish_sweep(connection: Session, receipt: Receipt) -> None:
     if found := sweep.sweep_result(connection, receipt.stats, is_over=is_over):
         receipt.sweep = "complete" if is_over else "incomplete"
         receipt.rows_missed, receipt.missed_ids, receipt.rows_unlisted = found
+    if is_over and receipt.sweep:
+        compare_kept_columns(connection, receipt.account)

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pipelines import atomic_file
 from pipelines.analytics.column_comments import describe_views
+from pipelines.analytics.kept_columns import TYPES, with_kept_columns
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.blocks import read_format
@@ -37,6 +38,7 @@ from pipelines.destinations.duckdb.session import (
     open_published,
 )
 from pipelines.destinations.file_lock import exclusive_lock
+from pipelines.destinations.migrations import add_kept_columns
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
 from pipelines.destinations.warehouse_mark import note_published_file, write_mark
 from pipelines.errors import DestinationError
@@ -44,6 +46,7 @@ from pipelines.file_access import CAN_READ_OPEN_DATABASES, file_identity
 from pipelines.json_logs import print_or_log
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
@@ -98,6 +101,7 @@ class DuckDBBackend:
         paths = {"warehouse_path": str(self.warehouse), "published_path": str(self.published)}
         with self.session() as session:
             write_mark(session, str(self), {"analytics_schema": self.names.analytics, **paths})
+            add_kept_columns(session)
 
     def prepare(self, accounts: Sequence[str]) -> None:
         remove_leftovers(self.published)
@@ -144,7 +148,14 @@ class DuckDBBackend:
         return dlt.destinations.duckdb(str(self.warehouse))
 
     def adapt_source(self, source: DltSource) -> None:
-        """Does nothing, because the source's own settings apply."""
+        """Adds the columns that are kept for the views (analytics/kept_columns.py)."""
+
+        def add_columns(rows: pa.Table) -> pa.Table:
+            with self.session() as session:
+                return with_kept_columns(session, rows)
+
+        pickups = source.resources["pickups"].add_map(add_columns)
+        pickups.apply_hints(columns={name: {"data_type": kind} for name, kind in TYPES.items()})
 
     def dataset_name(self, account: str) -> str:
         return self.names.data

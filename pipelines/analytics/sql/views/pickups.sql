@@ -14,7 +14,9 @@
 -- mature, and the time that since and until mean by default (pipelines/destinations/filter.py).
 -- If a carrier comes twice a day (v3), window_hours is the sum of the time slots, and the window spans both slots.
 -- Local columns use the time zone of the pickup's country. If the country's time zone is not configured, local columns
--- are in UTC (has_local_time is false).
+-- are in UTC (has_local_time is false). In a DuckDB warehouse, runs keep booked_day_local, booked_hour_local,
+-- window_opens_hour_local and window_opens_isodow_local in sendcloud.pickups. The view then reads these columns instead
+-- of the expressions below, by which runs derived them (pipelines/analytics/kept_columns.py).
 -- Kept does not mean carried out. The API has no status for a pickup that took place, so if the driver never comes, the
 -- pickup stays Created.
 
