@@ -9,6 +9,7 @@ from pipelines.analytics.kept_columns import TYPES, deriving_kept_columns, diges
 from pipelines.destinations.base import Session
 from pipelines.destinations.warehouse_mark import kept_digest, note_kept_digest
 from pipelines.json_logs import print_or_log
+from pipelines.wording.numbers import count
 
 ROWS_AT_ONCE = 1_000_000  # updating ten million rows at once would take 2.2 GB of memory (duckdb 1.5.5, 2026-11-30)
 _STORED = {"place": "pickups.rowid"} | {f"kept_{name}": f"pickups.{name}" for name in TYPES}
@@ -48,8 +49,8 @@ def compare_kept_columns(session: Session, account: str) -> None:
     if not has_kept_columns(session):
         return
     if corrected := _update(session, "pickups.account = ?", account):
-        problem = f"Account {account}: the local day or hours of {corrected} pickups differed from their times"
-        print_or_log("warning", f"{problem}. They were derived again.")
+        whose = count(corrected, "pickup")
+        print_or_log("warning", f"Account {account}: the local day or hours of {whose} were wrong. They are corrected.")
 
 
 def has_kept_columns(session: Session) -> bool:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -24,7 +25,8 @@ from pipelines.cli.main import main
 from pipelines.loading.account_run import ProgressCallback
 from sources.sendcloud.reading import clocks
 from sources.sendcloud.sandbox import Sandbox, World, serve
-from tests.support.destinations import DESTINATION, copied, copy_place, made_place
+from tests.support.by_hand import ZONES
+from tests.support.destinations import DESTINATION, ELSEWHERE, copied, copy_place, made_place
 from tests.support.processes import Begun
 
 REPOSITORY = Path(__file__).parents[2]
@@ -195,7 +197,21 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
     if api_version == "v3" and record:
         row["pickup_status"] = record["pickup_status"].upper()
         row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
-    return row
+    return row | local_columns(row)
+
+
+def local_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the columns that only a DuckDB warehouse keeps, worked out from the row's times with Python's zones."""
+    if ELSEWHERE or not row["created_at"]:
+        return {}
+    zone = ZoneInfo(ZONES.get((row["country"] or "").upper(), "UTC"))
+    booked, opens = (row[name] and row[name].astimezone(zone) for name in ("created_at", "pickup_from"))
+    return {
+        "booked_day_local": booked.date(),
+        "booked_hour_local": booked.hour,
+        "window_opens_hour_local": opens and opens.hour,
+        "window_opens_isodow_local": opens and opens.isoweekday(),
+    }
 
 
 def as_sent(status: str) -> str:
