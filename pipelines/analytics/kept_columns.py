@@ -9,13 +9,15 @@ the columns instead of its own expressions. Tables without the columns give the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from dlt.extract import DltResource
 
 _PICKUPS = Path(__file__).parent / "sql" / "views" / "pickups.sql"
 TYPES: Mapping[str, Literal["date", "bigint"]] = {
@@ -75,6 +77,16 @@ def digest_of_rules() -> str:
     """Returns a digest of the rules for the kept columns. If it changes, all rows must be derived again."""
     text = re.sub("--.*", "", deriving_kept_columns("pickups", {"id": "pickups.id"}))
     return sha256(text.encode()).hexdigest()[:8]
+
+
+def keep_columns(pickups: DltResource, open_session: Callable[[], AbstractContextManager[RowConnection]]) -> None:
+    """Makes dlt load the rows of the resource with the kept columns."""
+
+    def add_columns(rows: pa.Table) -> pa.Table:
+        with open_session() as session:
+            return with_kept_columns(session, rows)
+
+    pickups.add_map(add_columns).apply_hints(columns={name: {"data_type": kind} for name, kind in TYPES.items()})
 
 
 def with_kept_columns(connection: RowConnection, rows: pa.Table) -> pa.Table:

@@ -104,6 +104,7 @@ def views(sizes: list[int], rounds: int, report: Report) -> Results:
 
 VIEWS = "select view_name from duckdb_views() where schema_name = 'analytics' order by 1"
 INSTANTS = ("created_at", "pickup_from", "pickup_until", "cancelled_at")
+KEPT = ("booked_day_local", "booked_hour_local", "window_opens_hour_local", "window_opens_isodow_local")
 # As a schedule leaves them: each 1,000 pickups were booked at any time of an hour, and loaded by a run at its end. The
 # first run after a cancellation loaded that pickup again, and observed its second state.
 SHIFTED = ", ".join(f"booked_at + (kinds.{name} - kinds.created_at) as {name}" for name in INSTANTS)
@@ -119,7 +120,7 @@ GROW = f"""
         cross join (select min(created_at) - interval 1100 days as newest_at from sendcloud.pickups);
     create temp table grown as
         with shifted as (
-            select kinds.* exclude (place, _dlt_load_id, {", ".join(INSTANTS)}) replace (
+            select kinds.* exclude (place, _dlt_load_id, {", ".join([*INSTANTS, *KEPT])}) replace (
                 number + 1000000000 + (select count(*) from sendcloud.pickups) as id
             ), {SHIFTED}, number, loaded_at
             from places join kinds on kinds.place = places.place
@@ -166,12 +167,13 @@ def grow(warehouse: Path, rows: int) -> None:
 
 
 def _grow(warehouse: Path, rows: int) -> None:
-    import duckdb
+    from pipelines.bookkeeping.kept_columns import fill_kept_columns
+    from pipelines.destinations.duckdb.session import open_database
 
-    with duckdb.connect(str(warehouse)) as connection:
-        connection.execute("set timezone = 'UTC'")
-        connection.execute("set enable_progress_bar = false")
-        connection.execute(GROW.replace("$rows", str(rows)))
+    with open_database(warehouse) as session:
+        session.execute("set enable_progress_bar = false")
+        session.execute(GROW.replace("$rows", str(rows)))
+        fill_kept_columns(session)
 
 
 def check(contender: str, folder: Path, account: Account, instant: str) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pipelines import atomic_file
 from pipelines.analytics.column_comments import describe_views
-from pipelines.analytics.kept_columns import TYPES, with_kept_columns
+from pipelines.analytics.kept_columns import keep_columns
 from pipelines.atomic_file import remove_leftovers
 from pipelines.destinations.duckdb.accounts import DuckDBAccountEditor
 from pipelines.destinations.duckdb.blocks import read_format
@@ -46,7 +46,6 @@ from pipelines.file_access import CAN_READ_OPEN_DATABASES, file_identity
 from pipelines.json_logs import print_or_log
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
@@ -149,13 +148,7 @@ class DuckDBBackend:
 
     def adapt_source(self, source: DltSource) -> None:
         """Adds the columns that are kept for the views (analytics/kept_columns.py)."""
-
-        def add_columns(rows: pa.Table) -> pa.Table:
-            with self.session() as session:
-                return with_kept_columns(session, rows)
-
-        pickups = source.resources["pickups"].add_map(add_columns)
-        pickups.apply_hints(columns={name: {"data_type": kind} for name, kind in TYPES.items()})
+        keep_columns(source.resources["pickups"], self.session)
 
     def dataset_name(self, account: str) -> str:
         return self.names.data
