@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -260,3 +261,14 @@ def test_the_columns_are_those_of_the_same_row_whatever_the_number_of_threads() 
         kept = with_kept_columns(connection, rows)
 
     assert kept["booked_hour_local"].to_pylist() == [id_ % 24 for id_ in ids.to_pylist()]
+
+
+def test_rows_in_another_order_are_never_given_each_others_columns() -> None:
+    instants = pa.array([NOW, NOW], pa.timestamp("us", "UTC"))
+    rows = pa.table({"id": [2, 1], "country": ["NL", "GB"], "created_at": instants, "pickup_from": instants})
+    rows = rows.append_column("pickup_until", instants)
+    with duckdb.connect() as connection:
+        in_order = SimpleNamespace(register=connection.register, sql=lambda sql: connection.sql(f"{sql} order by id"))
+
+        with pytest.raises(AssertionError, match="in another order"):
+            with_kept_columns(in_order, rows)
