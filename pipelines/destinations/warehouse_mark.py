@@ -129,9 +129,9 @@ def note_published_file(session: Session, identity: str) -> None:
 
 
 def kept_digest(session: Session) -> str | None:
-    """Returns the digest of the rules by which the kept columns were derived. The mark must exist."""
-    ((digest,),) = session.execute(f"select kept_columns from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608  # as above
-    return str(digest) if digest else None
+    """Returns the digest of the rules by which the kept columns were derived, or None if the mark has none."""
+    found = session.execute(f"select kept_columns from sendcloud.{MARK_TABLE}").fetchall()  # noqa: S608  # as above
+    return str(found[0][0]) if found and found[0][0] else None
 
 
 def note_kept_digest(session: Session, digest: str) -> None:
