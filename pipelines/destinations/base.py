@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DATASET, ANALYTICS = "sendcloud", "analytics"  # all SQL uses these names; schemas.py can substitute other names
 Result = TypeVar("Result")
+OpenSession = Callable[[], AbstractContextManager["Session"]]
 
 
 class Session(Protocol):
@@ -171,10 +172,7 @@ class Backend(Protocol):
         """
 
     def write_mark(self) -> None:
-        """Creates or updates the warehouse's mark (warehouse_mark.py).
-
-        A run calls this method before loading anything.
-        """
+        """Creates or updates the warehouse's mark (warehouse_mark.py). A run calls it before it loads anything."""
 
     def prepare(self, accounts: Sequence[str]) -> None:
         """Creates whatever a run requires and removes files left behind by a crashed run.
@@ -206,8 +204,8 @@ class Backend(Protocol):
     def dlt_destination(self) -> Destination[Any, Any]:
         """Returns dlt's destination object."""
 
-    def adapt_source(self, source: DltSource) -> None:
-        """Changes how dlt stores the source's tables, if the destination requires it."""
+    def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
+        """Changes what dlt loads, and how. `open_session` opens the account's session while no other account writes."""
 
     def dataset_name(self, account: str) -> str:
         """Returns the name of the dataset into which dlt loads the account."""

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.destinations.base import DATASET, Session
+from pipelines.destinations.base import DATASET, OpenSession, Session
 from pipelines.errors import IdMismatch
-from pipelines.loading.concurrency import OpenSession
 from sources.sendcloud import ReadStats
 from sources.sendcloud.records.tables import INSTANT, ROW_SCHEMA, are_descending
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
 
-from pipelines.destinations.base import Session
 from pipelines.errors import Interrupted
 
 MAX_CONCURRENT = 4  # each account beyond the first keeps a load package of about 100 MB in memory (2026-11)
 JOIN_SECONDS = 2.0
 
 Item = TypeVar("Item")
-OpenSession = Callable[[], AbstractContextManager[Session]]
 
 
 class WriteLock:

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config.settings import get_setting
-from pipelines.destinations.base import Backend
+from pipelines.destinations.base import Backend, OpenSession
 from pipelines.destinations.forgotten import MASK, delete_expired_pickups, forgotten_ids, has_expired_pickups
-from pipelines.loading.concurrency import OpenSession
 from pipelines.receipt import Receipt
 from sources.sendcloud import ReadStats
 

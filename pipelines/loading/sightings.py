@@ -8,8 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.bookkeeping import quarantine, sweep
+from pipelines.destinations.base import OpenSession
 from pipelines.loading.change_detection import ListedRows
-from pipelines.loading.concurrency import OpenSession
 from pipelines.loading.open_pickups import OpenPickups
 from sources.sendcloud import ReadStats
 from sources.sendcloud.records.tables import QUARANTINE_SCHEMA

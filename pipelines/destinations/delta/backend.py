@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+    from pipelines.destinations.base import OpenSession
+
 VERSIONS_VARIABLE = "PICKUPS_LAKE_VERSIONS"  # set in the environment of processes that read data for a report
 REMEDY = "Previously loaded data is unchanged. Fix the cause (address, credentials, network, disk) and run again."
 
@@ -144,7 +146,7 @@ class DeltaBackend(AccountDatasets):
         with self._translate_errors():
             session.flush(is_between_pages=is_between_pages)
 
-    def adapt_source(self, source: DltSource) -> None:
+    def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
         """Makes dlt store the source's tables as Delta tables and merge rows with the `upsert` strategy.
 
         Plain Parquet files can only be appended to, and dlt replaces rows in Delta tables only with `upsert`.

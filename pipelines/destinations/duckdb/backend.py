@@ -31,12 +31,7 @@ from pipelines.destinations.duckdb.publish import (
 )
 from pipelines.destinations.duckdb.recovery import FileRecovery
 from pipelines.destinations.duckdb.replacement import log_of, restored_path
-from pipelines.destinations.duckdb.session import (
-    DatabaseError,
-    DuckDBSession,
-    open_database,
-    open_published,
-)
+from pipelines.destinations.duckdb.session import DatabaseError, DuckDBSession, open_database, open_published
 from pipelines.destinations.file_lock import exclusive_lock
 from pipelines.destinations.migrations import add_kept_columns
 from pipelines.destinations.schemas import DEFAULT_NAMES, SchemaNames
@@ -49,6 +44,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+    from pipelines.destinations.base import OpenSession
     from pipelines.destinations.filter import PickupFilter
     from pipelines.finding import Finding
 
@@ -146,9 +142,9 @@ class DuckDBBackend:
 
         return dlt.destinations.duckdb(str(self.warehouse))
 
-    def adapt_source(self, source: DltSource) -> None:
+    def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
         """Adds the columns that are kept for the views (analytics/kept_columns.py)."""
-        keep_columns(source.resources["pickups"], self.session)
+        keep_columns(source.resources["pickups"], open_session)
 
     def dataset_name(self, account: str) -> str:
         return self.names.data

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dlt.common.destination import Destination
     from dlt.extract import DltSource
 
+    from pipelines.destinations.base import OpenSession
     from pipelines.finding import Finding
 
 SNAPSHOT_VARIABLE = "PICKUPS_SNAPSHOT"  # set in the environment of processes that read data for a report
@@ -144,7 +145,7 @@ class PostgresBackend(AccountDatasets):
             for account in self._locked:
                 create_indexes(session, self._names.of_account(account))
 
-    def adapt_source(self, source: DltSource) -> None:
+    def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
         source.resources["pickups"].add_map(_replace_nul)
 
