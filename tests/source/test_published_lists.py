@@ -13,7 +13,7 @@ import pytest
 from pipelines import run_accounts
 from sources.sendcloud.sandbox import World
 from tests.support.accounts import configure, serving
-from tests.support.installation import Installation, local_columns, utc
+from tests.support.installation import Installation, utc
 
 pytestmark = pytest.mark.duckdb2
 
@@ -82,7 +82,6 @@ def test_every_published_pickup_is_loaded_with_all_its_fields(loaded_installatio
                 "api_version": "v2",
             }
         )
-        expected[-1] |= local_columns(expected[-1])
     assert loaded_installation.pickups() == sorted(expected, key=lambda row: (row["account"], row["id"]))
 
 

@@ -136,8 +136,9 @@ class Installation:
         return rows_of(self.published, query)
 
     def pickups(self) -> list[dict[str, Any]]:
-        """Returns `sendcloud.pickups` as published, without the load id, in key order."""
-        return self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+        """Returns `sendcloud.pickups` as published, in key order: the columns that the API sent."""
+        rows = self.rows("select * exclude (_dlt_load_id) from sendcloud.pickups order by account, id")
+        return without_kept_columns(rows)
 
 
 @contextmanager
@@ -197,13 +198,22 @@ def as_row(record: dict[str, Any], account: str = "default", api_version: str = 
     if api_version == "v3" and record:
         row["pickup_status"] = record["pickup_status"].upper()
         row["time_slots"] = None if (slots := slots_of(record)) is None else compact(slots)
-    return row | local_columns(row)
+    return row
+
+
+def without_kept_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows of `sendcloud.pickups` without the columns that a DuckDB warehouse keeps for the views.
+
+    Fails if they are not those that follow from the row's times.
+    """
+    sent = [{name: value for name, value in row.items() if not name.endswith("_local")} for row in rows]
+    kept = [{name: value for name, value in row.items() if name.endswith("_local")} for row in rows]
+    assert kept == ([{}] * len(rows) if ELSEWHERE else [*map(local_columns, sent)])
+    return sent
 
 
 def local_columns(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the columns that only a DuckDB warehouse keeps, worked out from the row's times with Python's zones."""
-    if ELSEWHERE or not row["created_at"]:
-        return {}
+    """Returns the columns that a DuckDB warehouse keeps for a row, worked out with Python's time zones."""
     zone = ZoneInfo(ZONES.get((row["country"] or "").upper(), "UTC"))
     booked, opens = (row[name] and row[name].astimezone(zone) for name in ("created_at", "pickup_from"))
     return {
