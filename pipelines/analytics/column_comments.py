@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipelines.analytics.views import SqlConnection, comment_on_view, view_comments
+from pipelines.analytics.views import SqlConnection, comment_on_view, has_kept_columns, view_comments
 from pipelines.dialects import DUCKDB
 
 DESCRIPTIONS = Path(__file__).parent / "columns.toml"
@@ -26,7 +26,7 @@ def describe_views(connection: SqlConnection) -> None:
     last. If a run is killed before it, the views don't count as current, and the next run creates them again.
     """
     described = column_descriptions()
-    for view, comment in view_comments(DUCKDB).items():
+    for view, comment in view_comments(DUCKDB, has_kept=has_kept_columns(connection)).items():
         connection.execute("begin")
         _comment(connection, {(view, column): text for column, text in described[view].items()})
         comment_on_view(connection, view, comment)

@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from dlt.extract import DltResource
 
 _PICKUPS = Path(__file__).parent / "sql" / "views" / "pickups.sql"
-TYPES: Mapping[str, Literal["date", "bigint"]] = {
+KEPT_COLUMNS: Mapping[str, Literal["date", "bigint"]] = {
     "booked_day_local": "date",
     "booked_hour_local": "bigint",
     "window_opens_hour_local": "bigint",
     "window_opens_isodow_local": "bigint",
 }
-# These texts occur once in pickups.sql.
+# These texts occur once in pickups.sql, and so do the parts that the patterns find.
 _EXPRESSIONS = {
     "booked_day_local": "cast(booked_local as date)",
     "booked_hour_local": "extract(hour from booked_local)",
     "window_opens_hour_local": "extract(hour from window_opens_local)",
     "window_opens_isodow_local": "extract(isodow from window_opens_local)",
 }
-_COUNTRY = "upper(nullif(pickups.country, '')) as country"
 _LAST_SENT = "pickups._dlt_load_id as last_load_id"
+_COUNTRY = re.compile(r"^ +(\S.* as country),$", re.MULTILINE)
 _LOCAL_TIMES = re.compile(r"^dated as \(.*^localised as \(.*?^\),$", re.MULTILINE | re.DOTALL)
 
 
@@ -50,7 +50,7 @@ class RowConnection(Protocol):
 
 def reading_kept_columns(query: str) -> str:
     """Returns the view's query for tables that have the kept columns. Only `analytics.pickups` changes."""
-    kept = "".join(f",\n        pickups.{name} as kept_{name}" for name in TYPES)
+    kept = "".join(f",\n        pickups.{name} as kept_{name}" for name in KEPT_COLUMNS)
     query = query.replace(_LAST_SENT, _LAST_SENT + kept)
     for name, expression in _EXPRESSIONS.items():
         query = query.replace(f"{expression} as {name}", f"kept_{name} as {name}")
@@ -64,19 +64,23 @@ def deriving_kept_columns(source: str, passed: Mapping[str, str]) -> str:
         source: the table to read under the name `pickups`, with a condition if necessary.
         passed: other columns to return before the kept ones, from name to expression.
     """
-    local_times = _LOCAL_TIMES.search(_PICKUPS.read_text(encoding="utf-8"))
-    assert local_times  # noqa: S101  # a test makes sure of this
+    query = _PICKUPS.read_text(encoding="utf-8")
+    (country,), (local_times,) = _COUNTRY.findall(query), _LOCAL_TIMES.findall(query)
     sent = ", ".join(f"{expression} as {name}" for name, expression in passed.items())
     kept = ", ".join([*passed, *(f"{expression} as {name}" for name, expression in _EXPRESSIONS.items())])
-    cleaned = f"select {sent}, {_COUNTRY}, created_at, pickup_from, pickup_until from {source}"  # noqa: S608  # constants
-    rest = f"{local_times[0]}\nkept as (select {kept} from localised)\nfrom kept"  # noqa: S608  # as above
+    cleaned = f"select {sent}, {country}, created_at, pickup_from, pickup_until from {source}"  # noqa: S608  # constants
+    rest = f"{local_times}\nkept as (select {kept} from localised)\nfrom kept"  # noqa: S608  # as above
     return f"with cleaned as ({cleaned}),\n{rest}"
 
 
 def digest_of_rules() -> str:
-    """Returns a digest of the rules for the kept columns. If it changes, all rows must be derived again."""
-    text = re.sub("--.*", "", deriving_kept_columns("pickups", {"id": "pickups.id"}))
-    return sha256(text.encode()).hexdigest()[:8]
+    """Returns a digest of `analytics.pickups`. If it changes, the kept columns of all rows must be derived again.
+
+    An older version derives them by its own rules, but leaves the views of a newer version in place. If a release
+    changes the rules or keeps another column, it must therefore increase LAYOUT_VERSION (warehouse_mark.py).
+    """
+    query = _PICKUPS.read_text(encoding="utf-8") + str(_EXPRESSIONS)
+    return sha256(re.sub("--.*", "", query).encode()).hexdigest()[:8]
 
 
 def keep_columns(pickups: DltResource, open_session: Callable[[], AbstractContextManager[RowConnection]]) -> None:
@@ -86,20 +90,20 @@ def keep_columns(pickups: DltResource, open_session: Callable[[], AbstractContex
         with open_session() as session:
             return with_kept_columns(session, rows)
 
-    pickups.add_map(add_columns).apply_hints(columns={name: {"data_type": kind} for name, kind in TYPES.items()})
+    pickups.add_map(add_columns).apply_hints(columns={name: {"data_type": kind} for name, kind in KEPT_COLUMNS.items()})
 
 
 def with_kept_columns(connection: RowConnection, rows: pa.Table) -> pa.Table:
     """Returns the rows with the kept columns as further columns.
 
     Args:
-        connection: a connection to DuckDB, in UTC.
+        connection: a connection to DuckDB.
         rows: rows with the columns that the API sent. The ids are in any order.
     """
     connection.register("rows_to_keep", rows)
     derived = connection.sql(deriving_kept_columns("rows_to_keep as pickups", {"id": "pickups.id"})).to_arrow_table()
     if not derived["id"].equals(rows["id"]):
         raise AssertionError("DuckDB returned the rows in another order")
-    for name in TYPES:
+    for name in KEPT_COLUMNS:
         rows = rows.append_column(name, derived[name])
     return rows

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from packaging.version import Version
 
-from pipelines.analytics.kept_columns import TYPES, reading_kept_columns
+from pipelines.analytics.kept_columns import KEPT_COLUMNS, reading_kept_columns
 from pipelines.dialects import DUCKDB
 from pipelines.dialects.translate import translate
 
@@ -100,25 +100,29 @@ def create_views(
         Whether the views were created.
     """
     connection.execute("create schema if not exists analytics")
-    if existing and views_are_current(existing, dialect):
+    has_kept = dialect == DUCKDB and has_kept_columns(connection)
+    if existing and views_are_current(existing, dialect, has_kept=has_kept):
         return False
     files = view_files()
     comments = {path.stem: grain_of(path) for path in files} if dialect == DUCKDB else view_comments(dialect)
-    queries = {path: query_of(path) for path in files}
     if dialect == DUCKDB:
         _create_placeholders(connection, files)
         files.reverse()
-        if _has_kept_columns(connection):
-            queries = {path: reading_kept_columns(query) for path, query in queries.items()}
     for path in files:
-        query = _as_text(queries[path]) if dialect == DUCKDB else translate(queries[path], dialect)
+        query = _statement_of(path, has_kept=has_kept)
+        query = _as_text(query) if dialect == DUCKDB else translate(query, dialect)
         connection.execute(f"create or replace view analytics.{path.stem} as\n{query}")
         comment_on_view(connection, path.stem, comments[path.stem])
     return True
 
 
-def _has_kept_columns(connection: SqlConnection) -> bool:
-    return TYPES.keys() <= {name for name, *_ in connection.execute("describe sendcloud.pickups").fetchall()}
+def has_kept_columns(connection: SqlConnection) -> bool:
+    """Returns whether `sendcloud.pickups`, which must exist in a DuckDB database, has the kept columns."""
+    return KEPT_COLUMNS.keys() <= {name for name, *_ in connection.execute("describe sendcloud.pickups").fetchall()}
+
+
+def _statement_of(path: Path, *, has_kept: bool) -> str:
+    return reading_kept_columns(query_of(path)) if has_kept else query_of(path)
 
 
 def _as_text(query: str) -> str:
@@ -154,7 +158,7 @@ def _create_placeholders(connection: SqlConnection, files: Sequence[Path]) -> No
             connection.execute(f"create or replace view analytics.{path.stem} as select {nulls}")
 
 
-def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:
+def views_are_current(existing: Mapping[str, str | None], dialect: str, *, has_kept: bool = False) -> bool:
     """Returns whether all views exist and are current, or are those of a later version of this package.
 
     A later version's views count as current because two versions that share a server must not keep replacing each
@@ -163,8 +167,9 @@ def views_are_current(existing: Mapping[str, str | None], dialect: str) -> bool:
     Args:
         existing: the comments of the views that exist, by name.
         dialect: the SQL dialect of the database.
+        has_kept: whether the table of pickups has the kept columns.
     """
-    ours = Version(version("sendcloud-pickups")), _current_digest(dialect)
+    ours = Version(version("sendcloud-pickups")), _current_digest(dialect, has_kept=has_kept)
     marks = [_mark_of(existing.get(path.stem) or "") for path in view_files()]
     return all(digest == ours[1] or program > ours[0] for program, digest in marks)
 
@@ -175,13 +180,13 @@ def _mark_of(comment: str) -> tuple[Version, str]:
     return (Version(found[1]), found[2]) if found else (Version("0"), "")
 
 
-def view_comments(dialect: str) -> dict[str, str]:
+def view_comments(dialect: str, *, has_kept: bool = False) -> dict[str, str]:
     """Returns the comment of each view: its grain, this package's version and the digest of all views."""
-    mark = f" ({version('sendcloud-pickups')}, {_current_digest(dialect)})"
+    mark = f" ({version('sendcloud-pickups')}, {_current_digest(dialect, has_kept=has_kept)})"
     return {path.stem: grain_of(path) + mark for path in view_files()}
 
 
-def _current_digest(dialect: str) -> str:
+def _current_digest(dialect: str, *, has_kept: bool = False) -> str:
     """Returns the first eight digits of the digest of all views' statements, without their comments.
 
     The digest for PostgreSQL comes from a file, because translating all views takes half a second.
@@ -189,7 +194,7 @@ def _current_digest(dialect: str) -> str:
     if dialect != DUCKDB:
         mark: str = json.loads(TRANSLATED_DIGEST.read_text(encoding="utf-8"))["mark"]
         return mark
-    queries = [reading_kept_columns(query_of(path)) for path in sorted((SQL / "views").glob("*.sql"))]
+    queries = [_statement_of(path, has_kept=has_kept) for path in sorted((SQL / "views").glob("*.sql"))]
     statements = [SQL_COMMENT.sub("", query) for query in queries]
     return sha256("\0".join(statements).encode()).hexdigest()[:8]
 

@@ -205,7 +205,7 @@ class Backend(Protocol):
         """Returns dlt's destination object."""
 
     def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
-        """Changes what dlt loads, and how. `open_session` opens the account's session while no other account writes."""
+        """Changes what dlt loads, and how. A run has already added its own steps, which also use `open_session`."""
 
     def dataset_name(self, account: str) -> str:
         """Returns the name of the dataset into which dlt loads the account."""

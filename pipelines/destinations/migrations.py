@@ -72,12 +72,12 @@ def add_kept_columns(session: Session) -> None:
     the mark says at once that no row lacks them.
     """
     existing = session.columns("pickups")
-    if kept_columns.TYPES.keys() <= set(existing):
+    if kept_columns.KEPT_COLUMNS.keys() <= set(existing):
         return
     session.execute("begin")
     session.execute(f"alter table sendcloud.{MARK_TABLE} add column if not exists kept_columns text")
     if existing:
-        for name, kind in kept_columns.TYPES.items():
+        for name, kind in kept_columns.KEPT_COLUMNS.items():
             session.execute(f"alter table sendcloud.pickups add column if not exists {name} {kind}")
     else:
         note_kept_digest(session, kept_columns.digest_of_rules())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pipelines.analytics.column_comments import describe_views
+from pipelines.analytics.kept_columns import KEPT_COLUMNS
 from pipelines.analytics.views import create_views, select_all
 from pipelines.destinations.base import Session
 from pipelines.destinations.duckdb.session import IN_MEMORY, DuckDBSession, open_database, quote_path
@@ -86,9 +87,13 @@ class Snapshot:
 def _copy_tables(source: Session, to: DuckDBSession) -> None:
     to.execute("create schema sendcloud")
     for table in TABLES:
-        if not source.columns(table):  # `has_table` finds no views, and a filter selects pickups with views
+        columns = source.columns(table)
+        if not columns:  # `has_table` finds no views, and a filter selects pickups with views
             continue
-        rows = source.sql(f"select * from sendcloud.{table}").to_arrow_reader(BATCH_ROWS)  # noqa: S608  # a constant
+        if table == "pickups":  # as in a filtered session (duckdb/filtered_views.py), the views derive the kept columns
+            columns = [name for name in columns if name not in KEPT_COLUMNS]
+        names = ", ".join(f'"{name}"' for name in columns)
+        rows = source.sql(f"select {names} from sendcloud.{table}").to_arrow_reader(BATCH_ROWS)  # noqa: S608  # as above
         casts = ", ".join(f'"{name}"::json as "{name}"' for name in rows.schema.names if name in JSON_COLUMNS)
         replaced = f"replace ({casts})" if casts else ""
         to.register("copied", rows)

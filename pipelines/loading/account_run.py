@@ -192,8 +192,8 @@ def _count_missing(one: AccountRun, open_pickups: OpenPickups) -> None:
 
 
 def _extract(pipeline: dlt.Pipeline, source: DltSource, steps: _Steps, one: AccountRun) -> None:
-    one.backend.adapt_source(source, one.writing)
     source.resources["pickups"].add_map(steps.privacy).add_map(steps.detector).add_map(steps.recorder)
+    one.backend.adapt_source(source, one.writing)
     rejected = source.resources["pickups_quarantine"].add_map(steps.recorder.open_pickups.note_rejected)
     rejected.add_map(steps.privacy.records).add_map(lambda refused: keep_first_seen(one.writing, refused))
     started, changed = time.monotonic(), steps.detector.changed

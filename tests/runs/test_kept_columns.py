@@ -6,6 +6,7 @@ Many other tests compare all rows of the table with rows that are worked out fro
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipelines.analytics.kept_columns import TYPES, digest_of_rules, reading_kept_columns, with_kept_columns
+from pipelines.analytics.kept_columns import KEPT_COLUMNS, digest_of_rules, reading_kept_columns, with_kept_columns
 from pipelines.analytics.views import SQL, create_views, query_of, view_files
 from pipelines.bookkeeping import kept_columns
-from pipelines.destinations.duckdb.session import DuckDBSession
+from pipelines.destinations.duckdb.backend import DuckDBBackend
+from pipelines.destinations.duckdb.session import DuckDBSession, open_database
 from pipelines.destinations.filter import PickupFilter
-from pipelines.warehouse import read_rows
+from pipelines.destinations.warehouse_mark import write_mark
+from pipelines.warehouse import connect, read_rows
 from sources.sendcloud.sandbox import Sandbox, World, serve
 from tests.support.destinations import of_files
 from tests.support.installation import Installation, as_rows, local_columns, rows_of
@@ -28,9 +31,10 @@ from tests.support.worlds import NOW, fifty, thousand
 
 pytestmark = of_files
 
-KEPT = f"select id, {', '.join(TYPES)} from sendcloud.pickups order by id"
+KEPT = f"select id, {', '.join(KEPT_COLUMNS)} from sendcloud.pickups order by id"
 WRONG = {"booked_day_local": "date '1999-01-01'", "booked_hour_local": "98"}
 WRONG |= {"window_opens_hour_local": "99", "window_opens_isodow_local": "9"}
+DROP = "; ".join(f"alter table sendcloud.pickups drop column {name}" for name in KEPT_COLUMNS)
 DAY_25, DAY_19, DAY_20 = date(2026, 10, 25), date(2026, 11, 19), date(2026, 11, 20)
 
 
@@ -46,7 +50,12 @@ def kept_of(installation: Installation) -> list[tuple[Any, ...]]:
 def expected_of(world: World) -> list[tuple[Any, ...]]:
     """Returns the same columns, worked out with Python's time zones."""
     rows = [row | local_columns(row) for row in as_rows(world.records())]
-    return [tuple(row[name] for name in ("id", *TYPES)) for row in rows]
+    return [tuple(row[name] for name in ("id", *KEPT_COLUMNS)) for row in rows]
+
+
+def as_day(value: Any) -> date:
+    """Returns a day that pandas may have made a timestamp."""
+    return value.date() if isinstance(value, datetime) else value
 
 
 @pytest.fixture
@@ -85,7 +94,7 @@ def test_rows_that_an_older_version_loaded_get_the_columns_with_the_next_run(
     installation: Installation, world: World, api: Sandbox
 ) -> None:
     installation.run(api)
-    forget = f"update sendcloud.pickups set {', '.join(f'{name} = null' for name in TYPES)} where id % 3 = 0"
+    forget = f"update sendcloud.pickups set {', '.join(f'{name} = null' for name in KEPT_COLUMNS)} where id % 3 = 0"
     change(installation.warehouse, forget)
 
     installation.run(api)
@@ -100,7 +109,7 @@ def test_a_warehouse_without_the_columns_gets_them(
     monkeypatch.setattr(kept_columns, "ROWS_AT_ONCE", at_once)
     installation.run(api)
     for path in (installation.warehouse, installation.published):
-        change(path, "; ".join(f"alter table sendcloud.pickups drop column {name}" for name in TYPES))
+        change(path, DROP)
         change(path, "alter table sendcloud.pickups_warehouse drop column kept_columns")
     world.book(id=1)
 
@@ -117,7 +126,7 @@ def test_a_run_that_is_killed_while_it_fills_in_the_columns_is_completed_by_the_
     installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.run(api)
-    change(installation.warehouse, "; ".join(f"alter table sendcloud.pickups drop column {name}" for name in TYPES))
+    change(installation.warehouse, DROP)
     parts: list[str] = []
 
     def fail_at_the_second_part(session: DuckDBSession, sql: str, parameters: Any = None) -> Any:
@@ -131,7 +140,7 @@ def test_a_run_that_is_killed_while_it_fills_in_the_columns_is_completed_by_the_
         patched.setattr(kept_columns, "ROWS_AT_ONCE", 20)
         patched.setattr(DuckDBSession, "execute", fail_at_the_second_part)
         assert installation.command("run", api=api).returncode == 6
-    assert [row[1] is None for row in kept_of(installation)].count(True) == 30
+    assert [row[1] is None for row in kept_of(installation)].count(True) == 40
 
     installation.run(api)
 
@@ -164,9 +173,8 @@ def test_a_sweep_corrects_the_columns_of_a_row_that_another_program_has_changed(
     swept = installation.command("run", "--sweep", api=api)
 
     assert swept.returncode == 0
-    assert (
-        "pickups: Account default: the local day or hours of 1 pickup were wrong. They are corrected." in swept.stderr
-    )
+    warning = "pickups: Account default: the local day or hours of 1 pickup were wrong. This run corrects them."
+    assert warning in swept.stderr
     assert kept_of(installation) == expected_of(world)
     assert "local day" not in installation.command("run", "--sweep", api=api).stderr
 
@@ -175,31 +183,74 @@ def test_the_views_read_the_kept_columns(installation: Installation, api: Sandbo
     installation.run(api)
     change(installation.published, f"update sendcloud.pickups set {', '.join(f'{k} = {v}' for k, v in WRONG.items())}")
 
-    (row,) = installation.rows(f"select distinct {', '.join(TYPES)} from analytics.pickups")
+    (row,) = installation.rows(f"select distinct {', '.join(KEPT_COLUMNS)} from analytics.pickups")
 
     assert [*row.values()] == [date(1999, 1, 1), 98, 99, 9]
 
 
-@pytest.mark.parametrize("digest", [None, "older"])
-def test_readers_derive_the_columns_again_if_other_rules_apply(
-    installation: Installation, world: World, api: Sandbox, digest: str | None
+def test_filters_and_notebooks_derive_the_columns_themselves(
+    installation: Installation, world: World, api: Sandbox
 ) -> None:
-    """A version with other rules wrote the file, and this version's views read it."""
+    """Another version may have written the file, with other rules or without the columns."""
     installation.run(api)
     change(installation.published, f"update sendcloud.pickups set {', '.join(f'{k} = {v}' for k, v in WRONG.items())}")
-    carrier = PickupFilter(carriers=(world.records()[0]["carrier"],))
-    assert {row["booked_hour_local"] for row in read_rows("pickups", installation.published, carrier)} == {98}
-    change(
-        installation.published,
-        f"update sendcloud.pickups_warehouse set kept_columns = {f'{digest!r}' if digest else 'null'}",
-    )
-
-    rows = read_rows("pickups", installation.published, carrier)
-
     expected = {row["id"]: local_columns(row) for row in as_rows(world.records())}
-    assert len(rows) > 1
-    for row in rows:
-        assert {name: row[name] for name in TYPES} == expected[row["pickup_id"]]
+    carrier = PickupFilter(carriers=(world.records()[0]["carrier"],))
+
+    filtered = read_rows("pickups", installation.published, carrier)
+    with connect(installation.published) as data:
+        copied = data.sql("from analytics.pickups").to_dict("records")
+        columns = data.sql("from sendcloud.pickups limit 0").columns
+
+    assert len(filtered) == len(copied) == len(expected)
+    for row in [*filtered, *copied]:
+        found = {name: row[name] for name in KEPT_COLUMNS} | {"booked_day_local": as_day(row["booked_day_local"])}
+        assert found == expected[row["pickup_id"]]
+    assert not KEPT_COLUMNS.keys() & {*columns}
+
+
+def test_views_that_were_created_without_the_columns_are_replaced_once_there_are_columns(
+    installation: Installation, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.run(api)
+    change(installation.warehouse, f"{DROP}; drop schema analytics cascade")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DuckDBBackend, "prepare", interrupt)
+        assert installation.command("run", api=api).returncode == 130
+    text = "select sql from duckdb_views() where schema_name = 'analytics' and view_name = 'pickups'"
+    ((derives,),) = [row.values() for row in rows_of(installation.warehouse, text)]
+    assert "kept_booked_day_local" not in derives
+
+    installation.run(api)
+
+    ((reads,),) = [row.values() for row in installation.rows(text)]
+    assert "kept_booked_day_local" in reads
+
+
+def test_no_row_is_skipped_if_a_checkpoint_moves_rows_between_two_parts(tmp_path: Path) -> None:
+    """DuckDB drops the row group of 122,880 rows that were deleted, so that all later rows get lower rowids."""
+    with open_database(tmp_path / "warehouse.duckdb") as session:
+        write_mark(session, "here", {})
+        session.execute(
+            "create table sendcloud.pickups as select 'default' as account, range as id, 'NL' as country, "
+            "timestamptz '2026-06-01 22:30:00Z' as created_at, null::timestamptz as pickup_from, "
+            f"null::timestamptz as pickup_until, {', '.join(f'null::{k} as {n}' for n, k in KEPT_COLUMNS.items())} "
+            "from range(900_000)"
+        )
+    with open_database(tmp_path / "warehouse.duckdb") as session:
+        session.execute("delete from sendcloud.pickups where id < 300_000")
+        session.execute("set checkpoint_threshold = '1kb'")
+
+        kept_columns.fill_kept_columns(session)
+
+        found = session.execute(
+            "select booked_day_local, booked_hour_local, count(*) from sendcloud.pickups group by all"
+        )
+        assert found.fetchall() == [(date(2026, 6, 2), 0, 600_000)]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +267,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     without.write_bytes(installation.published.read_bytes())
     with duckdb.connect(str(without)) as connection:
         connection.execute("drop schema analytics cascade")
-        connection.execute("; ".join(f"alter table sendcloud.pickups drop column {name}" for name in TYPES))
+        connection.execute(DROP)
         create_views(connection)
     return [installation.published, without]
 
@@ -233,10 +284,13 @@ def test_each_view_has_the_same_rows_without_the_columns(files: list[Path], view
 def test_each_expression_and_the_place_of_the_kept_columns_occur_once_in_the_view() -> None:
     query = query_of(SQL / "views" / "pickups.sql")
 
-    for name in TYPES:
+    for name in KEPT_COLUMNS:
         assert reading_kept_columns(query).count(f"pickups.{name} as kept_{name}") == 1
         assert reading_kept_columns(query).count(f"kept_{name} as {name}") == 1
     assert reading_kept_columns(query).count("pickups._dlt_load_id as last_load_id,") == 1
+    assert len(re.findall(r" as country,$", query, re.MULTILINE)) == 1
+    for sent in ("created_at", "pickup_from", "pickup_until"):  # the CTEs before `dated` pass these columns on
+        assert query.count(f"        pickups.{sent},") == 1
     others = [query_of(path) for path in view_files() if path.stem != "pickups"]
     assert [reading_kept_columns(other) for other in others] == others
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from pipelines.analytics.checks import check_files
-from pipelines.analytics.kept_columns import TYPES, digest_of_rules
+from pipelines.analytics.kept_columns import KEPT_COLUMNS
 from pipelines.analytics.views import create_views, query_of, view_files
 from pipelines.destinations.filter import PickupFilter, check_names
 from pipelines.destinations.migrations import STATUS_HISTORY, current_columns
 from pipelines.destinations.schemas import replacements
-from pipelines.destinations.warehouse_mark import MARK_TABLE
 
 if TYPE_CHECKING:
     from pipelines.destinations.duckdb.session import DuckDBSession
@@ -21,7 +19,8 @@ def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None
     """Fills an empty database with the analytics views and with views of the tables in the `published` catalog.
 
     In that database, `sendcloud.pickups` contains only the pickups that match `only`, and the other tables contain only
-    the rows of its accounts.
+    the rows of its accounts. The kept columns are left out, because another version may have written the file, so the
+    views derive them.
 
     Raises:
         FilterError: the filter names an account, a carrier or a country that no pickup has.
@@ -31,9 +30,8 @@ def create_filtered_views(connection: DuckDBSession, only: PickupFilter) -> None
         connection.execute(f"create table filter_{kind} as select unnest(?::text[]) as name", [list(names)])
     connection.execute("create schema sendcloud")
     tables = [table for (table,) in connection.execute(_PUBLISHED_TABLES, [connection.names.data]).fetchall()]
-    left_out = _derived_by_other_rules(connection, tables)
     for table in tables:
-        _create_table_view(connection, table, only, left_out)
+        _create_table_view(connection, table, only)
     if "pickup_status_history" not in tables:
         connection.execute(STATUS_HISTORY)
     create_views(connection)
@@ -56,24 +54,9 @@ def create_checked_tables(connection: DuckDBSession, only: str) -> DuckDBSession
     return found
 
 
-def _derived_by_other_rules(connection: DuckDBSession, tables: Sequence[str]) -> Set[str]:
-    """Returns the names of the kept columns if the file's mark does not say that this version's rules derived them.
-
-    Without these columns, the views derive them again.
-    """
-    if MARK_TABLE in tables and "kept_columns" in _columns(connection, MARK_TABLE):
-        digest = f"select kept_columns from published.sendcloud.{MARK_TABLE}"  # noqa: S608  # the name is a constant
-        if connection.execute(digest).fetchall() == [(digest_of_rules(),)]:
-            return frozenset()
-    return TYPES.keys()
-
-
-def _columns(connection: DuckDBSession, table: str) -> list[str]:
-    return [name for name, *_ in connection.execute(f'describe published.sendcloud."{table}"').fetchall()]
-
-
-def _create_table_view(connection: DuckDBSession, table: str, only: PickupFilter, left_out: Set[str]) -> None:
-    names = [name for name in _columns(connection, table) if name not in left_out]
+def _create_table_view(connection: DuckDBSession, table: str, only: PickupFilter) -> None:
+    described = connection.execute(f'describe published.sendcloud."{table}"').fetchall()
+    names = [name for name, *_ in described if table != "pickups" or name not in KEPT_COLUMNS]
     condition = only.condition(table) if "account" in names else "true"
     selected = f'select {current_columns(names, table)} from published.sendcloud."{table}" where {condition}'  # noqa: S608  # the name comes from the catalog
     connection.execute(f'create view sendcloud."{table}" as {selected}')

@@ -147,7 +147,7 @@ class PostgresBackend(AccountDatasets):
 
     def adapt_source(self, source: DltSource, open_session: OpenSession) -> None:
         """Replaces NUL, the one character that PostgreSQL can't store, in the source's rows."""
-        source.resources["pickups"].add_map(_replace_nul)
+        source.resources["pickups"].add_map(_replace_nul, insert_at=1)  # before the rows are compared
 
     def working_dir(self) -> Path:
         return working_dir("postgres", self._where)
