@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.analytics import kept_columns
+from pipelines.analytics.kept_columns import KEPT_COLUMNS, digest_of_rules
 from pipelines.destinations.account_rows import mark_first_states
 from pipelines.destinations.base import Session
 from pipelines.destinations.warehouse_mark import MARK_TABLE, note_kept_digest
@@ -72,15 +72,15 @@ def add_kept_columns(session: Session) -> None:
     the mark says at once that no row lacks them.
     """
     existing = session.columns("pickups")
-    if kept_columns.KEPT_COLUMNS.keys() <= set(existing):
+    if KEPT_COLUMNS.keys() <= set(existing):
         return
     session.execute("begin")
     session.execute(f"alter table sendcloud.{MARK_TABLE} add column if not exists kept_columns text")
     if existing:
-        for name, kind in kept_columns.KEPT_COLUMNS.items():
+        for name, kind in KEPT_COLUMNS.items():
             session.execute(f"alter table sendcloud.pickups add column if not exists {name} {kind}")
     else:
-        note_kept_digest(session, kept_columns.digest_of_rules())
+        note_kept_digest(session, digest_of_rules())
     session.execute("commit")
 
 
