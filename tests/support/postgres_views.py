@@ -13,6 +13,7 @@ from tests.support.engines import Row, rows_in, tables_of
 TYPES = {
     "VARCHAR": "varchar",
     "BIGINT": "bigint",
+    "DATE": "date",
     "DOUBLE": "double precision",
     "BOOLEAN": "boolean",
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
