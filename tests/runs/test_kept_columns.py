@@ -328,3 +328,35 @@ def test_rows_in_another_order_are_never_given_each_others_columns() -> None:
 
         with pytest.raises(AssertionError, match="in another order"):
             with_kept_columns(in_order, rows)
+
+
+def test_the_digest_covers_the_whole_view_except_its_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, text = digest_of_rules(), (SQL / "views" / "pickups.sql").read_text()
+    monkeypatch.setattr("pipelines.analytics.kept_columns._PICKUPS", tmp_path / "pickups.sql")
+
+    (tmp_path / "pickups.sql").write_text(f"-- another comment\n{text}")
+    assert digest_of_rules() == before
+
+    (tmp_path / "pickups.sql").write_text(text.replace("upper(nullif(pickups.country", "upper(trim(pickups.country"))
+    assert digest_of_rules() != before
+
+
+def test_a_run_derives_the_columns_only_of_rows_that_it_loads(
+    installation: Installation, world: World, api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived: list[int] = []
+
+    def counted(connection: Any, rows: pa.Table) -> pa.Table:
+        derived.append(rows.num_rows)
+        return with_kept_columns(connection, rows)
+
+    monkeypatch.setattr("pipelines.analytics.kept_columns.with_kept_columns", counted)
+    monkeypatch.setenv("PIPELINE__QUICK_RUNS", "false")
+    installation.run(api)
+    installation.run(api)
+    assert derived == [50]
+    world.book()
+
+    installation.run(api)
+
+    assert derived == [50, 1]
