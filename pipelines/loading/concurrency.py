@@ -94,7 +94,8 @@ def run_concurrently(
         left.clear()
         write_lock.close()
         for thread in threads:
-            thread.join(JOIN_SECONDS / len(threads))
+            if thread.is_alive():  # one that was not started can't be joined, and the error would hide Ctrl-C
+                thread.join(JOIN_SECONDS / len(threads))
         raise
 
 
